@@ -1,0 +1,219 @@
+//! The environment as a value that is passed in, and the name of every variable that the program reads.
+//!
+//! An empty variable counts as unset everywhere (contract section 2).
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+use crate::error::{Code, Error};
+
+/// The environment variables of a run: the process's own, or a fixed set in tests.
+pub struct Env(Source);
+
+enum Source {
+    Process,
+    Fixed(BTreeMap<OsString, OsString>),
+}
+
+impl Env {
+    /// The environment of this process, read variable by variable when asked for.
+    pub fn process() -> Self {
+        Self(Source::Process)
+    }
+
+    /// A fixed environment.
+    pub fn fixed<K: Into<OsString>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        Self(Source::Fixed(pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect()))
+    }
+
+    /// The value as the system gives it; `None` when unset or empty.
+    pub fn os(&self, name: &str) -> Option<OsString> {
+        let value = match &self.0 {
+            Source::Process => std::env::var_os(name),
+            Source::Fixed(map) => map.get(OsStr::new(name)).cloned(),
+        };
+        value.filter(|v| !v.is_empty())
+    }
+
+    /// The value as text; `None` when unset or empty.
+    ///
+    /// A value that is not UTF-8 is `cfg-env-not-utf8`: the message names the variable, never the value.
+    pub fn text(&self, name: &str) -> Result<Option<String>, Error> {
+        self.os(name)
+            .map(|value| {
+                value.into_string().map_err(|_| {
+                    Error::new(Code::CfgEnvNotUtf8, format!("the environment variable {name} is not valid UTF-8"))
+                })
+            })
+            .transpose()
+    }
+
+    /// Whether the variable is set and not empty.
+    pub fn has(&self, name: &str) -> bool {
+        self.os(name).is_some()
+    }
+
+    /// Whether the variable has exactly this value. Platforms document exact values (`GITHUB_ACTIONS` is
+    /// `true`, never `1`), and anything else is another program's variable.
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        self.os(name).is_some_and(|v| v == value)
+    }
+}
+
+impl fmt::Debug for Env {
+    /// Variables hold secrets, so nothing of them is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Env(***)")
+    }
+}
+
+/// The names of all environment variables that the program reads, with their meaning.
+pub mod names {
+    /// Declares the constants and the table of all of them, so that a name cannot be left out of the docs.
+    macro_rules! names {
+        ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
+            $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
+            /// Every name with its description, for the documentation check.
+            pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];
+        };
+    }
+
+    names! {
+        /// The scope to ask the STS for (`--scope`). The Equinix Terraform provider reads it too.
+        SCOPE = "EQUINIX_TOKEN_EXCHANGE_SCOPE";
+        /// The audience of the ID token (`--audience`).
+        AUDIENCE = "EQUINIX_WIF_AUDIENCE";
+        /// The platform to take the identity from (`--provider`).
+        PROVIDER = "EQUINIX_WIF_PROVIDER";
+        /// The name of the variable that holds the ID token (`--subject-token-env`).
+        SUBJECT_TOKEN_ENV_VAR = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR";
+        /// The ID token itself, unless another variable is named.
+        SUBJECT_TOKEN = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
+        /// The file that holds the ID token (`--subject-token-file`).
+        SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
+        /// The STS's base URL (`--sts-endpoint`). Only hosts under `equinix.com` and loopback addresses are accepted from here.
+        STS_ENDPOINT = "EQUINIX_STS_ENDPOINT";
+        /// The STS's API version (`--sts-api`).
+        STS_API = "EQUINIX_STS_API";
+        /// The output format (`--format`).
+        FORMAT = "EQUINIX_WIF_FORMAT";
+        /// The output file (`--output`).
+        OUTPUT = "EQUINIX_WIF_OUTPUT";
+        /// The variable that will hold the access token (`--env-name`).
+        ENV_NAME = "EQUINIX_WIF_ENV_NAME";
+        /// Also write the token to `GITHUB_ENV` (`--export-env`).
+        EXPORT_ENV = "EQUINIX_WIF_EXPORT_ENV";
+        /// The shortest acceptable life of the access token, in seconds (`--min-ttl`).
+        MIN_TTL = "EQUINIX_WIF_MIN_TTL";
+        /// The deadline of the whole run, in seconds (`--timeout`).
+        TIMEOUT = "EQUINIX_WIF_TIMEOUT";
+        /// Certificates to trust besides the built-in roots (`--ca-file`).
+        CA_FILE = "EQUINIX_WIF_CA_FILE";
+        /// Certificates to trust besides the built-in roots, when `EQUINIX_WIF_CA_FILE` is not set.
+        SSL_CERT_FILE = "SSL_CERT_FILE";
+        /// Where to write the JSON account of the run (`--report`).
+        REPORT = "EQUINIX_WIF_REPORT";
+        /// Set to anything: no colours (no-color.org).
+        NO_COLOR = "NO_COLOR";
+        /// The proxy for `https` requests.
+        HTTPS_PROXY = "HTTPS_PROXY";
+        /// The proxy for `https` requests, lower-case form; it wins over the upper-case one, as in curl.
+        HTTPS_PROXY_LOWER = "https_proxy";
+        /// Hosts that are reached without the proxy.
+        NO_PROXY = "NO_PROXY";
+        /// Hosts that are reached without the proxy, lower-case form; it wins over the upper-case one.
+        NO_PROXY_LOWER = "no_proxy";
+        /// `true` in every GitHub Actions job, and in those of systems that imitate it.
+        GITHUB_ACTIONS = "GITHUB_ACTIONS";
+        /// `true` in Forgejo jobs, which also set `GITHUB_ACTIONS`.
+        FORGEJO_ACTIONS = "FORGEJO_ACTIONS";
+        /// `true` in Gitea jobs, which also set `GITHUB_ACTIONS`.
+        GITEA_ACTIONS = "GITEA_ACTIONS";
+        /// GitHub's ID-token endpoint; set only with `permissions: id-token: write`.
+        ACTIONS_ID_TOKEN_REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL";
+        /// The bearer for GitHub's ID-token endpoint. A secret.
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+        /// The GitHub instance, e.g. `https://github.com`: the issuer follows from it.
+        GITHUB_SERVER_URL = "GITHUB_SERVER_URL";
+        /// `owner/name` of the repository of this run.
+        GITHUB_REPOSITORY = "GITHUB_REPOSITORY";
+        /// The id of the repository of this run.
+        GITHUB_REPOSITORY_ID = "GITHUB_REPOSITORY_ID";
+        /// The id of this run.
+        GITHUB_RUN_ID = "GITHUB_RUN_ID";
+        /// The attempt of this run.
+        GITHUB_RUN_ATTEMPT = "GITHUB_RUN_ATTEMPT";
+        /// The event that started this run.
+        GITHUB_EVENT_NAME = "GITHUB_EVENT_NAME";
+        /// The file with the event's payload.
+        GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
+        /// Who started this run.
+        GITHUB_ACTOR = "GITHUB_ACTOR";
+        /// The checkout of a GitHub job: no token is written there.
+        GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
+        /// The runner file for step outputs.
+        GITHUB_OUTPUT = "GITHUB_OUTPUT";
+        /// The runner file for variables of later steps.
+        GITHUB_ENV = "GITHUB_ENV";
+        /// The runner's folder for temporary files, emptied with each job.
+        RUNNER_TEMP = "RUNNER_TEMP";
+        /// `true` in every GitLab job.
+        GITLAB_CI = "GITLAB_CI";
+        /// The GitLab instance, which is also the issuer unless an administrator changed it.
+        CI_SERVER_URL = "CI_SERVER_URL";
+        /// The id of this job.
+        CI_JOB_ID = "CI_JOB_ID";
+        /// The id of this pipeline.
+        CI_PIPELINE_ID = "CI_PIPELINE_ID";
+        /// The id of the project that this job runs in.
+        CI_PROJECT_ID = "CI_PROJECT_ID";
+        /// The checkout of a GitLab job: no token is written there.
+        CI_PROJECT_DIR = "CI_PROJECT_DIR";
+        /// `true` when GitLab's runner traces every command with its variables into the job log.
+        CI_DEBUG_TRACE = "CI_DEBUG_TRACE";
+        /// The folder for temporary files.
+        TMPDIR = "TMPDIR";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_unset_and_exact_is_exact() {
+        let env = Env::fixed([("A", "true"), ("B", "")]);
+        assert!(env.is("A", "true") && env.has("A"));
+        for near in ["", "TRUE", "1", "true "] {
+            assert!(!env.is("A", near));
+        }
+        assert!(!env.has("B") && !env.is("B", "") && env.os("B").is_none() && env.os("C").is_none());
+        assert_eq!(env.text("A").unwrap().as_deref(), Some("true"));
+        assert_eq!(env.text("B").unwrap(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_utf8_names_the_variable_only() {
+        use std::os::unix::ffi::OsStringExt;
+        let env = Env::fixed([("A", OsString::from_vec(vec![b'x', 0xff]))]);
+        let error = env.text("A").unwrap_err();
+        assert_eq!(error.code().name(), "cfg-env-not-utf8");
+        assert_eq!(error.message(), "the environment variable A is not valid UTF-8");
+    }
+
+    #[test]
+    fn debug_shows_no_variable() {
+        assert_eq!(format!("{:?}", Env::fixed([("A", "hush")])), "Env(***)");
+    }
+
+    #[test]
+    fn names_are_unique_and_described() {
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, description) in names::ALL {
+            assert!(seen.insert(*name), "{name} is declared twice");
+            assert!(description.len() > 10, "{name} has no description");
+        }
+    }
+}

@@ -1,0 +1,568 @@
+//! The one error type and the one error table.
+//!
+//! Every failure has a [`Code`]: stable, append-only, kebab-case. The table below gives its exit class, the stage
+//! where it normally arises, and the cause and cure that `explain` prints and `docs/errors.md` holds. An
+//! [`Error`] adds what happened this time.
+//!
+//! Texts in an error may quote a server, a token or a variable. They are made safe twice: by [`crate::text::quote`]
+//! where they are put in, and by the console and the report when they are written.
+
+use std::fmt;
+
+/// The exit status's class (contract section 6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// 1: a defect of this program or of the machine.
+    Internal,
+    /// 2: usage or configuration.
+    Usage,
+    /// 3: this job has no identity to offer.
+    NoIdentity,
+    /// 4: the ID token could not be had or read.
+    IdToken,
+    /// 5: a claim or expectation does not hold.
+    Claims,
+    /// 6: the STS refused.
+    Refused,
+    /// 7: the STS or the issuer broke the protocol.
+    Protocol,
+    /// 8: transient, and the retries are used up.
+    Transient,
+    /// 9: the token could not be delivered.
+    Delivery,
+    /// 10: refused for safety.
+    Safety,
+}
+
+impl Exit {
+    /// The process's exit status.
+    pub const fn status(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::NoIdentity => 3,
+            Self::IdToken => 4,
+            Self::Claims => 5,
+            Self::Refused => 6,
+            Self::Protocol => 7,
+            Self::Transient => 8,
+            Self::Delivery => 9,
+            Self::Safety => 10,
+        }
+    }
+
+    /// Whether running the same job again may succeed without a change.
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::Transient)
+    }
+
+    /// The class in words, for `explain` and the documentation.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Internal => "internal error",
+            Self::Usage => "usage or configuration",
+            Self::NoIdentity => "this job has no identity to offer",
+            Self::IdToken => "the ID token could not be had or read",
+            Self::Claims => "a claim or expectation does not hold",
+            Self::Refused => "the STS refused",
+            Self::Protocol => "the STS or the issuer broke the protocol",
+            Self::Transient => "transient, retries used up",
+            Self::Delivery => "the token could not be delivered",
+            Self::Safety => "refused for safety",
+        }
+    }
+
+    /// All classes in the order of their status.
+    pub const ALL: [Self; 10] = [
+        Self::Internal,
+        Self::Usage,
+        Self::NoIdentity,
+        Self::IdToken,
+        Self::Claims,
+        Self::Refused,
+        Self::Protocol,
+        Self::Transient,
+        Self::Delivery,
+        Self::Safety,
+    ];
+}
+
+/// Where in the data flow an error arose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Arguments and environment.
+    Config,
+    /// Finding the platform and fetching the ID token.
+    Identity,
+    /// Reading and checking the ID token.
+    Claims,
+    /// Asking the STS.
+    Exchange,
+    /// Handing the token over.
+    Delivery,
+}
+
+impl Stage {
+    /// The name in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Identity => "identity",
+            Self::Claims => "claims",
+            Self::Exchange => "exchange",
+            Self::Delivery => "delivery",
+        }
+    }
+}
+
+/// Declares [`Code`] and its table in one place, so that no code lacks an entry.
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $exit:ident, $stage:ident, $cause:literal, $cure:literal;)+) => {
+        /// A stable error code. The list is append-only: a code is never renamed or used for something else.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $cause] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name that users see, e.g. `claim-aud`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// The exit class.
+            pub const fn exit(self) -> Exit {
+                match self { $(Self::$variant => Exit::$exit,)+ }
+            }
+
+            /// The stage where the code arises unless the error says otherwise.
+            pub const fn stage(self) -> Stage {
+                match self { $(Self::$variant => Stage::$stage,)+ }
+            }
+
+            /// Why this happens.
+            pub const fn cause(self) -> &'static str {
+                match self { $(Self::$variant => $cause,)+ }
+            }
+
+            /// What to do about it.
+            pub const fn cure(self) -> &'static str {
+                match self { $(Self::$variant => $cure,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    // 1: internal
+    Internal = "internal", Internal, Config,
+        "The program met a state that should be impossible, or the machine refused something basic such as random numbers.",
+        "Please report it with the output of the same run with -v. No token was handed over.";
+    SandboxFailed = "sandbox-failed", Internal, Config,
+        "The sandbox could not start: no loopback port or no temporary folder could be had.",
+        "Check that 127.0.0.1 can be bound and that the temporary folder (TMPDIR) is writable.";
+
+    // 2: usage and configuration
+    CfgUsage = "cfg-usage", Usage, Config,
+        "The command line could not be understood.",
+        "Compare it with `equinix-wif --help`; flags and variables are listed in docs/usage.md.";
+    CfgValueInvalid = "cfg-value-invalid", Usage, Config,
+        "A flag or variable has a value that it does not allow.",
+        "The message names the setting, where it came from and what it allows.";
+    CfgEnvNotUtf8 = "cfg-env-not-utf8", Usage, Config,
+        "An environment variable that the program reads is not valid UTF-8.",
+        "Set the variable again, as plain text.";
+    CfgSecretInArgv = "cfg-secret-in-argv", Usage, Config,
+        "An argument looks like a token. Arguments are visible to every user of the machine and in traced logs.",
+        "Pass tokens by --subject-token-env NAME or --subject-token-file PATH, and treat the one that was on the command line as disclosed.";
+    CfgScopeMissing = "cfg-scope-missing", Usage, Config,
+        "No scope was given, so it is unknown what the access token should be good for.",
+        "Pass --scope or set EQUINIX_TOKEN_EXCHANGE_SCOPE: an access-policy ERN (ern:…) or roleassignments:<org-id>.";
+    CfgScopeInvalid = "cfg-scope-invalid", Usage, Config,
+        "The scope does not have the shape of any Equinix scope.",
+        "Use an access-policy ERN (ern:<cloud>:<service>:<region>:<project>:<type>:<id>), roleassignments:<org-id>, projectpolicies:<project-id> or orgpolicies:<org-id>.";
+    CfgAudienceMissing = "cfg-audience-missing", Usage, Config,
+        "This platform makes an ID token on request and has to be told for whom. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
+        "Pass --audience or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.";
+    CfgEndpointInvalid = "cfg-endpoint-invalid", Usage, Config,
+        "The STS endpoint is not a plain https base URL.",
+        "Use the form https://host or https://host:port, without path, query, fragment or user name.";
+    CfgEnvNameInvalid = "cfg-env-name-invalid", Usage, Config,
+        "The name for the token's variable is not a variable name, or it would change how other programs behave.",
+        "Choose a name of letters, digits and underscores, such as EQUINIX_API_TOKEN.";
+    CfgProviderAmbiguous = "cfg-provider-ambiguous", Usage, Config,
+        "The environment looks like more than one CI platform at once.",
+        "Pass --provider with the one whose identity this job should use.";
+    CfgCaFile = "cfg-ca-file", Usage, Config,
+        "The file with additional certificates cannot be read or holds no certificate.",
+        "Point --ca-file, EQUINIX_WIF_CA_FILE or SSL_CERT_FILE to a readable PEM file, or unset it.";
+    CfgProxyInvalid = "cfg-proxy-invalid", Usage, Config,
+        "The proxy variable does not hold the URL of an http or https proxy. It is not skipped silently, since the request would then go out directly.",
+        "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.";
+
+    // 3: no identity
+    AmbientNotCi = "ambient-not-ci", NoIdentity, Identity,
+        "No supported CI platform was recognised, so there is no job identity to start from.",
+        "Run it inside a GitHub Actions or GitLab CI job, or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.";
+    GhIdTokenPermission = "gh-id-token-permission", NoIdentity, Identity,
+        "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
+        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too.";
+    GhForkPr = "gh-fork-pr", NoIdentity, Identity,
+        "This run was started by a pull request from a fork, and GitHub gives such runs no ID token.",
+        "Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.";
+    GhDependabot = "gh-dependabot", NoIdentity, Identity,
+        "This run was started by Dependabot, and GitHub treats it like a fork: read-only, without an ID token.",
+        "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.";
+    GhRequestIncomplete = "gh-request-incomplete", NoIdentity, Identity,
+        "Only one of GitHub's two ID-token variables is set. The runner always sets both or none, so something changed the environment.",
+        "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.";
+    GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity, Identity,
+        "This GitLab job has no ID token in the variable that was looked at.",
+        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>";
+    TokenEnvEmpty = "token-env-empty", NoIdentity, Identity,
+        "The variable that should hold the ID token is not set or empty.",
+        "Set it in the step before, or name another one with --subject-token-env.";
+    TokenEnvUnexpanded = "token-env-unexpanded", NoIdentity, Identity,
+        "The variable holds the literal name of another variable: somewhere it was not expanded.",
+        "Give the variable the token itself. In GitLab, declare it under id_tokens: instead of copying it under variables:.";
+    TokenEnvPadded = "token-env-padded", NoIdentity, Identity,
+        "The ID token in the variable has white space around or inside it, so it was changed on its way.",
+        "Copy the token without quotes, spaces or line breaks. In GitLab, declare it under id_tokens: and use it as it is.";
+    TokenFileUnreadable = "token-file-unreadable", NoIdentity, Identity,
+        "The file that should hold the ID token cannot be read, is empty or is not a regular file.",
+        "Check the path and its permissions; use --subject-token-file - to read from standard input.";
+
+    // 4: the ID token
+    IdTokenHttp = "id-token-http", IdToken, Identity,
+        "The platform's ID-token endpoint refused the request.",
+        "See the status in the message. On a self-hosted runner, check that nothing rewrites the ACTIONS_ID_TOKEN_REQUEST_… variables.";
+    IdTokenRedirect = "id-token-redirect", IdToken, Identity,
+        "The ID-token endpoint answered with a redirect. Redirects are never followed, since the bearer would go along.",
+        "Check for a proxy or captive portal between the runner and the platform.";
+    IdTokenNotJson = "id-token-not-json", IdToken, Identity,
+        "The ID-token endpoint answered with something that is not the JSON it documents.",
+        "Check for a proxy or captive portal between the runner and the platform.";
+    IdTokenTooLarge = "id-token-too-large", IdToken, Identity,
+        "The ID token, or the answer that should hold it, is larger than any real one.",
+        "Check what answers at the ID-token endpoint, or what wrote the variable or file.";
+    IdTokenMalformed = "id-token-malformed", IdToken, Claims,
+        "What was found is not a signed JSON Web Token of the form header.payload.signature.",
+        "Check that the variable or file holds the ID token itself, and not a name, a path, an access token or an encrypted token.";
+    IdTokenAlg = "id-token-alg", IdToken, Claims,
+        "The ID token names a signature algorithm that no CI platform uses: none, a symmetric one, or an unknown one.",
+        "Use a token from the platform's own issuer. A token signed with a shared secret proves nothing to Equinix.";
+
+    // 5: claims
+    ClaimAud = "claim-aud", Claims, Claims,
+        "The ID token is meant for somebody else: its aud claim does not hold the expected audience. It was not sent to Equinix.",
+        "Make the audience here, in the CI configuration and in the trusted client ids at Equinix the same text, to the letter.";
+    ClaimIss = "claim-iss", Claims, Claims,
+        "The ID token comes from another issuer than this platform's. It was not sent to Equinix.",
+        "Check which instance issued it. For an enterprise issuer or a GitLab instance with its own issuer URL, that URL must be the issuer registered at Equinix.";
+    ClaimExpired = "claim-expired", Claims, Claims,
+        "The ID token has expired.",
+        "Ask for the token right before it is used. On GitLab the token's life starts with the job and ends with the job's timeout. If the token is fresh, check this machine's clock.";
+    IdTokenExpiring = "id-token-expiring", Claims, Claims,
+        "The ID token expires in a moment and the platform gives no other one in this job.",
+        "Exchange it earlier in the job, or raise the job's timeout, from which GitLab derives the token's life.";
+    ClaimNotYetValid = "claim-not-yet-valid", Claims, Claims,
+        "By this machine's clock the ID token is valid only from a later time on (nbf or iat lies more than five minutes ahead).",
+        "Set this machine's clock; on a self-hosted runner, check its time synchronisation.";
+    ClaimTimeInvalid = "claim-time-invalid", Claims, Claims,
+        "A time claim of the ID token (exp, iat or nbf) is missing or is not a plausible number of seconds.",
+        "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).";
+
+    // 6: the STS refused
+    StsDenied = "sts-denied", Refused, Exchange,
+        "The STS refused the exchange.",
+        "Compare issuer, audience and subject as shown with the OIDC provider and the grant at Equinix; they are compared to the letter.";
+    StsScopeDenied = "sts-scope-denied", Refused, Exchange,
+        "The STS accepted the identity but not the scope.",
+        "Check that the access policy or role is granted to exactly this subject, and that the scope names that policy's ERN or that organization.";
+    StsForbidden = "sts-forbidden", Refused, Exchange,
+        "The STS, or something in front of it, forbade the request.",
+        "Check whether STS is enabled for your organization (it is in limited availability) and whether a proxy or firewall answers in its place.";
+    StsEndpointNotFound = "sts-endpoint-not-found", Refused, Exchange,
+        "There is no token endpoint at this address and path.",
+        "Try the other API version (--sts-api alpha is /use/token, --sts-api v1 is /v1/token) and check --sts-endpoint. The ID token is never sent to a second path by itself.";
+    StsRedirect = "sts-redirect", Refused, Exchange,
+        "The STS answered with a redirect. Redirects are never followed, since the ID token would go along.",
+        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place.";
+
+    // 7: protocol
+    StsNotJson = "sts-not-json", Protocol, Exchange,
+        "The STS answered success, but not with JSON.",
+        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place. Report it to Equinix if it does come from the STS.";
+    StsTooLarge = "sts-too-large", Protocol, Exchange,
+        "The STS's answer is larger than any real one.",
+        "Check what answers at --sts-endpoint.";
+    StsResponseInvalid = "sts-response-invalid", Protocol, Exchange,
+        "The STS's answer lacks a required member, or one of them has a value that cannot be right. The token was discarded.",
+        "Report it to Equinix with the message, which names the member and holds no secret.";
+    StsResponseAmbiguous = "sts-response-ambiguous", Protocol, Exchange,
+        "The STS answered success and error at once. The token, if any, was discarded.",
+        "Report it to Equinix.";
+    StsTokenType = "sts-token-type", Protocol, Exchange,
+        "The STS issued a token that is not a bearer token, so the next step could not use it.",
+        "Report it to Equinix.";
+    StsIssuedTokenType = "sts-issued-token-type", Protocol, Exchange,
+        "The STS issued something else than an access token (RFC 8693 section 2.2.1).",
+        "Report it to Equinix.";
+    StsUnexpectedStatus = "sts-unexpected-status", Protocol, Exchange,
+        "The STS answered with a status that the token exchange does not know.",
+        "Check --sts-endpoint, and whether a proxy answers in its place.";
+    ScopeMismatch = "scope-mismatch", Protocol, Exchange,
+        "The STS granted more than was asked for. The token was discarded.",
+        "Report it to Equinix; do not use a token that can do more than intended.";
+    TokenTtlTooShort = "token-ttl-too-short", Protocol, Exchange,
+        "The access token lives shorter than --min-ttl asks for. It was discarded.",
+        "Lower --min-ttl if the next step is quick, or have the token's life raised at Equinix.";
+
+    // 8: transient
+    NetDns = "net-dns", Transient, Exchange,
+        "The host's name could not be resolved.",
+        "Check the name, and the machine's DNS and proxy settings; then run the job again.";
+    NetConnect = "net-connect", Transient, Exchange,
+        "No connection could be made.",
+        "Check that the machine may reach the host (firewall, proxy, HTTPS_PROXY); then run the job again.";
+    NetTimeout = "net-timeout", Transient, Exchange,
+        "The other side did not answer in time.",
+        "Run the job again; if it persists, check firewall and proxy.";
+    NetReset = "net-reset", Transient, Exchange,
+        "The connection broke before the answer came, or the answer was not HTTP.",
+        "Run the job again; if it persists, check firewall and proxy.";
+    NetTruncated = "net-truncated", Transient, Exchange,
+        "The answer ended too early. Part of an answer is never used.",
+        "Run the job again; if it persists, check the proxy.";
+    TlsHandshake = "tls-handshake", Transient, Exchange,
+        "The TLS connection could not be set up, for a reason other than the certificate.",
+        "Run the job again; if it persists, check for a proxy that intercepts TLS or a server without TLS 1.2.";
+    ProxyConnect = "proxy-connect", Transient, Exchange,
+        "The proxy could not be used to reach the host.",
+        "Check HTTPS_PROXY and NO_PROXY, and whether the proxy allows the host.";
+    ProxyAuth = "proxy-auth", Transient, Exchange,
+        "The proxy asks for a user name and password (status 407).",
+        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY.";
+    RateLimited = "rate-limited", Transient, Exchange,
+        "The server asked to slow down (status 429).",
+        "Run the job again later; spread out jobs that start at the same time.";
+    StsConflict = "sts-conflict", Transient, Exchange,
+        "The STS answered with a conflict (status 409), which Equinix's own client treats as passing.",
+        "Run the job again.";
+    ServerError = "server-error", Transient, Exchange,
+        "The server failed or was overloaded.",
+        "Run the job again; check status.equinix.com or the platform's status page if it persists.";
+    IdTokenNotReady = "id-token-not-ready", Transient, Identity,
+        "GitHub refused the ID token because it does not see the job as running yet, and still did after retries.",
+        "Run the job again.";
+    Deadline = "deadline", Transient, Exchange,
+        "The time for the whole run (--timeout) was used up.",
+        "Run the job again; raise --timeout if the network is slow.";
+
+    // 9: delivery
+    OutOpen = "out-open", Delivery, Delivery,
+        "A place where the token or the report should go cannot be opened. No token was minted for nothing: this is checked first.",
+        "Check the path and its permissions.";
+    OutWrite = "out-write", Delivery, Delivery,
+        "Writing failed. Nothing half-written was left that could be taken for a token.",
+        "Check the file system that the message names.";
+    OutFull = "out-full", Delivery, Delivery,
+        "The disk or quota is full.",
+        "Free space on the file system that the message names.";
+    OutClosed = "out-closed", Delivery, Delivery,
+        "Standard output was closed before the token could be written.",
+        "Keep the reading end of the pipe open until the program has ended.";
+    OutRunnerFileMissing = "out-runner-file-missing", Delivery, Delivery,
+        "The runner's file for outputs or variables is not there.",
+        "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.";
+
+    // 10: safety
+    MaskUndeliverable = "mask-undeliverable", Safety, Delivery,
+        "On GitHub the runner hides a token in the log only if it reads the mask from this program's standard error, and that does not reach the runner here.",
+        "Do not redirect standard error of this step to a file or to /dev/null.";
+    OutInWorkspace = "out-in-workspace", Safety, Delivery,
+        "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
+        "Choose a path outside, such as a file in RUNNER_TEMP, or consent with --allow-workspace.";
+    OutSymlink = "out-symlink", Safety, Delivery,
+        "The output path is a symbolic link, or its folder lets other users swap files.",
+        "Choose a path in a folder that only this user can write to.";
+    OutTty = "out-tty", Safety, Delivery,
+        "The token would be shown on a terminal.",
+        "Redirect standard output, choose a format that writes to a file, or consent with --force.";
+    EndpointUntrusted = "endpoint-untrusted", Safety, Config,
+        "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
+        "If the host is right, say so with --sts-endpoint.";
+    InsecureUrl = "insecure-url", Safety, Config,
+        "A URL that secrets would be sent to is not https, or is written in a way that hides where it leads.",
+        "Use https. Plain http is allowed for loopback addresses only.";
+    TlsVerify = "tls-verify", Safety, Exchange,
+        "The server's certificate is not trusted, so it may be somebody else. Nothing was sent.",
+        "If a private certificate authority is in use, add it with --ca-file. If the certificate is reported as expired or not yet valid, check this machine's clock.";
+}
+
+impl Code {
+    /// The code of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+/// A failure: a code, what happened this time, and what to do.
+#[derive(Debug)]
+pub struct Error(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    code: Code,
+    stage: Stage,
+    message: String,
+    details: Vec<(&'static str, String)>,
+    hint: Option<String>,
+    http_status: Option<u16>,
+    oauth_error: Option<String>,
+    attempts: Option<u32>,
+}
+
+impl Error {
+    /// A failure with its table entry's stage and cure.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(Parts {
+            code,
+            stage: code.stage(),
+            message: message.into(),
+            details: Vec::new(),
+            hint: None,
+            http_status: None,
+            oauth_error: None,
+            attempts: None,
+        }))
+    }
+
+    /// Replaces the table's cure by a more exact one.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds a line below the message, such as `expected` or `found`.
+    #[must_use]
+    pub fn detail(mut self, label: &'static str, value: impl Into<String>) -> Self {
+        self.0.details.push((label, value.into()));
+        self
+    }
+
+    /// Replaces the table's stage, for codes that several stages share.
+    #[must_use]
+    pub fn at(mut self, stage: Stage) -> Self {
+        self.0.stage = stage;
+        self
+    }
+
+    /// Records the HTTP status that the failure came with.
+    #[must_use]
+    pub fn http_status(mut self, status: u16) -> Self {
+        self.0.http_status = Some(status);
+        self
+    }
+
+    /// Records the `error` member of an OAuth error answer (RFC 6749 section 5.2).
+    #[must_use]
+    pub fn oauth_error(mut self, error: impl Into<String>) -> Self {
+        self.0.oauth_error = Some(error.into());
+        self
+    }
+
+    /// Records how many attempts were made.
+    #[must_use]
+    pub fn attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = Some(attempts);
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// Where in the data flow it arose.
+    pub fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    /// What happened, in one sentence.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Labelled lines below the message.
+    pub fn details(&self) -> &[(&'static str, String)] {
+        &self.0.details
+    }
+
+    /// What to do: the exact cure of this failure, else the table's.
+    pub fn cure(&self) -> &str {
+        self.0.hint.as_deref().unwrap_or_else(|| self.0.code.cure())
+    }
+
+    /// The HTTP status, if one was received.
+    pub fn status(&self) -> Option<u16> {
+        self.0.http_status
+    }
+
+    /// The OAuth error code, if one was received.
+    pub fn oauth(&self) -> Option<&str> {
+        self.0.oauth_error.as_deref()
+    }
+
+    /// How many attempts were made, if requests were involved.
+    pub fn attempt_count(&self) -> Option<u32> {
+        self.0.attempts
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.0.code.name(), self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_kebab_case_and_explained() {
+        let mut names = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            let name = code.name();
+            assert!(names.insert(name), "{name} is listed twice");
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
+            assert!(code.cause().ends_with('.'), "{name}: the cause is a sentence");
+            assert!(code.cure().len() > 10, "{name}: the cure helps");
+            assert_eq!(Code::by_name(name), Some(*code));
+        }
+        assert_eq!(Code::by_name("no-such-code"), None);
+    }
+
+    #[test]
+    fn exit_classes_have_the_contract_s_numbers() {
+        let numbers: Vec<u8> = Exit::ALL.iter().map(|e| e.status()).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        let retryable: Vec<u8> = Exit::ALL.iter().filter(|e| e.retryable()).map(|e| e.status()).collect();
+        assert_eq!(retryable, [8]);
+    }
+
+    #[test]
+    fn an_exact_hint_replaces_the_table_s_cure() {
+        let error = Error::new(Code::ClaimAud, "x");
+        assert_eq!(error.cure(), Code::ClaimAud.cure());
+        assert_eq!(error.hint("y").cure(), "y");
+    }
+}

@@ -1,0 +1,3 @@
+//! The `equinix-wif` binary.
+
+fn main() {}

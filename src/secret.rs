@@ -1,0 +1,68 @@
+//! The one type that holds a secret.
+//!
+//! A [`Secret`] cannot be printed, serialised, compared or cloned by accident: it has no `Display`, `Serialize`,
+//! `PartialEq` or `Clone`, and its `Debug` shows nothing of the value. The only way out is [`Secret::reveal`],
+//! so that a reviewer finds every place where a secret leaves by searching for that word.
+//!
+//! The memory is wiped when the value is dropped. That is hygiene, not a defence against code that runs in
+//! the same job (see `SECURITY.md`).
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret text: an ID token, an access token, or the bearer that fetches an ID token.
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes a text over as a secret.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(Zeroizing::new(value.into()))
+    }
+
+    /// The secret itself. Each call marks a place where the value leaves the type.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// Bytes that hold a secret on their way into a sink. Wiped on drop; `Debug` shows nothing.
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// Takes bytes over as a secret.
+    pub fn new(value: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(value.into()))
+    }
+
+    /// The bytes themselves. Each call marks a place where they leave the type.
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing_of_the_value() {
+        let secret = Secret::new("kept-to-ourselves");
+        let bytes = SecretBytes::new("kept-to-ourselves");
+        assert_eq!(format!("{secret:?} {bytes:?}"), "Secret(***) SecretBytes(***)");
+        assert_eq!(secret.reveal(), "kept-to-ourselves");
+        assert_eq!(bytes.reveal(), b"kept-to-ourselves");
+    }
+}

@@ -1,0 +1,260 @@
+//! The one place that makes untrusted text safe to show (contract section 5).
+//!
+//! Untrusted is everything that a server, a token or the environment says. Four things can go wrong when it is
+//! printed into a CI log: it can carry terminal or bidi controls, it can be read by the runner as a command
+//! (`::name::` at the start of a line, `##[name]` and `##vso[…]` anywhere in one), it can be huge, and it can
+//! contain a secret that was sent a moment ago. [`quote`] and [`clean`] take care of the first three,
+//! [`Redactor`] of the last.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use zeroize::Zeroizing;
+
+/// The longest piece of untrusted text that is shown, in characters.
+pub const MAX_QUOTED: usize = 300;
+
+/// What is shown in place of a secret.
+pub const REDACTED: &str = "***";
+
+/// The shortest piece of a secret that is cut out of a text, in characters. Shorter pieces occur by chance.
+pub const MIN_REDACTED: usize = 12;
+
+/// One safe line: control, bidi and zero-width characters are gone, line breaks are spaces, runner commands broken.
+pub fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in printable(text).chars() {
+        // `::` and `##` begin a command only while their two characters stand together.
+        if matches!(character, ':' | '#') && out.ends_with(character) {
+            out.push(' ');
+        }
+        out.push(character);
+    }
+    out
+}
+
+/// Keeps what can be printed on one line, and nothing else. Meant for values that other programs will read;
+/// for anything that is shown to people use [`clean`] or [`quote`].
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .filter_map(|c| match c {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' | '\u{85}' => Some(' '),
+            c if c.is_control() || is_invisible(c) => None,
+            c => Some(c),
+        })
+        .collect()
+}
+
+/// Characters that are not controls by category but change how their neighbours look, or cannot be seen at all.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+/// Untrusted text in quotation marks: cleaned, without anything that looks like a JSON Web Token, and shortened.
+pub fn quote(text: &str) -> String {
+    let text = cut_tokens(&clean(text));
+    match text.char_indices().nth(MAX_QUOTED) {
+        Some((end, _)) => format!("\"{}…\"", text.get(..end).unwrap_or_default()),
+        None => format!("\"{text}\""),
+    }
+}
+
+/// Untrusted bytes, as [`quote`] shows them.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    // Four bytes a character at most, and a little more for what cleaning takes away.
+    let head = bytes.get(..MAX_QUOTED * 8).unwrap_or(bytes);
+    quote(&String::from_utf8_lossy(head))
+}
+
+/// Replaces everything that begins like a JSON object in base64url (`eyJ`) and goes on like one.
+fn cut_tokens(text: &str) -> String {
+    const START: &str = "eyJ";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(START) {
+        let (before, from) = rest.split_at(at);
+        let end = from.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(from.len());
+        let (run, after) = from.split_at(end);
+        out.push_str(before);
+        out.push_str(if run.len() >= MIN_REDACTED { REDACTED } else { run });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Knows the secrets of this run and cuts them out of texts.
+///
+/// A piece of at least [`MIN_REDACTED`] characters is enough, so a shortened echo is found too; so are the
+/// percent-encoded form and base64 at its three alignments.
+#[derive(Default)]
+pub struct Redactor {
+    /// Each secret with its encoded forms; the forms are made only when a text could contain one.
+    secrets: Vec<(Zeroizing<String>, Option<Vec<Zeroizing<String>>>)>,
+}
+
+impl Redactor {
+    /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
+    pub fn add(&mut self, secret: &str) {
+        if secret.chars().count() >= 6 && !self.secrets.iter().any(|(known, _)| known.as_str() == secret) {
+            self.secrets.push((Zeroizing::new(secret.to_owned()), None));
+        }
+    }
+
+    /// The text without secrets, and whether any was in it.
+    pub fn scrub(&mut self, text: &str) -> (String, bool) {
+        let mut text = cut_tokens(text);
+        let mut hit = false;
+        for (secret, _) in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), REDACTED);
+                hit = true;
+            }
+        }
+        let characters: Vec<char> = text.chars().collect();
+        let mut cut = vec![false; characters.len()];
+        for (start, window) in characters.windows(MIN_REDACTED).enumerate() {
+            // Every form of a token is made of these; prose is not, so nearly every window ends here.
+            if !window.iter().all(|c| c.is_ascii_alphanumeric() || "-._~+/=%".contains(*c)) {
+                continue;
+            }
+            let piece: String = window.iter().collect();
+            if self.secrets.iter_mut().any(|(secret, forms)| {
+                secret.contains(&piece)
+                    || forms.get_or_insert_with(|| encoded_forms(secret)).iter().any(|f| f.contains(&piece))
+            }) {
+                hit = true;
+                cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
+            }
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut cutting = false;
+        for (character, cut) in characters.into_iter().zip(cut) {
+            if cut && !cutting {
+                out.push_str(REDACTED);
+            } else if !cut {
+                out.push(character);
+            }
+            cutting = cut;
+        }
+        (out, hit)
+    }
+}
+
+/// The forms in which a server may give a secret back.
+fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
+    let mut forms = vec![Zeroizing::new(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string())];
+    for shift in 0..3 {
+        let mut shifted = Zeroizing::new(vec![0_u8; shift]);
+        shifted.extend_from_slice(secret.as_bytes());
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            let encoded = Zeroizing::new(engine.encode(&*shifted));
+            // The first group mixes the secret with what stands before it.
+            let skip = if shift == 0 { 0 } else { 4 };
+            forms.push(Zeroizing::new(encoded.get(skip..).unwrap_or_default().to_owned()));
+        }
+    }
+    forms
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn runner_commands_are_broken_wherever_they_stand() {
+        for (hostile, safe) in [
+            ("::add-mask::x", ": :add-mask: :x"),
+            ("  ::error::x", "  : :error: :x"),
+            (":::x", ": : :x"),
+            ("see ##[add-mask]x", "see # #[add-mask]x"),
+            ("##vso[task.setvariable]x", "# #vso[task.setvariable]x"),
+            ("a\n::warning::b\r\n##[error]c", "a : :warning: :b  # #[error]c"),
+            (":\u{200b}:debug:\u{7}:x", ": :debug: :x"),
+            ("\u{1b}[31mred\u{9b}0m", "[31mred0m"),
+            ("\u{202e}evil\u{2066}", "evil"),
+        ] {
+            assert_eq!(clean(hostile), safe, "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn quoting_caps_the_length_and_drops_tokens() {
+        assert_eq!(quote("short"), "\"short\"");
+        assert_eq!(quote(&"x".repeat(300)), format!("\"{}\"", "x".repeat(300)));
+        assert_eq!(quote(&"ü".repeat(301)), format!("\"{}…\"", "ü".repeat(300)));
+        assert_eq!(quote("bad token eyJhbGciOiJSUzI1NiJ9.e30.c2ln!"), "\"bad token ***!\"");
+        assert_eq!(quote("eyJ is how they begin"), "\"eyJ is how they begin\"");
+        assert_eq!(quote_bytes(b"a\xff\xfeb\n"), "\"a\u{fffd}\u{fffd}b \"");
+    }
+
+    #[test]
+    fn whole_partial_and_encoded_secrets_are_cut() {
+        let secret = "s3cr3t/bearer+value=with.many_parts~0123456789";
+        let mut redactor = Redactor::default();
+        redactor.add(secret);
+        redactor.add("tiny");
+        for echo in [
+            secret.to_owned(),
+            secret[3..20].to_owned(),
+            utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+            STANDARD_NO_PAD.encode(secret),
+            STANDARD_NO_PAD.encode(format!("x{secret}")),
+            URL_SAFE_NO_PAD.encode(format!("xy{secret}")),
+        ] {
+            let (text, hit) = redactor.scrub(&format!("you sent <{echo}>, tiny"));
+            assert!(hit, "{echo}");
+            assert!(text.starts_with("you sent <") && text.ends_with(">, tiny"), "{text}");
+            assert!(text.contains(REDACTED) && text.len() < 45, "{text}");
+        }
+        assert_eq!(redactor.scrub("nothing to see"), ("nothing to see".to_owned(), false));
+        assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_becomes_a_command_or_a_control(text in any::<String>()) {
+            let safe = clean(&text);
+            prop_assert!(!safe.contains("::") && !safe.contains("##"));
+            prop_assert!(!safe.chars().any(|c| c.is_control() || is_invisible(c)));
+            prop_assert_eq!(clean(&safe), safe.clone());
+            prop_assert!(quote(&text).chars().count() <= MAX_QUOTED + 3);
+        }
+
+        #[test]
+        fn no_piece_of_a_secret_survives(
+            secret in "[A-Za-z0-9._~+/-]{12,80}",
+            before in "[ -~]{0,20}",
+            from in 0_usize..40,
+            length in 12_usize..80,
+        ) {
+            let piece: String = secret.chars().skip(from).take(length).collect();
+            let mut redactor = Redactor::default();
+            redactor.add(&secret);
+            let (text, _) = redactor.scrub(&format!("{before}{piece}"));
+            for window in secret.as_bytes().windows(MIN_REDACTED) {
+                prop_assert!(!text.contains(std::str::from_utf8(window).unwrap()), "{}", text);
+            }
+        }
+    }
+}
