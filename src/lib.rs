@@ -10,5 +10,8 @@ pub mod clock;
 pub mod console;
 pub mod env;
 pub mod error;
+pub mod http;
+pub mod json;
+pub mod retry;
 pub mod secret;
 pub mod text;

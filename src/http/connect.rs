@@ -1,0 +1,273 @@
+//! How a connection comes to be: name resolution, TCP, the proxy's tunnel, TLS.
+//!
+//! Built from the HTTP library's parts (`ureq::unversioned`), with two of our own: TLS, because certificates from
+//! `--ca-file` are added to the built-in roots instead of replacing them, and a watcher that knows whether any byte
+//! of the request has left, because only then can an answer be lost.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use ureq::Timeout;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time::{Duration as UreqDuration, Instant as UreqInstant};
+use ureq::unversioned::transport::{
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
+    Transport, TransportAdapter,
+};
+
+use super::url::ip;
+
+/// How far a request has come. Shared with the connection, read when something fails.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress(Arc<AtomicU8>);
+
+impl Progress {
+    const CONNECTED: u8 = 1;
+    const SENT: u8 = 2;
+
+    /// Whether the connection to the server stands, TLS included.
+    pub(super) fn connected(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::CONNECTED
+    }
+
+    /// Whether some of the request may have reached the server.
+    pub(super) fn sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::SENT
+    }
+
+    fn reach(&self, point: u8) {
+        self.0.fetch_max(point, Ordering::Relaxed);
+    }
+}
+
+/// The connectors in their order: tunnel through the proxy if there is one, else TCP; then TLS; then the watcher.
+pub(super) fn connector(tls: Option<Arc<ClientConfig>>, proxied: bool, progress: Progress) -> impl Connector {
+    ().chain(ConnectProxyConnector::default())
+        .chain(TcpConnector::default())
+        .chain(TlsConnector { tls })
+        .chain(Watcher { proxied, progress })
+}
+
+/// A failure of ours inside the HTTP library's connecting, carried through its error type.
+#[derive(Debug)]
+pub(super) enum ConnectFault {
+    /// The name does not exist (`false`) or the lookup failed for the moment (`true`).
+    Dns { temporary: bool },
+    /// TLS could not be agreed on, or the certificate is not trusted.
+    Tls(rustls::Error),
+    /// The connection broke, or nothing came, during the handshake.
+    TlsBroken,
+}
+
+impl fmt::Display for ConnectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl std::error::Error for ConnectFault {}
+
+impl ConnectFault {
+    fn into_ureq(self) -> ureq::Error {
+        ureq::Error::Other(Box::new(self))
+    }
+}
+
+/// Resolves names with the system's resolver, in a thread so that the deadline holds.
+#[derive(Debug)]
+pub(super) struct SystemResolver;
+
+impl Resolver for SystemResolver {
+    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+        let found = match ip(host) {
+            Some(address) => vec![SocketAddr::new(address, port)],
+            None => look_up(host.to_owned(), port, timeout)?,
+        };
+        let mut addresses = self.empty();
+        // `localhost` is exempt from https, so it must really lead back to this machine.
+        let usable = found.into_iter().filter(|a| a.ip().is_loopback() || !host.eq_ignore_ascii_case("localhost"));
+        for address in usable {
+            if addresses.try_push(address).is_err() {
+                break;
+            }
+        }
+        if addresses.is_empty() { Err(ConnectFault::Dns { temporary: false }.into_ureq()) } else { Ok(addresses) }
+    }
+}
+
+fn look_up(host: String, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
+    let query = move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let worker = query.clone();
+    let spawned = thread::Builder::new().spawn(move || sender.send(worker()).ok());
+    let answer = match (spawned, timeout.after) {
+        (Ok(_), UreqDuration::Exact(after)) => match receiver.recv_timeout(after) {
+            Ok(answer) => answer,
+            Err(_) => return Err(ureq::Error::Timeout(Timeout::Resolve)),
+        },
+        // Where no thread can be had, the system's own time limit has to do.
+        _ => query(),
+    };
+    answer.map_err(|error| ConnectFault::Dns { temporary: is_temporary(&error) }.into_ureq())
+}
+
+/// The standard library gives `getaddrinfo`'s EAI_AGAIN no kind of its own; these are the texts of glibc and musl.
+fn is_temporary(error: &io::Error) -> bool {
+    let text = error.to_string();
+    ["Temporary failure", "Try again", "temporarily"].iter().any(|t| text.contains(t))
+}
+
+/// Wraps a connection in TLS where the URL asks for it.
+#[derive(Debug)]
+struct TlsConnector {
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
+        let host = details.uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
+        let mut connection = ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
+        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        socket.set_timeout(remaining(details));
+        connection.complete_io(&mut socket).map_err(handshake_error)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) })))
+    }
+}
+
+/// What TCP and the tunnel have left of the time for connecting.
+fn remaining(details: &ConnectionDetails<'_>) -> NextTimeout {
+    let mut timeout = details.timeout;
+    if let (UreqDuration::Exact(limit), UreqInstant::Exact(then), UreqInstant::Exact(now)) =
+        (timeout.after, details.now, (details.current_time)())
+    {
+        timeout.after = UreqDuration::Exact(limit.saturating_sub(now.saturating_duration_since(then)));
+    }
+    timeout
+}
+
+fn handshake_error(error: io::Error) -> ureq::Error {
+    if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return ConnectFault::Tls(tls.clone()).into_ureq();
+    }
+    match ureq::Error::from(error) {
+        // The run's own deadline is not the handshake's fault.
+        timeout @ ureq::Error::Timeout(Timeout::Global) => timeout,
+        _ => ConnectFault::TlsBroken.into_ureq(),
+    }
+}
+
+/// A TLS connection over another transport.
+struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        io::Write::write_all(&mut self.stream, output)?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = io::Read::read(&mut self.stream, self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    /// Connections are never used twice.
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+/// Notes when the connection stands and when the first byte of the request goes out.
+#[derive(Debug)]
+struct Watcher {
+    proxied: bool,
+    progress: Progress,
+}
+
+impl<In: Transport> Connector<In> for Watcher {
+    type Out = Either<In, Watched<In>>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(inner) = chained else { return Ok(None) };
+        // The connection to a proxy is made through this same chain, then without a proxy in its settings: what
+        // goes out there is CONNECT, not the request.
+        if self.proxied && details.config.proxy().is_none() {
+            return Ok(Some(Either::A(inner)));
+        }
+        self.progress.reach(Progress::CONNECTED);
+        Ok(Some(Either::B(Watched { inner, progress: self.progress.clone() })))
+    }
+}
+
+#[derive(Debug)]
+struct Watched<In> {
+    inner: In,
+    progress: Progress,
+}
+
+impl<In: Transport> Transport for Watched<In> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.inner.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.progress.reach(Progress::SENT);
+        self.inner.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.inner.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.inner.is_tls()
+    }
+}
+
+/// The longest time for a name lookup, and for a connection with TLS and the proxy's tunnel.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
