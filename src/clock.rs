@@ -4,6 +4,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
 /// A source of time.
 pub trait Clock: Sync {
     /// Wall-clock time in whole seconds since 1970-01-01T00:00:00Z; negative before it.
@@ -44,6 +47,15 @@ impl Clock for SystemClock {
     fn sleep(&self, duration: Duration) {
         std::thread::sleep(duration);
     }
+}
+
+/// Unix time as RFC 3339 in UTC with whole seconds, e.g. `2026-11-22T04:00:00Z`.
+pub fn rfc3339(unix_time: i64) -> String {
+    OffsetDateTime::from_unix_timestamp(unix_time)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        // Beyond the year 9999 the number itself is the best that can be said.
+        .unwrap_or_else(|| unix_time.to_string())
 }
 
 /// A clock that stands still until somebody sleeps, for unit tests.
@@ -89,6 +101,14 @@ pub(crate) mod fixed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rfc3339_is_utc_with_a_z() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(1_795_320_000), "2026-11-22T04:00:00Z");
+        assert_eq!(rfc3339(-1), "1969-12-31T23:59:59Z");
+        assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
+    }
 
     #[test]
     fn the_system_clock_is_after_2025_and_monotonic() {

@@ -6,12 +6,14 @@
 //! environment + arguments → identity (CI platform → ID token) → claims (check) → STS (exchange) → credential → emitter (format, sink)
 //! ```
 
+pub mod claims;
 pub mod clock;
 pub mod console;
 pub mod env;
 pub mod error;
 pub mod http;
 pub mod json;
+pub mod jwt;
 pub mod retry;
 pub mod secret;
 pub mod text;
