@@ -9,11 +9,17 @@
 pub mod claims;
 pub mod clock;
 pub mod console;
+pub mod credential;
+pub mod emit;
 pub mod env;
 pub mod error;
 pub mod http;
 pub mod json;
 pub mod jwt;
+pub mod provider;
+pub mod random;
 pub mod retry;
+pub mod scope;
 pub mod secret;
+pub mod sts;
 pub mod text;

@@ -1,0 +1,99 @@
+//! Step outputs and, when asked for, variables of later steps, in GitHub's runner files:
+//! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#environment-files>.
+//!
+//! Always in the heredoc form with a random delimiter (S-38): a block that is cut short then makes the runner fail
+//! loudly, whereas a cut `NAME=value` would pass as a shorter token.
+
+use crate::credential::{Credential, TOKEN_TYPE};
+use crate::env::names;
+use crate::secret::SecretBytes;
+use crate::text::printable;
+
+use super::{Format, Options, Place};
+
+/// Outputs of the step; `GITHUB_ENV` with `--export-env`.
+pub(super) struct GitHub;
+
+impl Format for GitHub {
+    fn id(&self) -> &'static str {
+        "github"
+    }
+
+    fn about(&self) -> &'static str {
+        "outputs of the step in GITHUB_OUTPUT; with --export-env also a variable in GITHUB_ENV"
+    }
+
+    fn places(&self, export_env: bool) -> Vec<Place> {
+        let mut places = vec![Place::RunnerFile(names::GITHUB_OUTPUT)];
+        if export_env {
+            places.push(Place::RunnerFile(names::GITHUB_ENV));
+        }
+        places
+    }
+
+    fn render(&self, credential: &Credential, options: &Options<'_>, place: Place) -> SecretBytes {
+        let token = credential.access_token.reveal();
+        let expires_at = credential.expires_at_text();
+        if place == Place::RunnerFile(names::GITHUB_ENV) {
+            return block(&[(options.env_name, token), (&options.expiry_name(), &expires_at)], options.delimiter);
+        }
+        block(
+            &[
+                ("access-token", token),
+                ("token-type", TOKEN_TYPE),
+                ("expires-in", &credential.expires_in.to_string()),
+                ("expires-at", &expires_at),
+                // These come from a server or a token and may not add lines to the file.
+                ("scope", &printable(&credential.scope)),
+                ("subject", &printable(&credential.subject)),
+                ("issuer", &printable(&credential.issuer)),
+                ("available", "true"),
+            ],
+            options.delimiter,
+        )
+    }
+}
+
+fn block(pairs: &[(&str, &str)], delimiter: &str) -> SecretBytes {
+    let size = pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * delimiter.len() + 8).sum();
+    let mut text = Vec::with_capacity(size);
+    for (name, value) in pairs {
+        for piece in [name, "<<", delimiter, "\n", value, "\n", delimiter, "\n"] {
+            text.extend_from_slice(piece.as_bytes());
+        }
+    }
+    SecretBytes::new(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::rendered;
+    use super::*;
+
+    #[test]
+    fn writes_the_contract_s_outputs() {
+        let text = rendered(&GitHub, Place::RunnerFile(names::GITHUB_OUTPUT), None);
+        let expected = [
+            ("access-token", "tok.en-._~+/0123456789=="),
+            ("token-type", "Bearer"),
+            ("expires-in", "3600"),
+            ("expires-at", "2026-11-22T04:00:00Z"),
+            ("scope", "roleassignments:org"),
+            ("subject", "repo:octo-org/octo-repo:ref:refs/heads/main"),
+            ("issuer", "https://token.actions.githubusercontent.com"),
+            ("available", "true"),
+        ];
+        let expected: String = expected.iter().map(|(n, v)| format!("{n}<<DELIMITER\n{v}\nDELIMITER\n")).collect();
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_variables_go_to_github_env_only_when_asked_for() {
+        assert_eq!(GitHub.places(false), [Place::RunnerFile("GITHUB_OUTPUT")]);
+        assert_eq!(GitHub.places(true), [Place::RunnerFile("GITHUB_OUTPUT"), Place::RunnerFile("GITHUB_ENV")]);
+        assert_eq!(
+            rendered(&GitHub, Place::RunnerFile("GITHUB_ENV"), None),
+            "EQUINIX_API_TOKEN<<DELIMITER\ntok.en-._~+/0123456789==\nDELIMITER\nEQUINIX_API_TOKEN_EXPIRES_AT<<DELIMITER\n2026-11-22T04:00:00Z\nDELIMITER\n"
+        );
+    }
+}

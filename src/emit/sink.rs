@@ -1,0 +1,547 @@
+//! Where bytes are written. Everything is opened and checked before a token exists (no token is
+//! minted for nothing), and a file appears whole or not at all.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::env::{Env, names};
+use crate::error::{Code, Error};
+use crate::provider::PROVIDERS;
+use crate::random;
+use crate::secret::SecretBytes;
+use crate::text::quote;
+
+use super::{Format, Place};
+
+/// What is allowed.
+pub struct Policy<'a> {
+    /// The environment: runner files, temporary folders, the checkout.
+    pub env: &'a Env,
+    /// `--output`.
+    pub output: Option<&'a Path>,
+    /// `--allow-workspace`.
+    pub allow_workspace: bool,
+    /// `--force`.
+    pub force: bool,
+    /// Whether standard output is a terminal.
+    pub stdout_is_terminal: bool,
+}
+
+/// Open places, in the order in which they will be written.
+#[derive(Debug)]
+pub struct Sinks(Vec<(Place, Sink)>);
+
+#[derive(Debug)]
+enum Sink {
+    Stdout,
+    Runner(RunnerFile),
+    File { file: NewFile, announce: bool },
+}
+
+impl Sinks {
+    /// Opens and checks every place of a format.
+    pub fn open(format: &dyn Format, export_env: bool, policy: &Policy<'_>) -> Result<Self, Error> {
+        let mut sinks = Vec::new();
+        for place in format.places(export_env) {
+            let sink = match (place, policy.output) {
+                (Place::Stdout, None) => {
+                    if policy.stdout_is_terminal && !policy.force {
+                        return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
+                    }
+                    Sink::Stdout
+                }
+                (Place::Stdout, Some(path)) => Sink::File { file: private_file(path, policy)?, announce: false },
+                (Place::NewFile, Some(path)) => Sink::File { file: private_file(path, policy)?, announce: true },
+                (Place::NewFile, None) => Sink::File { file: temporary_file(policy)?, announce: true },
+                (Place::RunnerFile(variable), None) => Sink::Runner(RunnerFile::open(variable, policy.env)?),
+                (Place::RunnerFile(variable), Some(_)) => {
+                    let message = format!("the format {} writes to {variable}; --output cannot change that", format.id());
+                    return Err(Error::new(Code::CfgValueInvalid, message)
+                        .hint("Leave out --output, or choose a format that writes to a file or to standard output."));
+                }
+            };
+            sinks.push((place, sink));
+        }
+        Ok(Self(sinks))
+    }
+
+    /// Writes all places. When one fails, the error says what had been written before.
+    pub fn commit(self, render: impl Fn(Place) -> SecretBytes, stdout: &mut dyn Write) -> Result<(), Error> {
+        let mut written: Vec<String> = Vec::new();
+        for (place, sink) in self.0 {
+            let bytes = render(place);
+            let (name, outcome) = match sink {
+                Sink::Stdout => ("standard output".to_owned(), print(stdout, bytes.reveal())),
+                Sink::Runner(file) => (file.variable.to_owned(), file.append(bytes.reveal())),
+                Sink::File { file, announce } => {
+                    let name = quote(&file.target.to_string_lossy());
+                    (name, file.commit(bytes.reveal()).and_then(|path| if announce { print_path(stdout, &path) } else { Ok(()) }))
+                }
+            };
+            outcome.map_err(|error| if written.is_empty() { error } else { error.detail("already written", written.join(", ")) })?;
+            written.push(name);
+        }
+        Ok(())
+    }
+}
+
+/// Writes the payload and makes sure that it has left this process.
+fn print(stdout: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::new(Code::OutClosed, "standard output was closed by its reader"),
+        _ => failed(&error, Code::OutWrite, "standard output cannot be written"),
+    })
+}
+
+#[cfg(unix)]
+fn print_path(stdout: &mut dyn Write, path: &Path) -> Result<(), Error> {
+    use std::os::unix::ffi::OsStrExt;
+    let outcome = print(stdout, &[path.as_os_str().as_bytes(), b"\n"].concat());
+    remove_on_failure(outcome, path)
+}
+
+#[cfg(not(unix))]
+fn print_path(stdout: &mut dyn Write, path: &Path) -> Result<(), Error> {
+    let outcome = print(stdout, format!("{}\n", path.display()).as_bytes());
+    remove_on_failure(outcome, path)
+}
+
+/// A file that nobody was told of would stay behind with a token in it.
+fn remove_on_failure(outcome: Result<(), Error>, path: &Path) -> Result<(), Error> {
+    if outcome.is_err() {
+        fs::remove_file(path).ok();
+    }
+    outcome
+}
+
+/// A file of the runner, which exists already and is read when the step has ended.
+#[derive(Debug)]
+struct RunnerFile {
+    variable: &'static str,
+    file: File,
+}
+
+impl RunnerFile {
+    fn open(variable: &'static str, env: &Env) -> Result<Self, Error> {
+        let path = env.os(variable).map(PathBuf::from).ok_or_else(|| {
+            Error::new(Code::OutRunnerFileMissing, format!("{variable} is not set, so there is no runner file to write to"))
+        })?;
+        let shown = quote(&path.to_string_lossy());
+        let metadata = fs::symlink_metadata(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Error::new(Code::OutRunnerFileMissing, format!("the runner file {shown} of {variable} does not exist"))
+            }
+            _ => failed(&error, Code::OutOpen, &format!("the runner file {shown} of {variable} cannot be looked at")),
+        })?;
+        if metadata.is_symlink() {
+            return Err(Error::new(Code::OutSymlink, format!("the runner file {shown} of {variable} is a symbolic link")));
+        }
+        if !metadata.is_file() {
+            let message = format!("the runner file {shown} of {variable} is {} instead of a file", kind(&metadata));
+            return Err(Error::new(Code::OutOpen, message));
+        }
+        // Never created here: the runner would not read it.
+        let mut options = OpenOptions::new();
+        options.read(true).append(true);
+        no_follow(&mut options);
+        let file = options.open(&path).map_err(|error| {
+            failed(&error, Code::OutOpen, &format!("the runner file {shown} of {variable} cannot be opened for writing"))
+        })?;
+        Ok(Self { variable, file })
+    }
+
+    /// Appends in one write, so that two processes cannot mix their lines. A line that the file's last writer left
+    /// unfinished is ended first: otherwise our first line would fuse with it.
+    fn append(mut self, block: &[u8]) -> Result<(), Error> {
+        let what = format!("the runner file of {} cannot be written", self.variable);
+        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
+        let before = self.file.metadata().map_err(|e| fail(&e))?.len();
+        let mut bytes = Vec::with_capacity(block.len() + 1);
+        if before > 0 {
+            let mut last = [0_u8];
+            self.file.seek(SeekFrom::End(-1)).and_then(|_| self.file.read_exact(&mut last)).map_err(|e| fail(&e))?;
+            if last != *b"\n" {
+                bytes.push(b'\n');
+            }
+        }
+        bytes.extend_from_slice(block);
+        let bytes = SecretBytes::new(bytes);
+        let outcome = loop {
+            match self.file.write(bytes.reveal()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        match outcome {
+            Ok(count) if count == bytes.reveal().len() => Ok(()),
+            Ok(count) => {
+                // Taken back only if nobody has written since; else the unfinished block makes the runner fail loudly.
+                let expected = before.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+                if self.file.metadata().is_ok_and(|now| now.len() == expected) {
+                    self.file.set_len(before).ok();
+                }
+                Err(Error::new(Code::OutFull, format!("{what}: only part of the data fitted")))
+            }
+            Err(error) => Err(fail(&error)),
+        }
+    }
+}
+
+/// A file that is written beside its place and then put there by renaming.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// Opens a file beside `target`; `mode` is its permissions on Unix.
+    fn beside(target: PathBuf, folder: &Path, mode: u32) -> Result<Self, Error> {
+        let temporary = folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
+        let mut options = OpenOptions::new();
+        // create_new refuses whatever is there already, a symbolic link included.
+        options.write(true).create_new(true);
+        no_follow(&mut options);
+        with_mode(&mut options, mode);
+        let file = options.open(&temporary).map_err(|error| {
+            let shown = quote(&folder.to_string_lossy());
+            failed(&error, Code::OutOpen, &format!("no file can be made in the folder {shown}"))
+        })?;
+        Ok(Self { file, temporary, target })
+    }
+
+    /// Writes everything, then makes it appear.
+    pub(crate) fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
+        let what = format!("{} cannot be written", quote(&self.target.to_string_lossy()));
+        self.file
+            .write_all(bytes)
+            .and_then(|()| self.file.sync_all())
+            .and_then(|()| fs::rename(&self.temporary, &self.target))
+            .map_err(|error| failed(&error, Code::OutWrite, &what))?;
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for NewFile {
+    /// After the renaming there is nothing of this name; before it, nothing may stay.
+    fn drop(&mut self) {
+        fs::remove_file(&self.temporary).ok();
+    }
+}
+
+/// A file for text without secrets, anywhere the user wants it.
+pub(crate) fn public_file(path: &Path) -> Result<NewFile, Error> {
+    let (target, folder) = split(path)?;
+    NewFile::beside(target, &folder, 0o666)
+}
+
+/// The file of `--output`.
+fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
+    let (target, folder) = split(path)?;
+    if let Some(workspace) = workspace_around(&folder, policy.env).filter(|_| !policy.allow_workspace) {
+        let message = format!("{} lies inside the checkout", quote(&target.to_string_lossy()));
+        return Err(Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy())));
+    }
+    let new = NewFile::beside(target, &folder, 0o600)?;
+    if !is_private(&folder, &new.file) {
+        let message = format!("in the folder {} other users could swap the file", quote(&folder.to_string_lossy()));
+        return Err(Error::new(Code::OutSymlink, message));
+    }
+    Ok(new)
+}
+
+/// The target's full path and its folder, without symbolic links in the folder. The target may be a file that is to be
+/// replaced, and nothing else: renaming over `/dev/null` would take it away from the whole machine.
+fn split(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    let shown = quote(&path.to_string_lossy());
+    let name = path.file_name().ok_or_else(|| Error::new(Code::OutOpen, format!("{shown} names no file")))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = fs::canonicalize(parent)
+        .map_err(|error| failed(&error, Code::OutOpen, &format!("the folder of {shown} cannot be opened")))?;
+    let target = folder.join(name);
+    match fs::symlink_metadata(&target) {
+        Ok(there) if there.is_symlink() => Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link"))),
+        Ok(there) if !there.is_file() => {
+            Err(Error::new(Code::OutOpen, format!("{shown} is {} instead of a file", kind(&there))))
+        }
+        _ => Ok((target, folder)),
+    }
+}
+
+/// A new file in the first temporary folder that is there and private enough.
+fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
+    let mut tried = Vec::new();
+    for folder in temporary_folders(policy.env) {
+        let shown = quote(&folder.to_string_lossy());
+        let usable = fs::canonicalize(&folder).ok().filter(|real| real.is_dir() && is_printable(real));
+        let Some(real) = usable else {
+            tried.push(format!("{shown} (not there)"));
+            continue;
+        };
+        if !policy.allow_workspace && workspace_around(&real, policy.env).is_some() {
+            tried.push(format!("{shown} (inside the checkout)"));
+            continue;
+        }
+        let target = real.join(format!("equinix-wif-{}.env", random::hex()?));
+        match NewFile::beside(target, &real, 0o600) {
+            Ok(new) if is_private(&real, &new.file) => return Ok(new),
+            Ok(_) => tried.push(format!("{shown} (other users may write there)")),
+            Err(error) if error.code() == Code::OutFull => return Err(error),
+            Err(_) => tried.push(format!("{shown} (not writable)")),
+        }
+    }
+    Err(Error::new(Code::OutOpen, "there is no temporary folder that is private enough for a token")
+        .detail("tried", tried.join(", "))
+        .hint("Set TMPDIR to a folder that only this user can write to, or name a file with --output."))
+}
+
+fn temporary_folders(env: &Env) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    folders.extend(env.os(names::RUNNER_TEMP).map(PathBuf::from));
+    folders.extend(env.os(names::CI_PROJECT_DIR).map(|mut folder| {
+        // GitLab's runner keeps its own files there, beside the checkout.
+        folder.push(".tmp");
+        PathBuf::from(folder)
+    }));
+    folders.extend(env.os(names::TMPDIR).map(PathBuf::from));
+    folders.push(if cfg!(unix) { PathBuf::from("/tmp") } else { std::env::temp_dir() });
+    folders
+}
+
+/// The path is printed for a shell to use, so it must be one line.
+fn is_printable(path: &Path) -> bool {
+    path.to_str().is_some_and(|text| !text.chars().any(char::is_control))
+}
+
+/// The checkout that a folder is in, if it is in one.
+fn workspace_around(folder: &Path, env: &Env) -> Option<PathBuf> {
+    PROVIDERS
+        .iter()
+        .filter_map(|provider| env.os(provider.workspace()?))
+        .filter_map(|path| fs::canonicalize(path).ok())
+        .find(|workspace| folder.starts_with(workspace))
+}
+
+/// Whether nobody but this user and root can replace files in the folder. `ours` is a file that this process made there.
+#[cfg(unix)]
+fn is_private(folder: &Path, ours: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    const OTHERS_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let (Ok(folder), Ok(ours)) = (fs::metadata(folder), ours.metadata()) else { return false };
+    let owner_is_trusted = folder.uid() == 0 || folder.uid() == ours.uid();
+    owner_is_trusted && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
+}
+
+/// Windows keeps temporary folders per user; its access lists are not looked at (see SECURITY.md).
+#[cfg(not(unix))]
+fn is_private(_: &Path, _: &File) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn no_follow(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    // Non-blocking, so that a FIFO that took the file's place does not hold up the run.
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+}
+
+#[cfg(not(unix))]
+fn no_follow(_: &mut OpenOptions) {}
+
+#[cfg(unix)]
+fn with_mode(options: &mut OpenOptions, mode: u32) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(mode);
+}
+
+#[cfg(not(unix))]
+fn with_mode(_: &mut OpenOptions, _: u32) {}
+
+fn kind(metadata: &Metadata) -> &'static str {
+    if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" }
+}
+
+/// An I/O error with its own code where it has one.
+fn failed(error: &io::Error, code: Code, what: &str) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(Code::OutFull, format!("{what}: there is no space left"))
+        }
+        io::ErrorKind::NotFound => Error::new(code, format!("{what}: it does not exist")),
+        io::ErrorKind::PermissionDenied => Error::new(code, format!("{what}: this user may not")),
+        io::ErrorKind::ReadOnlyFilesystem => Error::new(code, format!("{what}: the file system is read-only")),
+        kind => Error::new(code, format!("{what}: {kind}")),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+    use crate::emit::by_name;
+
+    struct Folders {
+        root: tempfile::TempDir,
+    }
+
+    impl Folders {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("checkout")).unwrap();
+            fs::create_dir(root.path().join("temp")).unwrap();
+            Self { root }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.root.path().join(name)
+        }
+
+        fn env(&self, extra: &[(&str, PathBuf)]) -> Env {
+            let mut pairs = vec![("GITHUB_WORKSPACE".to_owned(), self.path("checkout").into_os_string())];
+            pairs.extend(extra.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into_os_string())));
+            Env::fixed(pairs)
+        }
+    }
+
+    fn policy<'a>(env: &'a Env, output: Option<&'a Path>) -> Policy<'a> {
+        Policy { env, output, allow_workspace: false, force: false, stdout_is_terminal: false }
+    }
+
+    fn deliver(format: &str, policy: &Policy<'_>) -> Result<Vec<u8>, Error> {
+        let sinks = Sinks::open(by_name(format)?, false, policy)?;
+        let mut stdout = Vec::new();
+        sinks.commit(|_| SecretBytes::new("the token\n"), &mut stdout)?;
+        Ok(stdout)
+    }
+
+    fn code(outcome: Result<Vec<u8>, Error>) -> &'static str {
+        outcome.map_or_else(|error| error.code().name(), |_| "ok")
+    }
+
+    #[test]
+    fn a_new_file_is_private_whole_and_alone() {
+        let place = Folders::new();
+        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
+        let printed = deliver("env-file", &policy(&env, None)).unwrap();
+        let path = PathBuf::from(String::from_utf8(printed).unwrap().trim_end());
+        assert_eq!(fs::read(&path).unwrap(), b"the token\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert!(path.starts_with(fs::canonicalize(place.path("temp")).unwrap()));
+        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn nothing_stays_when_the_run_ends_before_the_token() {
+        let place = Folders::new();
+        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
+        drop(Sinks::open(by_name("env-file").unwrap(), false, &policy(&env, None)).unwrap());
+        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_are_taken_in_order_and_only_if_private() {
+        let place = Folders::new();
+        fs::create_dir(place.path("open")).unwrap();
+        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
+        fs::create_dir(place.path("checkout/temp")).unwrap();
+        let project = place.path("checkout");
+        fs::create_dir(place.path("checkout.tmp")).unwrap();
+        for (pairs, folder) in [
+            (vec![("RUNNER_TEMP", place.path("none")), ("TMPDIR", place.path("temp"))], "temp"),
+            (vec![("RUNNER_TEMP", place.path("open")), ("TMPDIR", place.path("temp"))], "temp"),
+            (vec![("RUNNER_TEMP", place.path("checkout/temp")), ("TMPDIR", place.path("temp"))], "temp"),
+            (vec![("CI_PROJECT_DIR", project), ("TMPDIR", place.path("temp"))], "checkout.tmp"),
+        ] {
+            let env = place.env(&pairs);
+            let printed = String::from_utf8(deliver("env-file", &policy(&env, None)).unwrap()).unwrap();
+            let expected = fs::canonicalize(place.path(folder)).unwrap();
+            assert_eq!(Path::new(printed.trim_end()).parent().unwrap(), expected);
+        }
+        // The same folder with the sticky bit is what /tmp is.
+        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o1777)).unwrap();
+        let env = place.env(&[("TMPDIR", place.path("open"))]);
+        let printed = String::from_utf8(deliver("env-file", &policy(&env, None)).unwrap()).unwrap();
+        assert!(printed.contains("/open/"), "{printed}");
+    }
+
+    #[test]
+    fn an_output_path_must_be_safe() {
+        let place = Folders::new();
+        let env = place.env(&[]);
+        let at = |path: PathBuf| code(deliver("raw", &policy(&env, Some(&path))));
+        assert_eq!(at(place.path("temp/token")), "ok");
+        assert_eq!(at(place.path("temp/token")), "ok", "an existing file is replaced");
+        assert_eq!(fs::read(place.path("temp/token")).unwrap(), b"the token\n");
+        assert_eq!(at(place.path("checkout/token")), "out-in-workspace");
+        assert_eq!(at(place.path("temp/../checkout/token")), "out-in-workspace");
+        symlink(place.path("checkout"), place.path("link")).unwrap();
+        assert_eq!(at(place.path("link/token")), "out-in-workspace");
+        symlink(place.path("temp/token"), place.path("temp/alias")).unwrap();
+        assert_eq!(at(place.path("temp/alias")), "out-symlink");
+        fs::create_dir(place.path("open")).unwrap();
+        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
+        assert_eq!(at(place.path("open/token")), "out-symlink");
+        assert_eq!(fs::read_dir(place.path("open")).unwrap().count(), 0);
+        assert_eq!(at(place.path("temp")), "out-open");
+        assert_eq!(at(place.path("none/token")), "out-open");
+        assert_eq!(at(PathBuf::from("/dev/null")), "out-open");
+        assert_eq!(at(PathBuf::from("/")), "out-open");
+        let path = place.path("checkout/token");
+        let allowed = Policy { allow_workspace: true, ..policy(&env, Some(&path)) };
+        assert_eq!(code(deliver("raw", &allowed)), "ok");
+    }
+
+    #[test]
+    fn a_terminal_needs_force() {
+        let env = Env::fixed([("A", "b")]);
+        let terminal = Policy { stdout_is_terminal: true, ..policy(&env, None) };
+        assert_eq!(code(deliver("raw", &terminal)), "out-tty");
+        assert_eq!(code(deliver("raw", &Policy { force: true, ..terminal })), "ok");
+    }
+
+    #[test]
+    fn a_runner_file_is_appended_to_and_never_made() {
+        let place = Folders::new();
+        let path = place.path("temp/output");
+        let with = |path: PathBuf| place.env(&[("GITHUB_OUTPUT", path)]);
+        assert_eq!(code(deliver("github", &policy(&place.env(&[]), None))), "out-runner-file-missing");
+        assert_eq!(code(deliver("github", &policy(&with(path.clone()), None))), "out-runner-file-missing");
+        assert!(!path.exists());
+        for (before, after) in [("", "the token\n"), ("a=b\n", "a=b\nthe token\n"), ("a=b", "a=b\nthe token\n"), ("a=b\r\n", "a=b\r\nthe token\n")] {
+            fs::write(&path, before).unwrap();
+            assert!(deliver("github", &policy(&with(path.clone()), None)).unwrap().is_empty());
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
+        symlink(&path, place.path("temp/alias")).unwrap();
+        assert_eq!(code(deliver("github", &policy(&with(place.path("temp/alias")), None))), "out-symlink");
+        assert_eq!(code(deliver("github", &policy(&with(place.path("temp")), None))), "out-open");
+        assert_eq!(code(deliver("github", &policy(&with(PathBuf::from("/dev/null")), None))), "out-open");
+        let output = place.path("temp/x");
+        assert_eq!(code(deliver("github", &policy(&with(path), Some(&output)))), "cfg-value-invalid");
+    }
+
+    #[test]
+    fn a_closed_reader_is_told_and_leaves_no_file() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let place = Folders::new();
+        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
+        for format in ["raw", "env-file"] {
+            let sinks = Sinks::open(by_name(format).unwrap(), false, &policy(&env, None)).unwrap();
+            let error = sinks.commit(|_| SecretBytes::new("t"), &mut Closed).unwrap_err();
+            assert_eq!(error.code(), Code::OutClosed, "{format}");
+        }
+        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,102 @@
+//! A ready ID token in a file or on standard input, from any system.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+
+use zeroize::Zeroizing;
+
+use crate::env::Env;
+use crate::error::{Code, Error};
+use crate::jwt;
+use crate::secret::Secret;
+use crate::text::quote;
+
+use super::{Context, Fetched, Provider};
+
+/// The generic provider for files, chosen by `--subject-token-file`.
+pub(super) struct File;
+
+impl Provider for File {
+    fn id(&self) -> &'static str {
+        "file"
+    }
+
+    fn name(&self) -> &'static str {
+        "an ID token in a file"
+    }
+
+    fn is_here(&self, _: &Env) -> bool {
+        false
+    }
+
+    fn mints_on_request(&self) -> bool {
+        false
+    }
+
+    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
+        let Some(path) = &context.source.file else {
+            return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
+        };
+        let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
+        // Reading can block for ever (a pipe that nobody closes, a network file system), so it happens in a thread
+        // that the run does not wait for longer than its deadline.
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let reader = path.clone();
+        thread::Builder::new()
+            .spawn(move || sender.send(read(&reader)).ok())
+            .map_err(|_| Error::new(Code::Internal, "no thread could be started"))?;
+        let content = receiver
+            .recv_timeout(context.deadline.left(context.clock))
+            .map_err(|_| unreadable(&shown, "nothing came before the time for this run was used up"))?
+            .map_err(|error| unreadable(&shown, &reason(&error)))?;
+        if content.len() > jwt::MAX_LENGTH + 2 {
+            let message = format!("{shown} is larger than any ID token ({} KiB)", jwt::MAX_LENGTH / 1024);
+            return Err(Error::new(Code::IdTokenTooLarge, message));
+        }
+        let text = std::str::from_utf8(&content).map_err(|_| unreadable(&shown, "it is not text"))?;
+        // Editors and `echo` end a file with a line break; anything else around the token is the caller's mistake.
+        let token = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        if token.is_empty() {
+            return Err(unreadable(&shown, "it is empty"));
+        }
+        Ok(Fetched { token: Secret::new(token), skew: None })
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// At most a little more than the longest token, so that a wrong path to something huge does no harm.
+fn read(path: &PathBuf) -> io::Result<Zeroizing<Vec<u8>>> {
+    let limit = u64::try_from(jwt::MAX_LENGTH).unwrap_or(u64::MAX) + 3;
+    let mut content = Zeroizing::new(Vec::with_capacity(jwt::MAX_LENGTH + 3));
+    if is_stdin(path) {
+        io::stdin().lock().take(limit).read_to_end(&mut content)?;
+    } else {
+        // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
+        }
+        fs::File::open(path)?.take(limit).read_to_end(&mut content)?;
+    }
+    Ok(content)
+}
+
+const NOT_REGULAR: &str = "it is not a regular file; for a pipe use --subject-token-file -";
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::InvalidInput => NOT_REGULAR.to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+fn unreadable(shown: &str, why: &str) -> Error {
+    Error::new(Code::TokenFileUnreadable, format!("no ID token could be read from {shown}: {why}"))
+}
