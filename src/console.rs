@@ -79,6 +79,11 @@ impl<'a> Console<'a> {
         self.raw(&format!("::error title=equinix-wif {}::{data}\n", error.code().name())).ok();
     }
 
+    /// A line of JSON whose texts have been made safe already.
+    pub fn json(&self, line: &str) {
+        self.raw(line).ok();
+    }
+
     /// Tells the runner to hide this secret from now on. The line stands at column 0 and is flushed.
     ///
     /// Fails when standard error cannot be written: then the secret must go nowhere.

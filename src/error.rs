@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use crate::jwt::UnverifiedClaims;
+
 /// The exit status's class (contract section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -393,6 +395,9 @@ codes! {
     OutTty = "out-tty", Safety, Delivery,
         "The token would be shown on a terminal.",
         "Redirect standard output, choose a format that writes to a file, or consent with --force.";
+    OutTraced = "out-traced", Safety, Delivery,
+        "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would stand in the job log, where GitLab cannot mask it.",
+        "Remove CI_DEBUG_TRACE from the job, or consent with --force.";
     EndpointUntrusted = "endpoint-untrusted", Safety, Config,
         "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
         "If the host is right, say so with --sts-endpoint.";
@@ -425,6 +430,7 @@ struct Parts {
     http_status: Option<u16>,
     oauth_error: Option<String>,
     attempts: Option<u32>,
+    claims: Option<UnverifiedClaims>,
 }
 
 impl Error {
@@ -439,6 +445,7 @@ impl Error {
             http_status: None,
             oauth_error: None,
             attempts: None,
+            claims: None,
         }))
     }
 
@@ -484,6 +491,13 @@ impl Error {
         self
     }
 
+    /// Adds the claims of the ID token that the failure is about, for the report.
+    #[must_use]
+    pub fn claims(mut self, claims: UnverifiedClaims) -> Self {
+        self.0.claims = Some(claims);
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -517,6 +531,11 @@ impl Error {
     /// The OAuth error code, if one was received.
     pub fn oauth(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
+    }
+
+    /// The claims of the ID token that it is about.
+    pub fn token_claims(&self) -> Option<&UnverifiedClaims> {
+        self.0.claims.as_ref()
     }
 
     /// How many attempts were made, if requests were involved.

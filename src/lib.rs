@@ -5,21 +5,202 @@
 //! ```text
 //! environment + arguments → identity (CI platform → ID token) → claims (check) → STS (exchange) → credential → emitter (format, sink)
 //! ```
+//!
+//! [`run`] is the whole program as a function of its arguments, environment, clock and streams.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+
+use clap::Parser;
+use clap::error::ErrorKind;
 
 pub mod claims;
+pub mod cli;
 pub mod clock;
+pub mod command;
+pub mod config;
 pub mod console;
 pub mod credential;
+pub mod crypto;
 pub mod emit;
 pub mod env;
 pub mod error;
 pub mod http;
+pub mod job;
 pub mod json;
 pub mod jwt;
 pub mod provider;
 pub mod random;
+pub mod report;
 pub mod retry;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod scope;
 pub mod secret;
 pub mod sts;
 pub mod text;
+
+use cli::{Cli, Color, Command, SpeechArgs};
+use clock::Clock;
+use console::{Console, Verbosity};
+use env::{Env, names};
+use error::{Code, Error};
+use provider::Provider;
+use report::{Destination, Report};
+
+/// The process's streams, and what is known about them.
+pub struct Streams<'a> {
+    /// Payload only.
+    pub stdout: &'a mut dyn Write,
+    /// People, progress, warnings, errors and the runner's commands.
+    pub stderr: &'a mut (dyn Write + Send),
+    /// Whether standard output is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Whether standard error is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Whether standard error leads to a file or nowhere, so that a runner cannot read it.
+    pub stderr_is_lost: bool,
+}
+
+/// Runs the program and returns its exit status.
+pub fn run(args: impl IntoIterator<Item = OsString>, env: &Env, clock: &dyn Clock, streams: Streams<'_>) -> u8 {
+    let Streams { stdout, stderr, stdout_is_terminal, stderr_is_terminal, stderr_is_lost } = streams;
+    let args: Vec<OsString> = args.into_iter().collect();
+    let parsed = refuse_secrets(&args).and_then(|()| match Cli::try_parse_from(&args) {
+        Ok(cli) => Ok(Parsed::Command(cli)),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Parsed::Help(error.render().to_string()))
+        }
+        Err(error) => Err(usage_error(&error)),
+    });
+    let speech = match &parsed {
+        Ok(Parsed::Command(cli)) => Some(&cli.speech),
+        _ => None,
+    };
+    let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
+    let outcome = match parsed {
+        Err(error) => Err(error),
+        Ok(Parsed::Help(text)) => command::print(stdout, &text).map(|()| 0),
+        Ok(Parsed::Command(cli)) => match cli.command {
+            Command::Explain(args) => command::explain::run(&args, stdout).map(|()| 0),
+            #[cfg(feature = "sandbox")]
+            Command::Sandbox(args) => command::sandbox::run(&args, env, stdout, &console),
+            Command::Token(args) => {
+                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                token(&args, env, clock, &console, rest).map(|()| 0)
+            }
+        },
+    };
+    outcome.unwrap_or_else(|error| {
+        console.error(&error);
+        if provider::detected(env).into_iter().any(Provider::reads_workflow_commands) {
+            console.annotate(&error);
+        }
+        error.code().exit().status()
+    })
+}
+
+enum Parsed {
+    Command(Cli),
+    Help(String),
+}
+
+/// What `token` needs of the streams; standard error belongs to the console.
+pub struct Rest<'a> {
+    /// Payload only.
+    pub stdout: &'a mut dyn Write,
+    /// Whether it is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Whether standard error leads to a file or nowhere.
+    pub stderr_is_lost: bool,
+}
+
+/// The main job with its report around it.
+fn token(args: &cli::TokenArgs, env: &Env, clock: &dyn Clock, console: &Console<'_>, rest: Rest<'_>) -> Result<(), Error> {
+    let started = clock.monotonic();
+    let place = config::report_place(args.account.report.as_deref(), env);
+    let destination = Destination::open(place.as_deref())?;
+    let mut report = Report::default();
+    let outcome = command::token::run(args, env, clock, console, rest, &mut report);
+    let elapsed = clock.monotonic().saturating_sub(started);
+    let told = destination.write(&report, outcome.as_ref().map(|()| ()), elapsed, console);
+    // A report that cannot be written is worth a failure of its own only when there is no other.
+    outcome.and(told)
+}
+
+/// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What
+/// stands behind `--` belongs to another program.
+fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
+    let looks_like_a_token = |arg: &OsStr| {
+        let text = arg.to_string_lossy();
+        let value = text.split_once('=').map_or(&*text, |(_, value)| value);
+        [&*text, value].iter().any(|t| t.starts_with("eyJ") && t.len() > 20 && t.matches('.').count() >= 2)
+    };
+    if args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| looks_like_a_token(arg)) {
+        return Err(Error::new(Code::CfgSecretInArgv, "an argument looks like a token"));
+    }
+    Ok(())
+}
+
+/// The argument parser's complaint in our own form: its first line, and its tips as the hint.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "no command was given".to_owned()
+        }
+        _ => text::clean(&first),
+    };
+    let tips: Vec<String> =
+        text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(text::clean).collect();
+    let see = "equinix-wif --help lists commands and flags.";
+    let hint = if tips.is_empty() { see.to_owned() } else { format!("{}; {see}", tips.join("; ")) };
+    Error::new(Code::CfgUsage, message).hint(hint)
+}
+
+fn verbosity(speech: Option<&SpeechArgs>) -> Verbosity {
+    match speech {
+        Some(SpeechArgs { quiet: true, .. }) => Verbosity::Quiet,
+        Some(SpeechArgs { verbose: true, .. }) => Verbosity::Verbose,
+        _ => Verbosity::Normal,
+    }
+}
+
+fn use_color(speech: Option<&SpeechArgs>, stderr_is_terminal: bool, env: &Env) -> bool {
+    match speech.map_or(Color::Auto, |speech| speech.color) {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => stderr_is_terminal && !env.has(names::NO_COLOR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(list: &[&str]) -> Vec<OsString> {
+        std::iter::once("equinix-wif").chain(list.iter().copied()).map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_token_among_the_arguments_is_refused_without_an_echo() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln";
+        for list in [vec!["token", token], vec!["token", &format!("--scope={token}")], vec!["--subject-token-env", token]] {
+            let error = refuse_secrets(&args(&list)).unwrap_err();
+            assert_eq!(error.code(), Code::CfgSecretInArgv);
+            assert!(!error.message().contains("eyJ"));
+        }
+        assert!(refuse_secrets(&args(&["sandbox", "--", "tool", token])).is_ok(), "another program's argument");
+        assert!(refuse_secrets(&args(&["token", "--scope", "ern:a:b.c:d.e:f:g:h"])).is_ok());
+    }
+
+    #[test]
+    fn usage_errors_speak_our_language() {
+        let error = usage_error(&Cli::try_parse_from(args(&["token", "--scpe", "x"])).unwrap_err());
+        assert_eq!(error.to_string(), "error[cfg-usage]: unexpected argument '--scpe' found");
+        assert!(error.cure().contains("a similar argument exists: '--scope'"), "{}", error.cure());
+        let none = usage_error(&Cli::try_parse_from(args(&[])).unwrap_err());
+        assert_eq!(none.message(), "no command was given");
+    }
+}

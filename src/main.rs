@@ -1,3 +1,46 @@
-//! The `equinix-wif` binary.
+//! The `equinix-wif` binary: collects what the operating system gives, and hands it to the library.
 
-fn main() {}
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use equinix_wif::Streams;
+use equinix_wif::clock::SystemClock;
+use equinix_wif::env::Env;
+
+fn main() -> ExitCode {
+    // A panic's message could quote what the program was reading. The place of the defect says enough.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        let line = format!("error[internal]: the program met a state that should be impossible{place}\nhint: please report it\n");
+        let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+        std::process::exit(1);
+    }));
+    let clock = SystemClock::start();
+    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let streams = Streams {
+        stdout_is_terminal: stdout.is_terminal(),
+        stderr_is_terminal: stderr.is_terminal(),
+        stderr_is_lost: leads_nowhere(&stderr),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+    };
+    ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
+}
+
+/// Whether what is written to standard error ends in a file or in the null device, where no runner reads it.
+#[cfg(unix)]
+fn leads_nowhere(stderr: &io::Stderr) -> bool {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let Ok(file) = stderr.as_fd().try_clone_to_owned().map(std::fs::File::from) else { return true };
+    let Ok(found) = file.metadata() else { return true };
+    let is_null = found.file_type().is_char_device()
+        && std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == found.rdev());
+    found.is_file() || is_null
+}
+
+/// On Windows there is no safe way to ask; the residual risk is in SECURITY.md.
+#[cfg(not(unix))]
+fn leads_nowhere(_: &io::Stderr) -> bool {
+    false
+}

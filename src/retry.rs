@@ -111,7 +111,11 @@ impl Law<'_> {
                 }
                 Retry::Again { after } => self.wait(number, after),
             };
-            let Some(wait) = wait else { return Err(failure.error.attempts(number)) };
+            let Some(wait) = wait else {
+                // What was asked for on the way has counted its own attempts.
+                let counted = failure.error.attempt_count().is_some();
+                return Err(if counted { failure.error } else { failure.error.attempts(number) });
+            };
             self.console.note(&format!(
                 "{what}: attempt {number} of {ATTEMPTS} failed ({}), trying again in {:.1} s",
                 failure.error.code().name(),

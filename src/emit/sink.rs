@@ -28,9 +28,11 @@ pub struct Policy<'a> {
     pub stdout_is_terminal: bool,
 }
 
-/// Open places, in the order in which they will be written.
-#[derive(Debug)]
-pub struct Sinks(Vec<(Place, Sink)>);
+/// Open places of a format, in the order in which they will be written.
+pub struct Sinks {
+    format: &'static dyn Format,
+    places: Vec<(Place, Sink)>,
+}
 
 #[derive(Debug)]
 enum Sink {
@@ -41,8 +43,8 @@ enum Sink {
 
 impl Sinks {
     /// Opens and checks every place of a format.
-    pub fn open(format: &dyn Format, export_env: bool, policy: &Policy<'_>) -> Result<Self, Error> {
-        let mut sinks = Vec::new();
+    pub fn open(format: &'static dyn Format, export_env: bool, policy: &Policy<'_>) -> Result<Self, Error> {
+        let mut places = Vec::new();
         for place in format.places(export_env) {
             let sink = match (place, policy.output) {
                 (Place::Stdout, None) => {
@@ -61,15 +63,20 @@ impl Sinks {
                         .hint("Leave out --output, or choose a format that writes to a file or to standard output."));
                 }
             };
-            sinks.push((place, sink));
+            places.push((place, sink));
         }
-        Ok(Self(sinks))
+        Ok(Self { format, places })
+    }
+
+    /// The format that they were opened for.
+    pub fn format(&self) -> &'static dyn Format {
+        self.format
     }
 
     /// Writes all places. When one fails, the error says what had been written before.
     pub fn commit(self, render: impl Fn(Place) -> SecretBytes, stdout: &mut dyn Write) -> Result<(), Error> {
         let mut written: Vec<String> = Vec::new();
-        for (place, sink) in self.0 {
+        for (place, sink) in self.places {
             let bytes = render(place);
             let (name, outcome) = match sink {
                 Sink::Stdout => ("standard output".to_owned(), print(stdout, bytes.reveal())),

@@ -1,0 +1,235 @@
+//! The command line as typed. Parsing only: what a setting means, and where it comes from when no flag was given, is
+//! decided in [`crate::config`].
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Gives a CI job an Equinix access token without any stored secret.
+#[derive(Debug, Parser)]
+#[command(
+    name = "equinix-wif",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Environment variables, formats and exit codes: docs/usage.md. Codes: equinix-wif explain."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// How to speak.
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Exchange the job's ID token for an Equinix access token and hand it over
+    Token(Box<TokenArgs>),
+    /// Tell an error code's cause and cure; without a code, list them all
+    Explain(ExplainArgs),
+    /// Try everything against a local issuer and STS; nothing in it is real
+    #[cfg(feature = "sandbox")]
+    Sandbox(SandboxArgs),
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct SpeechArgs {
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say what is being done
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// Whether to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Options of `token`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Who the job is.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// What is asked for.
+    #[command(flatten)]
+    pub exchange: ExchangeArgs,
+    /// How the token is handed over.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// How requests are made.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// What is told about the run.
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// Who the job is.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Identity")]
+pub struct IdentityArgs {
+    /// Audience of the ID token: a trusted client id of your OIDC provider at Equinix
+    #[arg(long, value_name = "AUDIENCE")]
+    pub audience: Option<String>,
+
+    /// Platform to take the identity from: auto, github, gitlab, env, file
+    #[arg(long, value_name = "ID")]
+    pub provider: Option<String>,
+
+    /// Variable that holds the ID token
+    #[arg(long, value_name = "NAME")]
+    pub subject_token_env: Option<String>,
+
+    /// File that holds the ID token; - is standard input
+    #[arg(long, value_name = "PATH")]
+    pub subject_token_file: Option<PathBuf>,
+}
+
+/// What is asked for.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Exchange")]
+pub struct ExchangeArgs {
+    /// Scope to ask for: an access-policy ERN or `roleassignments:<org-id>`
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+
+    /// Base URL of the STS
+    #[arg(long, value_name = "URL")]
+    pub sts_endpoint: Option<String>,
+
+    /// API version of the STS: alpha (/use/token) or v1 (/v1/token)
+    #[arg(long, value_name = "VERSION")]
+    pub sts_api: Option<String>,
+
+    /// Shortest acceptable life of the access token
+    #[arg(long, value_name = "SECONDS")]
+    pub min_ttl: Option<String>,
+}
+
+/// How the token is handed over.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Format: auto, github, env-file, shell, json, raw
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// File to write to instead of the format's own place
+    #[arg(long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+
+    /// Variable for the access token, where the format sets variables
+    #[arg(long, value_name = "NAME")]
+    pub env_name: Option<String>,
+
+    /// On GitHub, also give the variable to all later steps (`GITHUB_ENV`)
+    #[arg(long)]
+    pub export_env: bool,
+
+    /// Consent to a token on a terminal or in a traced shell
+    #[arg(long)]
+    pub force: bool,
+
+    /// Consent to an output file inside the checkout
+    #[arg(long)]
+    pub allow_workspace: bool,
+}
+
+/// How requests are made.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkArgs {
+    /// Deadline of the whole run
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<String>,
+
+    /// PEM file with certificates to trust besides the built-in roots
+    #[arg(long, value_name = "PATH")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Ignore `HTTPS_PROXY`
+    #[arg(long)]
+    pub no_proxy: bool,
+}
+
+/// What is told about the run.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Account")]
+pub struct AccountArgs {
+    /// File for a JSON account of the run, without secrets; - is standard error
+    #[arg(long, value_name = "PATH")]
+    pub report: Option<PathBuf>,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The code, e.g. claim-aud
+    pub code: Option<String>,
+}
+
+/// Options of `sandbox`.
+#[cfg(feature = "sandbox")]
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Platform to imitate: github, gitlab
+    #[arg(long, value_name = "ID", default_value = "github")]
+    pub platform: String,
+
+    /// Fault to inject: rate-limit, expired-token, wrong-audience, refused-scope, server-error
+    #[arg(long, value_name = "NAME")]
+    pub fault: Option<String>,
+
+    /// Command to run in a job of that platform; without one, the main job runs and is explained
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_flag_reads_the_environment_by_itself() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                assert!(argument.get_env().is_none(), "{}", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn providers_and_formats_stand_in_the_help() {
+        let mut command = Cli::command();
+        let help = command.find_subcommand_mut("token").unwrap().render_long_help().to_string();
+        for id in crate::provider::PROVIDERS.iter().map(|p| p.id()).chain(crate::emit::FORMATS.iter().map(|f| f.id())) {
+            assert!(help.contains(id), "{id}");
+        }
+    }
+}

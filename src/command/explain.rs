@@ -1,0 +1,81 @@
+//! `explain`: an error code's cause and cure, offline.
+
+use std::io::Write;
+
+use crate::cli::ExplainArgs;
+use crate::error::{Code, Error};
+use crate::text::quote;
+
+/// Explains one code, or lists all.
+pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
+    let text = match &args.code {
+        None => list(),
+        // The specification writes codes in capitals with underscores, and people copy them with their brackets.
+        Some(typed) => {
+            let name = typed.trim_start_matches("error").trim_matches(['[', ']', ':']).to_ascii_lowercase().replace('_', "-");
+            explain(Code::by_name(&name).ok_or_else(|| {
+                Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed)))
+                    .hint("equinix-wif explain lists all codes.")
+            })?)
+        }
+    };
+    super::print(stdout, &text)
+}
+
+fn list() -> String {
+    let width = Code::ALL.iter().map(|code| code.name().len()).max().unwrap_or(0);
+    Code::ALL.iter().fold(String::new(), |text, code| {
+        text + &format!("{:width$}  exit {:2}  {}\n", code.name(), code.exit().status(), first_sentence(code.cause()))
+    })
+}
+
+/// The list shows what happened; the reasons are in the full text.
+fn first_sentence(text: &str) -> &str {
+    match text.find([':', ';']).into_iter().chain(text.find(". ")).min() {
+        Some(end) => text.get(..end).unwrap_or(text),
+        None => text.trim_end_matches('.'),
+    }
+}
+
+fn explain(code: Code) -> String {
+    let exit = code.exit();
+    let retry = if exit.retryable() { "running the job again may help" } else { "running the job again does not help" };
+    format!(
+        "{}\n\n  Exit {}: {}; {retry}.\n\nCause\n  {}\n\nCure\n  {}\n",
+        code.name(),
+        exit.status(),
+        exit.meaning(),
+        code.cause(),
+        code.cure().replace('\n', "\n  ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explained(code: Option<&str>) -> Result<String, Error> {
+        let mut out = Vec::new();
+        run(&ExplainArgs { code: code.map(ToOwned::to_owned) }, &mut out)?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_code_is_found_however_it_is_written() {
+        let text = explained(Some("claim-aud")).unwrap();
+        assert!(text.starts_with("claim-aud\n\n  Exit 5: a claim or expectation does not hold; running the job again does not help.\n\nCause\n  The ID token is meant"), "{text}");
+        for spelling in ["CLAIM_AUD", "error[claim-aud]", "error[claim-aud]:", "Claim-Aud"] {
+            assert_eq!(explained(Some(spelling)).unwrap(), text);
+        }
+        assert_eq!(explained(Some("nonsense")).unwrap_err().code(), Code::CfgValueInvalid);
+    }
+
+    #[test]
+    fn the_list_has_every_code_on_a_line_of_its_own() {
+        let text = explained(None).unwrap();
+        assert_eq!(text.lines().count(), Code::ALL.len());
+        for (line, code) in text.lines().zip(Code::ALL) {
+            assert!(line.starts_with(code.name()), "{line}");
+        }
+    }
+}

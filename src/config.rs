@@ -1,0 +1,451 @@
+//! Settings: flag, else environment variable, else default (contract section 2).
+//!
+//! Every setting remembers where it came from, for the report and for messages. Nothing is read from the working
+//! directory.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use serde_json::{Map, Value, json};
+
+use crate::cli::TokenArgs;
+use crate::env::{Env, names};
+use crate::error::{Code, Error};
+use crate::http;
+use crate::http::url::{Refusal, Url};
+use crate::provider::TokenSource;
+use crate::scope;
+use crate::sts::{self, Api};
+use crate::text::quote;
+
+/// Where a setting came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// This flag.
+    Flag(&'static str),
+    /// This environment variable.
+    Variable(&'static str),
+    /// Neither.
+    Default,
+}
+
+impl Source {
+    /// As it stands in messages and in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => name,
+            Self::Default => "default",
+        }
+    }
+}
+
+/// A value and its source.
+#[derive(Debug, Clone)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Everything that `token` has to know.
+#[derive(Debug)]
+pub struct Config {
+    /// The scope to ask for.
+    pub scope: String,
+    /// The audience of the ID token.
+    pub audience: Option<String>,
+    /// The provider that was asked for.
+    pub provider: Option<String>,
+    /// Where a ready ID token is.
+    pub token_source: TokenSource,
+    /// The STS.
+    pub sts_endpoint: Url,
+    /// Its API version.
+    pub sts_api: Api,
+    /// The shortest acceptable life of the access token, in seconds.
+    pub min_ttl: u64,
+    /// The format that was asked for.
+    pub format: Option<String>,
+    /// The output file.
+    pub output: Option<PathBuf>,
+    /// The variable for the access token.
+    pub env_name: String,
+    /// Whether GitHub's later steps get it too.
+    pub export_env: bool,
+    /// Certificates to trust besides the built-in roots.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Whether proxy variables are ignored.
+    pub no_proxy: bool,
+    /// Consent: `--force`.
+    pub force: bool,
+    /// Consent: `--allow-workspace`.
+    pub allow_workspace: bool,
+    /// What should be said about the settings.
+    pub warnings: Vec<String>,
+}
+
+/// Where the report goes. This is needed before anything else can fail.
+pub fn report_place(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
+    flag.map(Path::to_path_buf).or_else(|| env.os(names::REPORT).map(PathBuf::from))
+}
+
+/// Collects settings and remembers where each came from.
+pub struct Resolver<'a> {
+    env: &'a Env,
+    seen: Map<String, Value>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Nothing collected yet.
+    pub fn new(env: &'a Env) -> Self {
+        Self { env, seen: Map::new() }
+    }
+
+    /// What has been collected, for the report: name → value and source.
+    pub fn into_report(self) -> Map<String, Value> {
+        self.seen
+    }
+
+    fn text(&mut self, flag: &'static str, typed: Option<&str>, variable: &'static str) -> Result<Option<Setting<String>>, Error> {
+        let setting = match typed.filter(|text| !text.is_empty()) {
+            Some(text) => Some(Setting { value: text.to_owned(), source: Source::Flag(flag) }),
+            None => self.env.text(variable)?.map(|value| Setting { value, source: Source::Variable(variable) }),
+        };
+        if let Some(setting) = &setting {
+            self.remember(flag, json!(setting.value), setting.source);
+        }
+        Ok(setting)
+    }
+
+    fn path(&mut self, flag: &'static str, typed: Option<&Path>, variable: &'static str) -> Option<Setting<PathBuf>> {
+        let setting = match typed.filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => Some(Setting { value: path.to_path_buf(), source: Source::Flag(flag) }),
+            None => {
+                self.env.os(variable).map(|value| Setting { value: value.into(), source: Source::Variable(variable) })
+            }
+        };
+        if let Some(setting) = &setting {
+            self.remember(flag, json!(setting.value.to_string_lossy()), setting.source);
+        }
+        setting
+    }
+
+    fn switch(&mut self, flag: &'static str, typed: bool, variable: &'static str) -> Result<bool, Error> {
+        let (value, source) = match (typed, self.env.text(variable)?.as_deref()) {
+            (true, _) => (true, Source::Flag(flag)),
+            (false, None) => (false, Source::Default),
+            (false, Some("true" | "1")) => (true, Source::Variable(variable)),
+            (false, Some("false" | "0")) => (false, Source::Variable(variable)),
+            (false, Some(other)) => return Err(invalid(Source::Variable(variable), other, "true or false")),
+        };
+        self.remember(flag, json!(value), source);
+        Ok(value)
+    }
+
+    fn seconds(
+        &mut self,
+        flag: &'static str,
+        typed: Option<&str>,
+        variable: &'static str,
+        default: u64,
+        allowed: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, Error> {
+        let Some(setting) = self.text(flag, typed, variable)? else {
+            self.remember(flag, json!(default), Source::Default);
+            return Ok(default);
+        };
+        let parsed = setting.value.parse::<u64>().ok().filter(|seconds| allowed.contains(seconds));
+        let value = parsed.ok_or_else(|| {
+            let range = format!("a whole number of seconds from {} to {}", allowed.start(), allowed.end());
+            invalid(setting.source, &setting.value, &range)
+        })?;
+        self.remember(flag, json!(value), setting.source);
+        Ok(value)
+    }
+
+    fn remember(&mut self, flag: &'static str, value: Value, source: Source) {
+        let name = flag.trim_start_matches('-').to_owned();
+        self.seen.insert(name, json!({"value": value, "source": source.name()}));
+    }
+
+    /// The deadline of the whole run.
+    pub fn timeout(&mut self, typed: Option<&str>) -> Result<Duration, Error> {
+        self.seconds("--timeout", typed, names::TIMEOUT, 60, 1..=3600).map(Duration::from_secs)
+    }
+
+    /// All settings of `token`.
+    pub fn token(&mut self, args: &TokenArgs) -> Result<Config, Error> {
+        let mut warnings = Vec::new();
+        let (identity, exchange, output, network) = (&args.identity, &args.exchange, &args.output, &args.network);
+        let scope = self
+            .text("--scope", exchange.scope.as_deref(), names::SCOPE)?
+            .ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))?;
+        warnings.extend(scope::check(&scope.value)?);
+        let audience = self.text("--audience", identity.audience.as_deref(), names::AUDIENCE)?;
+        if let Some(audience) = &audience {
+            warnings.extend(check_audience(audience)?);
+        }
+        let provider = self.text("--provider", identity.provider.as_deref(), names::PROVIDER)?;
+        let variable =
+            self.text("--subject-token-env", identity.subject_token_env.as_deref(), names::SUBJECT_TOKEN_ENV_VAR)?;
+        if let Some(name) = variable.as_ref().filter(|name| !is_variable_name(&name.value)) {
+            return Err(invalid(name.source, &name.value, "the name of a variable, not its value"));
+        }
+        let file =
+            self.path("--subject-token-file", identity.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE);
+        let sts_endpoint = self.endpoint(exchange.sts_endpoint.as_deref())?;
+        if sts_endpoint.is_loopback() {
+            warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
+        }
+        let sts_api = match self.text("--sts-api", exchange.sts_api.as_deref(), names::STS_API)? {
+            None => Api::Alpha,
+            Some(setting) => Api::ALL
+                .into_iter()
+                .find(|api| api.id() == setting.value)
+                .ok_or_else(|| invalid(setting.source, &setting.value, "alpha or v1"))?,
+        };
+        let min_ttl = self.seconds("--min-ttl", exchange.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?;
+        let format = self.text("--format", output.format.as_deref(), names::FORMAT)?;
+        let env_name = self
+            .text("--env-name", output.env_name.as_deref(), names::ENV_NAME)?
+            .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
+        check_env_name(&env_name)?;
+        Ok(Config {
+            scope: scope.value,
+            audience: audience.map(|setting| setting.value),
+            provider: provider.map(|setting| setting.value),
+            token_source: TokenSource { variable: variable.map(|s| s.value), file: file.map(|s| s.value) },
+            sts_endpoint,
+            sts_api,
+            min_ttl,
+            format: format.map(|setting| setting.value),
+            output: self.path("--output", output.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
+            env_name: env_name.value,
+            export_env: self.switch("--export-env", output.export_env, names::EXPORT_ENV)?,
+            extra_roots: self.extra_roots(network.ca_file.as_deref())?,
+            no_proxy: network.no_proxy,
+            force: output.force,
+            allow_workspace: output.allow_workspace,
+            warnings,
+        })
+    }
+
+    /// The STS's base URL. A variable can be planted by an earlier step, so it is trusted for Equinix's own hosts and
+    /// for this machine only (S-19).
+    fn endpoint(&mut self, typed: Option<&str>) -> Result<Url, Error> {
+        let setting = self
+            .text("--sts-endpoint", typed, names::STS_ENDPOINT)?
+            .unwrap_or(Setting { value: sts::DEFAULT_ENDPOINT.to_owned(), source: Source::Default });
+        let from = setting.source.name();
+        let url = Url::parse(&setting.value).map_err(|why| {
+            let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
+            Error::new(code, format!("{from} is not a URL for the STS: {why}")).detail("found", shown_url(&setting.value))
+        })?;
+        if !url.is_origin() {
+            return Err(Error::new(Code::CfgEndpointInvalid, format!("{from} has something after the host"))
+                .detail("expected", url.origin())
+                .detail("found", shown_url(&setting.value))
+                .hint("Give the base URL only; the path follows from --sts-api."));
+        }
+        if matches!(setting.source, Source::Variable(_)) && !url.is_loopback() && !url.is_under("equinix.com") {
+            return Err(Error::new(
+                Code::EndpointUntrusted,
+                format!("{from} names {}, which is not a host under equinix.com", url.origin()),
+            )
+            .hint(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+        }
+        Ok(url)
+    }
+
+    fn extra_roots(&mut self, typed: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let setting = match self.path("--ca-file", typed, names::CA_FILE) {
+            Some(setting) => setting,
+            None => match self.path("--ca-file", None, names::SSL_CERT_FILE) {
+                Some(setting) => setting,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
+        let pem = fs::read(&setting.value).map_err(|error| {
+            Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.kind()))
+        })?;
+        http::parse_roots(&pem, &name)
+    }
+}
+
+/// A URL in a message, unless it holds a user name and password.
+fn shown_url(text: &str) -> String {
+    if text.contains('@') { "(not shown, since it holds a user name)".to_owned() } else { quote(text) }
+}
+
+fn invalid(source: Source, found: &str, allowed: &str) -> Error {
+    Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
+        .detail("expected", allowed)
+        .detail("found", quote(found))
+        .hint("Correct the value or leave the setting out.")
+}
+
+fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {
+    let value = &audience.value;
+    if value.len() > 1024 || value.chars().any(char::is_control) {
+        return Err(invalid(audience.source, value, "a text of at most 1024 characters on one line"));
+    }
+    Ok(crate::claims::other_service(value).map(|service| {
+        format!(
+            "{} is {}, the audience of {service}: a token for it can be used there as well; choose one of its own for Equinix",
+            audience.source.name(),
+            quote(value)
+        )
+    }))
+}
+
+/// Letters, digits and underscores, not beginning with a digit, at most 128 of them.
+pub fn is_variable_name(name: &str) -> bool {
+    name.len() <= 128
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// A name for the token's variable that changes nothing else (S-40).
+fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
+    const WHOLE: [&str; 14] = [
+        "PATH", "ENV", "IFS", "PS1", "PS2", "PS4", "BASH_ENV", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "HOME", "CI", "NO_PROXY", "ALL_PROXY",
+    ];
+    const PREFIX: [&str; 12] =
+        ["LD_", "DYLD_", "GIT_", "GITHUB_", "RUNNER_", "ACTIONS_", "CI_", "GITLAB_", "PYTHON", "RUBY", "PERL5", "SSL_CERT_"];
+    const SUFFIX: [&str; 2] = ["_OPTIONS", "_PROXY"];
+    let name = setting.value.as_str();
+    let fail = |why: &str| {
+        Err(Error::new(Code::CfgEnvNameInvalid, format!("{} cannot be {}: {why}", setting.source.name(), quote(name))))
+    };
+    if !is_variable_name(name) {
+        return fail("it is not the name of a variable");
+    }
+    let upper = name.to_ascii_uppercase();
+    let is_special = WHOLE.contains(&upper.as_str())
+        || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
+        || SUFFIX.iter().any(|suffix| upper.ends_with(suffix));
+    if is_special { fail("that variable changes how other programs behave") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn resolve(args: &[&str], pairs: &[(&str, &str)]) -> Result<(Config, Map<String, Value>), Error> {
+        let cli = Cli::try_parse_from(["equinix-wif", "token"].iter().chain(args)).unwrap();
+        let Command::Token(args) = cli.command else { panic!() };
+        let env = Env::fixed(pairs.iter().copied());
+        let mut resolver = Resolver::new(&env);
+        let config = resolver.token(&args)?;
+        Ok((config, resolver.into_report()))
+    }
+
+    fn code(args: &[&str], pairs: &[(&str, &str)]) -> &'static str {
+        resolve(args, pairs).map_or_else(|error| error.code().name(), |_| "ok")
+    }
+
+    const SCOPE: [&str; 2] = ["--scope", "roleassignments:o"];
+
+    #[test]
+    fn flags_win_over_variables_and_defaults_come_last() {
+        let pairs = [(names::SCOPE, "orgpolicies:o"), (names::AUDIENCE, "a"), (names::MIN_TTL, "5"), (names::ENV_NAME, "")];
+        let (config, seen) = resolve(&["--scope", "roleassignments:o", "--min-ttl", "7"], &pairs).unwrap();
+        assert_eq!((config.scope.as_str(), config.audience.as_deref(), config.min_ttl), ("roleassignments:o", Some("a"), 7));
+        assert_eq!(config.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
+        assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
+        assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
+        let (config, seen) = resolve(&SCOPE, &[]).unwrap();
+        assert_eq!(config.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
+        assert_eq!((config.sts_api, config.min_ttl, config.export_env), (Api::Alpha, 60, false));
+        assert_eq!(seen["min-ttl"], json!({"value": 60, "source": "default"}));
+    }
+
+    #[test]
+    fn an_endpoint_from_a_variable_must_be_equinix_s_or_local() {
+        for (url, by_variable, by_flag) in [
+            ("https://sts.eqix.equinix.com", "ok", "ok"),
+            ("https://sts.uat.equinix.com/", "ok", "ok"),
+            ("https://127.0.0.1:8443", "ok", "ok"),
+            ("http://localhost:8080", "ok", "ok"),
+            ("https://sts.example", "endpoint-untrusted", "ok"),
+            ("https://equinix.com.evil.example", "endpoint-untrusted", "ok"),
+            ("https://notequinix.com", "endpoint-untrusted", "ok"),
+            ("http://sts.eqix.equinix.com", "insecure-url", "insecure-url"),
+            ("https://sts.eqix.equinix.com/use/token", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
+            ("https://sts.eqix.equinix.com?x", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
+            ("https://user:hush@sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
+            ("sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
+        ] {
+            assert_eq!(code(&SCOPE, &[(names::STS_ENDPOINT, url)]), by_variable, "{url}");
+            assert_eq!(code(&[&SCOPE[..], &["--sts-endpoint", url]].concat(), &[]), by_flag, "{url}");
+        }
+        let error = resolve(&SCOPE, &[(names::STS_ENDPOINT, "https://user:hush@h")]).unwrap_err();
+        assert!(!format!("{error} {:?}", error.details()).contains("hush"));
+    }
+
+    #[test]
+    fn values_are_checked_with_what_is_allowed() {
+        for (args, outcome) in [
+            (&["--timeout", "0"][..], "ok"),
+            (&["--min-ttl", "0"], "ok"),
+            (&["--min-ttl", "-1"], "cfg-value-invalid"),
+            (&["--min-ttl", "1.5"], "cfg-value-invalid"),
+            (&["--min-ttl", "86401"], "cfg-value-invalid"),
+            (&["--sts-api", "v2"], "cfg-value-invalid"),
+            (&["--sts-api", "v1"], "ok"),
+            (&["--subject-token-env", "$TOKEN"], "cfg-value-invalid"),
+            (&["--subject-token-env", "MY_TOKEN"], "ok"),
+            (&["--audience", "a\nb"], "cfg-value-invalid"),
+            (&["--env-name", "MY_TOKEN"], "ok"),
+            (&["--ca-file", "/no/such/file"], "cfg-ca-file"),
+        ] {
+            let args: Vec<&str> = SCOPE.iter().chain(args.iter().filter(|a| !a.is_empty())).copied().collect();
+            let args: Vec<String> = args.into_iter().map(ToOwned::to_owned).collect();
+            // A value that begins with a dash has to be glued to its flag.
+            let glued: Vec<String> = vec![args[0].clone() + "=" + &args[1], args[2].clone() + "=" + &args[3]];
+            let glued: Vec<&str> = glued.iter().map(String::as_str).collect();
+            assert_eq!(code(&glued, &[]), outcome, "{glued:?}");
+        }
+        assert_eq!(code(&[], &[]), "cfg-scope-missing");
+        assert_eq!(code(&["--scope", "x"], &[]), "cfg-scope-invalid");
+        for (value, outcome) in [("true", "ok"), ("0", "ok"), ("yes", "cfg-value-invalid")] {
+            assert_eq!(code(&SCOPE, &[(names::EXPORT_ENV, value)]), outcome);
+        }
+    }
+
+    #[test]
+    fn the_timeout_has_a_floor_and_a_ceiling() {
+        let env = Env::fixed([(names::TIMEOUT, "90")]);
+        assert_eq!(Resolver::new(&env).timeout(None).unwrap().as_secs(), 90);
+        assert_eq!(Resolver::new(&env).timeout(Some("5")).unwrap().as_secs(), 5);
+        for bad in ["0", "3601", "soon", "-1", "1e3"] {
+            let error = Resolver::new(&env).timeout(Some(bad)).unwrap_err();
+            assert_eq!(error.details()[0].1, "a whole number of seconds from 1 to 3600", "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_change_other_programs_are_refused() {
+        for name in ["EQUINIX_API_TOKEN", "MY_TOKEN", "_t", "a1", "GITHUBTOKEN", "PATHS", "OPTIONS"] {
+            assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "ok", "{name}");
+        }
+        let long = "A".repeat(129);
+        for name in ["PATH", "path", "LD_PRELOAD", "BASH_ENV", "NODE_OPTIONS", "GITHUB_TOKEN", "https_proxy", "SSL_CERT_FILE", "PYTHONPATH", "1A", "A-B", "A B", "A=B", "Ä", &long] {
+            assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "cfg-env-name-invalid", "{name}");
+        }
+    }
+
+    #[test]
+    fn an_audience_of_another_service_is_warned_of() {
+        let (config, _) = resolve(&[&SCOPE[..], &["--audience", "sts.amazonaws.com"]].concat(), &[]).unwrap();
+        assert!(config.warnings[0].contains("the audience of AWS"), "{:?}", config.warnings);
+    }
+}
