@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod console;
+pub mod crypto;
 pub mod env;
 pub mod error;
 pub mod secret;
