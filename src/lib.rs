@@ -11,5 +11,7 @@ pub mod console;
 pub mod crypto;
 pub mod env;
 pub mod error;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod secret;
 pub mod text;
