@@ -452,11 +452,13 @@ mod tests {
         ];
         let inherited = kept.into_iter().chain(dropped.map(|name| (name, "x")));
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
-        let environment = environment(
-            inherited,
-            prepared(Platform::Gitlab),
-            Some(Path::new("/opt/ours")),
+        let ours = Some(Path::new("/opt/ours"));
+        let bare = environment([], prepared(Platform::Gitlab), ours);
+        assert!(
+            bare.contains(&("PATH".into(), "/opt/ours".into())),
+            "no empty entry"
         );
+        let environment = environment(inherited, prepared(Platform::Gitlab), ours);
         let get = |name: &str| {
             let found: Vec<_> = environment.iter().filter(|(known, _)| known == name).collect();
             assert!(found.len() < 2, "{name} is set twice");

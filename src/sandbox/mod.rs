@@ -2,7 +2,8 @@
 //!
 //! Everything is made up, but nothing is skipped: the issuer signs, the STS verifies, and the program under it is
 //! the real one. Both servers listen on 127.0.0.1 only and speak plain http, which the program accepts for
-//! loopback addresses. Nothing is reached beyond them.
+//! loopback addresses. Nothing is reached beyond them. One thing is different: tokens are signed with ES256, and
+//! not with RS256 as the platforms do, since ring cannot generate an RSA key and none is kept in the repository.
 //!
 //! Without a command the main job runs and its story is told; with one, the command runs in its place, in an
 //! environment like that of the platform's jobs.

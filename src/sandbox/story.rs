@@ -129,7 +129,7 @@ pub(super) fn tell(story: &Story<'_>) -> String {
         (Platform::Github, count) => {
             page.row(
                 "runner",
-                &format!("::add-mask::{REDACTED} ({count}x): hides the value, shows no such line"),
+                &format!("::add-mask::{REDACTED} ({count}x), not shown; from there on the value is hidden"),
             );
         }
         (Platform::Gitlab, _) => page.row("runner", "cannot be told to hide a value, so none is printed"),
@@ -385,7 +385,7 @@ mod tests {
           STS           POST /use/token -> 429
                         POST /use/token -> 200
                         for the scope roleassignments:org
-          runner        ::add-mask::*** (2x): hides the value, shows no such line
+          runner        ::add-mask::*** (2x), not shown; from there on the value is hidden
 
         The job's log, as its readers see it
           | equinix-wif: the *** *** ***
