@@ -1,0 +1,404 @@
+//! The CI platform: publishes its keys, and on GitHub makes ID tokens on request.
+//!
+//! As GitHub it is a GitHub Enterprise Server, because those have their issuer under their own address
+//! (`<server>/_services/token`). As GitLab it makes one token before the job starts and none later.
+
+use std::sync::Mutex;
+
+use oxhttp::model::Method;
+use serde_json::{Value, json};
+
+use super::job::{self, github, gitlab};
+use super::keys::{self, SigningKey};
+use super::wire::{self, Call, Reply, Service, lock};
+use super::{Fault, Hush, Platform};
+use crate::clock::{Clock, SystemClock};
+use crate::error::Error;
+use crate::secret::Secret;
+
+/// How long ago the tokens of [`Fault::ExpiredToken`] expired, in seconds.
+const EXPIRED_FOR: i64 = 3600;
+
+/// A CI platform's issuer of ID tokens.
+pub(super) struct Issuer {
+    platform: Platform,
+    fault: Option<Fault>,
+    base: String,
+    key: SigningKey,
+    bearer: Secret,
+    minted: Mutex<Vec<Value>>,
+    hush: Hush,
+}
+
+impl Issuer {
+    pub(super) fn new(
+        platform: Platform,
+        fault: Option<Fault>,
+        base: &str,
+        hush: Hush,
+    ) -> Result<Self, Error> {
+        let bearer = keys::random_token()?;
+        lock(&hush).add(bearer.reveal());
+        let (base, key, minted) = (base.to_owned(), SigningKey::generate()?, Mutex::default());
+        Ok(Self {
+            platform,
+            fault,
+            base,
+            key,
+            bearer,
+            minted,
+            hush,
+        })
+    }
+
+    /// The `iss` of its tokens.
+    pub(super) fn id(&self) -> String {
+        match self.platform {
+            Platform::Github => format!("{}/_services/token", self.base),
+            Platform::Gitlab => self.base.clone(),
+        }
+    }
+
+    pub(super) fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// What a job needs to ask for an ID token.
+    pub(super) fn bearer(&self) -> &Secret {
+        &self.bearer
+    }
+
+    /// The `sub` of its tokens.
+    pub(super) fn subject(&self) -> &'static str {
+        match self.platform {
+            Platform::Github => github::SUBJECT,
+            Platform::Gitlab => gitlab::SUBJECT,
+        }
+    }
+
+    /// The claims of the token that was made last.
+    pub(super) fn last_claims(&self) -> Option<Value> {
+        lock(&self.minted).last().cloned()
+    }
+
+    /// A new ID token. Without an audience it is meant for the platform's default one.
+    pub(super) fn mint(&self, audience: Option<&str>) -> Result<Secret, Error> {
+        let asked =
+            audience.filter(|audience| !audience.is_empty() && self.fault != Some(Fault::WrongAudience));
+        let audience = asked.map_or_else(|| self.default_audience(), str::to_owned);
+        let life = match self.platform {
+            Platform::Github => 300,
+            Platform::Gitlab => gitlab::JOB_TIMEOUT,
+        };
+        let now = SystemClock::start().unix_time();
+        let issued = if self.fault == Some(Fault::ExpiredToken) {
+            now - EXPIRED_FOR - life
+        } else {
+            now
+        };
+        let mut claims = match self.platform {
+            Platform::Github => github_claims(),
+            Platform::Gitlab => gitlab_claims(&self.base),
+        };
+        let before = match self.platform {
+            Platform::Github => 600,
+            Platform::Gitlab => 5,
+        };
+        if let Some(claims) = claims.as_object_mut() {
+            claims.insert("jti".into(), keys::random_name()?.into());
+            claims.insert("iss".into(), self.id().into());
+            claims.insert("sub".into(), self.subject().into());
+            claims.insert("aud".into(), audience.into());
+            claims.insert("iat".into(), issued.into());
+            claims.insert("nbf".into(), (issued - before).into());
+            claims.insert("exp".into(), (issued + life).into());
+        }
+        let token = self.key.sign(&claims)?;
+        lock(&self.hush).add(token.reveal());
+        lock(&self.minted).push(claims);
+        Ok(token)
+    }
+
+    fn default_audience(&self) -> String {
+        match self.platform {
+            Platform::Github => format!("{}/{}", self.base, github::OWNER),
+            Platform::Gitlab => self.base.clone(),
+        }
+    }
+
+    fn jwks_path(&self) -> &'static str {
+        match self.platform {
+            Platform::Github => "/_services/token/.well-known/jwks",
+            Platform::Gitlab => "/oauth/discovery/keys",
+        }
+    }
+
+    fn discovery_path(&self) -> &'static str {
+        match self.platform {
+            Platform::Github => "/_services/token/.well-known/openid-configuration",
+            Platform::Gitlab => "/.well-known/openid-configuration",
+        }
+    }
+
+    fn discovery(&self) -> Value {
+        json!({
+            "issuer": self.id(),
+            "jwks_uri": format!("{}{}", self.base, self.jwks_path()),
+            "subject_types_supported": ["public"],
+            "response_types_supported": ["id_token"],
+            "scopes_supported": ["openid"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "claims_supported": ["sub", "aud", "exp", "iat", "iss", "jti", "nbf"],
+        })
+    }
+
+    /// GitHub's ID-token endpoint.
+    fn id_token(&self, call: &Call) -> Reply {
+        let scheme_and_token = call
+            .header("authorization")
+            .and_then(|value| value.split_once(' '));
+        let allowed = scheme_and_token.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer") && token.trim() == self.bearer.reveal()
+        });
+        if !allowed {
+            return Reply::json(
+                401,
+                &json!({ "message": "The request token is missing or not valid." }),
+            )
+            .with("www-authenticate", "Bearer");
+        }
+        let query = wire::pairs(&call.query).unwrap_or_default();
+        let get = |name: &str| {
+            query
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str())
+        };
+        // The address comes with this parameter, and a client that loses it would fail on the real one.
+        if get("api-version").is_none() {
+            return Reply::json(
+                400,
+                &json!({ "message": "The api-version parameter is missing." }),
+            );
+        }
+        match self.mint(get("audience")) {
+            Ok(token) => Reply::json(
+                200,
+                &json!({ "count": token.reveal().len(), "value": token.reveal() }),
+            ),
+            Err(error) => Reply::json(500, &json!({ "message": error.message() })),
+        }
+    }
+}
+
+impl Service for Issuer {
+    fn answer(&self, call: &Call) -> Reply {
+        let path = call.path.as_str();
+        let known = [self.discovery_path(), self.jwks_path()].contains(&path)
+            || self.platform == Platform::Github && path == github::TOKEN_PATH;
+        if !known {
+            Reply::not_found()
+        } else if call.method != Method::GET {
+            Reply::method_not_allowed("GET")
+        } else if path == self.discovery_path() {
+            Reply::json(200, &self.discovery())
+        } else if path == self.jwks_path() {
+            Reply::json(200, &self.key.set())
+        } else {
+            self.id_token(call)
+        }
+    }
+}
+
+/// What GitHub says about the job. Nearly everything is text there, ids and booleans too.
+fn github_claims() -> Value {
+    json!({
+        "ref": github::REF,
+        "ref_type": "branch",
+        "ref_protected": "true",
+        "sha": job::SHA,
+        "repository": github::REPOSITORY,
+        "repository_id": github::REPOSITORY_ID,
+        "repository_owner": github::OWNER,
+        "repository_owner_id": github::OWNER_ID,
+        "repository_visibility": "private",
+        "run_id": github::RUN_ID,
+        "run_number": github::RUN_NUMBER,
+        "run_attempt": github::RUN_ATTEMPT,
+        "runner_environment": "github-hosted",
+        "actor": github::ACTOR,
+        "actor_id": github::ACTOR_ID,
+        "workflow": github::WORKFLOW,
+        "workflow_ref": github::WORKFLOW_REF,
+        "workflow_sha": job::SHA,
+        "job_workflow_ref": github::WORKFLOW_REF,
+        "job_workflow_sha": job::SHA,
+        "head_ref": "",
+        "base_ref": "",
+        "event_name": github::EVENT,
+    })
+}
+
+/// What GitLab says about the job. The runner's id is the only number.
+fn gitlab_claims(server: &str) -> Value {
+    let host = server.strip_prefix("http://").unwrap_or(server);
+    json!({
+        "namespace_id": gitlab::NAMESPACE_ID,
+        "namespace_path": gitlab::NAMESPACE,
+        "project_id": gitlab::PROJECT_ID,
+        "project_path": gitlab::PROJECT,
+        "project_visibility": "private",
+        "job_project_id": gitlab::PROJECT_ID,
+        "job_project_path": gitlab::PROJECT,
+        "job_namespace_id": gitlab::NAMESPACE_ID,
+        "job_namespace_path": gitlab::NAMESPACE,
+        "user_id": "42",
+        "user_login": "octocat",
+        "user_email": "octocat@example.com",
+        "user_access_level": "maintainer",
+        "pipeline_id": gitlab::PIPELINE_ID,
+        "pipeline_source": gitlab::PIPELINE_SOURCE,
+        "job_id": gitlab::JOB_ID,
+        "ref": gitlab::BRANCH,
+        "ref_type": "branch",
+        "ref_path": "refs/heads/main",
+        "ref_protected": "true",
+        "sha": job::SHA,
+        "runner_id": 1,
+        "runner_environment": "self-hosted",
+        "groups_direct": [gitlab::NAMESPACE],
+        "ci_config_ref_uri": format!("{host}/{}//.gitlab-ci.yml@refs/heads/main", gitlab::PROJECT),
+        "ci_config_sha": job::SHA,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::jwk::JwkSet;
+    use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+
+    use super::*;
+    use crate::sandbox::wire::client::{get, send};
+    use crate::sandbox::wire::{Running, serve};
+
+    fn start(platform: Platform, fault: Option<Fault>) -> Running<Issuer> {
+        serve(|base| Issuer::new(platform, fault, base, Hush::default())).unwrap()
+    }
+
+    /// The token's claims, verified with the key that discovery leads to.
+    fn verified(issuer: &Running<Issuer>, token: &str) -> Value {
+        let discovery = get(&format!(
+            "{}/.well-known/openid-configuration",
+            issuer.service.id()
+        ))
+        .json();
+        assert_eq!(discovery["issuer"], issuer.service.id());
+        let keys: JwkSet = serde_json::from_str(&get(discovery["jwks_uri"].as_str().unwrap()).body).unwrap();
+        let key = keys.find(&decode_header(token).unwrap().kid.unwrap()).unwrap();
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.validate_aud = false;
+        validation.validate_exp = false;
+        decode(token, &DecodingKey::from_jwk(key).unwrap(), &validation)
+            .unwrap()
+            .claims
+    }
+
+    fn request(issuer: &Running<Issuer>, scheme: &str, query: &str) -> (u16, Value) {
+        let url = format!("{}{}?{query}", issuer.base, github::TOKEN_PATH);
+        let authorization = format!("{scheme} {}", issuer.service.bearer().reveal());
+        let answer = send("GET", &url, &[("authorization", &authorization)], "");
+        (answer.status, answer.json())
+    }
+
+    #[test]
+    fn github_makes_a_token_for_the_audience_that_is_asked_for() {
+        let issuer = start(Platform::Github, None);
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            let (status, answer) = request(&issuer, scheme, "api-version=2.0&audience=a%20b%2Fc");
+            assert_eq!(status, 200);
+            let token = answer["value"].as_str().unwrap();
+            assert_eq!(answer["count"], token.len());
+            let claims = verified(&issuer, token);
+            assert_eq!(claims["aud"], "a b/c");
+            assert_eq!(claims["iss"], format!("{}/_services/token", issuer.base));
+            assert_eq!(
+                claims["sub"],
+                "repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main"
+            );
+            let time = |name: &str| claims[name].as_i64().unwrap();
+            assert_eq!((time("exp") - time("iat"), time("iat") - time("nbf")), (300, 600));
+            assert_eq!(issuer.service.last_claims().unwrap(), claims);
+            let text = |name: &str| claims[name].is_string();
+            assert!(
+                ["run_id", "repository_id", "ref_protected"].into_iter().all(text),
+                "{claims}"
+            );
+        }
+    }
+
+    #[test]
+    fn github_s_default_audience_is_the_owner() {
+        let issuer = start(Platform::Github, None);
+        for query in ["api-version=2.0", "api-version=2.0&audience="] {
+            let (_, answer) = request(&issuer, "Bearer", query);
+            let claims = verified(&issuer, answer["value"].as_str().unwrap());
+            assert_eq!(claims["aud"], format!("{}/octo-org", issuer.base));
+        }
+    }
+
+    #[test]
+    fn github_refuses_everybody_else() {
+        let issuer = start(Platform::Github, None);
+        let url = format!("{}{}?api-version=2.0", issuer.base, github::TOKEN_PATH);
+        for authorization in ["", "Bearer", "Bearer wrong", "Basic wrong"] {
+            let answer = send("GET", &url, &[("authorization", authorization)], "");
+            assert_eq!(answer.status, 401, "{authorization}");
+            assert!(answer.json()["message"].is_string());
+        }
+        assert_eq!(get(&url).status, 401);
+        assert_eq!(
+            request(&issuer, "Bearer", "audience=x").0,
+            400,
+            "the address lost its query"
+        );
+        assert_eq!(request(&issuer, "Token", "api-version=2.0").0, 401);
+        let post = send("POST", &url, &[], "");
+        assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
+        assert_eq!(get(&format!("{}/elsewhere", issuer.base)).status, 404);
+        assert!(issuer.service.last_claims().is_none());
+    }
+
+    #[test]
+    fn gitlab_makes_its_token_beforehand() {
+        let issuer = start(Platform::Gitlab, None);
+        let claims = verified(
+            &issuer,
+            issuer.service.mint(Some(job::AUDIENCE)).unwrap().reveal(),
+        );
+        assert_eq!(claims["aud"], job::AUDIENCE);
+        assert_eq!(claims["iss"], issuer.base);
+        assert_eq!(
+            claims["sub"],
+            "project_path:octo-group/octo-project:ref_type:branch:ref:main"
+        );
+        let time = |name: &str| claims[name].as_i64().unwrap();
+        assert_eq!((time("exp") - time("iat"), time("iat") - time("nbf")), (3600, 5));
+        assert!(claims["runner_id"].is_number() && claims["job_id"].is_string());
+        assert_eq!(get(&format!("{}{}", issuer.base, github::TOKEN_PATH)).status, 404);
+    }
+
+    #[test]
+    fn faulty_issuers_make_faulty_tokens() {
+        let expired = start(Platform::Github, Some(Fault::ExpiredToken));
+        let (_, answer) = request(&expired, "Bearer", "api-version=2.0&audience=x");
+        let claims = verified(&expired, answer["value"].as_str().unwrap());
+        let past = SystemClock::start().unix_time() - claims["exp"].as_i64().unwrap();
+        assert!((3600..3660).contains(&past), "{past}");
+
+        for platform in Platform::ALL {
+            let wrong = start(platform, Some(Fault::WrongAudience));
+            let claims = verified(&wrong, wrong.service.mint(Some(job::AUDIENCE)).unwrap().reveal());
+            assert_eq!(claims["aud"], wrong.service.default_audience());
+        }
+    }
+}

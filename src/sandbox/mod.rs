@@ -1,0 +1,446 @@
+//! The `sandbox` command: a CI platform's issuer and an Equinix STS on this machine, and a job between them.
+//!
+//! Everything is made up, but nothing is skipped: the issuer signs, the STS verifies, and the program under it is
+//! the real one. Both servers listen on 127.0.0.1 only and speak plain http, which the program accepts for
+//! loopback addresses. Nothing is reached beyond them. One thing is different: tokens are signed with ES256, and
+//! not with RS256 as the platforms do, since ring cannot generate an RSA key and none is kept in the repository.
+//!
+//! Without a command the main job runs and its story is told; with one, the command runs in its place, in an
+//! environment like that of the platform's jobs.
+//!
+//! An interrupted sandbox leaves its temporary folder behind. What lies in it is worth nothing.
+
+mod fault;
+mod issuer;
+mod job;
+mod keys;
+mod story;
+mod sts;
+mod wire;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+pub use fault::Fault;
+
+use self::issuer::Issuer;
+use self::job::{Place, Prepared};
+use self::story::{Handover, Story};
+use self::sts::{Grant, Sts, Trust};
+use self::wire::{Running, lock, serve};
+use crate::console::Console;
+use crate::env::{Env, names};
+use crate::error::{Code, Error};
+use crate::text::{self, Redactor};
+
+/// The CI platform that the sandbox behaves like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Platform {
+    /// GitHub Actions, on an Enterprise Server.
+    Github,
+    /// GitLab CI.
+    Gitlab,
+}
+
+impl Platform {
+    /// Every platform, the default one first.
+    pub const ALL: [Self; 2] = [Self::Github, Self::Gitlab];
+
+    /// The name on the command line.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Github => "github",
+            Self::Gitlab => "gitlab",
+        }
+    }
+
+    /// The platform of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|platform| platform.id() == name)
+    }
+
+    const fn title(self) -> &'static str {
+        match self {
+            Self::Github => "GitHub Actions (Enterprise Server)",
+            Self::Gitlab => "GitLab CI",
+        }
+    }
+}
+
+/// What to run, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The platform to behave like.
+    pub platform: Platform,
+    /// What should go wrong.
+    pub fault: Option<Fault>,
+    /// The command with its arguments; none is the main job with its story.
+    pub command: Vec<OsString>,
+}
+
+/// Runs the command in the sandbox and returns the exit status to pass on.
+///
+/// The story of the main job goes to `stdout`; a command of the user's has standard input, output and error to
+/// itself, but for one line on the console beforehand.
+pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Console<'_>) -> Result<u8, Error> {
+    let sandbox = Sandbox::start(options.platform, options.fault)?;
+    let folder = Folder::create(env)?;
+    let job = sandbox.prepare(&folder.0)?;
+    let program =
+        std::env::current_exe().map_err(|error| failed("this program cannot find itself", &error))?;
+    let programs = program.parent();
+    match options.command.split_first() {
+        None => {
+            let mut main_job = Command::new(&program);
+            main_job.arg("token");
+            sandbox.narrate(main_job, programs, job, &folder.0, stdout)
+        }
+        Some((command, arguments)) => {
+            let fault = options
+                .fault
+                .map_or_else(String::new, |fault| format!(" ({})", fault.about()));
+            console.note(&format!(
+                "sandbox: issuer, STS, job and tokens are made up; nothing here is real{fault}"
+            ));
+            let mut child = Command::new(command);
+            child
+                .args(arguments)
+                .env_clear()
+                .envs(job::environment(std::env::vars_os(), job, programs));
+            Ok(child
+                .status()
+                .map_or_else(|error| not_started(command, &error, console), status_of))
+        }
+    }
+}
+
+/// The secrets of this run, so that they can be cut out of what is shown.
+type Hush = Arc<Mutex<Redactor>>;
+
+/// The two servers.
+struct Sandbox {
+    platform: Platform,
+    fault: Option<Fault>,
+    issuer: Running<Issuer>,
+    sts: Running<Sts>,
+    hush: Hush,
+}
+
+impl Sandbox {
+    fn start(platform: Platform, fault: Option<Fault>) -> Result<Self, Error> {
+        let hush = Hush::default();
+        let issuer = serve(|base| Issuer::new(platform, fault, base, Arc::clone(&hush)))?;
+        let sts = serve(|base| {
+            let trust = Trust {
+                issuer: issuer.service.id(),
+                client_ids: vec![job::AUDIENCE.to_owned()],
+                key: issuer.service.key().public()?,
+            };
+            let grant = Grant {
+                subject: issuer.service.subject().to_owned(),
+                scope: job::SCOPE.to_owned(),
+            };
+            Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
+        })?;
+        Ok(Self {
+            platform,
+            fault,
+            issuer,
+            sts,
+            hush,
+        })
+    }
+
+    /// Sets a job up in the folder.
+    fn prepare(&self, folder: &Path) -> Result<Prepared, Error> {
+        let place = Place {
+            issuer: &self.issuer.base,
+            sts: &self.sts.base,
+            folder,
+        };
+        let issuer = &self.issuer.service;
+        let job = match self.platform {
+            Platform::Github => job::prepare(self.platform, &place, issuer.bearer()),
+            Platform::Gitlab => job::prepare(self.platform, &place, &issuer.mint(Some(job::AUDIENCE))?),
+        };
+        for folder in &job.folders {
+            private_folders()
+                .recursive(true)
+                .create(folder)
+                .map_err(|error| unwritable(folder, &error))?;
+        }
+        for (file, content) in &job.files {
+            fs::write(file, content).map_err(|error| unwritable(file, &error))?;
+        }
+        Ok(job)
+    }
+
+    /// Runs the child in the job and tells what happened.
+    fn narrate(
+        &self,
+        mut child: Command,
+        programs: Option<&Path>,
+        job: Prepared,
+        folder: &Path,
+        stdout: &mut dyn Write,
+    ) -> Result<u8, Error> {
+        let outputs = job.get(names::GITHUB_OUTPUT).map(PathBuf::from);
+        let child = child
+            .env_clear()
+            .envs(job::environment(std::env::vars_os(), job, programs))
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| failed("this program cannot run itself", &error))?;
+        let out = String::from_utf8_lossy(&child.stdout);
+        // GitHub's runner names the file beforehand; on GitLab the program tells it. Only files in the
+        // sandbox's own folder are looked at.
+        let handover = outputs.unwrap_or_else(|| PathBuf::from(out.trim_end()));
+        let status = status_of(child.status);
+        let story = story::tell(&Story {
+            platform: self.platform,
+            fault: self.fault,
+            claims: self.issuer.service.last_claims().as_ref(),
+            issuer_log: &self.issuer.log(),
+            sts_log: &self.sts.log(),
+            status,
+            stdout: &out,
+            stderr: &String::from_utf8_lossy(&child.stderr),
+            handover: Some(handover)
+                .filter(|path| path.starts_with(folder))
+                .and_then(|path| read(&path)),
+            scrub: &|line| lock(&self.hush).scrub(line).0,
+        });
+        stdout
+            .write_all(story.as_bytes())
+            .and_then(|()| stdout.flush())
+            .map_err(|error| {
+                let code = if error.kind() == io::ErrorKind::BrokenPipe {
+                    Code::OutClosed
+                } else {
+                    Code::OutWrite
+                };
+                Error::new(code, format!("the story could not be written: {error}"))
+            })?;
+        Ok(status)
+    }
+}
+
+/// The file that a job hands its result over in; `None` when it wrote nothing.
+fn read(path: &Path) -> Option<Handover> {
+    let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;
+    #[cfg(unix)]
+    let mode = {
+        use std::os::unix::fs::MetadataExt;
+        fs::metadata(path).ok().map(|metadata| metadata.mode() & 0o7777)
+    };
+    #[cfg(not(unix))]
+    let mode = None;
+    Some(Handover { text, mode })
+}
+
+/// The command could not be run: says so, and gives the status that a shell gives then.
+fn not_started(command: &OsStr, error: &io::Error, console: &Console<'_>) -> u8 {
+    let command = text::quote(&command.to_string_lossy());
+    let (status, message) = match error.kind() {
+        io::ErrorKind::NotFound => (127, format!("the command {command} was not found")),
+        _ => (126, format!("the command {command} cannot be run: {error}")),
+    };
+    console.error(&Error::new(Code::CfgUsage, message).hint("Check its spelling, PATH and permissions."));
+    status
+}
+
+/// The exit status in a shell's terms: a signal is 128 and its number.
+fn status_of(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return u8::try_from(128 + signal).unwrap_or(u8::MAX);
+    }
+    // Windows has statuses that no byte holds; what is left to say is that it failed.
+    status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))
+}
+
+/// A folder that only this user can enter. It is removed with everything in it at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn create(env: &Env) -> Result<Self, Error> {
+        let parent = env
+            .os(names::TMPDIR)
+            .map_or_else(std::env::temp_dir, PathBuf::from);
+        let folder = parent.join(format!("equinix-wif-sandbox-{}", keys::random_name()?));
+        // The job's variables must hold wherever the command goes.
+        let folder = std::path::absolute(&folder).map_err(|error| unwritable(&folder, &error))?;
+        private_folders()
+            .create(&folder)
+            .map_err(|error| unwritable(&folder, &error))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The system clears its temporary folder when this cannot.
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Makes folders with mode 0700, where the system has modes.
+fn private_folders() -> fs::DirBuilder {
+    #[cfg_attr(not(unix), expect(unused_mut))]
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    failed(&format!("{} cannot be created", path.display()), error)
+}
+
+fn failed(what: &str, error: &dyn Display) -> Error {
+    Error::new(Code::SandboxFailed, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::console::Verbosity;
+
+    /// Status, stdout and stderr of a run whose temporary folder is then empty again.
+    fn sandboxed(platform: Platform, command: &[&str]) -> (u8, String, String) {
+        let temp = tempfile::tempdir().unwrap();
+        let env = Env::fixed([(names::TMPDIR, temp.path())]);
+        let options = Options {
+            platform,
+            fault: None,
+            command: command.iter().map(OsString::from).collect(),
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let status = run(
+            &options,
+            &env,
+            &mut out,
+            &Console::new(&mut err, Verbosity::Normal, false),
+        )
+        .unwrap();
+        assert_eq!(
+            fs::read_dir(temp.path()).unwrap().count(),
+            0,
+            "the folder is gone"
+        );
+        (
+            status,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
+    }
+
+    #[test]
+    fn platforms_are_found_by_their_name() {
+        for platform in Platform::ALL {
+            assert_eq!(Platform::by_name(platform.id()), Some(platform));
+        }
+        assert_eq!(Platform::by_name("GitHub"), None);
+    }
+
+    #[test]
+    fn a_command_runs_as_a_job_and_its_status_is_passed_on() {
+        let github = r#"
+            test "$GITHUB_ACTIONS$CI" = truetrue && test -z "$CI_JOB_ID" && test ! -s "$GITHUB_OUTPUT" &&
+            test -w "$GITHUB_ENV" && test -d "$GITHUB_WORKSPACE" && test -s "$GITHUB_EVENT_PATH" &&
+            test "$(ls -ld "$RUNNER_TEMP" | cut -c 1-10)" = drwx------ && command -v sh > /dev/null && exit 7"#;
+        let (status, out, err) = sandboxed(Platform::Github, &["sh", "-c", github]);
+        assert_eq!((status, out.as_str()), (7, ""));
+        assert_eq!(
+            err,
+            "equinix-wif: sandbox: issuer, STS, job and tokens are made up; nothing here is real\n"
+        );
+        let gitlab = r#"
+            test "$GITLAB_CI" = true && test -z "$GITHUB_ACTIONS" && test -d "$CI_PROJECT_DIR.tmp" &&
+            test -n "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" && kill -TERM $$"#;
+        assert_eq!(sandboxed(Platform::Gitlab, &["sh", "-c", gitlab]).0, 128 + 15);
+    }
+
+    #[test]
+    fn a_command_that_cannot_run_gives_a_shell_s_status() {
+        let (status, out, err) = sandboxed(Platform::Github, &["no-such-command-anywhere"]);
+        assert_eq!((status, out.as_str()), (127, ""));
+        assert!(
+            err.contains("the command \"no-such-command-anywhere\" was not found"),
+            "{err}"
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (status, _, err) = sandboxed(Platform::Github, &[file.path().to_str().unwrap()]);
+        assert_eq!(status, 126);
+        assert!(err.contains("cannot be run"), "{err}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_an_error() {
+        let env = Env::fixed([(names::TMPDIR, "/dev/null")]);
+        let options = Options {
+            platform: Platform::Github,
+            fault: None,
+            command: vec!["true".into()],
+        };
+        let mut err = Vec::new();
+        let console = Console::new(&mut err, Verbosity::Normal, false);
+        let error = run(&options, &env, &mut Vec::new(), &console).unwrap_err();
+        assert_eq!(error.code().name(), "sandbox-failed");
+    }
+
+    /// Tells the story of a script that stands in for the main job.
+    fn narrated(platform: Platform, script: &str) -> (u8, String) {
+        let temp = tempfile::tempdir().unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        let sandbox = Sandbox::start(platform, None).unwrap();
+        let job = sandbox.prepare(temp.path()).unwrap();
+        let mut out = Vec::new();
+        let status = sandbox.narrate(shell, None, job, temp.path(), &mut out).unwrap();
+        (status, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn the_story_shows_what_the_child_left_and_none_of_its_secrets() {
+        let script = r#"
+            echo "bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" >&2
+            printf '\033[31mred ::set-env::x\n' >&2
+            printf 'access-token<<x\nsecret\nx\nscope<<x\ns\nx\n' >> "$GITHUB_OUTPUT"
+            exit 3"#;
+        let (status, story) = narrated(Platform::Github, script);
+        assert_eq!(status, 3);
+        for line in [
+            "  | bearer ***",
+            "  | [31mred : :set-env: :x",
+            "  access-token  ***",
+            "  scope         s",
+        ] {
+            assert!(
+                story.lines().any(|told| told == line),
+                "{line} is not in:\n{story}"
+            );
+        }
+
+        let script = r#"
+            file="$CI_PROJECT_DIR.tmp/env"
+            echo "export EQUINIX_API_TOKEN='$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN'" > "$file"
+            chmod 640 "$file"
+            echo "$file""#;
+        let (status, story) = narrated(Platform::Gitlab, script);
+        assert_eq!(status, 0);
+        for line in ["  mode          0640", "  exports       EQUINIX_API_TOKEN"] {
+            assert!(
+                story.lines().any(|told| told == line),
+                "{line} is not in:\n{story}"
+            );
+        }
+        assert!(!story.contains("eyJ"), "{story}");
+    }
+}

@@ -1,0 +1,492 @@
+//! The Security Token Service: exchanges an ID token for an access token, and checks everything that the real
+//! one is known to check.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, dangerous, decode, decode_header};
+use oxhttp::model::Method;
+use serde_json::{Value, json};
+
+use super::wire::{self, Call, Reply, Service, lock};
+use super::{Fault, Hush, keys};
+
+/// The token endpoints of both API versions.
+pub(super) const TOKEN_PATHS: [&str; 2] = ["/use/token", "/v1/token"];
+
+const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+const JWKS_PATH: &str = "/jwks";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const FORM: &str = "application/x-www-form-urlencoded";
+const LIFE: i64 = 3600;
+
+/// An OIDC provider as an administrator registers it, with its key at hand.
+pub(super) struct Trust {
+    pub(super) issuer: String,
+    pub(super) client_ids: Vec<String>,
+    pub(super) key: DecodingKey,
+}
+
+/// What a principal was granted.
+pub(super) struct Grant {
+    pub(super) subject: String,
+    pub(super) scope: String,
+}
+
+/// A Security Token Service.
+pub(super) struct Sts {
+    base: String,
+    trusted: Vec<Trust>,
+    grants: Vec<Grant>,
+    fault: Option<Fault>,
+    asked_to_wait: AtomicBool,
+    hush: Hush,
+}
+
+/// An OAuth error: `error` and `error_description` (RFC 6749 section 5.2).
+type Refusal = (&'static str, String);
+
+fn invalid(description: impl Into<String>) -> Refusal {
+    ("invalid_request", description.into())
+}
+
+impl Sts {
+    pub(super) fn new(
+        base: &str,
+        trusted: Vec<Trust>,
+        grants: Vec<Grant>,
+        fault: Option<Fault>,
+        hush: Hush,
+    ) -> Self {
+        // A grant that is gone is how the real one comes to refuse a scope.
+        let grants = if fault == Some(Fault::RefusedScope) {
+            Vec::new()
+        } else {
+            grants
+        };
+        Self {
+            base: base.to_owned(),
+            trusted,
+            grants,
+            fault,
+            asked_to_wait: AtomicBool::new(false),
+            hush,
+        }
+    }
+
+    fn token(&self, call: &Call) -> Reply {
+        match self.fault {
+            Some(Fault::ServerError) => {
+                let page = "<html><head><title>503 Service Unavailable</title></head></html>\n";
+                return Reply::text(503, "text/html", page.to_owned());
+            }
+            Some(Fault::RateLimit) if !self.asked_to_wait.swap(true, Ordering::SeqCst) => {
+                return Reply::json(429, &json!({ "error": "too_many_requests" })).with("retry-after", "1");
+            }
+            _ => (),
+        }
+        let Some(body) = &call.body else {
+            return Reply::json(
+                413,
+                &json!({ "error": "invalid_request", "error_description": "too large" }),
+            );
+        };
+        let form = std::str::from_utf8(body)
+            .ok()
+            .and_then(wire::pairs)
+            .unwrap_or_default();
+        let scope = form
+            .iter()
+            .find(|(name, _)| name == "scope")
+            .map_or("", |(_, scope)| scope.as_str());
+        let reply = match self.exchange(call, &form) {
+            Ok(token) => token,
+            Err((error, description)) => {
+                Reply::json(400, &json!({ "error": error, "error_description": description }))
+            }
+        };
+        reply.with("pragma", "no-cache").scope(scope)
+    }
+
+    fn exchange(&self, call: &Call, form: &[(String, String)]) -> Result<Reply, Refusal> {
+        if call.has_header("authorization") {
+            return Err(invalid("token exchange takes no Authorization header"));
+        }
+        let media_type = call
+            .header("content-type")
+            .and_then(|value| value.split(';').next())
+            .unwrap_or_default();
+        if !media_type.trim().eq_ignore_ascii_case(FORM) {
+            return Err(invalid(format!("the content type must be {FORM}")));
+        }
+        let get = |name: &str| {
+            let mut values = form
+                .iter()
+                .filter(|(known, _)| known == name)
+                .map(|(_, value)| value.as_str());
+            match (values.next(), values.next()) {
+                (_, Some(_)) => Err(invalid(format!("{name} is given more than once"))),
+                (None | Some(""), None) => Ok(None),
+                (value, None) => Ok(value),
+            }
+        };
+        let required = |name: &str| get(name)?.ok_or_else(|| invalid(format!("{name} is missing")));
+        if required("grant_type")? != GRANT {
+            return Err((
+                "unsupported_grant_type",
+                format!("the sandbox knows {GRANT} only"),
+            ));
+        }
+        if required("subject_token_type")? != ID_TOKEN {
+            return Err(invalid(format!("subject_token_type must be {ID_TOKEN}")));
+        }
+        let subject = self.subject(required("subject_token")?)?;
+        let scope = get("scope")?.unwrap_or_default();
+        let granted = |wanted: &str| {
+            self.grants
+                .iter()
+                .any(|g| g.subject == subject && g.scope == wanted)
+        };
+        if scope.split(' ').any(|wanted| !granted(wanted)) {
+            return Err((
+                "invalid_scope",
+                "the scope is not granted to this principal".to_owned(),
+            ));
+        }
+        let token = keys::random_token().map_err(|error| ("server_error", error.message().to_owned()))?;
+        lock(&self.hush).add(token.reveal());
+        Ok(Reply::json(
+            200,
+            &json!({
+                "access_token": token.reveal(),
+                "issued_token_type": ACCESS_TOKEN,
+                "token_type": "Bearer",
+                "expires_in": LIFE,
+                "scope": scope,
+            }),
+        ))
+    }
+
+    /// Who the ID token speaks for, if everything about it holds.
+    fn subject(&self, token: &str) -> Result<String, Refusal> {
+        let header = decode_header(token).map_err(|_| invalid("subject_token is not a JSON Web Token"))?;
+        if header.alg != Algorithm::ES256 {
+            return Err(invalid(
+                "subject_token is signed with an algorithm that the provider does not use",
+            ));
+        }
+        // Nothing is believed yet: this only tells which provider's key has to fit.
+        let claims: Value = dangerous::insecure_decode_claims(token)
+            .map_err(|_| invalid("subject_token is not a JSON Web Token"))?;
+        let trust = claims
+            .get("iss")
+            .and_then(Value::as_str)
+            .and_then(|issuer| self.trusted.iter().find(|trust| trust.issuer == issuer))
+            .ok_or_else(|| invalid("no OIDC provider is registered for the issuer of subject_token"))?;
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.leeway = 0; // issuer and STS share one clock here
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        validation.set_issuer(&[&trust.issuer]);
+        validation.set_audience(&trust.client_ids);
+        let claims = decode::<Value>(token, &trust.key, &validation).map_err(|error| {
+            invalid(match error.kind() {
+                ErrorKind::InvalidSignature => "the signature of subject_token does not verify",
+                ErrorKind::ExpiredSignature => "subject_token has expired",
+                ErrorKind::ImmatureSignature => "subject_token is not valid yet",
+                ErrorKind::InvalidAudience => "the audience of subject_token is not a trusted client id",
+                ErrorKind::MissingRequiredClaim(_) => "subject_token lacks a required claim",
+                _ => "subject_token is not valid",
+            })
+        })?;
+        let subject = claims.claims.get("sub").and_then(Value::as_str);
+        subject
+            .map(str::to_owned)
+            .ok_or_else(|| invalid("the subject of subject_token is not text"))
+    }
+
+    fn discovery(&self) -> Value {
+        // Equinix documents these members in camelCase, unlike OpenID Connect Discovery.
+        json!({
+            "issuer": self.base,
+            "jwksUri": format!("{}{JWKS_PATH}", self.base),
+            "tokenEndpoint": format!("{}/v1/token", self.base),
+            "claimsSupported": ["iss", "sub", "aud", "exp", "iat"],
+            "responseTypesSupported": ["token"],
+            "subjectTypesSupported": ["public"],
+            "idTokenSigningAlgValuesSupported": ["ES256"],
+        })
+    }
+}
+
+impl Service for Sts {
+    fn answer(&self, call: &Call) -> Reply {
+        let path = call.path.as_str();
+        if TOKEN_PATHS.contains(&path) {
+            return if call.method == Method::POST {
+                self.token(call)
+            } else {
+                Reply::method_not_allowed("POST")
+            };
+        }
+        match path {
+            DISCOVERY_PATH | JWKS_PATH if call.method != Method::GET => Reply::method_not_allowed("GET"),
+            DISCOVERY_PATH => Reply::json(200, &self.discovery()),
+            // The access tokens of the sandbox are opaque: there is no key to verify them with.
+            JWKS_PATH => Reply::json(200, &json!({ "keys": [] })),
+            _ => Reply::not_found(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::wire::client::{Answer, get, send};
+    use crate::sandbox::{Platform, Sandbox, job};
+    use crate::secret::Secret;
+
+    const TYPE: (&str, &str) = ("content-type", FORM);
+
+    fn start(fault: Option<Fault>) -> Sandbox {
+        Sandbox::start(Platform::Github, fault).unwrap()
+    }
+
+    fn encoded(fields: &[(&str, &str)]) -> String {
+        let encode = |text: &str| {
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+        };
+        let pairs: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={}", encode(v))).collect();
+        pairs.join("&")
+    }
+
+    fn post(sandbox: &Sandbox, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+        send(
+            "POST",
+            &format!("{}/use/token", sandbox.sts.base),
+            headers,
+            &encoded(fields),
+        )
+    }
+
+    fn fields<'a>(token: &'a str, scope: &'a str) -> [(&'static str, &'a str); 4] {
+        [
+            ("grant_type", GRANT),
+            ("subject_token", token),
+            ("subject_token_type", ID_TOKEN),
+            ("scope", scope),
+        ]
+    }
+
+    fn id_token(sandbox: &Sandbox) -> Secret {
+        sandbox.issuer.service.mint(Some(job::AUDIENCE)).unwrap()
+    }
+
+    /// The OAuth error of an answer with status 400.
+    fn refusal(answer: &Answer) -> (String, String) {
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
+        (text("error"), text("error_description"))
+    }
+
+    #[test]
+    fn both_paths_exchange_a_good_token() {
+        let sandbox = start(None);
+        for path in TOKEN_PATHS {
+            let token = id_token(&sandbox);
+            let body = encoded(&fields(token.reveal(), job::SCOPE));
+            let url = format!("{}{path}", sandbox.sts.base);
+            let answer = send(
+                "POST",
+                &url,
+                &[("content-type", &format!("{FORM}; charset=utf-8"))],
+                &body,
+            );
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            assert_eq!(answer.header("content-type"), Some("application/json"));
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+            let answer = answer.json();
+            assert_eq!(answer["issued_token_type"], ACCESS_TOKEN);
+            assert_eq!(answer["token_type"], "Bearer");
+            assert_eq!(answer["expires_in"], 3600);
+            assert_eq!(answer["scope"], job::SCOPE);
+            let access = answer["access_token"].as_str().unwrap();
+            assert_eq!(
+                lock(&sandbox.hush).scrub(access).0,
+                "***",
+                "it is known as a secret"
+            );
+        }
+        let log: Vec<_> = sandbox
+            .sts
+            .log()
+            .into_iter()
+            .map(|e| (e.path, e.scope, e.status))
+            .collect();
+        let scope = Some(job::SCOPE.to_owned());
+        assert_eq!(
+            log,
+            [
+                ("/use/token".into(), scope.clone(), 200),
+                ("/v1/token".into(), scope, 200)
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_that_is_not_a_token_exchange_is_refused() {
+        let sandbox = start(None);
+        let token = id_token(&sandbox);
+        let good = fields(token.reveal(), job::SCOPE);
+        let with = |name: &str, value: &'static str| {
+            good.map(|(known, old)| (known, if known == name { value } else { old }))
+        };
+        let say =
+            |headers: &[(&str, &str)], fields: &[(&str, &str)]| refusal(&post(&sandbox, headers, fields));
+        let refused = |(error, description): (String, String), expected: &str, about: &str| {
+            assert!(
+                error == expected && description.contains(about),
+                "{error}: {description}"
+            );
+        };
+        refused(
+            say(&[TYPE, ("authorization", "Bearer x")], &good),
+            "invalid_request",
+            "Authorization",
+        );
+        refused(
+            say(&[("content-type", "application/json")], &good),
+            "invalid_request",
+            "content type",
+        );
+        refused(say(&[], &good), "invalid_request", "content type");
+        refused(
+            say(&[TYPE], &with("grant_type", "password")),
+            "unsupported_grant_type",
+            "knows",
+        );
+        refused(
+            say(&[TYPE], &with("subject_token_type", "x")),
+            "invalid_request",
+            "subject_token_type",
+        );
+        refused(
+            say(&[TYPE], &with("scope", "orgpolicies:other")),
+            "invalid_scope",
+            "scope",
+        );
+        refused(say(&[TYPE], &good[..3]), "invalid_scope", "scope");
+        for missing in 0..3 {
+            let mut fewer = good.to_vec();
+            let (name, _) = fewer.remove(missing);
+            refused(
+                say(&[TYPE], &fewer),
+                "invalid_request",
+                &format!("{name} is missing"),
+            );
+        }
+        let twice = [good.as_slice(), &good[..1]].concat();
+        refused(say(&[TYPE], &twice), "invalid_request", "more than once");
+        let two = format!("{} orgpolicies:other", job::SCOPE);
+        refused(
+            say(&[TYPE], &fields(token.reveal(), &two)),
+            "invalid_scope",
+            "scope",
+        );
+        let large = "x".repeat(70_000);
+        assert_eq!(post(&sandbox, &[TYPE], &fields(&large, job::SCOPE)).status, 413);
+    }
+
+    #[test]
+    fn a_token_that_does_not_hold_is_refused() {
+        let sandbox = start(None);
+        let say = |token: &str| {
+            let (error, description) = refusal(&post(&sandbox, &[TYPE], &fields(token, job::SCOPE)));
+            assert_eq!(error, "invalid_request");
+            description
+        };
+        let good = id_token(&sandbox);
+        let claims = sandbox.issuer.service.last_claims().unwrap();
+        let signed = |name: &str, value: Value| {
+            let mut claims = claims.clone();
+            claims[name] = value;
+            sandbox.issuer.service.key().sign(&claims).unwrap()
+        };
+        let saying = |name: &str, value: Value| say(signed(name, value).reveal());
+        let now = claims["iat"].as_i64().unwrap();
+        assert!(saying("exp", json!(now - 10)).contains("expired"));
+        assert!(saying("nbf", json!(now + 1000)).contains("not valid yet"));
+        assert!(saying("aud", json!("somebody-else")).contains("audience"));
+        assert!(saying("aud", Value::Null).contains("required claim"));
+        assert!(saying("iss", json!("https://elsewhere.example")).contains("no OIDC provider"));
+        assert!(saying("sub", Value::Null).contains("required claim"));
+        assert!(say("nonsense").contains("not a JSON Web Token"));
+
+        let other = keys::SigningKey::generate().unwrap().sign(&claims).unwrap();
+        assert!(say(other.reveal()).contains("signature"), "somebody else's key");
+        let (rest, _) = good.reveal().rsplit_once('.').unwrap();
+        assert!(say(&format!("{rest}.")).contains("signature"), "no signature");
+        let several = signed("aud", json!(["somebody-else", job::AUDIENCE]));
+        assert_eq!(
+            post(&sandbox, &[TYPE], &fields(several.reveal(), job::SCOPE)).status,
+            200
+        );
+        let stranger = signed("sub", json!("repo:somebody/else:ref:refs/heads/main"));
+        let answer = post(&sandbox, &[TYPE], &fields(stranger.reveal(), job::SCOPE));
+        assert_eq!(
+            refusal(&answer).0,
+            "invalid_scope",
+            "nothing is granted to another subject"
+        );
+    }
+
+    #[test]
+    fn other_paths_and_methods_are_refused() {
+        let sandbox = start(None);
+        let base = &sandbox.sts.base;
+        for path in TOKEN_PATHS {
+            let answer = get(&format!("{base}{path}"));
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+        }
+        let answer = send("POST", &format!("{base}/jwks"), &[], "");
+        assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")));
+        let answer = get(&format!("{base}/token"));
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (404, Some("application/json"))
+        );
+        let discovery = get(&format!("{base}{DISCOVERY_PATH}")).json();
+        assert_eq!(discovery["tokenEndpoint"], format!("{base}/v1/token"));
+        assert_eq!(
+            get(discovery["jwksUri"].as_str().unwrap()).json()["keys"],
+            json!([])
+        );
+    }
+
+    #[test]
+    fn each_fault_shows_at_the_sts() {
+        let exchange = |sandbox: &Sandbox| {
+            let token = id_token(sandbox);
+            post(sandbox, &[TYPE], &fields(token.reveal(), job::SCOPE))
+        };
+        let sandbox = start(Some(Fault::RateLimit));
+        let first = exchange(&sandbox);
+        assert_eq!((first.status, first.header("retry-after")), (429, Some("1")));
+        assert_eq!(exchange(&sandbox).status, 200);
+
+        let sandbox = start(Some(Fault::ServerError));
+        for _ in 0..3 {
+            let answer = exchange(&sandbox);
+            assert_eq!(
+                (answer.status, answer.header("content-type")),
+                (503, Some("text/html"))
+            );
+        }
+        let refused = |fault| refusal(&exchange(&start(Some(fault))));
+        assert!(refused(Fault::ExpiredToken).1.contains("expired"));
+        assert!(refused(Fault::WrongAudience).1.contains("audience"));
+        assert_eq!(refused(Fault::RefusedScope).0, "invalid_scope");
+    }
+}
