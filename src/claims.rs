@@ -97,29 +97,45 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
     let found = token.issuer();
     let fail = |message: &str, expected: String| {
         let mut error = Error::new(Code::ClaimIss, message).detail("expected", expected.clone());
-        error = error.detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
+        error =
+            error.detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
         match near_miss(expected.trim_matches('"'), found) {
             Some(miss) => error.hint(format!("{miss} Issuers are compared to the letter.")),
             None => error,
         }
     };
     let (base, holds) = match expected {
-        None if found.is_empty() => return Err(fail("the ID token names no issuer", "an iss claim".to_owned())),
+        None if found.is_empty() => {
+            return Err(fail("the ID token names no issuer", "an iss claim".to_owned()));
+        }
         None => return Ok(()),
         Some(ExpectedIssuer::Exactly(issuer)) => (issuer, found == issuer),
         Some(ExpectedIssuer::WithSegment(issuer)) => {
             let segment = found.strip_prefix(issuer.as_str()).and_then(|rest| rest.strip_prefix('/'));
-            let is_segment = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+            let is_segment = |s: &str| {
+                !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            };
             (issuer, found == issuer || segment.is_some_and(is_segment))
         }
     };
-    if holds { Ok(()) } else { Err(fail("the ID token comes from another issuer than this platform's", quote(base))) }
+    if holds {
+        Ok(())
+    } else {
+        Err(fail("the ID token comes from another issuer than this platform's", quote(base)))
+    }
 }
 
-fn check_audience(token: &UnverifiedClaims, expected: Option<&str>, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn check_audience(
+    token: &UnverifiedClaims,
+    expected: Option<&str>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
     let Some(found) = token.audience().filter(|members| !members.is_empty()) else {
         let kind = token.claims.get("aud").map_or("there is none", json::kind);
-        return Err(Error::new(Code::ClaimAud, format!("the ID token's aud claim is not a text or a list of texts: {kind}")));
+        return Err(Error::new(
+            Code::ClaimAud,
+            format!("the ID token's aud claim is not a text or a list of texts: {kind}"),
+        ));
     };
     let shown = || found.iter().map(|member| quote(member)).collect::<Vec<_>>().join(", ");
     match expected {
@@ -198,7 +214,8 @@ fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64
 
 /// When the token expires (Unix time).
 pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
-    time_claim(token, "exp")?.ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))
+    time_claim(token, "exp")?
+        .ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))
 }
 
 fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -> Result<(), Error> {
@@ -215,13 +232,22 @@ fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -
             .detail("iat", rfc3339(iat))
             .detail("exp", rfc3339(exp)));
     }
-    let clocks = |skew: i64| format!("this machine's clock is about {} s {}", skew.abs(), if skew < 0 { "ahead" } else { "behind" });
+    let clocks = |skew: i64| {
+        format!(
+            "this machine's clock is about {} s {}",
+            skew.abs(),
+            if skew < 0 { "ahead" } else { "behind" }
+        )
+    };
     let corrected = now.skew.map(|skew| (skew, now.local.saturating_add(skew)));
 
     if now.local > exp.saturating_add(LEEWAY) {
         match corrected {
             Some((skew, time)) if time <= exp.saturating_add(LEEWAY) => {
-                warnings.push(format!("the ID token looks expired only because {}; the STS decides", clocks(skew)));
+                warnings.push(format!(
+                    "the ID token looks expired only because {}; the STS decides",
+                    clocks(skew)
+                ));
             }
             _ => {
                 return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
@@ -235,14 +261,19 @@ fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -
     if ahead > LEEWAY {
         match corrected {
             Some((skew, time)) if from.saturating_sub(time) <= LEEWAY => {
-                warnings.push(format!("the ID token looks not yet valid only because {}; the STS decides", clocks(skew)));
+                warnings.push(format!(
+                    "the ID token looks not yet valid only because {}; the STS decides",
+                    clocks(skew)
+                ));
             }
             _ if ahead > FUTURE_LIMIT => {
                 return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
                     .detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
                     .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
-            _ => warnings.push(format!("the ID token is valid only {ahead} s from now by this machine's clock; the STS decides")),
+            _ => warnings.push(format!(
+                "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"
+            )),
         }
     }
     Ok(())
@@ -267,7 +298,8 @@ pub fn near_miss(expected: &str, found: &str) -> Option<&'static str> {
         }
     }
     let all = |text: &str| steps.iter().fold(text.to_owned(), |text, (_, normal)| normal(&text));
-    (all(expected) == all(found)).then_some("They differ only in case, scheme, white space or a slash at the end.")
+    (all(expected) == all(found))
+        .then_some("They differ only in case, scheme, white space or a slash at the end.")
 }
 
 /// GitHub's older form of a subject that has the ids of owner and repository in it: `repo:o@1/r@2:x` → `repo:o/r:x`.
@@ -281,7 +313,8 @@ pub fn subject_without_ids(subject: &str) -> Option<String> {
     let (owner, name) = repository.split_once('/')?;
     let strip = |text: &str| {
         let (name, id) = text.rsplit_once('@')?;
-        (!name.is_empty() && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())).then(|| name.to_owned())
+        (!name.is_empty() && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| name.to_owned())
     };
     Some(format!("repo:{}/{}:{tail}", strip(owner)?, strip(name)?))
 }
@@ -346,7 +379,10 @@ mod tests {
         ] {
             assert_eq!(code(json!({"iss": issuer})), outcome, "{issuer}");
         }
-        let exact = Expected { issuer: Some(ExpectedIssuer::Exactly("https://gitlab.com".into())), ..Expected::default() };
+        let exact = Expected {
+            issuer: Some(ExpectedIssuer::Exactly("https://gitlab.com".into())),
+            ..Expected::default()
+        };
         let now = Now { local: NOW, skew: None };
         assert!(check(&token(json!({"iss": "https://gitlab.com"})), &exact, now).is_ok());
         let error = check(&token(json!({"iss": "http://gitlab.com"})), &exact, now).unwrap_err();
@@ -375,9 +411,19 @@ mod tests {
             assert_eq!(code(json!({"aud": audience})), outcome, "{audience}");
         }
         let error = at(json!({"aud": "https://Equinix/"}), NOW, None).unwrap_err();
-        assert_eq!(error.cure(), "They differ only in case, scheme, white space or a slash at the end. Audiences are compared to the letter.");
-        assert_eq!(error.details(), [("expected", "\"equinix\"".to_owned()), ("found", "\"https://Equinix/\"".to_owned())]);
-        assert_eq!(at(json!({"aud": ["equinix", "x"]}), NOW, None).unwrap().len(), 1, "several audiences are warned of");
+        assert_eq!(
+            error.cure(),
+            "They differ only in case, scheme, white space or a slash at the end. Audiences are compared to the letter."
+        );
+        assert_eq!(
+            error.details(),
+            [("expected", "\"equinix\"".to_owned()), ("found", "\"https://Equinix/\"".to_owned())]
+        );
+        assert_eq!(
+            at(json!({"aud": ["equinix", "x"]}), NOW, None).unwrap().len(),
+            1,
+            "several audiences are warned of"
+        );
     }
 
     #[test]
@@ -398,7 +444,13 @@ mod tests {
 
     #[test]
     fn times_have_sixty_seconds_of_leeway() {
-        for (local, outcome) in [(NOW + 300, "ok"), (NOW + 360, "ok"), (NOW + 361, "claim-expired"), (NOW - 300, "ok"), (NOW - 301, "claim-not-yet-valid")] {
+        for (local, outcome) in [
+            (NOW + 300, "ok"),
+            (NOW + 360, "ok"),
+            (NOW + 361, "claim-expired"),
+            (NOW - 300, "ok"),
+            (NOW - 301, "claim-not-yet-valid"),
+        ] {
             let found = at(json!({}), local, None).map_or_else(|e| e.code().name(), |_| "ok");
             assert_eq!(found, outcome, "{}", local - NOW);
         }
@@ -409,9 +461,19 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_told_from_a_wrong_token() {
         let ahead = at(json!({}), NOW + 7200, Some(-7200)).unwrap();
-        assert_eq!(ahead, ["the ID token looks expired only because this machine's clock is about 7200 s ahead; the STS decides"]);
+        assert_eq!(
+            ahead,
+            [
+                "the ID token looks expired only because this machine's clock is about 7200 s ahead; the STS decides"
+            ]
+        );
         let behind = at(json!({}), NOW - 7200, Some(7200)).unwrap();
-        assert_eq!(behind, ["the ID token looks not yet valid only because this machine's clock is about 7200 s behind; the STS decides"]);
+        assert_eq!(
+            behind,
+            [
+                "the ID token looks not yet valid only because this machine's clock is about 7200 s behind; the STS decides"
+            ]
+        );
         let truly = at(json!({}), NOW + 7200, Some(0)).unwrap_err();
         assert_eq!(truly.code(), Code::ClaimExpired);
         assert_eq!(truly.details()[0].1, "2027-01-15T08:05:00Z (6900 s ago)");
@@ -468,8 +530,17 @@ mod tests {
 
     #[test]
     fn github_s_subject_with_ids_is_recognised() {
-        assert_eq!(subject_without_ids("repo:octo@12/web@34:ref:refs/heads/main").as_deref(), Some("repo:octo/web:ref:refs/heads/main"));
-        for other in ["repo:octo/web:ref:refs/heads/a@1", "repo:octo@12/web:x", "repo:octo@a/web@1:x", "project_path:a@1/b@2:x", "repo:"] {
+        assert_eq!(
+            subject_without_ids("repo:octo@12/web@34:ref:refs/heads/main").as_deref(),
+            Some("repo:octo/web:ref:refs/heads/main")
+        );
+        for other in [
+            "repo:octo/web:ref:refs/heads/a@1",
+            "repo:octo@12/web:x",
+            "repo:octo@a/web@1:x",
+            "project_path:a@1/b@2:x",
+            "repo:",
+        ] {
             assert_eq!(subject_without_ids(other), None, "{other}");
         }
     }

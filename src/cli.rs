@@ -228,7 +228,11 @@ mod tests {
     fn providers_and_formats_stand_in_the_help() {
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("token").unwrap().render_long_help().to_string();
-        for id in crate::provider::PROVIDERS.iter().map(|p| p.id()).chain(crate::emit::FORMATS.iter().map(|f| f.id())) {
+        for id in crate::provider::PROVIDERS
+            .iter()
+            .map(|p| p.id())
+            .chain(crate::emit::FORMATS.iter().map(|f| f.id()))
+        {
             assert!(help.contains(id), "{id}");
         }
     }

@@ -109,10 +109,17 @@ impl<'a> Resolver<'a> {
         self.seen
     }
 
-    fn text(&mut self, flag: &'static str, typed: Option<&str>, variable: &'static str) -> Result<Option<Setting<String>>, Error> {
+    fn text(
+        &mut self,
+        flag: &'static str,
+        typed: Option<&str>,
+        variable: &'static str,
+    ) -> Result<Option<Setting<String>>, Error> {
         let setting = match typed.filter(|text| !text.is_empty()) {
             Some(text) => Some(Setting { value: text.to_owned(), source: Source::Flag(flag) }),
-            None => self.env.text(variable)?.map(|value| Setting { value, source: Source::Variable(variable) }),
+            None => {
+                self.env.text(variable)?.map(|value| Setting { value, source: Source::Variable(variable) })
+            }
         };
         if let Some(setting) = &setting {
             self.remember(flag, json!(setting.value), setting.source);
@@ -120,12 +127,18 @@ impl<'a> Resolver<'a> {
         Ok(setting)
     }
 
-    fn path(&mut self, flag: &'static str, typed: Option<&Path>, variable: &'static str) -> Option<Setting<PathBuf>> {
+    fn path(
+        &mut self,
+        flag: &'static str,
+        typed: Option<&Path>,
+        variable: &'static str,
+    ) -> Option<Setting<PathBuf>> {
         let setting = match typed.filter(|path| !path.as_os_str().is_empty()) {
             Some(path) => Some(Setting { value: path.to_path_buf(), source: Source::Flag(flag) }),
-            None => {
-                self.env.os(variable).map(|value| Setting { value: value.into(), source: Source::Variable(variable) })
-            }
+            None => self
+                .env
+                .os(variable)
+                .map(|value| Setting { value: value.into(), source: Source::Variable(variable) }),
         };
         if let Some(setting) = &setting {
             self.remember(flag, json!(setting.value.to_string_lossy()), setting.source);
@@ -179,7 +192,8 @@ impl<'a> Resolver<'a> {
     /// All settings of `token`.
     pub fn token(&mut self, args: &TokenArgs) -> Result<Config, Error> {
         let mut warnings = Vec::new();
-        let (identity, exchange, output, network) = (&args.identity, &args.exchange, &args.output, &args.network);
+        let (identity, exchange, output, network) =
+            (&args.identity, &args.exchange, &args.output, &args.network);
         let scope = self
             .text("--scope", exchange.scope.as_deref(), names::SCOPE)?
             .ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))?;
@@ -189,13 +203,19 @@ impl<'a> Resolver<'a> {
             warnings.extend(check_audience(audience)?);
         }
         let provider = self.text("--provider", identity.provider.as_deref(), names::PROVIDER)?;
-        let variable =
-            self.text("--subject-token-env", identity.subject_token_env.as_deref(), names::SUBJECT_TOKEN_ENV_VAR)?;
+        let variable = self.text(
+            "--subject-token-env",
+            identity.subject_token_env.as_deref(),
+            names::SUBJECT_TOKEN_ENV_VAR,
+        )?;
         if let Some(name) = variable.as_ref().filter(|name| !is_variable_name(&name.value)) {
             return Err(invalid(name.source, &name.value, "the name of a variable, not its value"));
         }
-        let file =
-            self.path("--subject-token-file", identity.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE);
+        let file = self.path(
+            "--subject-token-file",
+            identity.subject_token_file.as_deref(),
+            names::SUBJECT_TOKEN_FILE,
+        );
         let sts_endpoint = self.endpoint(exchange.sts_endpoint.as_deref())?;
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
@@ -207,7 +227,8 @@ impl<'a> Resolver<'a> {
                 .find(|api| api.id() == setting.value)
                 .ok_or_else(|| invalid(setting.source, &setting.value, "alpha or v1"))?,
         };
-        let min_ttl = self.seconds("--min-ttl", exchange.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?;
+        let min_ttl =
+            self.seconds("--min-ttl", exchange.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?;
         let format = self.text("--format", output.format.as_deref(), names::FORMAT)?;
         let env_name = self
             .text("--env-name", output.env_name.as_deref(), names::ENV_NAME)?
@@ -222,7 +243,9 @@ impl<'a> Resolver<'a> {
             sts_api,
             min_ttl,
             format: format.map(|setting| setting.value),
-            output: self.path("--output", output.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
+            output: self
+                .path("--output", output.output.as_deref(), names::OUTPUT)
+                .map(|setting| setting.value),
             env_name: env_name.value,
             export_env: self.switch("--export-env", output.export_env, names::EXPORT_ENV)?,
             extra_roots: self.extra_roots(network.ca_file.as_deref())?,
@@ -242,7 +265,8 @@ impl<'a> Resolver<'a> {
         let from = setting.source.name();
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
-            Error::new(code, format!("{from} is not a URL for the STS: {why}")).detail("found", shown_url(&setting.value))
+            Error::new(code, format!("{from} is not a URL for the STS: {why}"))
+                .detail("found", shown_url(&setting.value))
         })?;
         if !url.is_origin() {
             return Err(Error::new(Code::CfgEndpointInvalid, format!("{from} has something after the host"))
@@ -250,7 +274,8 @@ impl<'a> Resolver<'a> {
                 .detail("found", shown_url(&setting.value))
                 .hint("Give the base URL only; the path follows from --sts-api."));
         }
-        if matches!(setting.source, Source::Variable(_)) && !url.is_loopback() && !url.is_under("equinix.com") {
+        if matches!(setting.source, Source::Variable(_)) && !url.is_loopback() && !url.is_under("equinix.com")
+        {
             return Err(Error::new(
                 Code::EndpointUntrusted,
                 format!("{from} names {}, which is not a host under equinix.com", url.origin()),
@@ -313,14 +338,42 @@ pub fn is_variable_name(name: &str) -> bool {
 /// A name for the token's variable that changes nothing else (S-40).
 fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
     const WHOLE: [&str; 14] = [
-        "PATH", "ENV", "IFS", "PS1", "PS2", "PS4", "BASH_ENV", "PROMPT_COMMAND", "SHELLOPTS", "BASHOPTS", "HOME", "CI", "NO_PROXY", "ALL_PROXY",
+        "PATH",
+        "ENV",
+        "IFS",
+        "PS1",
+        "PS2",
+        "PS4",
+        "BASH_ENV",
+        "PROMPT_COMMAND",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "HOME",
+        "CI",
+        "NO_PROXY",
+        "ALL_PROXY",
     ];
-    const PREFIX: [&str; 12] =
-        ["LD_", "DYLD_", "GIT_", "GITHUB_", "RUNNER_", "ACTIONS_", "CI_", "GITLAB_", "PYTHON", "RUBY", "PERL5", "SSL_CERT_"];
+    const PREFIX: [&str; 12] = [
+        "LD_",
+        "DYLD_",
+        "GIT_",
+        "GITHUB_",
+        "RUNNER_",
+        "ACTIONS_",
+        "CI_",
+        "GITLAB_",
+        "PYTHON",
+        "RUBY",
+        "PERL5",
+        "SSL_CERT_",
+    ];
     const SUFFIX: [&str; 2] = ["_OPTIONS", "_PROXY"];
     let name = setting.value.as_str();
     let fail = |why: &str| {
-        Err(Error::new(Code::CfgEnvNameInvalid, format!("{} cannot be {}: {why}", setting.source.name(), quote(name))))
+        Err(Error::new(
+            Code::CfgEnvNameInvalid,
+            format!("{} cannot be {}: {why}", setting.source.name(), quote(name)),
+        ))
     };
     if !is_variable_name(name) {
         return fail("it is not the name of a variable");
@@ -356,9 +409,17 @@ mod tests {
 
     #[test]
     fn flags_win_over_variables_and_defaults_come_last() {
-        let pairs = [(names::SCOPE, "orgpolicies:o"), (names::AUDIENCE, "a"), (names::MIN_TTL, "5"), (names::ENV_NAME, "")];
+        let pairs = [
+            (names::SCOPE, "orgpolicies:o"),
+            (names::AUDIENCE, "a"),
+            (names::MIN_TTL, "5"),
+            (names::ENV_NAME, ""),
+        ];
         let (config, seen) = resolve(&["--scope", "roleassignments:o", "--min-ttl", "7"], &pairs).unwrap();
-        assert_eq!((config.scope.as_str(), config.audience.as_deref(), config.min_ttl), ("roleassignments:o", Some("a"), 7));
+        assert_eq!(
+            (config.scope.as_str(), config.audience.as_deref(), config.min_ttl),
+            ("roleassignments:o", Some("a"), 7)
+        );
         assert_eq!(config.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
         assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
         assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
@@ -407,7 +468,8 @@ mod tests {
             (&["--env-name", "MY_TOKEN"], "ok"),
             (&["--ca-file", "/no/such/file"], "cfg-ca-file"),
         ] {
-            let args: Vec<&str> = SCOPE.iter().chain(args.iter().filter(|a| !a.is_empty())).copied().collect();
+            let args: Vec<&str> =
+                SCOPE.iter().chain(args.iter().filter(|a| !a.is_empty())).copied().collect();
             let args: Vec<String> = args.into_iter().map(ToOwned::to_owned).collect();
             // A value that begins with a dash has to be glued to its flag.
             let glued: Vec<String> = vec![args[0].clone() + "=" + &args[1], args[2].clone() + "=" + &args[3]];
@@ -438,8 +500,28 @@ mod tests {
             assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "ok", "{name}");
         }
         let long = "A".repeat(129);
-        for name in ["PATH", "path", "LD_PRELOAD", "BASH_ENV", "NODE_OPTIONS", "GITHUB_TOKEN", "https_proxy", "SSL_CERT_FILE", "PYTHONPATH", "1A", "A-B", "A B", "A=B", "Ä", &long] {
-            assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "cfg-env-name-invalid", "{name}");
+        for name in [
+            "PATH",
+            "path",
+            "LD_PRELOAD",
+            "BASH_ENV",
+            "NODE_OPTIONS",
+            "GITHUB_TOKEN",
+            "https_proxy",
+            "SSL_CERT_FILE",
+            "PYTHONPATH",
+            "1A",
+            "A-B",
+            "A B",
+            "A=B",
+            "Ä",
+            &long,
+        ] {
+            assert_eq!(
+                code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]),
+                "cfg-env-name-invalid",
+                "{name}"
+            );
         }
     }
 

@@ -22,16 +22,16 @@ pub enum Verbosity {
 }
 
 /// Writes to standard error.
-pub struct Console<'a> {
-    out: Mutex<&'a mut (dyn Write + Send)>,
+pub struct Console {
+    out: Mutex<Box<dyn Write + Send>>,
     redactor: Mutex<Redactor>,
     verbosity: Verbosity,
     color: bool,
 }
 
-impl<'a> Console<'a> {
+impl Console {
     /// A console that writes to `out`.
-    pub fn new(out: &'a mut (dyn Write + Send), verbosity: Verbosity, color: bool) -> Self {
+    pub fn new(out: Box<dyn Write + Send>, verbosity: Verbosity, color: bool) -> Self {
         Self { out: Mutex::new(out), redactor: Mutex::new(Redactor::default()), verbosity, color }
     }
 
@@ -60,7 +60,12 @@ impl<'a> Console<'a> {
         self.say(Verbosity::Quiet, &format!("error[{}]: ", error.code().name()), "1;31", error.message());
         let width = error.details().iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         for (label, value) in error.details() {
-            self.say(Verbosity::Quiet, "", "", &format!("  {label}:{:pad$} {value}", "", pad = width - label.len()));
+            self.say(
+                Verbosity::Quiet,
+                "",
+                "",
+                &format!("  {label}:{:pad$} {value}", "", pad = width - label.len()),
+            );
         }
         self.say(Verbosity::Quiet, "hint: ", "1;36", error.cure());
     }
@@ -132,24 +137,60 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A console whose lines can be read again, for unit tests.
+#[cfg(test)]
+pub(crate) mod captured {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::{Console, Verbosity};
+
+    /// What a console wrote.
+    #[derive(Clone, Default)]
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    pub(crate) fn console(verbosity: Verbosity, color: bool) -> (Console, Lines) {
+        let lines = Lines::default();
+        (Console::new(Box::new(lines.clone()), verbosity, color), lines)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::Code;
 
-    fn written(verbosity: Verbosity, color: bool, act: impl FnOnce(&Console<'_>)) -> String {
-        let mut out = Vec::new();
-        act(&Console::new(&mut out, verbosity, color));
-        String::from_utf8(out).unwrap()
+    fn written(verbosity: Verbosity, color: bool, act: impl FnOnce(&Console)) -> String {
+        let (console, lines) = captured::console(verbosity, color);
+        act(&console);
+        lines.text()
     }
 
     #[test]
     fn each_verbosity_says_what_it_should() {
-        let all = |console: &Console<'_>| {
+        let all = |console: &Console| {
             console.detail("d");
             console.note("n");
             console.warn("w");
-            console.error(&Error::new(Code::ClaimAud, "e").detail("found", "f").detail("expected", "x").hint("h"));
+            console.error(
+                &Error::new(Code::ClaimAud, "e").detail("found", "f").detail("expected", "x").hint("h"),
+            );
         };
         let error = "error[claim-aud]: e\n  found:    f\n  expected: x\nhint: h\n";
         assert_eq!(written(Verbosity::Quiet, false, all), error);
@@ -158,7 +199,9 @@ mod tests {
             written(Verbosity::Verbose, false, all),
             format!("equinix-wif: d\nequinix-wif: n\nwarning: w\n{error}")
         );
-        assert!(written(Verbosity::Quiet, true, all).starts_with("\u{1b}[1;31merror[claim-aud]: \u{1b}[0me\n"));
+        assert!(
+            written(Verbosity::Quiet, true, all).starts_with("\u{1b}[1;31merror[claim-aud]: \u{1b}[0me\n")
+        );
     }
 
     #[test]

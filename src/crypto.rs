@@ -56,11 +56,8 @@ impl Verifier<Vec<u8>> for RingVerifier {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), SignatureError> {
         let verified = match (&self.scheme, self.key.kind()) {
             (Scheme::Rsa(parameters), DecodingKeyKind::RsaModulusExponent { n, e }) => {
-                RsaPublicKeyComponents {
-                    n: significant(n),
-                    e: significant(e),
-                }
-                .verify(parameters, message, signature)
+                RsaPublicKeyComponents { n: significant(n), e: significant(e) }
+                    .verify(parameters, message, signature)
             }
             (Scheme::Rsa(parameters), DecodingKeyKind::SecretOrDer(der)) => {
                 UnparsedPublicKey::new(*parameters, der).verify(message, signature)
@@ -86,10 +83,7 @@ struct Es256Signer(EcdsaKeyPair);
 
 impl Signer<Vec<u8>> for Es256Signer {
     fn try_sign(&self, message: &[u8]) -> std::result::Result<Vec<u8>, SignatureError> {
-        let signature = self
-            .0
-            .sign(&SystemRandom::new(), message)
-            .map_err(|_| SignatureError::new())?;
+        let signature = self.0.sign(&SystemRandom::new(), message).map_err(|_| SignatureError::new())?;
         Ok(signature.as_ref().to_vec())
     }
 }
@@ -118,19 +112,14 @@ fn new_verifier(algorithm: Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVe
     }
     // ring refuses such keys too, but without a word about the reason.
     if let DecodingKeyKind::RsaModulusExponent { n, .. } = key.kind() {
-        let bits = significant(n)
-            .first()
-            .map_or(0, |top| significant(n).len() * 8 - top.leading_zeros() as usize);
+        let bits =
+            significant(n).first().map_or(0, |top| significant(n).len() * 8 - top.leading_zeros() as usize);
         if bits < MIN_RSA_BITS {
             let reason = format!("the RSA key has {bits} bits, fewer than {MIN_RSA_BITS}");
             return Err(new_error(ErrorKind::InvalidRsaKey(reason)));
         }
     }
-    Ok(Box::new(RingVerifier {
-        algorithm,
-        scheme,
-        key: key.clone(),
-    }))
+    Ok(Box::new(RingVerifier { algorithm, scheme, key: key.clone() }))
 }
 
 fn new_signer(algorithm: Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
@@ -140,10 +129,7 @@ fn new_signer(algorithm: Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSign
     if key.family() != AlgorithmFamily::Ec {
         return Err(new_error(ErrorKind::InvalidKeyFormat));
     }
-    Ok(Box::new(Es256Signer(ec_pair(
-        &ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-        key.as_bytes(),
-    )?)))
+    Ok(Box::new(Es256Signer(ec_pair(&ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING, key.as_bytes())?)))
 }
 
 fn ec_pair(algorithm: &'static EcdsaSigningAlgorithm, pkcs8: &[u8]) -> Result<EcdsaKeyPair> {
@@ -153,25 +139,13 @@ fn ec_pair(algorithm: &'static EcdsaSigningAlgorithm, pkcs8: &[u8]) -> Result<Ec
 
 fn ec_public_from_private(pkcs8: &[u8], algorithm: Algorithm) -> Result<(EllipticCurve, Vec<u8>, Vec<u8>)> {
     let (signing, curve, width) = match algorithm {
-        Algorithm::ES256 => (
-            &ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING,
-            EllipticCurve::P256,
-            32,
-        ),
-        Algorithm::ES384 => (
-            &ring_signature::ECDSA_P384_SHA384_FIXED_SIGNING,
-            EllipticCurve::P384,
-            48,
-        ),
+        Algorithm::ES256 => (&ring_signature::ECDSA_P256_SHA256_FIXED_SIGNING, EllipticCurve::P256, 32),
+        Algorithm::ES384 => (&ring_signature::ECDSA_P384_SHA384_FIXED_SIGNING, EllipticCurve::P384, 48),
         _ => return Err(new_error(ErrorKind::UnsupportedAlgorithm)),
     };
     let pair = ec_pair(signing, pkcs8)?;
     // An uncompressed point: 4, then x and y.
-    let point = pair
-        .public_key()
-        .as_ref()
-        .strip_prefix(&[4])
-        .and_then(|xy| xy.split_at_checked(width));
+    let point = pair.public_key().as_ref().strip_prefix(&[4]).and_then(|xy| xy.split_at_checked(width));
     let (x, y) = point.ok_or_else(|| new_error(ErrorKind::InvalidEcdsaKey))?;
     Ok((curve, x.to_vec(), y.to_vec()))
 }
@@ -237,10 +211,7 @@ mod tests {
         assert!(!holds(b"message", "", &public), "no signature");
         let mut bytes = URL_SAFE_NO_PAD.decode(&signature).unwrap();
         bytes[40] ^= 1;
-        assert!(
-            !holds(b"message", &URL_SAFE_NO_PAD.encode(bytes), &public),
-            "tampered signature"
-        );
+        assert!(!holds(b"message", &URL_SAFE_NO_PAD.encode(bytes), &public), "tampered signature");
     }
 
     #[test]
@@ -253,10 +224,7 @@ mod tests {
         let signature = URL_SAFE_NO_PAD.encode(pair.sign(&rng, b"m").unwrap());
         let public = DecodingKey::from_ec_der(pair.public_key().as_ref());
         assert!(verify(&signature, b"m", &public, Algorithm::ES384).unwrap());
-        assert!(
-            !verify(&signature, b"m", &public, Algorithm::ES256).unwrap(),
-            "another curve"
-        );
+        assert!(!verify(&signature, b"m", &public, Algorithm::ES256).unwrap(), "another curve");
 
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&rng).unwrap();
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8.as_ref()).unwrap();
@@ -281,28 +249,19 @@ mod tests {
                          7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8\
                          np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
         let claims = "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}";
-        let message = [r#"{"alg":"RS256"}"#, claims]
-            .map(|part| URL_SAFE_NO_PAD.encode(part))
-            .join(".")
-            .into_bytes();
+        let message =
+            [r#"{"alg":"RS256"}"#, claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".").into_bytes();
         let key = DecodingKey::from_rsa_components(n, "AQAB").unwrap();
         assert!(verify(signature, &message, &key, Algorithm::RS256).unwrap());
-        for other in [
-            Algorithm::RS384,
-            Algorithm::RS512,
-            Algorithm::PS256,
-            Algorithm::PS384,
-            Algorithm::PS512,
-        ] {
+        for other in
+            [Algorithm::RS384, Algorithm::RS512, Algorithm::PS256, Algorithm::PS384, Algorithm::PS512]
+        {
             assert!(!verify(signature, &message, &key, other).unwrap(), "{other:?}");
         }
         let mut padded = vec![0];
         padded.extend(URL_SAFE_NO_PAD.decode(n).unwrap());
         let key = DecodingKey::from_rsa_raw_components(&padded, &[0, 1, 0, 1]);
-        assert!(
-            verify(signature, &message, &key, Algorithm::RS256).unwrap(),
-            "leading zeros"
-        );
+        assert!(verify(signature, &message, &key, Algorithm::RS256).unwrap(), "leading zeros");
     }
 
     #[test]
@@ -315,10 +274,7 @@ mod tests {
             }
             let key = DecodingKey::from_rsa_raw_components(&n, &[1, 0, 1]);
             let error = verify("", b"", &key, Algorithm::RS256).unwrap_err();
-            assert!(
-                matches!(error.kind(), ErrorKind::InvalidRsaKey(_)),
-                "{bytes}: {error}"
-            );
+            assert!(matches!(error.kind(), ErrorKind::InvalidRsaKey(_)), "{bytes}: {error}");
         }
     }
 
@@ -328,17 +284,9 @@ mod tests {
         let (private, public) = p256();
         let shared = DecodingKey::from_secret(b"shared");
         assert!(verify("", b"", &shared, Algorithm::HS256).is_err());
-        assert!(
-            verify("", b"", &shared, Algorithm::ES256).is_err(),
-            "a shared secret is no public key"
-        );
+        assert!(verify("", b"", &shared, Algorithm::ES256).is_err(), "a shared secret is no public key");
         assert!(verify("", b"", &public, Algorithm::RS256).is_err());
-        for other in [
-            Algorithm::HS256,
-            Algorithm::RS256,
-            Algorithm::ES384,
-            Algorithm::EdDSA,
-        ] {
+        for other in [Algorithm::HS256, Algorithm::RS256, Algorithm::ES384, Algorithm::EdDSA] {
             assert!(sign(b"", &private, other).is_err());
         }
         assert!(sign(b"", &EncodingKey::from_ec_der(b"no key"), Algorithm::ES256).is_err());
@@ -356,18 +304,9 @@ mod tests {
     fn key_utilities_make_a_key_s_public_form_and_thumbprint() {
         install();
         let jwk = Jwk::from_encoding_key(&p256().0, Algorithm::ES256).unwrap();
-        let lengths: Vec<usize> = [
-            ThumbprintHash::SHA256,
-            ThumbprintHash::SHA384,
-            ThumbprintHash::SHA512,
-        ]
-        .map(|hash| {
-            URL_SAFE_NO_PAD
-                .decode(jwk.thumbprint(hash).unwrap())
-                .unwrap()
-                .len()
-        })
-        .into();
+        let lengths: Vec<usize> = [ThumbprintHash::SHA256, ThumbprintHash::SHA384, ThumbprintHash::SHA512]
+            .map(|hash| URL_SAFE_NO_PAD.decode(jwk.thumbprint(hash).unwrap()).unwrap().len())
+            .into();
         assert_eq!(lengths, [32, 48, 64]);
     }
 }

@@ -43,7 +43,10 @@ impl Env {
         self.os(name)
             .map(|value| {
                 value.into_string().map_err(|_| {
-                    Error::new(Code::CfgEnvNotUtf8, format!("the environment variable {name} is not valid UTF-8"))
+                    Error::new(
+                        Code::CfgEnvNotUtf8,
+                        format!("the environment variable {name} is not valid UTF-8"),
+                    )
                 })
             })
             .transpose()

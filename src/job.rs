@@ -9,12 +9,12 @@ use crate::credential::Credential;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::http::Client;
+use crate::http::url::Url;
 use crate::jwt::{self, UnverifiedClaims};
 use crate::provider::{Context, Provider, TokenSource};
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
 use crate::sts::{Api, Exchange};
-use crate::http::url::Url;
 
 /// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
 const SHORTEST_LIFE: i64 = 30;
@@ -28,7 +28,7 @@ pub struct Job<'a> {
     /// The end of the run.
     pub deadline: Deadline,
     /// For warnings, retries and masks.
-    pub console: &'a Console<'a>,
+    pub console: &'a Console,
     /// For requests.
     pub http: &'a Client<'a>,
     /// A random number in 0..1.
@@ -123,14 +123,20 @@ impl Job<'_> {
 
     fn explain_expiry(&self, error: Error) -> Error {
         match self.provider.advice_on_expiry() {
-            Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => error.hint(advice),
+            Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
+                error.hint(advice)
+            }
             _ => error,
         }
     }
 
     /// Exchanges the identity for an access token, with a fresh ID token where the first one has grown too old or may
     /// have been used in an attempt whose answer was lost.
-    pub fn exchange(&self, identity: &mut Identity, request: &ExchangeRequest<'_>) -> Result<Credential, Error> {
+    pub fn exchange(
+        &self,
+        identity: &mut Identity,
+        request: &ExchangeRequest<'_>,
+    ) -> Result<Credential, Error> {
         let mut answer_lost = false;
         let mut warnings = Vec::new();
         let credential = self.law().run("exchanging the token", |_| {

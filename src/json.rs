@@ -152,8 +152,18 @@ mod tests {
 
     #[test]
     fn what_is_valid_is_read_as_serde_json_reads_it() {
-        for text in ["{}", " [1, -2, 3.5, true, null, \"\\u00fc\\ud83d\\ude00\"]\n", "{\"a\":{\"b\":[]}}", "\"x\"", "1e3"] {
-            assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap(), "{text}");
+        for text in [
+            "{}",
+            " [1, -2, 3.5, true, null, \"\\u00fc\\ud83d\\ude00\"]\n",
+            "{\"a\":{\"b\":[]}}",
+            "\"x\"",
+            "1e3",
+        ] {
+            assert_eq!(
+                parse(text.as_bytes()).unwrap(),
+                serde_json::from_str::<Value>(text).unwrap(),
+                "{text}"
+            );
         }
     }
 

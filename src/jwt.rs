@@ -72,17 +72,22 @@ pub fn decode(token: &str) -> Result<UnverifiedClaims, Error> {
         return Err(malformed("the ID token is empty"));
     }
     if token.len() > MAX_LENGTH {
-        let message = format!("the ID token has {} bytes; more than {MAX_LENGTH} are not accepted", token.len());
+        let message =
+            format!("the ID token has {} bytes; more than {MAX_LENGTH} are not accepted", token.len());
         return Err(Error::new(Code::IdTokenTooLarge, message));
     }
     if let Some(character) = token.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.".contains(*c))) {
         let shown = character.escape_default();
-        return Err(malformed(format!("the ID token holds a character that no JSON Web Token has: '{shown}'")));
+        return Err(malformed(format!(
+            "the ID token holds a character that no JSON Web Token has: '{shown}'"
+        )));
     }
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = *parts.as_slice() else {
         return Err(match parts.len() {
-            5 => malformed("the ID token is encrypted (a JWE of five parts); only signed tokens can be exchanged"),
+            5 => malformed(
+                "the ID token is encrypted (a JWE of five parts); only signed tokens can be exchanged",
+            ),
             count => malformed(format!("the ID token has {count} dot-separated parts instead of 3")),
         });
     };
@@ -137,10 +142,15 @@ mod tests {
 
     #[test]
     fn a_signed_token_is_read() {
-        let read = decode(&token(HEADER, r#"{"iss":"i","sub":"s","aud":["a","b"],"run_id":"7","runner_id":7}"#)).unwrap();
+        let read =
+            decode(&token(HEADER, r#"{"iss":"i","sub":"s","aud":["a","b"],"run_id":"7","runner_id":7}"#))
+                .unwrap();
         assert_eq!((read.issuer(), read.subject()), ("i", "s"));
         assert_eq!(read.audience(), Some(vec!["a", "b"]));
-        assert_eq!((read.scalar("run_id").as_deref(), read.scalar("runner_id").as_deref()), (Some("7"), Some("7")));
+        assert_eq!(
+            (read.scalar("run_id").as_deref(), read.scalar("runner_id").as_deref()),
+            (Some("7"), Some("7"))
+        );
         assert_eq!(decode(&token(HEADER, r#"{"aud":"a"}"#)).unwrap().audience(), Some(vec!["a"]));
         for aud in ["1", "[1]", "null", "{}"] {
             assert_eq!(decode(&token(HEADER, &format!(r#"{{"aud":{aud}}}"#))).unwrap().audience(), None);
@@ -185,7 +195,8 @@ mod tests {
         for alg in ALGORITHMS {
             assert!(decode(&token(&format!(r#"{{"alg":"{alg}"}}"#), "{}")).is_ok(), "{alg}");
         }
-        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"rs256"}"#, r#"{"alg":1}"#, "{}"] {
+        for header in [r#"{"alg":"none"}"#, r#"{"alg":"HS256"}"#, r#"{"alg":"rs256"}"#, r#"{"alg":1}"#, "{}"]
+        {
             assert_eq!(decode(&token(header, "{}")).unwrap_err().code(), Code::IdTokenAlg, "{header}");
         }
     }

@@ -53,7 +53,7 @@ pub struct Streams<'a> {
     /// Payload only.
     pub stdout: &'a mut dyn Write,
     /// People, progress, warnings, errors and the runner's commands.
-    pub stderr: &'a mut (dyn Write + Send),
+    pub stderr: Box<dyn Write + Send>,
     /// Whether standard output is a terminal.
     pub stdout_is_terminal: bool,
     /// Whether standard error is a terminal.
@@ -63,7 +63,12 @@ pub struct Streams<'a> {
 }
 
 /// Runs the program and returns its exit status.
-pub fn run(args: impl IntoIterator<Item = OsString>, env: &Env, clock: &dyn Clock, streams: Streams<'_>) -> u8 {
+pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    env: &Env,
+    clock: &dyn Clock,
+    streams: Streams<'_>,
+) -> u8 {
     let Streams { stdout, stderr, stdout_is_terminal, stderr_is_terminal, stderr_is_lost } = streams;
     let args: Vec<OsString> = args.into_iter().collect();
     let parsed = refuse_secrets(&args).and_then(|()| match Cli::try_parse_from(&args) {
@@ -116,7 +121,13 @@ pub struct Rest<'a> {
 }
 
 /// The main job with its report around it.
-fn token(args: &cli::TokenArgs, env: &Env, clock: &dyn Clock, console: &Console<'_>, rest: Rest<'_>) -> Result<(), Error> {
+fn token(
+    args: &cli::TokenArgs,
+    env: &Env,
+    clock: &dyn Clock,
+    console: &Console,
+    rest: Rest<'_>,
+) -> Result<(), Error> {
     let started = clock.monotonic();
     let place = config::report_place(args.account.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
@@ -186,12 +197,19 @@ mod tests {
     #[test]
     fn a_token_among_the_arguments_is_refused_without_an_echo() {
         let token = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln";
-        for list in [vec!["token", token], vec!["token", &format!("--scope={token}")], vec!["--subject-token-env", token]] {
+        for list in [
+            vec!["token", token],
+            vec!["token", &format!("--scope={token}")],
+            vec!["--subject-token-env", token],
+        ] {
             let error = refuse_secrets(&args(&list)).unwrap_err();
             assert_eq!(error.code(), Code::CfgSecretInArgv);
             assert!(!error.message().contains("eyJ"));
         }
-        assert!(refuse_secrets(&args(&["sandbox", "--", "tool", token])).is_ok(), "another program's argument");
+        assert!(
+            refuse_secrets(&args(&["sandbox", "--", "tool", token])).is_ok(),
+            "another program's argument"
+        );
         assert!(refuse_secrets(&args(&["token", "--scope", "ern:a:b.c:d.e:f:g:h"])).is_ok());
     }
 

@@ -10,19 +10,23 @@ use equinix_wif::env::Env;
 fn main() -> ExitCode {
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
-        let place = info.location().map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
-        let line = format!("error[internal]: the program met a state that should be impossible{place}\nhint: please report it\n");
+        let place = info
+            .location()
+            .map_or_else(String::new, |place| format!(" at {}:{}", place.file(), place.line()));
+        let line = format!(
+            "error[internal]: the program met a state that should be impossible{place}\nhint: please report it\n"
+        );
         let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
         std::process::exit(1);
     }));
     let clock = SystemClock::start();
-    let (mut stdout, mut stderr) = (io::stdout(), io::stderr());
+    let (mut stdout, stderr) = (io::stdout(), io::stderr());
     let streams = Streams {
         stdout_is_terminal: stdout.is_terminal(),
         stderr_is_terminal: stderr.is_terminal(),
         stderr_is_lost: leads_nowhere(&stderr),
         stdout: &mut stdout,
-        stderr: &mut stderr,
+        stderr: Box::new(stderr),
     };
     ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
 }

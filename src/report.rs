@@ -2,6 +2,7 @@
 //! claims only the allow-listed ones are told.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -57,11 +58,17 @@ impl Destination {
     }
 
     /// Writes the report.
-    pub fn write(self, report: &Report, outcome: Result<(), &Error>, elapsed_ms: u128, console: &Console<'_>) -> Result<(), Error> {
+    pub fn write(
+        self,
+        report: &Report,
+        outcome: Result<(), &Error>,
+        elapsed: Duration,
+        console: &Console,
+    ) -> Result<(), Error> {
         if matches!(self, Self::None) {
             return Ok(());
         }
-        let mut text = report.render(outcome, elapsed_ms, console).to_string();
+        let mut text = report.render(outcome, elapsed, console).to_string();
         text.push('\n');
         match self {
             Self::None => Ok(()),
@@ -86,9 +93,10 @@ pub struct Report {
 }
 
 impl Report {
-    fn render(&self, outcome: Result<(), &Error>, elapsed_ms: u128, console: &Console<'_>) -> Value {
+    fn render(&self, outcome: Result<(), &Error>, elapsed: Duration, console: &Console) -> Value {
         let error = outcome.err();
-        let safe = |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
+        let safe =
+            |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
         let message = error.map(|error| {
             let details = error.details().iter().map(|(label, value)| format!("; {label}: {value}"));
             std::iter::once(error.message().to_owned()).chain(details).collect::<String>()
@@ -106,7 +114,7 @@ impl Report {
             "hint": error.map(|error| safe(error.cure())),
             "http_status": error.and_then(Error::status),
             "attempts": error.and_then(Error::attempt_count),
-            "elapsed_ms": u64::try_from(elapsed_ms).unwrap_or(u64::MAX),
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             "oauth_error": error.and_then(Error::oauth).map(safe),
             "server_echoed_secret": echoed,
             "claims": claims.map(|claims| shown_claims(claims, console)),
@@ -117,13 +125,13 @@ impl Report {
     }
 }
 
-fn shown_claims(token: &UnverifiedClaims, console: &Console<'_>) -> Map<String, Value> {
+fn shown_claims(token: &UnverifiedClaims, console: &Console) -> Map<String, Value> {
     let known = SHOWN_CLAIMS.iter().filter_map(|name| Some(((*name).to_owned(), token.claims.get(*name)?)));
     known.map(|(name, value)| (name, shown_value(value, console))).collect()
 }
 
 /// A value whose texts are safe to show. Nothing that is longer than a claim should be gets through.
-fn shown_value(value: &Value, console: &Console<'_>) -> Value {
+fn shown_value(value: &Value, console: &Console) -> Value {
     match value {
         Value::String(text) => Value::String(console.safe(quote(text).trim_matches('"'))),
         Value::Array(items) => items.iter().map(|item| shown_value(item, console)).collect(),
@@ -137,19 +145,24 @@ fn shown_value(value: &Value, console: &Console<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::console::Verbosity;
+    use crate::console::{Verbosity, captured};
     use crate::secret::Secret;
 
     #[test]
     fn tells_everything_but_secrets_and_persons() {
         let claims = json!({"iss": "i", "sub": "s", "aud": ["a"], "exp": 1, "actor": "octocat", "user_email": "o@example.com"});
         let report = Report {
-            claims: Some(UnverifiedClaims { header: Map::new(), claims: claims.as_object().unwrap().clone() }),
+            claims: Some(UnverifiedClaims {
+                header: Map::new(),
+                claims: claims.as_object().unwrap().clone(),
+            }),
             warnings: vec!["w ::set-env::".into()],
-            settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}}).as_object().unwrap().clone(),
+            settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}})
+                .as_object()
+                .unwrap()
+                .clone(),
         };
-        let mut out = Vec::new();
-        let console = Console::new(&mut out, Verbosity::Quiet, false);
+        let (console, _) = captured::console(Verbosity::Quiet, false);
         console.guard(&Secret::new("the-bearer-of-this-run"));
         let error = Error::new(Code::RateLimited, "slow down")
             .detail("STS says", "you sent the-bearer-of-this-run")
@@ -157,7 +170,7 @@ mod tests {
             .attempts(4)
             .oauth_error("slow");
         assert_eq!(
-            report.render(Err(&error), 12, &console),
+            report.render(Err(&error), Duration::from_millis(12), &console),
             json!({
                 "v": 1, "code": "rate-limited", "exit": 8, "retryable": true, "stage": "exchange",
                 "message": "slow down; STS says: you sent ***", "hint": Code::RateLimited.cure(), "http_status": 429,
@@ -167,7 +180,7 @@ mod tests {
                 "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })
         );
-        let good = Report::default().render(Ok(()), 5, &console);
+        let good = Report::default().render(Ok(()), Duration::ZERO, &console);
         assert_eq!((&good["code"], &good["exit"], &good["claims"]), (&Value::Null, &json!(0), &Value::Null));
     }
 }

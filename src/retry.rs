@@ -87,7 +87,7 @@ pub struct Law<'a> {
     /// A random number in 0..1.
     pub random: &'a dyn Fn() -> f64,
     /// Where each retry is told.
-    pub console: &'a Console<'a>,
+    pub console: &'a Console,
 }
 
 impl Law<'_> {
@@ -145,27 +145,22 @@ impl Law<'_> {
 mod tests {
     use super::*;
     use crate::clock::fixed::FixedClock;
-    use crate::console::Verbosity;
+    use crate::console::{Verbosity, captured};
     use crate::error::Code;
 
     /// Runs the law over scripted failures; `None` is a success. Returns the result, the waits and what was said.
-    fn run(
-        limit: u64,
-        random: f64,
-        script: &[Option<Retry>],
-    ) -> (Result<u32, Error>, Vec<Duration>, String) {
+    fn run(limit: u64, random: f64, script: &[Option<Retry>]) -> (Result<u32, Error>, Vec<Duration>, String) {
         let clock = FixedClock::at(0);
-        let mut said = Vec::new();
-        let result = {
-            let console = Console::new(&mut said, Verbosity::Normal, false);
-            let deadline = Deadline::after(&clock, Duration::from_secs(limit));
-            let law = Law { clock: &clock, deadline, random: &|| random, console: &console };
-            law.run("asking", |number| match script[number as usize - 1] {
-                None => Ok(number),
-                Some(retry) => Err(Failure { error: Error::new(Code::RateLimited, "x"), retry, lost_answer: false }),
-            })
-        };
-        (result, clock.sleeps(), String::from_utf8(said).unwrap())
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        let deadline = Deadline::after(&clock, Duration::from_secs(limit));
+        let law = Law { clock: &clock, deadline, random: &|| random, console: &console };
+        let result = law.run("asking", |number| match script[number as usize - 1] {
+            None => Ok(number),
+            Some(retry) => {
+                Err(Failure { error: Error::new(Code::RateLimited, "x"), retry, lost_answer: false })
+            }
+        });
+        (result, clock.sleeps(), lines.text())
     }
 
     const AGAIN: Option<Retry> = Some(Retry::Again { after: None });
@@ -182,7 +177,10 @@ mod tests {
     fn waits_double_and_chance_scales_them_down_to_nothing() {
         let (result, sleeps, said) = run(60, 1.0, &[AGAIN, AGAIN, AGAIN, None]);
         assert_eq!((result.unwrap(), seconds(&sleeps)), (4, vec![0.5, 1.0, 2.0]));
-        assert_eq!(said.lines().next().unwrap(), "equinix-wif: asking: attempt 1 of 4 failed (rate-limited), trying again in 0.5 s");
+        assert_eq!(
+            said.lines().next().unwrap(),
+            "equinix-wif: asking: attempt 1 of 4 failed (rate-limited), trying again in 0.5 s"
+        );
         let (_, sleeps, _) = run(60, 0.0, &[AGAIN, AGAIN, AGAIN, None]);
         assert_eq!(seconds(&sleeps), [0.0; 3]);
         let (_, sleeps, _) = run(60, 0.5, &[AGAIN, None]);

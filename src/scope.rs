@@ -49,12 +49,16 @@ fn check_token(token: &str) -> Result<Option<String>, Error> {
     }
     if PREFIXES.iter().any(|(known, _)| *known == prefix) {
         if rest.is_empty() {
-            return Err(invalid(token, "ends after the prefix").hint(format!("Put the id behind the colon: {}.", forms())));
+            return Err(invalid(token, "ends after the prefix")
+                .hint(format!("Put the id behind the colon: {}.", forms())));
         }
         return Ok(None);
     }
     let close = PREFIXES.iter().map(|(known, _)| *known).chain(["ern"]).find(|known| is_close(known, prefix));
-    let advice = close.map_or_else(|| format!("known forms are {ERN} and {}", forms()), |known| format!("did you mean {known}:?"));
+    let advice = close.map_or_else(
+        || format!("known forms are {ERN} and {}", forms()),
+        |known| format!("did you mean {known}:?"),
+    );
     Ok(Some(format!("the scope {} has a prefix that this program does not know; {advice}", quote(token))))
 }
 
@@ -80,7 +84,8 @@ fn forms() -> String {
 
 /// Whether one letter too many, too few, changed or swapped, or case, makes the difference.
 fn is_close(known: &str, given: &str) -> bool {
-    let (known, given): (Vec<char>, Vec<char>) = (known.chars().collect(), given.to_lowercase().chars().collect());
+    let (known, given): (Vec<char>, Vec<char>) =
+        (known.chars().collect(), given.to_lowercase().chars().collect());
     let (mut before, mut row) = (Vec::new(), (0..=given.len()).collect::<Vec<usize>>());
     for (i, a) in known.iter().enumerate() {
         let mut next = vec![i + 1];

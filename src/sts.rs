@@ -28,8 +28,12 @@ const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 16..=32_768;
 /// The longest life that is believed, in seconds: a year.
 const MAX_LIFE: f64 = 31_536_000.0;
 
-const PEER: Peer =
-    Peer { name: "the STS", stage: Stage::Exchange, too_large: Code::StsTooLarge, not_json: Code::StsNotJson };
+const PEER: Peer = Peer {
+    name: "the STS",
+    stage: Stage::Exchange,
+    too_large: Code::StsTooLarge,
+    not_json: Code::StsNotJson,
+};
 
 /// The STS's API version, which decides the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +90,12 @@ pub struct Exchange<'a> {
 
 impl Exchange<'_> {
     /// Exchanges once. Warnings about a success go into `warnings`.
-    pub fn run(&self, http: &Client<'_>, clock: &dyn Clock, warnings: &mut Vec<String>) -> Result<Credential, Failure> {
+    pub fn run(
+        &self,
+        http: &Client<'_>,
+        clock: &dyn Clock,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credential, Failure> {
         let url = self.endpoint.at(self.api.path()).map_err(|why| {
             Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
         })?;
@@ -113,7 +122,11 @@ impl Exchange<'_> {
                 _ => format!("the STS failed ({status})"),
             };
             let error = self.describe(Error::new(code, message), response, &oauth);
-            return Failure { error, retry: Retry::Again { after: response.retry_after(now) }, lost_answer: false };
+            return Failure {
+                error,
+                retry: Retry::Again { after: response.retry_after(now) },
+                lost_answer: false,
+            };
         }
         let path = self.api.path();
         let origin = self.endpoint.origin();
@@ -129,11 +142,19 @@ impl Exchange<'_> {
                 )
             }
             300..=399 => {
-                let to = response.redirect_origin().map_or_else(|| "elsewhere".to_owned(), |origin| quote(&origin));
-                Error::new(Code::StsRedirect, format!("the STS answered with a redirect ({status}) to {to}, which was not followed"))
+                let to = response
+                    .redirect_origin()
+                    .map_or_else(|| "elsewhere".to_owned(), |origin| quote(&origin));
+                Error::new(
+                    Code::StsRedirect,
+                    format!("the STS answered with a redirect ({status}) to {to}, which was not followed"),
+                )
             }
             400..=499 => self.denial(status, &oauth),
-            _ => Error::new(Code::StsUnexpectedStatus, format!("the STS answered with the unexpected status {status}")),
+            _ => Error::new(
+                Code::StsUnexpectedStatus,
+                format!("the STS answered with the unexpected status {status}"),
+            ),
         };
         Failure::permanent(self.describe(error, response, &oauth))
     }
@@ -156,7 +177,9 @@ impl Exchange<'_> {
             Some("invalid_request" | "invalid_grant" | "invalid_token") => {
                 "Equinix did not accept this ID token. Compare, to the letter: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; and check that the provider is enabled."
             }
-            Some("invalid_target") => "Equinix does not know the target of this scope. Check the ERN or id in it.",
+            Some("invalid_target") => {
+                "Equinix does not know the target of this scope. Check the ERN or id in it."
+            }
             Some("invalid_client" | "unauthorized_client") => {
                 "Equinix did not accept the caller. Token exchange needs no client; check --sts-endpoint and whether STS is enabled for your organization (it is in limited availability)."
             }
@@ -195,7 +218,10 @@ impl Exchange<'_> {
         match subject_without_ids(self.claims.subject()) {
             Some(older) => error.detail(
                 "note",
-                format!("this is GitHub's newer subject with ids; a grant made for {} does not match", quote(&older)),
+                format!(
+                    "this is GitHub's newer subject with ids; a grant made for {} does not match",
+                    quote(&older)
+                ),
             ),
             None => error,
         }
@@ -205,18 +231,33 @@ impl Exchange<'_> {
         let with_status = |error: Error| error.http_status(200);
         if !response.is_json() {
             let kind = response.media_type().map_or_else(|| "none".to_owned(), quote);
-            let message = format!("the STS answered success, but not with JSON: {} bytes of media type {kind}", response.body.len());
+            let message = format!(
+                "the STS answered success, but not with JSON: {} bytes of media type {kind}",
+                response.body.len()
+            );
             return Err(with_status(Error::new(Code::StsNotJson, message)));
         }
-        let members = json::parse_object(&response.body)
-            .map_err(|why| with_status(Error::new(Code::StsNotJson, format!("the STS's answer cannot be read: {why}"))))?;
+        let members = json::parse_object(&response.body).map_err(|why| {
+            with_status(Error::new(Code::StsNotJson, format!("the STS's answer cannot be read: {why}")))
+        })?;
         self.credential(&members, now, warnings).map_err(with_status)
     }
 
-    fn credential(&self, members: &Map<String, Value>, now: i64, warnings: &mut Vec<String>) -> Result<Credential, Error> {
+    fn credential(
+        &self,
+        members: &Map<String, Value>,
+        now: i64,
+        warnings: &mut Vec<String>,
+    ) -> Result<Credential, Error> {
         if members.get("error").is_some_and(|value| !value.is_null()) {
-            return Err(Error::new(Code::StsResponseAmbiguous, "the STS answered with status 200 and an error member")
-                .detail("error", members.get("error").and_then(Value::as_str).map_or("(not a text)".to_owned(), quote)));
+            return Err(Error::new(
+                Code::StsResponseAmbiguous,
+                "the STS answered with status 200 and an error member",
+            )
+            .detail(
+                "error",
+                members.get("error").and_then(Value::as_str).map_or("(not a text)".to_owned(), quote),
+            ));
         }
         let token_type = text_member(members, "token_type")?;
         if !token_type.eq_ignore_ascii_case("bearer") {
@@ -225,9 +266,12 @@ impl Exchange<'_> {
         }
         let issued = text_member(members, "issued_token_type")?;
         if issued != ACCESS_TOKEN_TYPE {
-            return Err(Error::new(Code::StsIssuedTokenType, "the STS issued something else than an access token")
-                .detail("expected", quote(ACCESS_TOKEN_TYPE))
-                .detail("found", quote(issued)));
+            return Err(Error::new(
+                Code::StsIssuedTokenType,
+                "the STS issued something else than an access token",
+            )
+            .detail("expected", quote(ACCESS_TOKEN_TYPE))
+            .detail("found", quote(issued)));
         }
         let access_token = text_member(members, "access_token")?;
         check_b64token(access_token)?;
@@ -267,7 +311,9 @@ fn invalid(message: String) -> Error {
 fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Result<&'m str, Error> {
     match members.get(name) {
         Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(invalid(format!("the STS's answer has {} as {name} instead of a string", json::kind(other)))),
+        Some(other) => {
+            Err(invalid(format!("the STS's answer has {} as {name} instead of a string", json::kind(other))))
+        }
         None => Err(invalid(format!("the STS's answer has no {name}"))),
     }
 }
@@ -275,35 +321,53 @@ fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Result<&'m st
 /// The alphabet of RFC 6750 section 2.1. It leaves nothing that a shell, a runner file or a log could misread.
 fn check_b64token(token: &str) -> Result<(), Error> {
     if !TOKEN_LENGTH.contains(&token.len()) {
-        return Err(invalid(format!("the STS's access_token has {} bytes, which no access token has", token.len())));
+        return Err(invalid(format!(
+            "the STS's access_token has {} bytes, which no access token has",
+            token.len()
+        )));
     }
     let body = token.trim_end_matches('=');
     if body.is_empty() || !body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)) {
-        return Err(invalid("the STS's access_token holds a character that no bearer token may hold (RFC 6750)".to_owned()));
+        return Err(invalid(
+            "the STS's access_token holds a character that no bearer token may hold (RFC 6750)".to_owned(),
+        ));
     }
     Ok(())
 }
 
 /// `expires_in` as whole seconds. The STS's schema says number, so 3600, 3600.0 and 3.6e3 are the same.
 fn lifetime(members: &Map<String, Value>) -> Result<u64, Error> {
-    let value = members.get("expires_in").ok_or_else(|| invalid("the STS's answer has no expires_in".to_owned()))?;
+    let value =
+        members.get("expires_in").ok_or_else(|| invalid("the STS's answer has no expires_in".to_owned()))?;
     match value {
         Value::Number(number) => match number.as_f64() {
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range has been checked")]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the range has been checked"
+            )]
             Some(seconds) if (1.0..=MAX_LIFE).contains(&seconds) => Ok(seconds.floor() as u64),
-            _ => Err(invalid(format!("the STS's expires_in is {number}, which is no life of a token in seconds"))),
+            _ => Err(invalid(format!(
+                "the STS's expires_in is {number}, which is no life of a token in seconds"
+            ))),
         },
         other => Err(invalid(format!("the STS's expires_in is {} instead of a number", json::kind(other)))),
     }
 }
 
 /// The granted scope (RFC 8693 section 2.2.1): may be left out when it is the requested one.
-fn granted_scope(members: &Map<String, Value>, requested: &str, warnings: &mut Vec<String>) -> Result<String, Error> {
+fn granted_scope(
+    members: &Map<String, Value>,
+    requested: &str,
+    warnings: &mut Vec<String>,
+) -> Result<String, Error> {
     let granted = match members.get("scope") {
         None | Some(Value::Null) => return Ok(requested.to_owned()),
         Some(_) => text_member(members, "scope")?,
     };
-    let set = |text: &str| text.split(' ').filter(|t| !t.is_empty()).map(ToOwned::to_owned).collect::<BTreeSet<_>>();
+    let set = |text: &str| {
+        text.split(' ').filter(|t| !t.is_empty()).map(ToOwned::to_owned).collect::<BTreeSet<_>>()
+    };
     let (asked, got) = (set(requested), set(granted));
     if !got.is_subset(&asked) {
         return Err(Error::new(Code::ScopeMismatch, "the STS granted more than was asked for")
@@ -325,7 +389,8 @@ struct OAuthError {
 impl OAuthError {
     fn read(response: &Response) -> Self {
         let members = json::parse_object(&response.body).unwrap_or_default();
-        let text = |name| members.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned);
+        let text =
+            |name| members.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned);
         let description = text("error_description").or_else(|| text("errorDescription"));
         Self { error: text("error"), description }
     }
@@ -362,9 +427,14 @@ mod tests {
     /// Reads the good answer with one member changed (`null` removes it).
     fn read(name: &str, value: Value) -> Result<(Credential, Vec<String>), Error> {
         let mut members = good().as_object().unwrap().clone();
-        if value.is_null() { members.remove(name) } else { members.insert(name.to_owned(), value) };
+        if value.is_null() {
+            members.remove(name)
+        } else {
+            members.insert(name.to_owned(), value)
+        };
         let mut warnings = Vec::new();
-        with(|exchange| exchange.credential(&members, 1_000, &mut warnings)).map(|credential| (credential, warnings))
+        with(|exchange| exchange.credential(&members, 1_000, &mut warnings))
+            .map(|credential| (credential, warnings))
     }
 
     fn code(name: &str, value: Value) -> &'static str {
@@ -377,18 +447,33 @@ mod tests {
         assert_eq!(credential.access_token.reveal(), TOKEN);
         assert_eq!((credential.expires_in, credential.expires_at), (3600, 4600));
         assert_eq!(credential.expires_at_text(), "1970-01-01T01:16:40Z");
-        assert_eq!((credential.scope.as_str(), credential.issuer.as_str()), ("roleassignments:o", "https://i"));
+        assert_eq!(
+            (credential.scope.as_str(), credential.issuer.as_str()),
+            ("roleassignments:o", "https://i")
+        );
         assert_eq!(warnings, Vec::<String>::new());
     }
 
     #[test]
     fn any_spelling_of_a_number_of_seconds_is_a_life() {
         for (value, outcome) in [
-            ("3600", "ok"), ("3600.0", "ok"), ("3.6e3", "ok"), ("3600.9", "ok"), ("31536000", "ok"), ("60", "ok"),
-            ("59.9", "token-ttl-too-short"), ("1", "token-ttl-too-short"), ("0", "sts-response-invalid"),
-            ("0.5", "sts-response-invalid"), ("-1", "sts-response-invalid"), ("31536001", "sts-response-invalid"),
-            ("1e300", "sts-response-invalid"), ("\"3600\"", "sts-response-invalid"), ("true", "sts-response-invalid"),
-            ("[3600]", "sts-response-invalid"), ("null", "sts-response-invalid"),
+            ("3600", "ok"),
+            ("3600.0", "ok"),
+            ("3.6e3", "ok"),
+            ("3600.9", "ok"),
+            ("31536000", "ok"),
+            ("60", "ok"),
+            ("59.9", "token-ttl-too-short"),
+            ("1", "token-ttl-too-short"),
+            ("0", "sts-response-invalid"),
+            ("0.5", "sts-response-invalid"),
+            ("-1", "sts-response-invalid"),
+            ("31536001", "sts-response-invalid"),
+            ("1e300", "sts-response-invalid"),
+            ("\"3600\"", "sts-response-invalid"),
+            ("true", "sts-response-invalid"),
+            ("[3600]", "sts-response-invalid"),
+            ("null", "sts-response-invalid"),
         ] {
             assert_eq!(code("expires_in", serde_json::from_str(value).unwrap()), outcome, "{value}");
         }
@@ -397,10 +482,22 @@ mod tests {
 
     #[test]
     fn only_a_bearer_access_token_is_taken() {
-        for (value, outcome) in [(json!("Bearer"), "ok"), (json!("bearer"), "ok"), (json!("BEARER"), "ok"), (json!("N_A"), "sts-token-type"), (json!("DPoP"), "sts-token-type"), (json!(1), "sts-response-invalid"), (Value::Null, "sts-response-invalid")] {
+        for (value, outcome) in [
+            (json!("Bearer"), "ok"),
+            (json!("bearer"), "ok"),
+            (json!("BEARER"), "ok"),
+            (json!("N_A"), "sts-token-type"),
+            (json!("DPoP"), "sts-token-type"),
+            (json!(1), "sts-response-invalid"),
+            (Value::Null, "sts-response-invalid"),
+        ] {
             assert_eq!(code("token_type", value.clone()), outcome, "{value}");
         }
-        for (value, outcome) in [(json!("urn:ietf:params:oauth:token-type:jwt"), "sts-issued-token-type"), (json!(""), "sts-issued-token-type"), (Value::Null, "sts-response-invalid")] {
+        for (value, outcome) in [
+            (json!("urn:ietf:params:oauth:token-type:jwt"), "sts-issued-token-type"),
+            (json!(""), "sts-issued-token-type"),
+            (Value::Null, "sts-response-invalid"),
+        ] {
             assert_eq!(code("issued_token_type", value.clone()), outcome, "{value}");
         }
         assert_eq!(code("error", json!("invalid_request")), "sts-response-ambiguous");
@@ -417,7 +514,14 @@ mod tests {
                 assert_eq!(code("access_token", json!(bad)), expected, "{byte:#x}");
             }
         }
-        for bad in [json!(""), json!("short"), json!("=".repeat(20)), json!("a".repeat(32_769)), json!(7), Value::Null] {
+        for bad in [
+            json!(""),
+            json!("short"),
+            json!("=".repeat(20)),
+            json!("a".repeat(32_769)),
+            json!(7),
+            Value::Null,
+        ] {
             assert_eq!(code("access_token", bad.clone()), "sts-response-invalid", "{bad}");
         }
     }
@@ -440,6 +544,9 @@ mod tests {
 
     #[test]
     fn both_versions_have_their_path() {
-        assert_eq!(Api::ALL.map(|api| (api.id(), api.path())), [("alpha", "/use/token"), ("v1", "/v1/token")]);
+        assert_eq!(
+            Api::ALL.map(|api| (api.id(), api.path())),
+            [("alpha", "/use/token"), ("v1", "/v1/token")]
+        );
     }
 }

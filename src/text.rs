@@ -91,7 +91,8 @@ fn cut_tokens(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(START) {
         let (before, from) = rest.split_at(at);
-        let end = from.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(from.len());
+        let end =
+            from.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(from.len());
         let (run, after) = from.split_at(end);
         out.push_str(before);
         out.push_str(if run.len() >= MIN_REDACTED { REDACTED } else { run });

@@ -44,9 +44,7 @@ fn github_job_gets_a_token_from_the_alpha_api() {
 
 #[test]
 fn github_job_gets_a_token_from_the_v1_api_with_an_es256_key_and_two_scopes() {
-    github_job("/v1/token", &["--sts-api", "v1"], "ES256", |world| {
-        world.both_scopes()
-    });
+    github_job("/v1/token", &["--sts-api", "v1"], "ES256", |world| world.both_scopes());
 }
 
 #[test]
@@ -56,22 +54,13 @@ fn gitlab_job_sources_a_token_from_the_alpha_api_with_an_es256_key_and_two_scope
 
 #[test]
 fn gitlab_job_sources_a_token_from_the_v1_api() {
-    gitlab_job("/v1/token", &[("EQUINIX_STS_API", "v1")], "RS256", |world| {
-        world.scope()
-    });
+    gitlab_job("/v1/token", &[("EQUINIX_STS_API", "v1")], "RS256", |world| world.scope());
 }
 
 fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String) {
     let Some(world) = World::start() else { return };
     let scope = scope(&world);
-    let mut all = vec![
-        "--scope",
-        &scope,
-        "--audience",
-        world.fact("audience"),
-        "--ca-file",
-        world.ca(),
-    ];
+    let mut all = vec!["--scope", &scope, "--audience", world.fact("audience"), "--ca-file", world.ca()];
     all.extend(args);
     let step = world.github_step(&all, &format!("&alg={alg}"));
 
@@ -83,16 +72,7 @@ fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String)
     let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        [
-            "access-token",
-            "available",
-            "expires-at",
-            "expires-in",
-            "issuer",
-            "scope",
-            "subject",
-            "token-type"
-        ]
+        ["access-token", "available", "expires-at", "expires-in", "issuer", "scope", "subject", "token-type"]
     );
     let token = &outputs["access-token"];
     let claims = world.verify(token);
@@ -102,39 +82,19 @@ fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String)
     assert_expiry(&outputs["expires-at"], &claims);
     assert_eq!(outputs["scope"], scope);
     assert_eq!(claims["scope"], scope);
-    assert_eq!(
-        outputs["issuer"],
-        format!("{}/_services/token", world.fact("issuer"))
-    );
+    assert_eq!(outputs["issuer"], format!("{}/_services/token", world.fact("issuer")));
     assert_eq!(claims["sub"], format!("principal:{}", outputs["subject"]));
-    assert_eq!(
-        step.environment_file(),
-        "",
-        "the token is no variable without --export-env"
-    );
+    assert_eq!(step.environment_file(), "", "the token is no variable without --export-env");
 
     // The masks come first, the ID token's before the access token's; only warnings may precede them.
     let minted = world.minted();
     assert_eq!(minted.len(), 1, "one ID token is enough");
-    let speech: Vec<&str> = step
-        .run
-        .stderr
-        .lines()
-        .filter(|line| !line.starts_with("warning: "))
-        .collect();
+    let speech: Vec<&str> = step.run.stderr.lines().filter(|line| !line.starts_with("warning: ")).collect();
     let masks: Vec<&str> = speech.iter().map_while(|line| line.strip_prefix(MASK)).collect();
     let position = |secret: &str| masks.iter().position(|mask| *mask == secret);
     let (id_token, access_token) = (position(&minted[0]), position(token));
-    assert!(
-        id_token.is_some(),
-        "no mask for the ID token:\n{}",
-        step.run.stderr
-    );
-    assert!(
-        id_token < access_token,
-        "no mask for the access token, or out of order:\n{}",
-        step.run.stderr
-    );
+    assert!(id_token.is_some(), "no mask for the ID token:\n{}", step.run.stderr);
+    assert!(id_token < access_token, "no mask for the access token, or out of order:\n{}", step.run.stderr);
     world.assert_no_secret(&step.run, Some(token));
 }
 
@@ -168,17 +128,11 @@ test -z "${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:-}"
     let (token, expires_at) = received.trim_end().split_once('\n').unwrap();
     let claims = world.verify(token);
     assert_eq!(claims["scope"], scope);
-    assert_eq!(
-        claims["sub"],
-        "principal:project_path:net-group/edge:ref_type:branch:ref:main"
-    );
+    assert_eq!(claims["sub"], "principal:project_path:net-group/edge:ref_type:branch:ref:main");
     assert_expiry(expires_at, &claims);
 
     let left: Vec<_> = fs::read_dir(world.path("checkout")).unwrap().collect();
-    assert!(
-        left.is_empty(),
-        "something was left in the checkout, where artifacts are collected: {left:?}"
-    );
+    assert!(left.is_empty(), "something was left in the checkout, where artifacts are collected: {left:?}");
     world.assert_no_secret(&run, Some(token));
 }
 
@@ -193,29 +147,16 @@ fn a_signature_that_the_issuer_does_not_vouch_for_is_denied() {
         let run = world.gitlab_exchange(&world.mint(&token), &world.scope());
         world.assert_failed(&run, 6, "sts-denied");
     }
-    assert_eq!(
-        world.sts_log(),
-        json!([exchange("/use/token", 400), exchange("/use/token", 400)])
-    );
+    assert_eq!(world.sts_log(), json!([exchange("/use/token", 400), exchange("/use/token", 400)]));
 }
 
 #[test]
 fn an_audience_that_only_this_side_trusts_is_denied() {
     let Some(world) = World::start() else { return };
-    let args = [
-        "--scope",
-        &world.scope(),
-        "--audience",
-        "https://other.example",
-        "--ca-file",
-        world.ca(),
-    ];
+    let args = ["--scope", &world.scope(), "--audience", "https://other.example", "--ca-file", world.ca()];
     let step = world.github_step(&args, "");
     world.assert_failed(&step.run, 6, "sts-denied");
-    assert_eq!(
-        step.outputs(),
-        BTreeMap::from([("error-code".to_owned(), "sts-denied".to_owned())])
-    );
+    assert_eq!(step.outputs(), BTreeMap::from([("error-code".to_owned(), "sts-denied".to_owned())]));
     assert_eq!(world.sts_log(), json!([exchange("/use/token", 400)]));
 }
 
@@ -251,10 +192,8 @@ fn an_sts_with_an_unknown_ca_is_not_trusted() {
     let Some(world) = World::start() else { return };
     let token = world.mint(&json!({"job": "gitlab", "audience": world.fact("audience")}));
     let scope = world.scope();
-    let vars = [
-        ("EQUINIX_TOKEN_EXCHANGE_SCOPE", scope.as_str()),
-        ("EQUINIX_STS_ENDPOINT", world.fact("sts")),
-    ];
+    let vars =
+        [("EQUINIX_TOKEN_EXCHANGE_SCOPE", scope.as_str()), ("EQUINIX_STS_ENDPOINT", world.fact("sts"))];
     let run = world.gitlab_job(Command::new(BINARY).arg("token"), &token, &vars);
     world.assert_failed(&run, 10, "tls-verify");
     assert_eq!(world.sts_log(), json!([]));
@@ -263,10 +202,7 @@ fn an_sts_with_an_unknown_ca_is_not_trusted() {
 #[test]
 fn a_platform_with_an_unknown_ca_is_not_trusted() {
     let Some(world) = World::start() else { return };
-    let step = world.github_step(
-        &["--scope", &world.scope(), "--audience", world.fact("audience")],
-        "",
-    );
+    let step = world.github_step(&["--scope", &world.scope(), "--audience", world.fact("audience")], "");
     world.assert_failed(&step.run, 10, "tls-verify");
     assert_eq!(world.get("issuer", "/control/log"), json!([]));
     assert_eq!(world.sts_log(), json!([]));
@@ -303,14 +239,9 @@ impl World {
     fn start() -> Option<Self> {
         if !installed() {
             let advice = "Node.js or its packages are missing: run tests/interop/install.sh";
-            assert!(
-                std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"),
-                "{advice}"
-            );
+            assert!(std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"), "{advice}");
             // Not eprintln: the test harness swallows that of a test that passes.
-            io::stderr()
-                .write_all(format!("SKIPPED: {advice}\n").as_bytes())
-                .unwrap();
+            io::stderr().write_all(format!("SKIPPED: {advice}\n").as_bytes()).unwrap();
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -331,33 +262,15 @@ impl World {
             .spawn()
             .unwrap();
         let mut ready = String::new();
-        BufReader::new(server.stdout.take().unwrap())
-            .read_line(&mut ready)
-            .unwrap();
+        BufReader::new(server.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let facts = serde_json::from_str(&ready).unwrap_or_else(|_| {
-            panic!(
-                "the servers did not start:\n{}",
-                fs::read_to_string(&errors).unwrap()
-            )
+            panic!("the servers did not start:\n{}", fs::read_to_string(&errors).unwrap())
         });
 
         let roots = vec![Certificate::from_pem(ca_pem.as_bytes()).unwrap()];
-        let tls = TlsConfig::builder()
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .build();
-        let http = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .proxy(None)
-            .build()
-            .new_agent();
-        Some(Self {
-            facts,
-            http,
-            ca,
-            root,
-            server,
-            _dir: dir,
-        })
+        let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
+        let http = ureq::Agent::config_builder().tls_config(tls).proxy(None).build().new_agent();
+        Some(Self { facts, http, ca, root, server, _dir: dir })
     }
 
     fn fact(&self, name: &str) -> &str {
@@ -369,12 +282,8 @@ impl World {
     }
 
     fn both_scopes(&self) -> String {
-        let scopes: Vec<&str> = self.facts["scopes"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|s| s.as_str().unwrap())
-            .collect();
+        let scopes: Vec<&str> =
+            self.facts["scopes"].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
         scopes.join(" ")
     }
 
@@ -388,11 +297,7 @@ impl World {
 
     /// Asks one of the servers for JSON.
     fn get(&self, server: &str, path: &str) -> Value {
-        let mut answer = self
-            .http
-            .get(format!("{}{path}", self.fact(server)))
-            .call()
-            .unwrap();
+        let mut answer = self.http.get(format!("{}{path}", self.fact(server))).call().unwrap();
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
     }
 
@@ -438,14 +343,10 @@ impl World {
         }
         let url = format!(
             "{}{query}",
-            self.facts["jobs"]["github"]["ACTIONS_ID_TOKEN_REQUEST_URL"]
-                .as_str()
-                .unwrap()
+            self.facts["jobs"]["github"]["ACTIONS_ID_TOKEN_REQUEST_URL"].as_str().unwrap()
         );
         let mut command = Command::new(BINARY);
-        command
-            .args(["token", "--sts-endpoint", self.fact("sts")])
-            .args(args);
+        command.args(["token", "--sts-endpoint", self.fact("sts")]).args(args);
         self.prepare(&mut command, "github");
         command
             .env("ACTIONS_ID_TOKEN_REQUEST_URL", url)
@@ -453,11 +354,7 @@ impl World {
             .env("GITHUB_ENV", &environment)
             .env("GITHUB_WORKSPACE", self.path("checkout"))
             .env("RUNNER_TEMP", self.path("runner"));
-        Step {
-            run: run(&mut command),
-            output,
-            environment,
-        }
+        Step { run: run(&mut command), output, environment }
     }
 
     /// Runs a command in the GitLab job that was given this ID token.
@@ -473,15 +370,7 @@ impl World {
     /// Runs `equinix-wif token` in the GitLab job, with everything in order but perhaps the ID token or the scope.
     fn gitlab_exchange(&self, id_token: &str, scope: &str) -> Run {
         let mut command = Command::new(BINARY);
-        command.args([
-            "token",
-            "--sts-endpoint",
-            self.fact("sts"),
-            "--ca-file",
-            self.ca(),
-            "--scope",
-            scope,
-        ]);
+        command.args(["token", "--sts-endpoint", self.fact("sts"), "--ca-file", self.ca(), "--scope", scope]);
         command.args(["--audience", self.fact("audience")]);
         self.gitlab_job(&mut command, id_token, &[])
     }
@@ -508,33 +397,18 @@ impl World {
         assert_eq!(run.status, Some(status), "{}", run.stderr);
         assert_eq!(run.stdout, "");
         let said = |start: &str| run.stderr.lines().any(|line| line.starts_with(start));
-        assert!(
-            said(&format!("error[{code}]: ")) && said("hint: "),
-            "{}",
-            run.stderr
-        );
+        assert!(said(&format!("error[{code}]: ")) && said("hint: "), "{}", run.stderr);
         self.assert_no_secret(run, None);
     }
 
     /// No line but a mask holds twelve characters in a row of any secret.
     fn assert_no_secret(&self, run: &Run, access_token: Option<&str>) {
         let minted = self.minted();
-        let mut secrets: Vec<&str> = minted
-            .iter()
-            .map(|token| token.rsplit('.').next().unwrap())
-            .collect();
-        secrets.push(
-            self.facts["jobs"]["github"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
-                .as_str()
-                .unwrap(),
-        );
+        let mut secrets: Vec<&str> = minted.iter().map(|token| token.rsplit('.').next().unwrap()).collect();
+        secrets.push(self.facts["jobs"]["github"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"].as_str().unwrap());
         secrets.extend(access_token);
-        let shown: Vec<&str> = run
-            .stdout
-            .lines()
-            .chain(run.stderr.lines())
-            .filter(|l| !l.starts_with(MASK))
-            .collect();
+        let shown: Vec<&str> =
+            run.stdout.lines().chain(run.stderr.lines()).filter(|l| !l.starts_with(MASK)).collect();
         for secret in secrets {
             for piece in secret.as_bytes().windows(12) {
                 let piece = std::str::from_utf8(piece).unwrap();
@@ -563,9 +437,8 @@ impl Step {
         let mut lines = text.split_terminator('\n');
         let mut outputs = BTreeMap::new();
         while let Some(line) = lines.next() {
-            let (name, delimiter) = line
-                .split_once("<<")
-                .unwrap_or_else(|| panic!("not a here-document: {line}"));
+            let (name, delimiter) =
+                line.split_once("<<").unwrap_or_else(|| panic!("not a here-document: {line}"));
             let mut value = Vec::new();
             loop {
                 match lines.next() {
@@ -574,10 +447,7 @@ impl Step {
                     None => panic!("the output {name} has no end"),
                 }
             }
-            assert!(
-                outputs.insert(name.to_owned(), value.join("\n")).is_none(),
-                "{name} is set twice"
-            );
+            assert!(outputs.insert(name.to_owned(), value.join("\n")).is_none(), "{name} is set twice");
         }
         outputs
     }
@@ -604,12 +474,7 @@ fn exchange(path: &str, status: u16) -> Value {
 fn assert_expiry(expires_at: &str, claims: &Value) {
     let exp = claims["exp"].as_i64().unwrap();
     let near = (exp - 60..=exp + 60)
-        .map(|second| {
-            OffsetDateTime::from_unix_timestamp(second)
-                .unwrap()
-                .format(&Rfc3339)
-                .unwrap()
-        })
+        .map(|second| OffsetDateTime::from_unix_timestamp(second).unwrap().format(&Rfc3339).unwrap())
         .any(|text| text == expires_at);
     assert!(near, "{expires_at} is not near {exp}");
 }
@@ -629,11 +494,7 @@ fn suite() -> PathBuf {
 
 /// npm writes its own lock file last, so that half an installation is none.
 fn installed() -> bool {
-    let node = Command::new("node")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     node.is_ok_and(|status| status.success()) && suite().join("node_modules/.package-lock.json").exists()
 }
 
@@ -641,9 +502,7 @@ fn installed() -> bool {
 fn node(script: &str, ca: &str) -> Command {
     let mut command = Command::new("node");
     command.arg(suite().join(script)).env_clear();
-    command
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .env("NODE_EXTRA_CA_CERTS", ca);
+    command.env("PATH", std::env::var_os("PATH").unwrap()).env("NODE_EXTRA_CA_CERTS", ca);
     command
 }
 
@@ -662,9 +521,7 @@ fn certificates(root: &Path) -> String {
     let issuer = Issuer::new(params, key);
 
     let mut params = named(&["localhost", "127.0.0.1"], "localhost");
-    params
-        .extended_key_usages
-        .push(ExtendedKeyUsagePurpose::ServerAuth);
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     let key = KeyPair::generate().unwrap();
     let leaf = params.signed_by(&key, &issuer).unwrap();
 

@@ -12,7 +12,11 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
         None => list(),
         // The specification writes codes in capitals with underscores, and people copy them with their brackets.
         Some(typed) => {
-            let name = typed.trim_start_matches("error").trim_matches(['[', ']', ':']).to_ascii_lowercase().replace('_', "-");
+            let name = typed
+                .trim_start_matches("error")
+                .trim_matches(['[', ']', ':'])
+                .to_ascii_lowercase()
+                .replace('_', "-");
             explain(Code::by_name(&name).ok_or_else(|| {
                 Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed)))
                     .hint("equinix-wif explain lists all codes.")
@@ -25,7 +29,12 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
 fn list() -> String {
     let width = Code::ALL.iter().map(|code| code.name().len()).max().unwrap_or(0);
     Code::ALL.iter().fold(String::new(), |text, code| {
-        text + &format!("{:width$}  exit {:2}  {}\n", code.name(), code.exit().status(), first_sentence(code.cause()))
+        text + &format!(
+            "{:width$}  exit {:2}  {}\n",
+            code.name(),
+            code.exit().status(),
+            first_sentence(code.cause())
+        )
     })
 }
 
@@ -39,7 +48,11 @@ fn first_sentence(text: &str) -> &str {
 
 fn explain(code: Code) -> String {
     let exit = code.exit();
-    let retry = if exit.retryable() { "running the job again may help" } else { "running the job again does not help" };
+    let retry = if exit.retryable() {
+        "running the job again may help"
+    } else {
+        "running the job again does not help"
+    };
     format!(
         "{}\n\n  Exit {}: {}; {retry}.\n\nCause\n  {}\n\nCure\n  {}\n",
         code.name(),

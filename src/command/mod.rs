@@ -10,11 +10,13 @@ use std::io::{self, Write};
 use crate::error::{Code, Error};
 
 /// Writes a payload without secrets to standard output.
-fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
+pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // `| head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Error::new(Code::OutWrite, format!("standard output cannot be written: {}", error.kind()))),
+        Err(error) => {
+            Err(Error::new(Code::OutWrite, format!("standard output cannot be written: {}", error.kind())))
+        }
         Ok(()) => Ok(()),
     }
 }

@@ -10,16 +10,18 @@ use crate::sandbox::{self, Fault, Options, Platform};
 use crate::text::quote;
 
 /// Runs the sandbox. The result is the exit status to pass on.
-pub fn run(args: &SandboxArgs, env: &Env, stdout: &mut dyn Write, console: &Console<'_>) -> Result<u8, Error> {
+pub fn run(args: &SandboxArgs, env: &Env, stdout: &mut dyn Write, console: &Console) -> Result<u8, Error> {
     let unknown = |what: &str, given: &str, known: Vec<&str>| {
-        Error::new(Code::CfgValueInvalid, format!("the sandbox has no {what} {}", quote(given))).detail("known", known.join(", "))
+        Error::new(Code::CfgValueInvalid, format!("the sandbox has no {what} {}", quote(given)))
+            .detail("known", known.join(", "))
     };
     let platform = Platform::by_name(&args.platform)
         .ok_or_else(|| unknown("platform", &args.platform, Platform::ALL.iter().map(|p| p.id()).collect()))?;
     let fault = match &args.fault {
         None => None,
         Some(name) => Some(
-            Fault::by_name(name).ok_or_else(|| unknown("fault", name, Fault::ALL.iter().map(|f| f.id()).collect()))?,
+            Fault::by_name(name)
+                .ok_or_else(|| unknown("fault", name, Fault::ALL.iter().map(|f| f.id()).collect()))?,
         ),
     };
     sandbox::run(&Options { platform, fault, command: args.command.clone() }, env, stdout, console)

@@ -27,7 +27,7 @@ pub fn run(
     args: &TokenArgs,
     env: &Env,
     clock: &dyn Clock,
-    console: &Console<'_>,
+    console: &Console,
     streams: Rest<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
@@ -53,13 +53,19 @@ pub fn run(
         console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
     }
     if !config.extra_roots.is_empty() {
-        console.detail(&format!("trusting {} certificates besides the built-in roots", config.extra_roots.len()));
+        console.detail(&format!(
+            "trusting {} certificates besides the built-in roots",
+            config.extra_roots.len()
+        ));
     }
 
     // Everything that could stop the delivery is found out before a token exists.
     let masks = provider::detected(env).iter().any(|provider| provider.reads_workflow_commands());
     if masks && streams.stderr_is_lost {
-        return Err(Error::new(Code::MaskUndeliverable, "standard error of this step does not reach the runner"));
+        return Err(Error::new(
+            Code::MaskUndeliverable,
+            "standard error of this step does not reach the runner",
+        ));
     }
     check_trace(format, env, config.force)?;
     let sinks = Sinks::open(
@@ -144,7 +150,7 @@ fn deliver(
     config: &Config,
     env: &Env,
     sinks: Sinks,
-    console: &Console<'_>,
+    console: &Console,
     stdout: &mut dyn Write,
 ) -> Result<(), Error> {
     let shadowing = shadowing_variable(env)?;
@@ -167,7 +173,8 @@ fn deliver(
 
 /// A delimiter that stands in none of the values. With 128 random bits the first one always does.
 fn delimiter(credential: &Credential) -> Result<String, Error> {
-    let values = [credential.access_token.reveal(), &credential.scope, &credential.issuer, &credential.subject];
+    let values =
+        [credential.access_token.reveal(), &credential.scope, &credential.issuer, &credential.subject];
     loop {
         let delimiter = format!("equinix-wif-{}", random::hex()?);
         if !values.iter().any(|value| value.contains(&delimiter)) {
@@ -194,13 +201,17 @@ fn home(provider: &'static dyn Provider, env: &Env) -> &'static dyn Provider {
 /// Settings that contradict the provider.
 fn check_source(config: &Config, provider: &'static dyn Provider) -> Result<(), Error> {
     if provider.mints_on_request() && config.audience.is_none() {
-        let message = format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
+        let message =
+            format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
         return Err(Error::new(Code::CfgAudienceMissing, message));
     }
     let file_is_unused = config.token_source.file.is_some() && provider.id() != "file";
     if file_is_unused {
-        let message = format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
-        return Err(Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file."));
+        let message =
+            format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
+        return Err(
+            Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
+        );
     }
     if provider.id() == "file" && config.token_source.file.is_none() {
         return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
@@ -211,7 +222,10 @@ fn check_source(config: &Config, provider: &'static dyn Provider) -> Result<(), 
 /// A shell that traces its commands writes each assignment into the job log.
 fn check_trace(format: &dyn Format, env: &Env, force: bool) -> Result<(), Error> {
     if format.is_sourced() && env.is(names::CI_DEBUG_TRACE, "true") && !force {
-        return Err(Error::new(Code::OutTraced, "CI_DEBUG_TRACE is true, so the shell would write the token into the job log"));
+        return Err(Error::new(
+            Code::OutTraced,
+            "CI_DEBUG_TRACE is true, so the shell would write the token into the job log",
+        ));
     }
     Ok(())
 }

@@ -35,7 +35,10 @@ impl Format for GitHub {
         let token = credential.access_token.reveal();
         let expires_at = credential.expires_at_text();
         if place == Place::RunnerFile(names::GITHUB_ENV) {
-            return block(&[(options.env_name, token), (&options.expiry_name(), &expires_at)], options.delimiter);
+            return block(
+                &[(options.env_name, token), (&options.expiry_name(), &expires_at)],
+                options.delimiter,
+            );
         }
         block(
             &[
@@ -83,14 +86,18 @@ mod tests {
             ("issuer", "https://token.actions.githubusercontent.com"),
             ("available", "true"),
         ];
-        let expected: String = expected.iter().map(|(n, v)| format!("{n}<<DELIMITER\n{v}\nDELIMITER\n")).collect();
+        let expected: String =
+            expected.iter().map(|(n, v)| format!("{n}<<DELIMITER\n{v}\nDELIMITER\n")).collect();
         assert_eq!(text, expected);
     }
 
     #[test]
     fn the_variables_go_to_github_env_only_when_asked_for() {
         assert_eq!(GitHub.places(false), [Place::RunnerFile("GITHUB_OUTPUT")]);
-        assert_eq!(GitHub.places(true), [Place::RunnerFile("GITHUB_OUTPUT"), Place::RunnerFile("GITHUB_ENV")]);
+        assert_eq!(
+            GitHub.places(true),
+            [Place::RunnerFile("GITHUB_OUTPUT"), Place::RunnerFile("GITHUB_ENV")]
+        );
         assert_eq!(
             rendered(&GitHub, Place::RunnerFile("GITHUB_ENV"), None),
             "EQUINIX_API_TOKEN<<DELIMITER\ntok.en-._~+/0123456789==\nDELIMITER\nEQUINIX_API_TOKEN_EXPIRES_AT<<DELIMITER\n2026-11-22T04:00:00Z\nDELIMITER\n"

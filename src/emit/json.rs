@@ -44,7 +44,8 @@ impl Format for Json {
             scope: &credential.scope,
         };
         // Room for everything at once, so that no smaller buffer with the token stays behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(answer.access_token.len() + 6 * answer.scope.len() + 512));
+        let mut text =
+            Zeroizing::new(Vec::with_capacity(answer.access_token.len() + 6 * answer.scope.len() + 512));
         // Texts and numbers into memory: this cannot fail.
         let _ = serde_json::to_writer(&mut *text, &answer);
         text.push(b'\n');

@@ -16,7 +16,8 @@ use crate::secret::SecretBytes;
 use crate::text::quote;
 
 /// Every format.
-pub const FORMATS: &[&dyn Format] = &[&github::GitHub, &env_file::EnvFile, &shell::Shell, &json::Json, &raw::Raw];
+pub const FORMATS: &[&dyn Format] =
+    &[&github::GitHub, &env_file::EnvFile, &shell::Shell, &json::Json, &raw::Raw];
 
 /// Where bytes of a format go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

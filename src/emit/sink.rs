@@ -53,14 +53,22 @@ impl Sinks {
                     }
                     Sink::Stdout
                 }
-                (Place::Stdout, Some(path)) => Sink::File { file: private_file(path, policy)?, announce: false },
-                (Place::NewFile, Some(path)) => Sink::File { file: private_file(path, policy)?, announce: true },
+                (Place::Stdout, Some(path)) => {
+                    Sink::File { file: private_file(path, policy)?, announce: false }
+                }
+                (Place::NewFile, Some(path)) => {
+                    Sink::File { file: private_file(path, policy)?, announce: true }
+                }
                 (Place::NewFile, None) => Sink::File { file: temporary_file(policy)?, announce: true },
                 (Place::RunnerFile(variable), None) => Sink::Runner(RunnerFile::open(variable, policy.env)?),
                 (Place::RunnerFile(variable), Some(_)) => {
-                    let message = format!("the format {} writes to {variable}; --output cannot change that", format.id());
-                    return Err(Error::new(Code::CfgValueInvalid, message)
-                        .hint("Leave out --output, or choose a format that writes to a file or to standard output."));
+                    let message = format!(
+                        "the format {} writes to {variable}; --output cannot change that",
+                        format.id()
+                    );
+                    return Err(Error::new(Code::CfgValueInvalid, message).hint(
+                        "Leave out --output, or choose a format that writes to a file or to standard output.",
+                    ));
                 }
             };
             places.push((place, sink));
@@ -83,10 +91,16 @@ impl Sinks {
                 Sink::Runner(file) => (file.variable.to_owned(), file.append(bytes.reveal())),
                 Sink::File { file, announce } => {
                     let name = quote(&file.target.to_string_lossy());
-                    (name, file.commit(bytes.reveal()).and_then(|path| if announce { print_path(stdout, &path) } else { Ok(()) }))
+                    (
+                        name,
+                        file.commit(bytes.reveal())
+                            .and_then(|path| if announce { print_path(stdout, &path) } else { Ok(()) }),
+                    )
                 }
             };
-            outcome.map_err(|error| if written.is_empty() { error } else { error.detail("already written", written.join(", ")) })?;
+            outcome.map_err(|error| {
+                if written.is_empty() { error } else { error.detail("already written", written.join(", ")) }
+            })?;
             written.push(name);
         }
         Ok(())
@@ -132,20 +146,32 @@ struct RunnerFile {
 impl RunnerFile {
     fn open(variable: &'static str, env: &Env) -> Result<Self, Error> {
         let path = env.os(variable).map(PathBuf::from).ok_or_else(|| {
-            Error::new(Code::OutRunnerFileMissing, format!("{variable} is not set, so there is no runner file to write to"))
+            Error::new(
+                Code::OutRunnerFileMissing,
+                format!("{variable} is not set, so there is no runner file to write to"),
+            )
         })?;
         let shown = quote(&path.to_string_lossy());
         let metadata = fs::symlink_metadata(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Error::new(Code::OutRunnerFileMissing, format!("the runner file {shown} of {variable} does not exist"))
-            }
-            _ => failed(&error, Code::OutOpen, &format!("the runner file {shown} of {variable} cannot be looked at")),
+            io::ErrorKind::NotFound => Error::new(
+                Code::OutRunnerFileMissing,
+                format!("the runner file {shown} of {variable} does not exist"),
+            ),
+            _ => failed(
+                &error,
+                Code::OutOpen,
+                &format!("the runner file {shown} of {variable} cannot be looked at"),
+            ),
         })?;
         if metadata.is_symlink() {
-            return Err(Error::new(Code::OutSymlink, format!("the runner file {shown} of {variable} is a symbolic link")));
+            return Err(Error::new(
+                Code::OutSymlink,
+                format!("the runner file {shown} of {variable} is a symbolic link"),
+            ));
         }
         if !metadata.is_file() {
-            let message = format!("the runner file {shown} of {variable} is {} instead of a file", kind(&metadata));
+            let message =
+                format!("the runner file {shown} of {variable} is {} instead of a file", kind(&metadata));
             return Err(Error::new(Code::OutOpen, message));
         }
         // Never created here: the runner would not read it.
@@ -153,7 +179,11 @@ impl RunnerFile {
         options.read(true).append(true);
         no_follow(&mut options);
         let file = options.open(&path).map_err(|error| {
-            failed(&error, Code::OutOpen, &format!("the runner file {shown} of {variable} cannot be opened for writing"))
+            failed(
+                &error,
+                Code::OutOpen,
+                &format!("the runner file {shown} of {variable} cannot be opened for writing"),
+            )
         })?;
         Ok(Self { variable, file })
     }
@@ -167,7 +197,10 @@ impl RunnerFile {
         let mut bytes = Vec::with_capacity(block.len() + 1);
         if before > 0 {
             let mut last = [0_u8];
-            self.file.seek(SeekFrom::End(-1)).and_then(|_| self.file.read_exact(&mut last)).map_err(|e| fail(&e))?;
+            self.file
+                .seek(SeekFrom::End(-1))
+                .and_then(|_| self.file.read_exact(&mut last))
+                .map_err(|e| fail(&e))?;
             if last != *b"\n" {
                 bytes.push(b'\n');
             }
@@ -197,7 +230,7 @@ impl RunnerFile {
 
 /// A file that is written beside its place and then put there by renaming.
 #[derive(Debug)]
-pub(crate) struct NewFile {
+pub struct NewFile {
     file: File,
     temporary: PathBuf,
     target: PathBuf,
@@ -220,7 +253,7 @@ impl NewFile {
     }
 
     /// Writes everything, then makes it appear.
-    pub(crate) fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
+    pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
         let what = format!("{} cannot be written", quote(&self.target.to_string_lossy()));
         self.file
             .write_all(bytes)
@@ -239,7 +272,7 @@ impl Drop for NewFile {
 }
 
 /// A file for text without secrets, anywhere the user wants it.
-pub(crate) fn public_file(path: &Path) -> Result<NewFile, Error> {
+pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     let (target, folder) = split(path)?;
     NewFile::beside(target, &folder, 0o666)
 }
@@ -249,11 +282,14 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
     let (target, folder) = split(path)?;
     if let Some(workspace) = workspace_around(&folder, policy.env).filter(|_| !policy.allow_workspace) {
         let message = format!("{} lies inside the checkout", quote(&target.to_string_lossy()));
-        return Err(Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy())));
+        return Err(
+            Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy()))
+        );
     }
     let new = NewFile::beside(target, &folder, 0o600)?;
     if !is_private(&folder, &new.file) {
-        let message = format!("in the folder {} other users could swap the file", quote(&folder.to_string_lossy()));
+        let message =
+            format!("in the folder {} other users could swap the file", quote(&folder.to_string_lossy()));
         return Err(Error::new(Code::OutSymlink, message));
     }
     Ok(new)
@@ -269,7 +305,9 @@ fn split(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
         .map_err(|error| failed(&error, Code::OutOpen, &format!("the folder of {shown} cannot be opened")))?;
     let target = folder.join(name);
     match fs::symlink_metadata(&target) {
-        Ok(there) if there.is_symlink() => Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link"))),
+        Ok(there) if there.is_symlink() => {
+            Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link")))
+        }
         Ok(there) if !there.is_file() => {
             Err(Error::new(Code::OutOpen, format!("{shown} is {} instead of a file", kind(&there))))
         }
@@ -379,7 +417,9 @@ fn failed(error: &io::Error, code: Code, what: &str) -> Error {
         }
         io::ErrorKind::NotFound => Error::new(code, format!("{what}: it does not exist")),
         io::ErrorKind::PermissionDenied => Error::new(code, format!("{what}: this user may not")),
-        io::ErrorKind::ReadOnlyFilesystem => Error::new(code, format!("{what}: the file system is read-only")),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Error::new(code, format!("{what}: the file system is read-only"))
+        }
         kind => Error::new(code, format!("{what}: {kind}")),
     }
 }
@@ -518,7 +558,12 @@ mod tests {
         assert_eq!(code(deliver("github", &policy(&place.env(&[]), None))), "out-runner-file-missing");
         assert_eq!(code(deliver("github", &policy(&with(path.clone()), None))), "out-runner-file-missing");
         assert!(!path.exists());
-        for (before, after) in [("", "the token\n"), ("a=b\n", "a=b\nthe token\n"), ("a=b", "a=b\nthe token\n"), ("a=b\r\n", "a=b\r\nthe token\n")] {
+        for (before, after) in [
+            ("", "the token\n"),
+            ("a=b\n", "a=b\nthe token\n"),
+            ("a=b", "a=b\nthe token\n"),
+            ("a=b\r\n", "a=b\r\nthe token\n"),
+        ] {
             fs::write(&path, before).unwrap();
             assert!(deliver("github", &policy(&with(path.clone()), None)).unwrap().is_empty());
             assert_eq!(fs::read_to_string(&path).unwrap(), after);

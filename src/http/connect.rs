@@ -20,8 +20,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration as UreqDuration, Instant as UreqInstant};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector,
-    Transport, TransportAdapter,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
+    TcpConnector, Transport, TransportAdapter,
 };
 
 use super::url::ip;
@@ -87,7 +87,12 @@ impl ConnectFault {
 pub(super) struct SystemResolver;
 
 impl Resolver for SystemResolver {
-    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().unwrap_or_default();
         let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
         let found = match ip(host) {
@@ -96,13 +101,18 @@ impl Resolver for SystemResolver {
         };
         let mut addresses = self.empty();
         // `localhost` is exempt from https, so it must really lead back to this machine.
-        let usable = found.into_iter().filter(|a| a.ip().is_loopback() || !host.eq_ignore_ascii_case("localhost"));
+        let usable =
+            found.into_iter().filter(|a| a.ip().is_loopback() || !host.eq_ignore_ascii_case("localhost"));
         for address in usable {
             if addresses.try_push(address).is_err() {
                 break;
             }
         }
-        if addresses.is_empty() { Err(ConnectFault::Dns { temporary: false }.into_ureq()) } else { Ok(addresses) }
+        if addresses.is_empty() {
+            Err(ConnectFault::Dns { temporary: false }.into_ureq())
+        } else {
+            Ok(addresses)
+        }
     }
 }
 
@@ -137,7 +147,11 @@ struct TlsConnector {
 impl<In: Transport> Connector<In> for TlsConnector {
     type Out = Either<In, TlsTransport>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
         let Some(transport) = chained else { return Ok(None) };
         if !details.needs_tls() || transport.is_tls() {
             return Ok(Some(Either::A(transport)));
@@ -145,12 +159,15 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
         let host = details.uri.host().unwrap_or_default();
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
-        let mut connection = ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
+        let name =
+            ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
+        let mut connection =
+            ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(remaining(details));
         connection.complete_io(&mut socket).map_err(handshake_error)?;
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) })))
     }
 }
@@ -228,7 +245,11 @@ struct Watcher {
 impl<In: Transport> Connector<In> for Watcher {
     type Out = Either<In, Watched<In>>;
 
-    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
         let Some(inner) = chained else { return Ok(None) };
         // The connection to a proxy is made through this same chain, then without a proxy in its settings: what
         // goes out there is CONNECT, not the request.

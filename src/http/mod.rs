@@ -169,7 +169,9 @@ impl<'a> Client<'a> {
         let progress = Progress::default();
         let outcome = self.attempt(url, request, left, &progress);
         outcome.map_err(|fault| {
-            let cut_short = left <= ATTEMPT_TIMEOUT && matches!(fault, Fault::Timeout) && self.deadline.is_near(self.clock);
+            let cut_short = left <= ATTEMPT_TIMEOUT
+                && matches!(fault, Fault::Timeout)
+                && self.deadline.is_near(self.clock);
             let proxy = self.proxies.for_url(url).map(|proxy| proxy.shown.as_str());
             let fault = if cut_short { Fault::Deadline } else { fault };
             Failure { lost_answer: progress.sent(), ..fault.explain(peer, url, proxy) }
@@ -185,7 +187,13 @@ impl<'a> Client<'a> {
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 
-    fn attempt(&self, url: &Url, request: &Request<'_>, left: Duration, progress: &Progress) -> Result<Response, Fault> {
+    fn attempt(
+        &self,
+        url: &Url,
+        request: &Request<'_>,
+        left: Duration,
+        progress: &Progress,
+    ) -> Result<Response, Fault> {
         let proxy = match self.proxies.for_url(url) {
             Some(proxy) => Some(ureq::Proxy::new(proxy.url.reveal()).map_err(|_| Fault::ProxyConnect)?),
             None => None,
@@ -194,12 +202,14 @@ impl<'a> Client<'a> {
         let tls = if url.is_https() { Some(self.tls()?) } else { None };
         let proxied = proxy.is_some();
         let config = policy(url, proxy, left.min(ATTEMPT_TIMEOUT));
-        let agent = Agent::with_parts(config, connect::connector(tls, proxied, progress.clone()), SystemResolver);
+        let agent =
+            Agent::with_parts(config, connect::connector(tls, proxied, progress.clone()), SystemResolver);
         let fault = |error: ureq::Error| Fault::from_ureq(error, progress);
         let answer = match request {
             Request::Get { bearer, .. } => {
                 let authorization = Zeroizing::new(format!("Bearer {}", bearer.reveal()));
-                let request = HttpRequest::get(url.uri()).header(header::AUTHORIZATION, authorization.as_str());
+                let request =
+                    HttpRequest::get(url.uri()).header(header::AUTHORIZATION, authorization.as_str());
                 agent.run(request.body(()).map_err(|_| Fault::Unsendable)?)
             }
             Request::PostForm { fields, .. } => {
@@ -216,11 +226,12 @@ impl<'a> Client<'a> {
             return Err(Fault::Encoded);
         }
         let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-        let body = body.into_with_config().limit(limit).read_to_vec().map_err(|error| match fault(error) {
-            // The head has arrived, so whatever breaks now cuts the answer short.
-            Fault::Reset | Fault::Garbage => Fault::Truncated,
-            other => other,
-        })?;
+        let body =
+            body.into_with_config().limit(limit).read_to_vec().map_err(|error| match fault(error) {
+                // The head has arrived, so whatever breaks now cuts the answer short.
+                Fault::Reset | Fault::Garbage => Fault::Truncated,
+                other => other,
+            })?;
         Ok(Response {
             status: head.status.as_u16(),
             body: Zeroizing::new(body),
@@ -365,9 +376,11 @@ impl Fault {
         let origin = url.origin();
         let again = Retry::Again { after: None };
         let (code, message, retry) = match self {
-            Self::Dns { temporary: true } => {
-                (Code::NetDns, format!("the name {} could not be looked up for the moment", url.host()), again)
-            }
+            Self::Dns { temporary: true } => (
+                Code::NetDns,
+                format!("the name {} could not be looked up for the moment", url.host()),
+                again,
+            ),
             // A name that does not exist seldom comes to exist; once more for the rare hiccup.
             Self::Dns { temporary: false } => {
                 (Code::NetDns, format!("the name {} does not exist", url.host()), Retry::Once)
@@ -384,32 +397,53 @@ impl Fault {
                 format!("the TLS handshake with {name} at {origin} broke off or stalled"),
                 again,
             ),
-            Self::Timeout => {
-                (Code::NetTimeout, format!("{name} at {origin} did not answer completely within the time limit"), again)
-            }
+            Self::Timeout => (
+                Code::NetTimeout,
+                format!("{name} at {origin} did not answer completely within the time limit"),
+                again,
+            ),
             Self::Deadline => return Failure::permanent(deadline_error(peer)),
-            Self::Reset => (Code::NetReset, format!("{name} at {origin} closed the connection without an answer"), again),
+            Self::Reset => {
+                (Code::NetReset, format!("{name} at {origin} closed the connection without an answer"), again)
+            }
             Self::Garbage => (Code::NetReset, format!("{name} at {origin} did not answer in HTTP"), again),
-            Self::Truncated => (Code::NetTruncated, format!("the answer of {name} at {origin} ended too early"), again),
+            Self::Truncated => {
+                (Code::NetTruncated, format!("the answer of {name} at {origin} ended too early"), again)
+            }
             Self::TooLarge(part) => {
                 let limit = if *part == "body" { MAX_BODY } else { MAX_HEADERS };
-                let message = format!("the {part} of the answer of {name} at {origin} is larger than {} KiB", limit / 1024);
+                let message = format!(
+                    "the {part} of the answer of {name} at {origin} is larger than {} KiB",
+                    limit / 1024
+                );
                 (peer.too_large, message, Retry::Never)
             }
-            Self::Encoded => {
-                (peer.not_json, format!("{name} at {origin} sent a compressed answer that nobody asked for"), Retry::Never)
-            }
+            Self::Encoded => (
+                peer.not_json,
+                format!("{name} at {origin} sent a compressed answer that nobody asked for"),
+                Retry::Never,
+            ),
             Self::ProxyConnect => {
                 let shown = proxy.unwrap_or("(none)");
-                (Code::ProxyConnect, format!("the proxy {shown} did not connect to {name} at {origin}"), again)
+                (
+                    Code::ProxyConnect,
+                    format!("the proxy {shown} did not connect to {name} at {origin}"),
+                    again,
+                )
             }
             Self::ProxyAuth => {
                 let shown = proxy.unwrap_or("(none)");
-                (Code::ProxyAuth, format!("the proxy {shown} asks for a user name and password (407)"), Retry::Never)
+                (
+                    Code::ProxyAuth,
+                    format!("the proxy {shown} asks for a user name and password (407)"),
+                    Retry::Never,
+                )
             }
-            Self::Unsendable => {
-                (Code::Internal, format!("the request to {name} at {origin} could not be built"), Retry::Never)
-            }
+            Self::Unsendable => (
+                Code::Internal,
+                format!("the request to {name} at {origin} could not be built"),
+                Retry::Never,
+            ),
         };
         Failure { error: Error::new(code, message).at(peer.stage), retry, lost_answer: false }
     }
@@ -422,7 +456,9 @@ fn connect_reason(kind: std::io::ErrorKind) -> &'static str {
         K::TimedOut | K::WouldBlock => "no answer within 5 seconds",
         K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::AddrNotAvailable => "no route to it",
         K::PermissionDenied => "not permitted on this machine",
-        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => "it closed the connection at once",
+        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => {
+            "it closed the connection at once"
+        }
         _ => "no connection",
     }
 }
@@ -445,7 +481,10 @@ fn tls_failure(error: &rustls::Error, peer: Peer, url: &Url) -> Failure {
         },
         rustls::Error::NoCertificatesPresented => "there is none",
         other => {
-            let message = format!("no TLS connection could be agreed on with {name} at {origin}: {}", tls_reason(other));
+            let message = format!(
+                "no TLS connection could be agreed on with {name} at {origin}: {}",
+                tls_reason(other)
+            );
             return Failure::permanent(Error::new(Code::TlsHandshake, message).at(peer.stage));
         }
     };
@@ -458,7 +497,9 @@ fn tls_reason(error: &rustls::Error) -> String {
         rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. } => {
             "what it said is not TLS".to_owned()
         }
-        rustls::Error::PeerIncompatible(_) => "it supports neither TLS 1.2 nor TLS 1.3, or no common cipher".to_owned(),
+        rustls::Error::PeerIncompatible(_) => {
+            "it supports neither TLS 1.2 nor TLS 1.3, or no common cipher".to_owned()
+        }
         other => text::quote(&other.to_string()),
     }
 }
@@ -492,12 +533,18 @@ mod tests {
             assert_eq!(at(nonsense), None, "{nonsense}");
         }
         let late = response("Sun, 09 Sep 2001 01:46:50 GMT", Some(1_000_000_005));
-        assert_eq!(late.retry_after(0).map(|d| d.as_secs()), Some(5), "the server's own date is the better reference");
+        assert_eq!(
+            late.retry_after(0).map(|d| d.as_secs()),
+            Some(5),
+            "the server's own date is the better reference"
+        );
     }
 
     #[test]
     fn a_redirect_shows_its_origin_only() {
-        let to = |location: &str| Response { location: Some(location.into()), ..response("", None) }.redirect_origin();
+        let to = |location: &str| {
+            Response { location: Some(location.into()), ..response("", None) }.redirect_origin()
+        };
         assert_eq!(to("https://login.example/x?token=1").as_deref(), Some("https://login.example"));
         assert_eq!(to("https://user:pw@login.example:8443#f").as_deref(), Some("https://login.example:8443"));
         assert_eq!(to("/relative"), None);

@@ -32,19 +32,24 @@ pub struct Proxy {
 impl ProxySettings {
     /// Reads `https_proxy`, `HTTPS_PROXY`, `no_proxy` and `NO_PROXY`; the lower-case forms win, as in curl.
     pub fn from_env(env: &Env) -> Result<Self, Error> {
-        let first = |lower: &'static str, upper: &'static str| -> Result<Option<(&'static str, String)>, Error> {
-            for name in [lower, upper] {
-                if let Some(value) = env.text(name)? {
-                    return Ok(Some((name, value)));
+        let first =
+            |lower: &'static str, upper: &'static str| -> Result<Option<(&'static str, String)>, Error> {
+                for name in [lower, upper] {
+                    if let Some(value) = env.text(name)? {
+                        return Ok(Some((name, value)));
+                    }
                 }
-            }
-            Ok(None)
-        };
+                Ok(None)
+            };
         let proxy = first(names::HTTPS_PROXY_LOWER, names::HTTPS_PROXY)?
             .map(|(variable, value)| Proxy::parse(variable, &value))
             .transpose()?;
         let exempt = first(names::NO_PROXY_LOWER, names::NO_PROXY)?.map(|(_, value)| {
-            value.split(',').map(|entry| entry.trim().to_ascii_lowercase()).filter(|e| !e.is_empty()).collect()
+            value
+                .split(',')
+                .map(|entry| entry.trim().to_ascii_lowercase())
+                .filter(|e| !e.is_empty())
+                .collect()
         });
         Ok(Self { proxy, exempt: exempt.unwrap_or_default() })
     }
@@ -84,7 +89,8 @@ impl Proxy {
         if ureq::Proxy::new(&text).is_err() {
             return Err(invalid("it is not a URL"));
         }
-        let port = address.rsplit_once(':').filter(|(_, p)| p.bytes().all(|b| b.is_ascii_digit())).map(|(_, p)| p);
+        let port =
+            address.rsplit_once(':').filter(|(_, p)| p.bytes().all(|b| b.is_ascii_digit())).map(|(_, p)| p);
         let shown = match port {
             Some(port) => format!("{scheme}://{}:{port}", probe.host()),
             None => format!("{scheme}://{}", probe.host()),
@@ -102,7 +108,9 @@ fn is_exempt(entry: &str, host: &str, port: u16) -> bool {
     }
     let whole = ip(entry).is_some() || ip(&format!("[{entry}]")).is_some();
     let (name, wanted) = match entry.rsplit_once(':') {
-        Some((name, digits)) if !whole && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
+        Some((name, digits))
+            if !whole && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             (name, digits.parse::<u16>().ok())
         }
         _ => (entry, Some(port)),
@@ -163,10 +171,13 @@ mod tests {
             ("10.0.0.1", false),
             (",,", false),
         ] {
-            let found = via(&[("HTTPS_PROXY", "http://proxy"), ("NO_PROXY", entry)], "https://sts.eqix.equinix.com");
+            let found =
+                via(&[("HTTPS_PROXY", "http://proxy"), ("NO_PROXY", entry)], "https://sts.eqix.equinix.com");
             assert_eq!(found.is_none(), exempt, "{entry}");
         }
-        for (entry, exempt) in [("10.0.0.1", true), ("10.0.0.1:8443", true), ("10.0.0.1:1", false), ("0.0.1", false)] {
+        for (entry, exempt) in
+            [("10.0.0.1", true), ("10.0.0.1:8443", true), ("10.0.0.1:1", false), ("0.0.1", false)]
+        {
             let found = via(&[("HTTPS_PROXY", "http://proxy"), ("no_proxy", entry)], "https://10.0.0.1:8443");
             assert_eq!(found.is_none(), exempt, "{entry}");
         }
@@ -178,7 +189,9 @@ mod tests {
 
     #[test]
     fn an_invalid_proxy_is_an_error_that_does_not_show_it() {
-        for value in ["socks5://user:hush@proxy", "http://", "http://user:hush@", "ht tp://hush", "http://proxy:99999"] {
+        for value in
+            ["socks5://user:hush@proxy", "http://", "http://user:hush@", "ht tp://hush", "http://proxy:99999"]
+        {
             let error = settings(&[("HTTPS_PROXY", value)]).unwrap_err();
             assert_eq!(error.code(), Code::CfgProxyInvalid, "{value}");
             assert!(!error.message().contains("hush"), "{}", error.message());

@@ -75,7 +75,8 @@ impl Url {
         }
         // The library takes a port that does not fit for no port at all.
         let port = authority.get(host.len()..).unwrap_or_default();
-        let is_port = |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|p| p > 0);
+        let is_port =
+            |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|p| p > 0);
         if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
             return Err(Refusal::Malformed("its port is not a port"));
         }
@@ -118,7 +119,9 @@ impl Url {
     pub fn origin(&self) -> String {
         let scheme = if self.is_https() { "https" } else { "http" };
         match self.uri.port_u16() {
-            Some(port) if port != if self.is_https() { 443 } else { 80 } => format!("{scheme}://{}:{port}", self.host),
+            Some(port) if port != if self.is_https() { 443 } else { 80 } => {
+                format!("{scheme}://{}:{port}", self.host)
+            }
             _ => format!("{scheme}://{}", self.host),
         }
     }
@@ -208,7 +211,10 @@ mod tests {
             ("https://user:password@host/", Refusal::UserInfo),
             ("https://sts.equinix.com@evil.example", Refusal::UserInfo),
             ("https://host/#frag", Refusal::Fragment),
-            ("https://evil.example\\@sts.equinix.com", Refusal::Malformed("it holds a character that no URL may hold")),
+            (
+                "https://evil.example\\@sts.equinix.com",
+                Refusal::Malformed("it holds a character that no URL may hold"),
+            ),
             ("https://host/a b", Refusal::Malformed("it holds a character that no URL may hold")),
             ("https://host/\n", Refusal::Malformed("it holds a character that no URL may hold")),
             ("https://bücher.example", Refusal::Malformed("it holds a character that no URL may hold")),
@@ -229,8 +235,15 @@ mod tests {
     #[test]
     fn parts_are_what_they_should_be() {
         let url = Url::parse("https://Sts.Eqix.Equinix.com:443/x?y=1").unwrap();
-        assert_eq!((url.host(), url.port(), url.origin().as_str()), ("sts.eqix.equinix.com", 443, "https://sts.eqix.equinix.com"));
-        assert!(url.is_under("equinix.com") && url.is_under("sts.eqix.equinix.com") && !url.is_under("quinix.com"));
+        assert_eq!(
+            (url.host(), url.port(), url.origin().as_str()),
+            ("sts.eqix.equinix.com", 443, "https://sts.eqix.equinix.com")
+        );
+        assert!(
+            url.is_under("equinix.com")
+                && url.is_under("sts.eqix.equinix.com")
+                && !url.is_under("quinix.com")
+        );
         assert!(!Url::parse("https://evilequinix.com").unwrap().is_under("equinix.com"));
         assert!(!Url::parse("https://equinix.com.evil.example").unwrap().is_under("equinix.com"));
         assert!(!url.is_origin() && Url::parse("https://h").unwrap().is_origin());

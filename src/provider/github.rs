@@ -62,16 +62,25 @@ impl Provider for GitHub {
                     Some(_) => (names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
                     None => (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, names::ACTIONS_ID_TOKEN_REQUEST_URL),
                 };
-                return Err(Error::new(Code::GhRequestIncomplete, format!("{there} is set, but {missing} is not")));
+                return Err(Error::new(
+                    Code::GhRequestIncomplete,
+                    format!("{there} is set, but {missing} is not"),
+                ));
             }
         };
         context.console.guard(&bearer);
         if !bearer.reveal().bytes().all(|b| b.is_ascii_graphic()) {
             let name = names::ACTIONS_ID_TOKEN_REQUEST_TOKEN;
-            return Err(Error::new(Code::GhRequestIncomplete, format!("{name} holds a character that no bearer token has")));
+            return Err(Error::new(
+                Code::GhRequestIncomplete,
+                format!("{name} holds a character that no bearer token has"),
+            ));
         }
         let audience = context.audience.ok_or_else(|| {
-            Error::new(Code::CfgAudienceMissing, "GitHub has to be told whom the ID token is for: no audience is set")
+            Error::new(
+                Code::CfgAudienceMissing,
+                "GitHub has to be told whom the ID token is for: no audience is set",
+            )
         })?;
         let url = request_url(&url, audience, context)?;
         context.law.run("fetching the ID token", |_| {
@@ -89,7 +98,9 @@ impl Provider for GitHub {
         let server = env.text(names::GITHUB_SERVER_URL)?.unwrap_or_else(|| "https://github.com".to_owned());
         let server = server.trim_end_matches('/');
         Ok(Some(match server.strip_prefix("https://") {
-            Some("github.com") => ExpectedIssuer::WithSegment("https://token.actions.githubusercontent.com".to_owned()),
+            Some("github.com") => {
+                ExpectedIssuer::WithSegment("https://token.actions.githubusercontent.com".to_owned())
+            }
             Some(host) if host.ends_with(".ghe.com") => {
                 ExpectedIssuer::WithSegment(format!("https://token.actions.{host}"))
             }
@@ -129,9 +140,12 @@ impl Provider for GitHub {
 fn request_url(text: &str, audience: &str, context: &Context<'_>) -> Result<Url, Error> {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     let refuse = |why: String| {
-        Error::new(Code::InsecureUrl, format!("{name} is not a URL that the request token may be sent to: {why}"))
-            .at(Stage::Identity)
-            .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
+        Error::new(
+            Code::InsecureUrl,
+            format!("{name} is not a URL that the request token may be sent to: {why}"),
+        )
+        .at(Stage::Identity)
+        .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
     };
     let url = Url::parse(text).map_err(|why| refuse(why.to_string()))?;
     if url.has_query_pair("audience") {
@@ -139,7 +153,8 @@ fn request_url(text: &str, audience: &str, context: &Context<'_>) -> Result<Url,
     }
     let server = context.env.text(names::GITHUB_SERVER_URL)?;
     let server = server.and_then(|text| Url::parse(&text).ok());
-    let is_known = url.is_under("actions.githubusercontent.com") || server.is_some_and(|server| url.is_under(server.host()));
+    let is_known = url.is_under("actions.githubusercontent.com")
+        || server.is_some_and(|server| url.is_under(server.host()));
     if url.is_loopback() {
         context.console.warn(&format!("asking for the ID token on this machine: {}", url.origin()));
     } else if !is_known {
@@ -158,7 +173,10 @@ fn read(response: &Response) -> Result<Secret, Error> {
         let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
         Error::new(
             Code::IdTokenNotJson,
-            format!("GitHub's ID-token endpoint answered with {} bytes of {kind}: {why}", response.body.len()),
+            format!(
+                "GitHub's ID-token endpoint answered with {} bytes of {kind}: {why}",
+                response.body.len()
+            ),
         )
         .http_status(200)
     })?;
@@ -166,7 +184,8 @@ fn read(response: &Response) -> Result<Secret, Error> {
         Some(Value::String(token)) => Ok(Secret::new(token.as_str())),
         other => {
             let found = other.map_or("missing", json::kind);
-            let message = format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
+            let message =
+                format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
             Err(Error::new(Code::IdTokenMalformed, message).at(Stage::Identity).http_status(200))
         }
     }
@@ -186,8 +205,11 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         }
     };
     // "Can't issue ID_TOKEN for job in 'Pending' state": the server does not see the job as running for a moment.
-    if status == 403 && said.as_deref().is_some_and(|text| text.contains("Pending") || text.contains("not in progress")) {
-        let error = finish(Error::new(Code::IdTokenNotReady, "GitHub does not see this job as running yet (403)"));
+    if status == 403
+        && said.as_deref().is_some_and(|text| text.contains("Pending") || text.contains("not in progress"))
+    {
+        let error =
+            finish(Error::new(Code::IdTokenNotReady, "GitHub does not see this job as running yet (403)"));
         return Failure { error, retry: Retry::Again { after: None }, lost_answer: false };
     }
     if let Some(code) = response.transient_code() {
@@ -196,11 +218,17 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
             _ => (Code::ServerError, "failed"),
         };
         let error = finish(Error::new(code, format!("GitHub's ID-token endpoint {what} ({status})")));
-        return Failure { error, retry: Retry::Again { after: response.retry_after(now) }, lost_answer: false };
+        return Failure {
+            error,
+            retry: Retry::Again { after: response.retry_after(now) },
+            lost_answer: false,
+        };
     }
     if (300..400).contains(&status) {
         let to = response.redirect_origin().map_or_else(|| "elsewhere".to_owned(), |origin| quote(&origin));
-        let message = format!("GitHub's ID-token endpoint answered with a redirect ({status}) to {to}, which was not followed");
+        let message = format!(
+            "GitHub's ID-token endpoint answered with a redirect ({status}) to {to}, which was not followed"
+        );
         return Failure::permanent(finish(Error::new(Code::IdTokenRedirect, message)));
     }
     let error = finish(Error::new(
@@ -223,10 +251,16 @@ fn no_permission(env: &Env) -> Result<Error, Error> {
     // Secrets and write permissions are withheld for these events only; for all others a missing permission is the cause.
     let is_pull_request = event.starts_with("pull_request") && event != "pull_request_target";
     if is_pull_request && is_from_fork(env) {
-        return Ok(situation(Error::new(Code::GhForkPr, "GitHub gives no ID token to a pull request from a fork")));
+        return Ok(situation(Error::new(
+            Code::GhForkPr,
+            "GitHub gives no ID token to a pull request from a fork",
+        )));
     }
     if actor == "dependabot[bot]" {
-        return Ok(situation(Error::new(Code::GhDependabot, "GitHub gives no ID token to a run that Dependabot started")));
+        return Ok(situation(Error::new(
+            Code::GhDependabot,
+            "GitHub gives no ID token to a run that Dependabot started",
+        )));
     }
     Ok(situation(Error::new(Code::GhIdTokenPermission, "this job may not ask GitHub for an ID token")))
 }
@@ -299,7 +333,9 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_told_from_forks_and_dependabot() {
-        let pull = |head: &str| format!(r#"{{"pull_request":{{"head":{{"repo":{head}}},"base":{{"repo":{{"id":1}}}}}}}}"#);
+        let pull = |head: &str| {
+            format!(r#"{{"pull_request":{{"head":{{"repo":{head}}},"base":{{"repo":{{"id":1}}}}}}}}"#)
+        };
         let fork = pull(r#"{"id":2,"fork":true}"#);
         let own = pull(r#"{"id":1,"fork":false}"#);
         // A fork that is itself the base of an internal pull request is not foreign.

@@ -36,7 +36,7 @@ pub struct Context<'a> {
     /// The end of the run.
     pub deadline: Deadline,
     /// For warnings, and to keep the platform's secrets out of every line.
-    pub console: &'a Console<'a>,
+    pub console: &'a Console,
     /// The audience to ask for.
     pub audience: Option<&'a str>,
     /// Where a ready token is.
@@ -145,8 +145,11 @@ pub fn select(asked: Option<&str>, source: &TokenSource, env: &Env) -> Result<&'
         (several, None) => {
             let names: Vec<_> = several.iter().map(|p| format!("{} ({})", p.name(), p.id())).collect();
             let ids: Vec<_> = several.iter().map(|p| format!("--provider {}", p.id())).collect();
-            Err(Error::new(Code::CfgProviderAmbiguous, format!("this looks like {} at once", names.join(" and ")))
-                .hint(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
+            Err(Error::new(
+                Code::CfgProviderAmbiguous,
+                format!("this looks like {} at once", names.join(" and ")),
+            )
+            .hint(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
         }
     }
 }
@@ -184,15 +187,21 @@ fn token_from_variable(env: &Env, name: &str, empty: Code, cure: Option<&str>) -
             .and_then(|t| t.strip_suffix('}'))
             .or_else(|| text.strip_prefix('$'))
             .or_else(|| text.strip_prefix('%').and_then(|t| t.strip_suffix('%')));
-        inner.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+        inner.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
     };
     if is_reference(bare) {
-        let what = format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
+        let what =
+            format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
         return Err(fail(Code::TokenEnvUnexpanded, what));
     }
     if value.contains(char::is_whitespace) {
         let place = if bare.contains(char::is_whitespace) { "inside" } else { "around" };
-        return Err(fail(Code::TokenEnvPadded, format!("the token in the variable {name} has white space {place} it")));
+        return Err(fail(
+            Code::TokenEnvPadded,
+            format!("the token in the variable {name} has white space {place} it"),
+        ));
     }
     Ok(Secret::new(value))
 }
@@ -217,7 +226,10 @@ mod tests {
         assert_eq!(pick(None, TokenSource::default(), &[GITHUB]).unwrap(), "github");
         assert_eq!(pick(Some("auto"), TokenSource::default(), &[GITLAB]).unwrap(), "gitlab");
         assert_eq!(pick(None, TokenSource::default(), &[(names::SUBJECT_TOKEN, "x")]).unwrap(), "env");
-        assert_eq!(pick(None, TokenSource::default(), &[GITHUB, (names::SUBJECT_TOKEN, "x")]).unwrap(), "github");
+        assert_eq!(
+            pick(None, TokenSource::default(), &[GITHUB, (names::SUBJECT_TOKEN, "x")]).unwrap(),
+            "github"
+        );
     }
 
     #[test]
@@ -242,13 +254,18 @@ mod tests {
     #[test]
     fn near_misses_are_not_a_platform() {
         for value in ["", "TRUE", "1", "yes", "false"] {
-            let error = pick(None, TokenSource::default(), &[("GITHUB_ACTIONS", value), ("GITLAB_CI", value)]).unwrap_err();
+            let error =
+                pick(None, TokenSource::default(), &[("GITHUB_ACTIONS", value), ("GITLAB_CI", value)])
+                    .unwrap_err();
             assert_eq!(error.code(), Code::AmbientNotCi, "{value}");
         }
         let forgejo = pick(None, TokenSource::default(), &[GITHUB, ("FORGEJO_ACTIONS", "true")]).unwrap_err();
         assert!(forgejo.details()[0].1.contains("Forgejo"));
         let unknown = pick(Some("jenkins"), TokenSource::default(), &[]).unwrap_err();
-        assert_eq!((unknown.code(), unknown.details()[0].1.as_str()), (Code::CfgValueInvalid, "auto, github, gitlab, env, file"));
+        assert_eq!(
+            (unknown.code(), unknown.details()[0].1.as_str()),
+            (Code::CfgValueInvalid, "auto, github, gitlab, env, file")
+        );
     }
 
     #[test]
@@ -263,12 +280,19 @@ mod tests {
             ("a.b.c\n", Code::TokenEnvPadded),
             ("a.b. c", Code::TokenEnvPadded),
         ] {
-            let error = token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, Some("cure")).unwrap_err();
+            let error =
+                token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, Some("cure"))
+                    .unwrap_err();
             assert_eq!((error.code(), error.cure()), (code, "cure"), "{value:?}");
             assert!(!error.message().contains("a.b"), "{error}");
         }
         for value in ["a.b.c", "$", "$a.b", "%x"] {
-            assert_eq!(token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, None).unwrap().reveal(), value);
+            assert_eq!(
+                token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, None)
+                    .unwrap()
+                    .reveal(),
+                value
+            );
         }
     }
 

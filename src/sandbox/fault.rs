@@ -17,13 +17,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order in which help lists them.
-    pub const ALL: [Self; 5] = [
-        Self::RateLimit,
-        Self::ExpiredToken,
-        Self::WrongAudience,
-        Self::RefusedScope,
-        Self::ServerError,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::RateLimit, Self::ExpiredToken, Self::WrongAudience, Self::RefusedScope, Self::ServerError];
 
     /// The name on the command line.
     pub const fn id(self) -> &'static str {

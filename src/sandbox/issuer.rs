@@ -40,15 +40,7 @@ impl Issuer {
         let bearer = keys::random_token()?;
         lock(&hush).add(bearer.reveal());
         let (base, key, minted) = (base.to_owned(), SigningKey::generate()?, Mutex::default());
-        Ok(Self {
-            platform,
-            fault,
-            base,
-            key,
-            bearer,
-            minted,
-            hush,
-        })
+        Ok(Self { platform, fault, base, key, bearer, minted, hush })
     }
 
     /// The `iss` of its tokens.
@@ -91,11 +83,7 @@ impl Issuer {
             Platform::Gitlab => gitlab::JOB_TIMEOUT,
         };
         let now = SystemClock::start().unix_time();
-        let issued = if self.fault == Some(Fault::ExpiredToken) {
-            now - EXPIRED_FOR - life
-        } else {
-            now
-        };
+        let issued = if self.fault == Some(Fault::ExpiredToken) { now - EXPIRED_FOR - life } else { now };
         let mut claims = match self.platform {
             Platform::Github => github_claims(),
             Platform::Gitlab => gitlab_claims(&self.base),
@@ -154,38 +142,22 @@ impl Issuer {
 
     /// GitHub's ID-token endpoint.
     fn id_token(&self, call: &Call) -> Reply {
-        let scheme_and_token = call
-            .header("authorization")
-            .and_then(|value| value.split_once(' '));
+        let scheme_and_token = call.header("authorization").and_then(|value| value.split_once(' '));
         let allowed = scheme_and_token.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("bearer") && token.trim() == self.bearer.reveal()
         });
         if !allowed {
-            return Reply::json(
-                401,
-                &json!({ "message": "The request token is missing or not valid." }),
-            )
-            .with("www-authenticate", "Bearer");
+            return Reply::json(401, &json!({ "message": "The request token is missing or not valid." }))
+                .with("www-authenticate", "Bearer");
         }
         let query = wire::pairs(&call.query).unwrap_or_default();
-        let get = |name: &str| {
-            query
-                .iter()
-                .find(|(known, _)| known == name)
-                .map(|(_, value)| value.as_str())
-        };
+        let get = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         // The address comes with this parameter, and a client that loses it would fail on the real one.
         if get("api-version").is_none() {
-            return Reply::json(
-                400,
-                &json!({ "message": "The api-version parameter is missing." }),
-            );
+            return Reply::json(400, &json!({ "message": "The api-version parameter is missing." }));
         }
         match self.mint(get("audience")) {
-            Ok(token) => Reply::json(
-                200,
-                &json!({ "count": token.reveal().len(), "value": token.reveal() }),
-            ),
+            Ok(token) => Reply::json(200, &json!({ "count": token.reveal().len(), "value": token.reveal() })),
             Err(error) => Reply::json(500, &json!({ "message": error.message() })),
         }
     }
@@ -287,20 +259,14 @@ mod tests {
 
     /// The token's claims, verified with the key that discovery leads to.
     fn verified(issuer: &Running<Issuer>, token: &str) -> Value {
-        let discovery = get(&format!(
-            "{}/.well-known/openid-configuration",
-            issuer.service.id()
-        ))
-        .json();
+        let discovery = get(&format!("{}/.well-known/openid-configuration", issuer.service.id())).json();
         assert_eq!(discovery["issuer"], issuer.service.id());
         let keys: JwkSet = serde_json::from_str(&get(discovery["jwks_uri"].as_str().unwrap()).body).unwrap();
         let key = keys.find(&decode_header(token).unwrap().kid.unwrap()).unwrap();
         let mut validation = Validation::new(Algorithm::ES256);
         validation.validate_aud = false;
         validation.validate_exp = false;
-        decode(token, &DecodingKey::from_jwk(key).unwrap(), &validation)
-            .unwrap()
-            .claims
+        decode(token, &DecodingKey::from_jwk(key).unwrap(), &validation).unwrap().claims
     }
 
     fn request(issuer: &Running<Issuer>, scheme: &str, query: &str) -> (u16, Value) {
@@ -321,18 +287,12 @@ mod tests {
             let claims = verified(&issuer, token);
             assert_eq!(claims["aud"], "a b/c");
             assert_eq!(claims["iss"], format!("{}/_services/token", issuer.base));
-            assert_eq!(
-                claims["sub"],
-                "repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main"
-            );
+            assert_eq!(claims["sub"], "repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main");
             let time = |name: &str| claims[name].as_i64().unwrap();
             assert_eq!((time("exp") - time("iat"), time("iat") - time("nbf")), (300, 600));
             assert_eq!(issuer.service.last_claims().unwrap(), claims);
             let text = |name: &str| claims[name].is_string();
-            assert!(
-                ["run_id", "repository_id", "ref_protected"].into_iter().all(text),
-                "{claims}"
-            );
+            assert!(["run_id", "repository_id", "ref_protected"].into_iter().all(text), "{claims}");
         }
     }
 
@@ -356,11 +316,7 @@ mod tests {
             assert!(answer.json()["message"].is_string());
         }
         assert_eq!(get(&url).status, 401);
-        assert_eq!(
-            request(&issuer, "Bearer", "audience=x").0,
-            400,
-            "the address lost its query"
-        );
+        assert_eq!(request(&issuer, "Bearer", "audience=x").0, 400, "the address lost its query");
         assert_eq!(request(&issuer, "Token", "api-version=2.0").0, 401);
         let post = send("POST", &url, &[], "");
         assert_eq!((post.status, post.header("allow")), (405, Some("GET")));
@@ -371,16 +327,10 @@ mod tests {
     #[test]
     fn gitlab_makes_its_token_beforehand() {
         let issuer = start(Platform::Gitlab, None);
-        let claims = verified(
-            &issuer,
-            issuer.service.mint(Some(job::AUDIENCE)).unwrap().reveal(),
-        );
+        let claims = verified(&issuer, issuer.service.mint(Some(job::AUDIENCE)).unwrap().reveal());
         assert_eq!(claims["aud"], job::AUDIENCE);
         assert_eq!(claims["iss"], issuer.base);
-        assert_eq!(
-            claims["sub"],
-            "project_path:octo-group/octo-project:ref_type:branch:ref:main"
-        );
+        assert_eq!(claims["sub"], "project_path:octo-group/octo-project:ref_type:branch:ref:main");
         let time = |name: &str| claims[name].as_i64().unwrap();
         assert_eq!((time("exp") - time("iat"), time("iat") - time("nbf")), (3600, 5));
         assert!(claims["runner_id"].is_number() && claims["job_id"].is_string());

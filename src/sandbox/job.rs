@@ -69,15 +69,11 @@ pub(super) struct Prepared {
 impl Prepared {
     /// The variable's value, if the platform sets it.
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
-        self.variables
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_os_str())
+        self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_os_str())
     }
 
     fn set(&mut self, pairs: impl IntoIterator<Item = (&'static str, impl Into<OsString>)>) {
-        self.variables
-            .extend(pairs.into_iter().map(|(name, value)| (name, value.into())));
+        self.variables.extend(pairs.into_iter().map(|(name, value)| (name, value.into())));
     }
 }
 
@@ -136,10 +132,7 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
     job.set([
         ("GITHUB_API_URL", format!("{server}/api/v3")),
         ("GITHUB_GRAPHQL_URL", format!("{server}/api/graphql")),
-        (
-            names::ACTIONS_ID_TOKEN_REQUEST_URL,
-            format!("{server}{}?api-version=2.0", github::TOKEN_PATH),
-        ),
+        (names::ACTIONS_ID_TOKEN_REQUEST_URL, format!("{server}{}?api-version=2.0", github::TOKEN_PATH)),
     ]);
     // A runner makes these files anew for every step, with a random ending that nobody should rely on.
     for (name, file) in [
@@ -167,11 +160,7 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
 }
 
 fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
-    let project = place
-        .folder
-        .join("builds")
-        .join("octo-group")
-        .join("octo-project");
+    let project = place.folder.join("builds").join("octo-group").join("octo-project");
     let mut beside = project.clone().into_os_string();
     beside.push(".tmp");
     let host = place.issuer.strip_prefix("http://").unwrap_or(place.issuer);
@@ -214,20 +203,12 @@ pub(super) fn environment(
     job: Prepared,
     programs: Option<&Path>,
 ) -> Vec<(OsString, OsString)> {
-    let mut environment: Vec<(OsString, OsString)> = inherited
-        .into_iter()
-        .filter(|(name, _)| !is_of_a_job(name))
-        .collect();
-    environment.extend(
-        job.variables
-            .into_iter()
-            .map(|(name, value)| (OsString::from(name), value)),
-    );
+    let mut environment: Vec<(OsString, OsString)> =
+        inherited.into_iter().filter(|(name, _)| !is_of_a_job(name)).collect();
+    environment.extend(job.variables.into_iter().map(|(name, value)| (OsString::from(name), value)));
     if let Some(programs) = programs {
         // Windows spells it Path.
-        let found = environment
-            .iter_mut()
-            .find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
+        let found = environment.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("PATH"));
         let rest = found.as_ref().map(|(_, value)| value.clone()).unwrap_or_default();
         // An empty entry would be the working directory.
         let others = std::env::split_paths(&rest).filter(|folder| !folder.as_os_str().is_empty());
@@ -362,23 +343,10 @@ mod tests {
         "#);
         let files: Vec<&str> = job.files.iter().map(|(path, _)| path.to_str().unwrap()).collect();
         for (path, _) in &job.files {
-            assert!(
-                job.folders.iter().any(|folder| path.parent() == Some(folder)),
-                "{}",
-                path.display()
-            );
+            assert!(job.folders.iter().any(|folder| path.parent() == Some(folder)), "{}", path.display());
         }
-        for name in [
-            "GITHUB_OUTPUT",
-            "GITHUB_ENV",
-            "GITHUB_PATH",
-            "GITHUB_STEP_SUMMARY",
-            "GITHUB_STATE",
-        ] {
-            assert!(
-                files.contains(&job.get(name).unwrap().to_str().unwrap()),
-                "{name}"
-            );
+        for name in ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"] {
+            assert!(files.contains(&job.get(name).unwrap().to_str().unwrap()), "{name}");
         }
         let event: serde_json::Value = serde_json::from_str(job.files.last().unwrap().1).unwrap();
         assert_eq!(event["repository"]["full_name"], github::REPOSITORY);
@@ -424,12 +392,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn the_command_inherits_only_what_does_not_confuse_it() {
-        let kept = [
-            ("HOME", "/home/me"),
-            ("PATH", "/usr/bin:/bin"),
-            ("CIAO", "x"),
-            ("NO_COLOR", "1"),
-        ];
+        let kept = [("HOME", "/home/me"), ("PATH", "/usr/bin:/bin"), ("CIAO", "x"), ("NO_COLOR", "1")];
         let dropped = [
             "CI",
             "CI_JOB_ID",
@@ -454,10 +417,7 @@ mod tests {
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
         let ours = Some(Path::new("/opt/ours"));
         let bare = environment([], prepared(Platform::Gitlab), ours);
-        assert!(
-            bare.contains(&("PATH".into(), "/opt/ours".into())),
-            "no empty entry"
-        );
+        assert!(bare.contains(&("PATH".into(), "/opt/ours".into())), "no empty entry");
         let environment = environment(inherited, prepared(Platform::Gitlab), ours);
         let get = |name: &str| {
             let found: Vec<_> = environment.iter().filter(|(known, _)| known == name).collect();
@@ -465,10 +425,7 @@ mod tests {
             found.first().map(|(_, value)| value.to_str().unwrap())
         };
         assert_eq!(get("PATH"), Some("/opt/ours:/usr/bin:/bin"));
-        assert_eq!(
-            (get("HOME"), get("CIAO"), get("NO_COLOR")),
-            (Some("/home/me"), Some("x"), Some("1"))
-        );
+        assert_eq!((get("HOME"), get("CIAO"), get("NO_COLOR")), (Some("/home/me"), Some("x"), Some("1")));
         assert_eq!((get("CI"), get("CI_JOB_ID")), (Some("true"), Some("302")));
         for name in dropped.iter().filter(|name| !["CI", "CI_JOB_ID"].contains(name)) {
             assert_eq!(get(name), None, "{name}");

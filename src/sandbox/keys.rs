@@ -61,9 +61,7 @@ impl SigningKey {
 /// `N` random bytes.
 fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|error| failed("no random numbers can be had", &error))?;
+    SystemRandom::new().fill(&mut bytes).map_err(|error| failed("no random numbers can be had", &error))?;
     Ok(bytes)
 }
 
@@ -95,12 +93,7 @@ mod tests {
         let published = &one.set()["keys"][0];
         assert_eq!(published["kid"], one.id.as_str());
         assert_eq!(
-            (
-                &published["kty"],
-                &published["crv"],
-                &published["alg"],
-                &published["use"]
-            ),
+            (&published["kty"], &published["crv"], &published["alg"], &published["use"]),
             (&json!("EC"), &json!("P-256"), &json!("ES256"), &json!("sig"))
         );
         assert!(published.get("d").is_none(), "the private part stays here");

@@ -87,7 +87,7 @@ pub struct Options {
 ///
 /// The story of the main job goes to `stdout`; a command of the user's has standard input, output and error to
 /// itself, but for one line on the console beforehand.
-pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Console<'_>) -> Result<u8, Error> {
+pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Console) -> Result<u8, Error> {
     let sandbox = Sandbox::start(options.platform, options.fault)?;
     let folder = Folder::create(env)?;
     let job = sandbox.prepare(&folder.0)?;
@@ -101,20 +101,13 @@ pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Conso
             sandbox.narrate(main_job, programs, job, &folder.0, stdout)
         }
         Some((command, arguments)) => {
-            let fault = options
-                .fault
-                .map_or_else(String::new, |fault| format!(" ({})", fault.about()));
+            let fault = options.fault.map_or_else(String::new, |fault| format!(" ({})", fault.about()));
             console.note(&format!(
                 "sandbox: issuer, STS, job and tokens are made up; nothing here is real{fault}"
             ));
             let mut child = Command::new(command);
-            child
-                .args(arguments)
-                .env_clear()
-                .envs(job::environment(std::env::vars_os(), job, programs));
-            Ok(child
-                .status()
-                .map_or_else(|error| not_started(command, &error, console), status_of))
+            child.args(arguments).env_clear().envs(job::environment(std::env::vars_os(), job, programs));
+            Ok(child.status().map_or_else(|error| not_started(command, &error, console), status_of))
         }
     }
 }
@@ -141,38 +134,22 @@ impl Sandbox {
                 client_ids: vec![job::AUDIENCE.to_owned()],
                 key: issuer.service.key().public()?,
             };
-            let grant = Grant {
-                subject: issuer.service.subject().to_owned(),
-                scope: job::SCOPE.to_owned(),
-            };
+            let grant = Grant { subject: issuer.service.subject().to_owned(), scope: job::SCOPE.to_owned() };
             Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
         })?;
-        Ok(Self {
-            platform,
-            fault,
-            issuer,
-            sts,
-            hush,
-        })
+        Ok(Self { platform, fault, issuer, sts, hush })
     }
 
     /// Sets a job up in the folder.
     fn prepare(&self, folder: &Path) -> Result<Prepared, Error> {
-        let place = Place {
-            issuer: &self.issuer.base,
-            sts: &self.sts.base,
-            folder,
-        };
+        let place = Place { issuer: &self.issuer.base, sts: &self.sts.base, folder };
         let issuer = &self.issuer.service;
         let job = match self.platform {
             Platform::Github => job::prepare(self.platform, &place, issuer.bearer()),
             Platform::Gitlab => job::prepare(self.platform, &place, &issuer.mint(Some(job::AUDIENCE))?),
         };
         for folder in &job.folders {
-            private_folders()
-                .recursive(true)
-                .create(folder)
-                .map_err(|error| unwritable(folder, &error))?;
+            private_folders().recursive(true).create(folder).map_err(|error| unwritable(folder, &error))?;
         }
         for (file, content) in &job.files {
             fs::write(file, content).map_err(|error| unwritable(file, &error))?;
@@ -210,22 +187,14 @@ impl Sandbox {
             status,
             stdout: &out,
             stderr: &String::from_utf8_lossy(&child.stderr),
-            handover: Some(handover)
-                .filter(|path| path.starts_with(folder))
-                .and_then(|path| read(&path)),
+            handover: Some(handover).filter(|path| path.starts_with(folder)).and_then(|path| read(&path)),
             scrub: &|line| lock(&self.hush).scrub(line).0,
         });
-        stdout
-            .write_all(story.as_bytes())
-            .and_then(|()| stdout.flush())
-            .map_err(|error| {
-                let code = if error.kind() == io::ErrorKind::BrokenPipe {
-                    Code::OutClosed
-                } else {
-                    Code::OutWrite
-                };
-                Error::new(code, format!("the story could not be written: {error}"))
-            })?;
+        stdout.write_all(story.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| {
+            let code =
+                if error.kind() == io::ErrorKind::BrokenPipe { Code::OutClosed } else { Code::OutWrite };
+            Error::new(code, format!("the story could not be written: {error}"))
+        })?;
         Ok(status)
     }
 }
@@ -244,7 +213,7 @@ fn read(path: &Path) -> Option<Handover> {
 }
 
 /// The command could not be run: says so, and gives the status that a shell gives then.
-fn not_started(command: &OsStr, error: &io::Error, console: &Console<'_>) -> u8 {
+fn not_started(command: &OsStr, error: &io::Error, console: &Console) -> u8 {
     let command = text::quote(&command.to_string_lossy());
     let (status, message) = match error.kind() {
         io::ErrorKind::NotFound => (127, format!("the command {command} was not found")),
@@ -269,15 +238,11 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn create(env: &Env) -> Result<Self, Error> {
-        let parent = env
-            .os(names::TMPDIR)
-            .map_or_else(std::env::temp_dir, PathBuf::from);
+        let parent = env.os(names::TMPDIR).map_or_else(std::env::temp_dir, PathBuf::from);
         let folder = parent.join(format!("equinix-wif-sandbox-{}", keys::random_name()?));
         // The job's variables must hold wherever the command goes.
         let folder = std::path::absolute(&folder).map_err(|error| unwritable(&folder, &error))?;
-        private_folders()
-            .create(&folder)
-            .map_err(|error| unwritable(&folder, &error))?;
+        private_folders().create(&folder).map_err(|error| unwritable(&folder, &error))?;
         Ok(Self(folder))
     }
 }
@@ -310,35 +275,19 @@ fn failed(what: &str, error: &dyn Display) -> Error {
 #[cfg(unix)]
 mod tests {
     use super::*;
-    use crate::console::Verbosity;
+    use crate::console::{Verbosity, captured};
 
     /// Status, stdout and stderr of a run whose temporary folder is then empty again.
     fn sandboxed(platform: Platform, command: &[&str]) -> (u8, String, String) {
         let temp = tempfile::tempdir().unwrap();
         let env = Env::fixed([(names::TMPDIR, temp.path())]);
-        let options = Options {
-            platform,
-            fault: None,
-            command: command.iter().map(OsString::from).collect(),
-        };
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let status = run(
-            &options,
-            &env,
-            &mut out,
-            &Console::new(&mut err, Verbosity::Normal, false),
-        )
-        .unwrap();
-        assert_eq!(
-            fs::read_dir(temp.path()).unwrap().count(),
-            0,
-            "the folder is gone"
-        );
-        (
-            status,
-            String::from_utf8(out).unwrap(),
-            String::from_utf8(err).unwrap(),
-        )
+        let options =
+            Options { platform, fault: None, command: command.iter().map(OsString::from).collect() };
+        let mut out = Vec::new();
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        let status = run(&options, &env, &mut out, &console).unwrap();
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "the folder is gone");
+        (status, String::from_utf8(out).unwrap(), lines.text())
     }
 
     #[test]
@@ -371,10 +320,7 @@ mod tests {
     fn a_command_that_cannot_run_gives_a_shell_s_status() {
         let (status, out, err) = sandboxed(Platform::Github, &["no-such-command-anywhere"]);
         assert_eq!((status, out.as_str()), (127, ""));
-        assert!(
-            err.contains("the command \"no-such-command-anywhere\" was not found"),
-            "{err}"
-        );
+        assert!(err.contains("the command \"no-such-command-anywhere\" was not found"), "{err}");
         let file = tempfile::NamedTempFile::new().unwrap();
         let (status, _, err) = sandboxed(Platform::Github, &[file.path().to_str().unwrap()]);
         assert_eq!(status, 126);
@@ -384,13 +330,8 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_an_error() {
         let env = Env::fixed([(names::TMPDIR, "/dev/null")]);
-        let options = Options {
-            platform: Platform::Github,
-            fault: None,
-            command: vec!["true".into()],
-        };
-        let mut err = Vec::new();
-        let console = Console::new(&mut err, Verbosity::Normal, false);
+        let options = Options { platform: Platform::Github, fault: None, command: vec!["true".into()] };
+        let (console, _) = captured::console(Verbosity::Normal, false);
         let error = run(&options, &env, &mut Vec::new(), &console).unwrap_err();
         assert_eq!(error.code().name(), "sandbox-failed");
     }
@@ -416,16 +357,10 @@ mod tests {
             exit 3"#;
         let (status, story) = narrated(Platform::Github, script);
         assert_eq!(status, 3);
-        for line in [
-            "  | bearer ***",
-            "  | [31mred : :set-env: :x",
-            "  access-token  ***",
-            "  scope         s",
-        ] {
-            assert!(
-                story.lines().any(|told| told == line),
-                "{line} is not in:\n{story}"
-            );
+        for line in
+            ["  | bearer ***", "  | [31mred : :set-env: :x", "  access-token  ***", "  scope         s"]
+        {
+            assert!(story.lines().any(|told| told == line), "{line} is not in:\n{story}");
         }
 
         let script = r#"
@@ -436,10 +371,7 @@ mod tests {
         let (status, story) = narrated(Platform::Gitlab, script);
         assert_eq!(status, 0);
         for line in ["  mode          0640", "  exports       EQUINIX_API_TOKEN"] {
-            assert!(
-                story.lines().any(|told| told == line),
-                "{line} is not in:\n{story}"
-            );
+            assert!(story.lines().any(|told| told == line), "{line} is not in:\n{story}");
         }
         assert!(!story.contains("eyJ"), "{story}");
     }

@@ -92,35 +92,16 @@ pub(super) fn tell(story: &Story<'_>) -> String {
     match story.platform {
         Platform::Github => page.rows("ID token", requests(story.issuer_log, &show)),
         Platform::Gitlab => {
-            page.row(
-                "ID token",
-                &format!("came with the job, in {}", names::SUBJECT_TOKEN),
-            );
-            page.rows(
-                "issuer",
-                requests(story.issuer_log, &show)
-                    .into_iter()
-                    .filter(|line| line != NONE),
-            );
+            page.row("ID token", &format!("came with the job, in {}", names::SUBJECT_TOKEN));
+            page.rows("issuer", requests(story.issuer_log, &show).into_iter().filter(|line| line != NONE));
         }
     }
     if story.sts_log.is_empty() {
-        page.row(
-            "checks",
-            "ended here, before the STS was asked; the log tells why",
-        );
+        page.row("checks", "ended here, before the STS was asked; the log tells why");
     } else {
-        page.row(
-            "checks",
-            "issuer, audience and times fit this job (decoded; the STS verifies)",
-        );
+        page.row("checks", "issuer, audience and times fit this job (decoded; the STS verifies)");
         page.rows("STS", requests(story.sts_log, &show));
-        if let Some(scope) = story
-            .sts_log
-            .iter()
-            .rev()
-            .find_map(|entry| entry.scope.as_deref())
-        {
+        if let Some(scope) = story.sts_log.iter().rev().find_map(|entry| entry.scope.as_deref()) {
             page.row("", &format!("for the scope {}", show(scope)));
         }
     }
@@ -157,15 +138,8 @@ pub(super) fn tell(story: &Story<'_>) -> String {
         Platform::Github => Platform::Gitlab,
         Platform::Gitlab => Platform::Github,
     };
-    let fault = if story.fault.is_none() {
-        "--fault rate-limit, "
-    } else {
-        ""
-    };
-    page.heading(&format!(
-        "Try next: equinix-wif sandbox with --platform {}, {fault}or -- CMD",
-        other.id()
-    ));
+    let fault = if story.fault.is_none() { "--fault rate-limit, " } else { "" };
+    page.heading(&format!("Try next: equinix-wif sandbox with --platform {}, {fault}or -- CMD", other.id()));
     page.0
 }
 
@@ -179,14 +153,7 @@ fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
     let mut lines: Vec<String> = log
         .iter()
         .take(MAX_REQUESTS)
-        .map(|entry| {
-            format!(
-                "{} {} -> {}",
-                show(&entry.method),
-                show(&entry.path),
-                entry.status
-            )
-        })
+        .map(|entry| format!("{} {} -> {}", show(&entry.method), show(&entry.path), entry.status))
         .collect();
     if log.len() > MAX_REQUESTS {
         lines.push(format!("and {} more", log.len() - MAX_REQUESTS));
@@ -199,10 +166,7 @@ fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) 
     page.heading(&format!("What the next step sees ({})", names::GITHUB_OUTPUT));
     for (name, value) in heredocs(&handover.text) {
         let secret = ["access-token", "id-token"].contains(&name.as_str());
-        page.row(
-            &show(&name),
-            &if secret { REDACTED.to_owned() } else { show(&value) },
-        );
+        page.row(&show(&name), &if secret { REDACTED.to_owned() } else { show(&value) });
     }
 }
 
@@ -236,10 +200,7 @@ struct Log {
 
 impl Log {
     fn read(platform: Platform, stderr: &str, stdout: &str) -> Self {
-        let mut log = Self {
-            lines: Vec::new(),
-            masks: 0,
-        };
+        let mut log = Self { lines: Vec::new(), masks: 0 };
         let mut masks = Vec::new();
         // GitLab's stdout goes to the shell that reads the path.
         let logged = match platform {
@@ -251,12 +212,7 @@ impl Log {
                 Some(("add-mask", data)) => {
                     log.masks += 1;
                     // The value as a whole, and each of its lines.
-                    masks.extend(
-                        data.lines()
-                            .map(str::trim)
-                            .filter(|m| !m.is_empty())
-                            .map(str::to_owned),
-                    );
+                    masks.extend(data.lines().map(str::trim).filter(|m| !m.is_empty()).map(str::to_owned));
                     masks.push(data);
                 }
                 Some((kind @ ("error" | "warning" | "notice"), data)) => {
@@ -282,19 +238,14 @@ fn masked(line: &str, masks: &[String]) -> String {
     masks
         .iter()
         .filter(|mask| !mask.is_empty())
-        .fold(line.to_owned(), |line, mask| {
-            line.replace(mask.as_str(), REDACTED)
-        })
+        .fold(line.to_owned(), |line, mask| line.replace(mask.as_str(), REDACTED))
 }
 
 /// A workflow command: its name and its data, decoded.
 fn command(line: &str) -> Option<(&str, String)> {
     let (head, data) = line.trim_start().strip_prefix("::")?.split_once("::")?;
     let name = head.split(' ').next().filter(|name| !name.is_empty())?;
-    Some((
-        name,
-        data.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%"),
-    ))
+    Some((name, data.replace("%0D", "\r").replace("%0A", "\n").replace("%25", "%")))
 }
 
 /// The `NAME<<DELIMITER` blocks and `NAME=VALUE` lines of a runner file.
@@ -308,10 +259,7 @@ fn heredocs(text: &str) -> Vec<(String, String)> {
                 let value: Vec<&str> = lines.by_ref().take_while(|line| *line != delimiter).collect();
                 found.push((name.to_owned(), value.join("\n")));
             }
-            _ => found.extend(
-                line.split_once('=')
-                    .map(|(name, value)| (name.to_owned(), value.to_owned())),
-            ),
+            _ => found.extend(line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))),
         }
     }
     found
@@ -325,12 +273,7 @@ mod tests {
     use crate::text::Redactor;
 
     fn entry(method: &str, path: &str, scope: Option<&str>, status: u16) -> Entry {
-        Entry {
-            method: method.into(),
-            path: path.into(),
-            scope: scope.map(Into::into),
-            status,
-        }
+        Entry { method: method.into(), path: path.into(), scope: scope.map(Into::into), status }
     }
 
     /// Cuts out what the sandbox handed out in these stories.
@@ -470,10 +413,7 @@ mod tests {
             stdout: "",
             stderr: "error[claim-aud]: not for us\n  expected: equinix-sandbox\nhint: look\n\
                      ::error title=x::not for us%0Aexpected: y\n",
-            handover: Some(Handover {
-                text: "error-code<<x\nclaim-aud\nx\n".into(),
-                mode: None,
-            }),
+            handover: Some(Handover { text: "error-code<<x\nclaim-aud\nx\n".into(), mode: None }),
             scrub: &scrub,
         });
         insta::assert_snapshot!(told, @r#"

@@ -61,19 +61,8 @@ impl Sts {
         hush: Hush,
     ) -> Self {
         // A grant that is gone is how the real one comes to refuse a scope.
-        let grants = if fault == Some(Fault::RefusedScope) {
-            Vec::new()
-        } else {
-            grants
-        };
-        Self {
-            base: base.to_owned(),
-            trusted,
-            grants,
-            fault,
-            asked_to_wait: AtomicBool::new(false),
-            hush,
-        }
+        let grants = if fault == Some(Fault::RefusedScope) { Vec::new() } else { grants };
+        Self { base: base.to_owned(), trusted, grants, fault, asked_to_wait: AtomicBool::new(false), hush }
     }
 
     fn token(&self, call: &Call) -> Reply {
@@ -93,14 +82,8 @@ impl Sts {
                 &json!({ "error": "invalid_request", "error_description": "too large" }),
             );
         };
-        let form = std::str::from_utf8(body)
-            .ok()
-            .and_then(wire::pairs)
-            .unwrap_or_default();
-        let scope = form
-            .iter()
-            .find(|(name, _)| name == "scope")
-            .map_or("", |(_, scope)| scope.as_str());
+        let form = std::str::from_utf8(body).ok().and_then(wire::pairs).unwrap_or_default();
+        let scope = form.iter().find(|(name, _)| name == "scope").map_or("", |(_, scope)| scope.as_str());
         let reply = match self.exchange(call, &form) {
             Ok(token) => token,
             Err((error, description)) => {
@@ -114,18 +97,13 @@ impl Sts {
         if call.has_header("authorization") {
             return Err(invalid("token exchange takes no Authorization header"));
         }
-        let media_type = call
-            .header("content-type")
-            .and_then(|value| value.split(';').next())
-            .unwrap_or_default();
+        let media_type =
+            call.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case(FORM) {
             return Err(invalid(format!("the content type must be {FORM}")));
         }
         let get = |name: &str| {
-            let mut values = form
-                .iter()
-                .filter(|(known, _)| known == name)
-                .map(|(_, value)| value.as_str());
+            let mut values = form.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
             match (values.next(), values.next()) {
                 (_, Some(_)) => Err(invalid(format!("{name} is given more than once"))),
                 (None | Some(""), None) => Ok(None),
@@ -134,26 +112,16 @@ impl Sts {
         };
         let required = |name: &str| get(name)?.ok_or_else(|| invalid(format!("{name} is missing")));
         if required("grant_type")? != GRANT {
-            return Err((
-                "unsupported_grant_type",
-                format!("the sandbox knows {GRANT} only"),
-            ));
+            return Err(("unsupported_grant_type", format!("the sandbox knows {GRANT} only")));
         }
         if required("subject_token_type")? != ID_TOKEN {
             return Err(invalid(format!("subject_token_type must be {ID_TOKEN}")));
         }
         let subject = self.subject(required("subject_token")?)?;
         let scope = get("scope")?.unwrap_or_default();
-        let granted = |wanted: &str| {
-            self.grants
-                .iter()
-                .any(|g| g.subject == subject && g.scope == wanted)
-        };
+        let granted = |wanted: &str| self.grants.iter().any(|g| g.subject == subject && g.scope == wanted);
         if scope.split(' ').any(|wanted| !granted(wanted)) {
-            return Err((
-                "invalid_scope",
-                "the scope is not granted to this principal".to_owned(),
-            ));
+            return Err(("invalid_scope", "the scope is not granted to this principal".to_owned()));
         }
         let token = keys::random_token().map_err(|error| ("server_error", error.message().to_owned()))?;
         lock(&self.hush).add(token.reveal());
@@ -173,9 +141,7 @@ impl Sts {
     fn subject(&self, token: &str) -> Result<String, Refusal> {
         let header = decode_header(token).map_err(|_| invalid("subject_token is not a JSON Web Token"))?;
         if header.alg != Algorithm::ES256 {
-            return Err(invalid(
-                "subject_token is signed with an algorithm that the provider does not use",
-            ));
+            return Err(invalid("subject_token is signed with an algorithm that the provider does not use"));
         }
         // Nothing is believed yet: this only tells which provider's key has to fit.
         let claims: Value = dangerous::insecure_decode_claims(token)
@@ -202,9 +168,7 @@ impl Sts {
             })
         })?;
         let subject = claims.claims.get("sub").and_then(Value::as_str);
-        subject
-            .map(str::to_owned)
-            .ok_or_else(|| invalid("the subject of subject_token is not text"))
+        subject.map(str::to_owned).ok_or_else(|| invalid("the subject of subject_token is not text"))
     }
 
     fn discovery(&self) -> Value {
@@ -263,21 +227,11 @@ mod tests {
     }
 
     fn post(sandbox: &Sandbox, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
-        send(
-            "POST",
-            &format!("{}/use/token", sandbox.sts.base),
-            headers,
-            &encoded(fields),
-        )
+        send("POST", &format!("{}/use/token", sandbox.sts.base), headers, &encoded(fields))
     }
 
     fn fields<'a>(token: &'a str, scope: &'a str) -> [(&'static str, &'a str); 4] {
-        [
-            ("grant_type", GRANT),
-            ("subject_token", token),
-            ("subject_token_type", ID_TOKEN),
-            ("scope", scope),
-        ]
+        [("grant_type", GRANT), ("subject_token", token), ("subject_token_type", ID_TOKEN), ("scope", scope)]
     }
 
     fn id_token(sandbox: &Sandbox) -> Secret {
@@ -298,12 +252,7 @@ mod tests {
             let token = id_token(&sandbox);
             let body = encoded(&fields(token.reveal(), job::SCOPE));
             let url = format!("{}{path}", sandbox.sts.base);
-            let answer = send(
-                "POST",
-                &url,
-                &[("content-type", &format!("{FORM}; charset=utf-8"))],
-                &body,
-            );
+            let answer = send("POST", &url, &[("content-type", &format!("{FORM}; charset=utf-8"))], &body);
             assert_eq!(answer.status, 200, "{}", answer.body);
             assert_eq!(answer.header("content-type"), Some("application/json"));
             assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -313,26 +262,11 @@ mod tests {
             assert_eq!(answer["expires_in"], 3600);
             assert_eq!(answer["scope"], job::SCOPE);
             let access = answer["access_token"].as_str().unwrap();
-            assert_eq!(
-                lock(&sandbox.hush).scrub(access).0,
-                "***",
-                "it is known as a secret"
-            );
+            assert_eq!(lock(&sandbox.hush).scrub(access).0, "***", "it is known as a secret");
         }
-        let log: Vec<_> = sandbox
-            .sts
-            .log()
-            .into_iter()
-            .map(|e| (e.path, e.scope, e.status))
-            .collect();
+        let log: Vec<_> = sandbox.sts.log().into_iter().map(|e| (e.path, e.scope, e.status)).collect();
         let scope = Some(job::SCOPE.to_owned());
-        assert_eq!(
-            log,
-            [
-                ("/use/token".into(), scope.clone(), 200),
-                ("/v1/token".into(), scope, 200)
-            ]
-        );
+        assert_eq!(log, [("/use/token".into(), scope.clone(), 200), ("/v1/token".into(), scope, 200)]);
     }
 
     #[test]
@@ -346,55 +280,24 @@ mod tests {
         let say =
             |headers: &[(&str, &str)], fields: &[(&str, &str)]| refusal(&post(&sandbox, headers, fields));
         let refused = |(error, description): (String, String), expected: &str, about: &str| {
-            assert!(
-                error == expected && description.contains(about),
-                "{error}: {description}"
-            );
+            assert!(error == expected && description.contains(about), "{error}: {description}");
         };
-        refused(
-            say(&[TYPE, ("authorization", "Bearer x")], &good),
-            "invalid_request",
-            "Authorization",
-        );
-        refused(
-            say(&[("content-type", "application/json")], &good),
-            "invalid_request",
-            "content type",
-        );
+        refused(say(&[TYPE, ("authorization", "Bearer x")], &good), "invalid_request", "Authorization");
+        refused(say(&[("content-type", "application/json")], &good), "invalid_request", "content type");
         refused(say(&[], &good), "invalid_request", "content type");
-        refused(
-            say(&[TYPE], &with("grant_type", "password")),
-            "unsupported_grant_type",
-            "knows",
-        );
-        refused(
-            say(&[TYPE], &with("subject_token_type", "x")),
-            "invalid_request",
-            "subject_token_type",
-        );
-        refused(
-            say(&[TYPE], &with("scope", "orgpolicies:other")),
-            "invalid_scope",
-            "scope",
-        );
+        refused(say(&[TYPE], &with("grant_type", "password")), "unsupported_grant_type", "knows");
+        refused(say(&[TYPE], &with("subject_token_type", "x")), "invalid_request", "subject_token_type");
+        refused(say(&[TYPE], &with("scope", "orgpolicies:other")), "invalid_scope", "scope");
         refused(say(&[TYPE], &good[..3]), "invalid_scope", "scope");
         for missing in 0..3 {
             let mut fewer = good.to_vec();
             let (name, _) = fewer.remove(missing);
-            refused(
-                say(&[TYPE], &fewer),
-                "invalid_request",
-                &format!("{name} is missing"),
-            );
+            refused(say(&[TYPE], &fewer), "invalid_request", &format!("{name} is missing"));
         }
         let twice = [good.as_slice(), &good[..1]].concat();
         refused(say(&[TYPE], &twice), "invalid_request", "more than once");
         let two = format!("{} orgpolicies:other", job::SCOPE);
-        refused(
-            say(&[TYPE], &fields(token.reveal(), &two)),
-            "invalid_scope",
-            "scope",
-        );
+        refused(say(&[TYPE], &fields(token.reveal(), &two)), "invalid_scope", "scope");
         let large = "x".repeat(70_000);
         assert_eq!(post(&sandbox, &[TYPE], &fields(&large, job::SCOPE)).status, 413);
     }
@@ -429,17 +332,10 @@ mod tests {
         let (rest, _) = good.reveal().rsplit_once('.').unwrap();
         assert!(say(&format!("{rest}.")).contains("signature"), "no signature");
         let several = signed("aud", json!(["somebody-else", job::AUDIENCE]));
-        assert_eq!(
-            post(&sandbox, &[TYPE], &fields(several.reveal(), job::SCOPE)).status,
-            200
-        );
+        assert_eq!(post(&sandbox, &[TYPE], &fields(several.reveal(), job::SCOPE)).status, 200);
         let stranger = signed("sub", json!("repo:somebody/else:ref:refs/heads/main"));
         let answer = post(&sandbox, &[TYPE], &fields(stranger.reveal(), job::SCOPE));
-        assert_eq!(
-            refusal(&answer).0,
-            "invalid_scope",
-            "nothing is granted to another subject"
-        );
+        assert_eq!(refusal(&answer).0, "invalid_scope", "nothing is granted to another subject");
     }
 
     #[test]
@@ -453,16 +349,10 @@ mod tests {
         let answer = send("POST", &format!("{base}/jwks"), &[], "");
         assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")));
         let answer = get(&format!("{base}/token"));
-        assert_eq!(
-            (answer.status, answer.header("content-type")),
-            (404, Some("application/json"))
-        );
+        assert_eq!((answer.status, answer.header("content-type")), (404, Some("application/json")));
         let discovery = get(&format!("{base}{DISCOVERY_PATH}")).json();
         assert_eq!(discovery["tokenEndpoint"], format!("{base}/v1/token"));
-        assert_eq!(
-            get(discovery["jwksUri"].as_str().unwrap()).json()["keys"],
-            json!([])
-        );
+        assert_eq!(get(discovery["jwksUri"].as_str().unwrap()).json()["keys"], json!([]));
     }
 
     #[test]
@@ -479,10 +369,7 @@ mod tests {
         let sandbox = start(Some(Fault::ServerError));
         for _ in 0..3 {
             let answer = exchange(&sandbox);
-            assert_eq!(
-                (answer.status, answer.header("content-type")),
-                (503, Some("text/html"))
-            );
+            assert_eq!((answer.status, answer.header("content-type")), (503, Some("text/html")));
         }
         let refused = |fault| refusal(&exchange(&start(Some(fault))));
         assert!(refused(Fault::ExpiredToken).1.contains("expired"));

@@ -74,13 +74,7 @@ impl Reply {
     pub(super) fn text(status: u16, content_type: &'static str, body: String) -> Self {
         // Tokens pass through here (RFC 6749 section 5.1).
         let headers = vec![("cache-control", "no-store")];
-        Self {
-            status,
-            content_type,
-            headers,
-            body,
-            scope: None,
-        }
+        Self { status, content_type, headers, body, scope: None }
     }
 
     pub(super) fn not_found() -> Self {
@@ -102,17 +96,11 @@ impl Reply {
     }
 
     fn into_response(self, head: bool) -> Response<Body> {
-        let mut response = Response::builder()
-            .status(self.status)
-            .header("content-type", self.content_type);
+        let mut response = Response::builder().status(self.status).header("content-type", self.content_type);
         for (name, value) in self.headers {
             response = response.header(name, value);
         }
-        let body = if head {
-            Body::empty()
-        } else {
-            Body::from(self.body)
-        };
+        let body = if head { Body::empty() } else { Body::from(self.body) };
         // The parts are our own words, so they always fit together.
         response.body(body).unwrap_or_default()
     }
@@ -239,11 +227,7 @@ pub(super) mod client {
         }
         let mut response = agent.run(request.body(body.to_owned()).unwrap()).unwrap();
         let body = response.body_mut().read_to_string().unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body,
-        }
+        Answer { status: response.status().as_u16(), headers: response.headers().clone(), body }
     }
 
     pub(crate) fn get(url: &str) -> Answer {
@@ -274,11 +258,8 @@ mod tests {
         let large = client::send("POST", &server.base, &[], &"x".repeat(65537));
         assert_eq!(large.json()["size"], Value::Null, "too large");
         assert_eq!(client::send("HEAD", &server.base, &[], "").body, "");
-        let log: Vec<String> = server
-            .log()
-            .iter()
-            .map(|e| format!("{} {} {}", e.method, e.path, e.status))
-            .collect();
+        let log: Vec<String> =
+            server.log().iter().map(|e| format!("{} {} {}", e.method, e.path, e.status)).collect();
         assert_eq!(log, ["POST /a 200", "POST / 200", "HEAD / 200"]);
         assert_eq!(server.log()[0].scope.as_deref(), Some("s"));
     }
@@ -287,10 +268,7 @@ mod tests {
     fn forms_are_decoded() {
         let decoded = pairs("a=1%202&b=x+y&c&&d=%C3%BC%3D").unwrap();
         let expected = [("a", "1 2"), ("b", "x y"), ("c", ""), ("d", "ü=")];
-        assert_eq!(
-            decoded,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
+        assert_eq!(decoded, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(pairs("a=%ff"), None);
     }
 }
