@@ -216,15 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn no_flag_reads_the_environment_by_itself() {
-        for command in Cli::command().get_subcommands() {
-            for argument in command.get_arguments() {
-                assert!(argument.get_env().is_none(), "{}", argument.get_id());
-            }
-        }
-    }
-
-    #[test]
     fn providers_and_formats_stand_in_the_help() {
         let mut command = Cli::command();
         let help = command.find_subcommand_mut("token").unwrap().render_long_help().to_string();

@@ -92,7 +92,9 @@ pub fn run(
             Command::Sandbox(args) => command::sandbox::run(&args, env, stdout, &console),
             Command::Token(args) => {
                 let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
-                token(&args, env, clock, &console, rest).map(|()| 0)
+                token(&args, env, clock, &console, rest)
+                    .inspect_err(|error| command::token::leave_failure(&args, env, error))
+                    .map(|()| 0)
             }
         },
     };

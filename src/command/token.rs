@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Resolver};
 use crate::console::Console;
 use crate::credential::Credential;
-use crate::emit::sink::{Policy, Sinks};
+use crate::emit::sink::{self, Policy, Sinks};
 use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
@@ -40,11 +40,7 @@ pub fn run(
 
     let provider = provider::select(config.provider.as_deref(), &config.token_source, env)?;
     check_source(&config, provider)?;
-    let home = home(provider, env);
-    let format = match config.format.as_deref() {
-        None | Some("auto") => emit::by_name(home.format())?,
-        Some(name) => emit::by_name(name)?,
-    };
+    let format = format(config.format.as_deref(), Some(provider), env)?;
     let proxies = if config.no_proxy { ProxySettings::default() } else { ProxySettings::from_env(env)? };
     if let Some(proxy) = proxies.proxy() {
         if let Some(password) = &proxy.password {
@@ -153,10 +149,11 @@ fn deliver(
     console: &Console,
     stdout: &mut dyn Write,
 ) -> Result<(), Error> {
+    let format = sinks.format();
     let shadowing = shadowing_variable(env)?;
-    if let Some(name) = &shadowing {
+    if let Some(name) = shadowing.as_ref().filter(|_| !format.is_sourced()) {
         console.warn(&format!(
-            "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores {}",
+            "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {}",
             names::SCOPE,
             config.env_name
         ));
@@ -167,7 +164,6 @@ fn deliver(
         shadowing: shadowing.as_deref(),
         delimiter: &delimiter(credential)?,
     };
-    let format = sinks.format();
     sinks.commit(|place| format.render(credential, &options, place), stdout)
 }
 
@@ -190,11 +186,29 @@ fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
     Ok(is_set.then_some(name))
 }
 
-/// The platform that this process runs on, whatever the identity's source: it decides the format.
-fn home(provider: &'static dyn Provider, env: &Env) -> &'static dyn Provider {
-    match provider::detected(env).as_slice() {
-        [only] => *only,
+/// The format that was asked for, else the one that suits the platform on which this process runs, whatever the
+/// identity's source.
+fn format(
+    asked: Option<&str>,
+    provider: Option<&'static dyn Provider>,
+    env: &Env,
+) -> Result<&'static dyn Format, Error> {
+    if let Some(name) = asked.filter(|name| *name != "auto") {
+        return emit::by_name(name);
+    }
+    let home = match provider::detected(env).as_slice() {
+        [only] => Some(*only),
         _ => provider,
+    };
+    emit::by_name(home.map_or("json", Provider::format))
+}
+
+/// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been
+/// understood, so only what is needed here is looked at.
+pub fn leave_failure(args: &TokenArgs, env: &Env, error: &Error) {
+    let asked = args.output.format.clone().or_else(|| env.text(names::FORMAT).ok().flatten());
+    if let Ok(format) = format(asked.as_deref(), None, env) {
+        sink::leave_failure(format, error.code(), env);
     }
 }
 

@@ -6,6 +6,7 @@
 
 use crate::credential::{Credential, TOKEN_TYPE};
 use crate::env::names;
+use crate::error::Code;
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
@@ -55,8 +56,14 @@ impl Format for GitHub {
             options.delimiter,
         )
     }
+
+    /// The runner reads the outputs of failed steps as well.
+    fn render_failure(&self, code: Code, delimiter: &str) -> Option<(Place, SecretBytes)> {
+        Some((Place::RunnerFile(names::GITHUB_OUTPUT), block(&[("error-code", code.name())], delimiter)))
+    }
 }
 
+/// Lines for a runner file.
 fn block(pairs: &[(&str, &str)], delimiter: &str) -> SecretBytes {
     let size = pairs.iter().map(|(name, value)| name.len() + value.len() + 2 * delimiter.len() + 8).sum();
     let mut text = Vec::with_capacity(size);
@@ -89,6 +96,13 @@ mod tests {
         let expected: String =
             expected.iter().map(|(n, v)| format!("{n}<<DELIMITER\n{v}\nDELIMITER\n")).collect();
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_failure_leaves_its_code_and_nothing_else() {
+        let (place, bytes) = GitHub.render_failure(Code::ClaimAud, "D").unwrap();
+        assert_eq!(place, Place::RunnerFile("GITHUB_OUTPUT"));
+        assert_eq!(bytes.reveal(), b"error-code<<D\nclaim-aud\nD\n");
     }
 
     #[test]

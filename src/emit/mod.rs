@@ -64,7 +64,13 @@ pub trait Format: Sync {
     /// The bytes for one of its places.
     fn render(&self, credential: &Credential, options: &Options<'_>, place: Place) -> SecretBytes;
 
-    /// Whether a shell that traces its commands would show the token when it reads this format.
+    /// What a failed run leaves behind, where the next step can read it: nothing but the error's code.
+    fn render_failure(&self, _code: Code, _delimiter: &str) -> Option<(Place, SecretBytes)> {
+        None
+    }
+
+    /// Whether a shell reads it as commands: then it can also unset a variable that would shadow the token, and a shell
+    /// that traces its commands shows the token.
     fn is_sourced(&self) -> bool {
         false
     }

@@ -107,6 +107,15 @@ impl Sinks {
     }
 }
 
+/// Leaves the code of a failed run where the next step can read it, if the format and the platform have a place for it.
+/// The failure itself has been told already, so one here changes nothing.
+pub fn leave_failure(format: &dyn Format, code: Code, env: &Env) {
+    let Ok(delimiter) = random::hex() else { return };
+    if let Some((Place::RunnerFile(variable), bytes)) = format.render_failure(code, &delimiter) {
+        RunnerFile::open(variable, env).and_then(|file| file.append(bytes.reveal())).ok();
+    }
+}
+
 /// Writes the payload and makes sure that it has left this process.
 fn print(stdout: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
