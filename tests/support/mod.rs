@@ -24,3 +24,5 @@
 
 pub mod gitlab;
 pub mod runner;
+pub mod server;
+pub mod tls;
