@@ -26,3 +26,4 @@ pub mod gitlab;
 pub mod runner;
 pub mod server;
 pub mod tls;
+pub mod token;
