@@ -23,6 +23,10 @@
 )]
 
 pub mod gitlab;
+pub mod job;
+pub mod leak;
+pub mod outcome;
+pub mod process;
 pub mod runner;
 pub mod server;
 pub mod tls;
