@@ -1,0 +1,33 @@
+//! The integration-test harness: a CI job in a temporary folder, with an issuer and an STS on loopback.
+//!
+//! Each test crate includes it with `mod support;`. Start with [`job::Job`]; the rest is there to bend what the job
+//! meets. Every run checks by itself that no secret went where it does not belong, so a test cannot forget to.
+//!
+//! ```text
+//! Job::github().sts_reply(Reply::status(503)).run().fails(8, "server-error");
+//! ```
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "several test crates include this tree, and each uses another part of it"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failing test should stop where it fails; clippy.toml permits this in test functions only"
+)]
+
+pub mod gitlab;
+pub mod job;
+pub mod leak;
+pub mod outcome;
+pub mod process;
+pub mod runner;
+pub mod server;
+pub mod tls;
+pub mod token;
