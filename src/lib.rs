@@ -136,7 +136,7 @@ fn token(
     let mut report = Report::default();
     let outcome = command::token::run(args, env, clock, console, rest, &mut report);
     let elapsed = clock.monotonic().saturating_sub(started);
-    let told = destination.write(&report, outcome.as_ref().map(|()| ()), elapsed, console);
+    let told = destination.write(&report, outcome.as_ref().err(), elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and(told)
 }

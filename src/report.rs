@@ -61,14 +61,14 @@ impl Destination {
     pub fn write(
         self,
         report: &Report,
-        outcome: Result<(), &Error>,
+        error: Option<&Error>,
         elapsed: Duration,
         console: &Console,
     ) -> Result<(), Error> {
         if matches!(self, Self::None) {
             return Ok(());
         }
-        let mut text = report.render(outcome, elapsed, console).to_string();
+        let mut text = report.render(error, elapsed, console).to_string();
         text.push('\n');
         match self {
             Self::None => Ok(()),
@@ -93,8 +93,7 @@ pub struct Report {
 }
 
 impl Report {
-    fn render(&self, outcome: Result<(), &Error>, elapsed: Duration, console: &Console) -> Value {
-        let error = outcome.err();
+    fn render(&self, error: Option<&Error>, elapsed: Duration, console: &Console) -> Value {
         let safe =
             |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
         let message = error.map(|error| {
@@ -170,7 +169,7 @@ mod tests {
             .attempts(4)
             .oauth_error("slow");
         assert_eq!(
-            report.render(Err(&error), Duration::from_millis(12), &console),
+            report.render(Some(&error), Duration::from_millis(12), &console),
             json!({
                 "v": 1, "code": "rate-limited", "exit": 8, "retryable": true, "stage": "exchange",
                 "message": "slow down; STS says: you sent ***", "hint": Code::RateLimited.cure(), "http_status": 429,
@@ -180,7 +179,7 @@ mod tests {
                 "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })
         );
-        let good = Report::default().render(Ok(()), Duration::ZERO, &console);
+        let good = Report::default().render(None, Duration::ZERO, &console);
         assert_eq!((&good["code"], &good["exit"], &good["claims"]), (&Value::Null, &json!(0), &Value::Null));
     }
 }

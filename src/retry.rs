@@ -165,8 +165,8 @@ mod tests {
 
     const AGAIN: Option<Retry> = Some(Retry::Again { after: None });
 
-    fn asked(seconds: u64) -> Option<Retry> {
-        Some(Retry::Again { after: Some(Duration::from_secs(seconds)) })
+    fn asked(seconds: u64) -> Retry {
+        Retry::Again { after: Some(Duration::from_secs(seconds)) }
     }
 
     fn seconds(sleeps: &[Duration]) -> Vec<f64> {
@@ -203,14 +203,16 @@ mod tests {
 
     #[test]
     fn retry_after_replaces_the_wait_up_to_thirty_seconds() {
-        assert_eq!(seconds(&run(60, 1.0, &[asked(0), None]).1), [0.0]);
-        assert_eq!(seconds(&run(60, 1.0, &[asked(7), None]).1), [7.0]);
-        assert_eq!(seconds(&run(60, 1.0, &[asked(45), None]).1), [30.0]);
+        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(0)), None]).1), [0.0]);
+        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(7)), None]).1), [7.0]);
+        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(45)), None]).1), [30.0]);
     }
 
     #[test]
     fn a_wait_that_does_not_fit_ends_the_run_now() {
-        for (limit, script) in [(60, asked(3600)), (60, asked(60)), (10, asked(u64::MAX)), (0, AGAIN)] {
+        for (limit, script) in
+            [(60, Some(asked(3600))), (60, Some(asked(60))), (10, Some(asked(u64::MAX))), (0, AGAIN)]
+        {
             let (result, sleeps, _) = run(limit, 1.0, &[script]);
             assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(1), 0), "{script:?}");
         }

@@ -150,45 +150,13 @@ impl Exchange<'_> {
                     format!("the STS answered with a redirect ({status}) to {to}, which was not followed"),
                 )
             }
-            400..=499 => self.denial(status, &oauth),
+            400..=499 => denial(status, &oauth),
             _ => Error::new(
                 Code::StsUnexpectedStatus,
                 format!("the STS answered with the unexpected status {status}"),
             ),
         };
         Failure::permanent(self.describe(error, response, &oauth))
-    }
-
-    /// A refusal in OAuth's terms (RFC 6749 section 5.2, RFC 8693 section 2.2.2).
-    fn denial(&self, status: u16, oauth: &OAuthError) -> Error {
-        let name = oauth.error.as_deref();
-        let code = match name {
-            Some("invalid_scope") => Code::StsScopeDenied,
-            None if matches!(status, 401 | 403) => Code::StsForbidden,
-            _ => Code::StsDenied,
-        };
-        let what = match name {
-            Some(name) => format!("the STS refused the exchange: {} ({status})", quote(name)),
-            None => format!("the STS refused the exchange ({status})"),
-        };
-        let error = Error::new(code, what);
-        let hint = match name {
-            // RFC 8693 section 2.2.2 uses invalid_request for a subject token that is not acceptable.
-            Some("invalid_request" | "invalid_grant" | "invalid_token") => {
-                "Equinix did not accept this ID token. Compare, to the letter: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; and check that the provider is enabled."
-            }
-            Some("invalid_target") => {
-                "Equinix does not know the target of this scope. Check the ERN or id in it."
-            }
-            Some("invalid_client" | "unauthorized_client") => {
-                "Equinix did not accept the caller. Token exchange needs no client; check --sts-endpoint and whether STS is enabled for your organization (it is in limited availability)."
-            }
-            Some("unsupported_grant_type") => {
-                "This endpoint does not do token exchange. Check --sts-endpoint and --sts-api."
-            }
-            _ => return error,
-        };
-        error.hint(hint)
     }
 
     /// Adds what the administrator has to compare: what was sent, as it was sent, and what the server said.
@@ -295,6 +263,38 @@ impl Exchange<'_> {
             subject: self.claims.subject().to_owned(),
         })
     }
+}
+
+/// A refusal in OAuth's terms (RFC 6749 section 5.2, RFC 8693 section 2.2.2).
+fn denial(status: u16, oauth: &OAuthError) -> Error {
+    let name = oauth.error.as_deref();
+    let code = match name {
+        Some("invalid_scope") => Code::StsScopeDenied,
+        None if matches!(status, 401 | 403) => Code::StsForbidden,
+        _ => Code::StsDenied,
+    };
+    let what = match name {
+        Some(name) => format!("the STS refused the exchange: {} ({status})", quote(name)),
+        None => format!("the STS refused the exchange ({status})"),
+    };
+    let error = Error::new(code, what);
+    let hint = match name {
+        // RFC 8693 section 2.2.2 uses invalid_request for a subject token that is not acceptable.
+        Some("invalid_request" | "invalid_grant" | "invalid_token") => {
+            "Equinix did not accept this ID token. Compare, to the letter: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; and check that the provider is enabled."
+        }
+        Some("invalid_target") => {
+            "Equinix does not know the target of this scope. Check the ERN or id in it."
+        }
+        Some("invalid_client" | "unauthorized_client") => {
+            "Equinix did not accept the caller. Token exchange needs no client; check --sts-endpoint and whether STS is enabled for your organization (it is in limited availability)."
+        }
+        Some("unsupported_grant_type") => {
+            "This endpoint does not do token exchange. Check --sts-endpoint and --sts-api."
+        }
+        _ => return error,
+    };
+    error.hint(hint)
 }
 
 impl Credential {

@@ -108,15 +108,28 @@ fn cut_tokens(text: &str) -> String {
 /// percent-encoded form and base64 at its three alignments.
 #[derive(Default)]
 pub struct Redactor {
-    /// Each secret with its encoded forms; the forms are made only when a text could contain one.
-    secrets: Vec<(Zeroizing<String>, Option<Vec<Zeroizing<String>>>)>,
+    secrets: Vec<Known>,
+}
+
+struct Known {
+    secret: Zeroizing<String>,
+    /// Its encoded forms, made only when a text could contain one.
+    forms: Option<Vec<Zeroizing<String>>>,
+}
+
+impl Known {
+    fn contains(&mut self, piece: &str) -> bool {
+        let Self { secret, forms } = self;
+        secret.contains(piece)
+            || forms.get_or_insert_with(|| encoded_forms(secret)).iter().any(|form| form.contains(piece))
+    }
 }
 
 impl Redactor {
     /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
     pub fn add(&mut self, secret: &str) {
-        if secret.chars().count() >= 6 && !self.secrets.iter().any(|(known, _)| known.as_str() == secret) {
-            self.secrets.push((Zeroizing::new(secret.to_owned()), None));
+        if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
+            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None });
         }
     }
 
@@ -124,7 +137,7 @@ impl Redactor {
     pub fn scrub(&mut self, text: &str) -> (String, bool) {
         let mut text = cut_tokens(text);
         let mut hit = false;
-        for (secret, _) in &self.secrets {
+        for Known { secret, .. } in &self.secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), REDACTED);
                 hit = true;
@@ -138,10 +151,7 @@ impl Redactor {
                 continue;
             }
             let piece: String = window.iter().collect();
-            if self.secrets.iter_mut().any(|(secret, forms)| {
-                secret.contains(&piece)
-                    || forms.get_or_insert_with(|| encoded_forms(secret)).iter().any(|f| f.contains(&piece))
-            }) {
+            if self.secrets.iter_mut().any(|known| known.contains(&piece)) {
                 hit = true;
                 cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
             }

@@ -44,10 +44,7 @@ mod runner_files {
 
     #[track_caller]
     fn holds(text: &str, entries: &[(&str, &str)]) {
-        let entries = entries
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        let entries = entries.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         assert_eq!(parsed(text), Ok(entries), "{text:?}");
     }
 
@@ -115,42 +112,17 @@ mod runner_files {
         let text = "A=é\n";
         let utf16: Vec<u16> = text.encode_utf16().collect();
         let mut files = vec![[b"\xef\xbb\xbf".as_slice(), text.as_bytes()].concat()];
-        files.push(
-            [0xff, 0xfe]
-                .into_iter()
-                .chain(utf16.iter().flat_map(|unit| unit.to_le_bytes()))
-                .collect(),
-        );
-        files.push(
-            [0xfe, 0xff]
-                .into_iter()
-                .chain(utf16.iter().flat_map(|unit| unit.to_be_bytes()))
-                .collect(),
-        );
+        files
+            .push([0xff, 0xfe].into_iter().chain(utf16.iter().flat_map(|unit| unit.to_le_bytes())).collect());
+        files
+            .push([0xfe, 0xff].into_iter().chain(utf16.iter().flat_map(|unit| unit.to_be_bytes())).collect());
         let utf32 = |bytes: fn(u32) -> [u8; 4]| text.chars().flat_map(move |c| bytes(u32::from(c)));
-        files.push(
-            [0xff, 0xfe, 0, 0]
-                .into_iter()
-                .chain(utf32(u32::to_le_bytes))
-                .collect(),
-        );
-        files.push(
-            [0, 0, 0xfe, 0xff]
-                .into_iter()
-                .chain(utf32(u32::to_be_bytes))
-                .collect(),
-        );
+        files.push([0xff, 0xfe, 0, 0].into_iter().chain(utf32(u32::to_le_bytes)).collect());
+        files.push([0, 0, 0xfe, 0xff].into_iter().chain(utf32(u32::to_be_bytes)).collect());
         for file in files {
-            assert_eq!(
-                runner::parse(&file, false),
-                Ok(vec![("A".to_owned(), "é".to_owned())]),
-                "{file:x?}"
-            );
+            assert_eq!(runner::parse(&file, false), Ok(vec![("A".to_owned(), "é".to_owned())]), "{file:x?}");
         }
-        assert_eq!(
-            runner::parse(b"A=\xff", false),
-            Ok(vec![("A".to_owned(), "\u{fffd}".to_owned())])
-        );
+        assert_eq!(runner::parse(b"A=\xff", false), Ok(vec![("A".to_owned(), "\u{fffd}".to_owned())]));
     }
 
     #[test]
@@ -180,15 +152,9 @@ mod runner_commands {
     use super::*;
 
     fn command(name: &str, properties: &[(&str, &str)], data: &str) -> Command {
-        let properties: BTreeMap<_, _> = properties
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        Command {
-            name: name.to_owned(),
-            properties,
-            data: data.to_owned(),
-        }
+        let properties: BTreeMap<_, _> =
+            properties.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Command { name: name.to_owned(), properties, data: data.to_owned() }
     }
 
     #[track_caller]
@@ -201,12 +167,7 @@ mod runner_commands {
         is("::debug::x", "debug", &[], "x");
         is(" \t::debug::x ", "debug", &[], "x ");
         is("::DEBUG::x", "debug", &[], "x");
-        is(
-            "::error title=a b,file=c,line=,=d,e::x::y",
-            "error",
-            &[("title", "a b"), ("file", "c")],
-            "x::y",
-        );
+        is("::error title=a b,file=c,line=,=d,e::x::y", "error", &[("title", "a b"), ("file", "c")], "x::y");
         is("::error ,,title=a=b,,::x", "error", &[("title", "a=b")], "x");
         for line in [
             "x ::debug::y",
@@ -224,12 +185,7 @@ mod runner_commands {
     #[test]
     fn the_first_form_is_found_anywhere() {
         is("text ##[debug]x", "debug", &[], "x");
-        is(
-            "##[error title=a;file=b]x]y",
-            "error",
-            &[("title", "a"), ("file", "b")],
-            "x]y",
-        );
+        is("##[error title=a;file=b]x]y", "error", &[("title", "a"), ("file", "b")], "x]y");
         is("##[add-mask]%5D%3B%25", "add-mask", &[], "];%");
         for line in ["##[unknown]y", "# #[debug]y", "##[debug", "##debug]"] {
             assert_eq!(commands(line), [], "{line:?}");
@@ -240,12 +196,7 @@ mod runner_commands {
     fn percent_is_decoded_last_and_case_counts() {
         is("::debug::%0D%0A%25", "debug", &[], "\r\n%");
         is("::debug::%250A%0a%3A", "debug", &[], "%0A%0a%3A");
-        is(
-            "::error title=%3A%2C%25%0A%253A::x",
-            "error",
-            &[("title", ":,%\n%3A")],
-            "x",
-        );
+        is("::error title=%3A%2C%25%0A%253A::x", "error", &[("title", ":,%\n%3A")], "x");
     }
 
     #[test]
@@ -271,10 +222,7 @@ mod runner_commands {
         let hidden = |text: &str| read_log(&format!("{mask}[{text}]\n")) == "[***]\n";
         assert!(hidden("key-\"7\"/ &x") && hidden("second line"));
         for shift in 0..3 {
-            assert!(
-                hidden(&STANDARD.encode(&secret.as_bytes()[shift..])),
-                "shift {shift}"
-            );
+            assert!(hidden(&STANDARD.encode(&secret.as_bytes()[shift..])), "shift {shift}");
         }
         assert!(hidden(r#"key-\"7\"/ &x\n  second line  "#));
         assert!(hidden("key-%227%22%2F%20%26x%0A%20%20second%20line%20%20"));
@@ -318,10 +266,7 @@ mod dotenv {
         let text = "\u{feff}A=1\n B = 'x' =y \r\n9_=\nA=$X\n";
         let variables = parse_dotenv(text.as_bytes(), Limits::default()).unwrap();
         let wanted = [("9_", ""), ("A", "$X"), ("B", "'x' =y")];
-        assert!(
-            variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(wanted),
-            "{variables:?}"
-        );
+        assert!(variables.iter().map(|(k, v)| (k.as_str(), v.as_str())).eq(wanted), "{variables:?}");
         assert_eq!(parse_dotenv(b"", Limits::default()), Ok(BTreeMap::new()));
     }
 
@@ -358,19 +303,12 @@ mod tokens {
     #[test]
     fn a_token_is_what_was_put_in() {
         let claims = token::github_claims("https://issuer.example", "us", &Facts::default());
-        let text = Token::new(claims.clone())
-            .header("kid", 7)
-            .without_header("x5t")
-            .claim("aud", "you")
-            .mint();
+        let text =
+            Token::new(claims.clone()).header("kid", 7).without_header("x5t").claim("aud", "you").mint();
         assert_eq!(part(&text, 0), json!({"typ": "JWT", "alg": "RS256", "kid": 7}));
         assert_eq!(part(&text, 1)["aud"], "you");
         assert_eq!(part(&text, 1)["jti"], claims["jti"]);
-        assert_eq!(
-            token::signature_of(&text).unwrap().len(),
-            342,
-            "as long as a real one"
-        );
+        assert_eq!(token::signature_of(&text).unwrap().len(), 342, "as long as a real one");
     }
 
     #[test]
@@ -381,10 +319,7 @@ mod tokens {
             assert!(times.contains(&name.as_str()) == value.is_number(), "{name}");
             assert!(value.is_number() || value.is_string(), "{name}");
         }
-        assert_eq!(
-            github["exp"].as_i64().unwrap() - github["iat"].as_i64().unwrap(),
-            300
-        );
+        assert_eq!(github["exp"].as_i64().unwrap() - github["iat"].as_i64().unwrap(), 300);
         let gitlab = token::gitlab_claims("https://issuer.example", "us", &Facts::default());
         for (name, value) in gitlab.as_object().unwrap() {
             let number = times.contains(&name.as_str()) || name == "runner_id";
@@ -397,10 +332,7 @@ mod tokens {
         let token = |aud: &str| Token::new(json!({"aud": aud})).mint();
         assert_eq!(token("a"), token("a"));
         assert_ne!(token::signature_of(&token("a")), token::signature_of(&token("b")));
-        assert_eq!(
-            Token::new(json!({})).signature("").mint().split('.').next_back(),
-            Some("")
-        );
+        assert_eq!(Token::new(json!({})).signature("").mint().split('.').next_back(), Some(""));
         assert_eq!(part(&token::raw(b"[]", b"null"), 1), Value::Null);
     }
 
@@ -448,36 +380,22 @@ mod servers {
     }
 
     fn is_reset(end: &io::Result<usize>) -> bool {
-        end.as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
+        end.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionReset)
     }
 
     #[test]
     fn an_answer_has_a_date_and_a_length_unless_told_otherwise() {
-        let plain = Reply::status(404)
-            .header("X-A", "1")
-            .header("X-A", "2")
-            .body("gone")
-            .then_close();
+        let plain = Reply::status(404).header("X-A", "1").header("X-A", "2").body("gone").then_close();
         let server = Server::start(always(plain.clone()));
         let (text, _) = talk(&server, GET);
         assert!(text.starts_with("HTTP/1.1 404 Not Found\r\nDate: "), "{text}");
-        assert!(
-            text.ends_with("\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 4\r\n\r\ngone"),
-            "{text}"
-        );
+        assert!(text.ends_with("\r\nX-A: 1\r\nX-A: 2\r\nContent-Length: 4\r\n\r\ngone"), "{text}");
 
         let bent = plain.without("date").header("content-length", "9");
         let (text, _) = talk(&Server::start(always(bent)), GET);
-        assert_eq!(
-            text,
-            "HTTP/1.1 404 Not Found\r\nX-A: 1\r\nX-A: 2\r\ncontent-length: 9\r\n\r\ngone"
-        );
+        assert_eq!(text, "HTTP/1.1 404 Not Found\r\nX-A: 1\r\nX-A: 2\r\ncontent-length: 9\r\n\r\ngone");
 
-        let chunked = Reply::json(&json!({"a": 1}))
-            .without("date")
-            .chunked()
-            .then_close();
+        let chunked = Reply::json(&json!({"a": 1})).without("date").chunked().then_close();
         let (text, _) = talk(&Server::start(always(chunked)), GET);
         assert!(
             text.ends_with("Transfer-Encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n3\r\n:1}\r\n0\r\n\r\n"),
@@ -505,10 +423,8 @@ mod servers {
         server.stop();
 
         let requests = server.requests();
-        let targets: Vec<(&str, usize)> = requests
-            .iter()
-            .map(|request| (request.target.as_str(), request.connection))
-            .collect();
+        let targets: Vec<(&str, usize)> =
+            requests.iter().map(|request| (request.target.as_str(), request.connection)).collect();
         assert_eq!(targets, [("/a?b=c%20d&e", 0), ("/b", 0), ("/c", 0), ("/d", 1)]);
         assert_eq!(requests[0].path(), "/a");
         assert_eq!(requests[0].query_value("b").as_deref(), Some("c d"));
@@ -517,10 +433,7 @@ mod servers {
         assert_eq!(requests[1].form_value("x").as_deref(), Some("1 &"));
         assert_eq!(requests[2].body, b"hello");
         assert!(!requests[0].tls);
-        assert!(
-            server.received().iter().any(|bytes| bytes == b"GET /never"),
-            "also what is no request"
-        );
+        assert!(server.received().iter().any(|bytes| bytes == b"GET /never"), "also what is no request");
     }
 
     #[test]
@@ -531,20 +444,12 @@ mod servers {
         let (text, end) = talk(&server, GET);
         assert!(text.is_empty() && is_reset(&end), "{end:?}");
         assert_eq!(server.requests().len(), 2);
-        assert!(
-            talk(&server, b"GET / HTTP/1.0\r\n\r\n")
-                .0
-                .contains("the script has no reply left")
-        );
+        assert!(talk(&server, b"GET / HTTP/1.0\r\n\r\n").0.contains("the script has no reply left"));
     }
 
     #[test]
     fn ending_before_the_request() {
-        let unread = [
-            Reply::close_unread(),
-            Reply::reset_unread(),
-            Reply::raw_unread("HELLO\n"),
-        ];
+        let unread = [Reply::close_unread(), Reply::reset_unread(), Reply::raw_unread("HELLO\n")];
         let server = Server::start(unread.into_iter().fold(Queue::default(), Queue::reply));
         let (text, end) = read_all(connect(&server));
         assert!(text.is_empty() && end.is_ok());
@@ -557,22 +462,14 @@ mod servers {
     #[test]
     fn cuts() {
         let whole = Reply::json(&json!({"a": "0123456789"})).without("date");
-        for (reply, lacks_body) in [
-            (whole.clone().cut_in_head(), true),
-            (whole.clone().cut_in_body(), false),
-        ] {
+        for (reply, lacks_body) in [(whole.clone().cut_in_head(), true), (whole.clone().cut_in_body(), false)]
+        {
             let (text, end) = talk(&Server::start(always(reply)), GET);
             assert!(text.starts_with("HTTP/1.1 200 OK\r\nC") && end.is_ok(), "{text}");
-            assert!(
-                text.contains("\r\n\r\n") != lacks_body && !text.ends_with('}'),
-                "{text}"
-            );
+            assert!(text.contains("\r\n\r\n") != lacks_body && !text.ends_with('}'), "{text}");
         }
         let (text, _) = talk(&Server::start(always(whole.clone().chunked().cut_in_body())), GET);
-        assert!(
-            text.contains("chunked\r\n\r\n9\r\n{") && !text.contains("0\r\n\r\n"),
-            "{text}"
-        );
+        assert!(text.contains("chunked\r\n\r\n9\r\n{") && !text.contains("0\r\n\r\n"), "{text}");
         let (text, end) = talk(&Server::start(always(whole.cut_in_body().then_reset())), GET);
         assert!(text.contains("\r\n\r\n{") && is_reset(&end), "{text} {end:?}");
     }
@@ -603,11 +500,7 @@ mod servers {
 
     #[test]
     fn silence_ends_with_the_server() {
-        let server = Server::start(
-            Queue::default()
-                .reply(Reply::stall_unread())
-                .reply(Reply::stall()),
-        );
+        let server = Server::start(Queue::default().reply(Reply::stall_unread()).reply(Reply::stall()));
         let mut mute = connect(&server);
         mute.write_all(GET).unwrap();
         // The script is asked for one connection after the other.
@@ -630,18 +523,13 @@ mod servers {
     #[test]
     fn queues_by_path() {
         let fallback = |request: &Request| Reply::status(200).body(request.method.clone());
-        let queue = Queue::before(fallback)
-            .at("/a", Reply::status(401))
-            .reply(Reply::status(402));
+        let queue = Queue::before(fallback).at("/a", Reply::status(401)).reply(Reply::status(402));
         let server = Server::start(queue);
         let status = |target: &str| {
             let (text, _) = talk(&server, format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
             text[9..12].to_owned()
         };
-        assert_eq!(
-            [status("/a?x"), status("/b"), status("/a"), status("/b")],
-            ["401", "402", "200", "200"]
-        );
+        assert_eq!([status("/a?x"), status("/b"), status("/a"), status("/b")], ["401", "402", "200", "200"]);
     }
 
     #[test]
@@ -678,15 +566,8 @@ mod servers {
             let mut server = Server::start_tls(leaf, always(Reply::status(200)));
             let error = connect_tls(&server).write_all(GET).unwrap_err();
             server.stop();
-            assert!(
-                error.to_string().contains("invalid peer certificate"),
-                "{leaf:?}: {error}"
-            );
-            assert_eq!(
-                (server.requests().len(), server.handshake_failures().len()),
-                (0, 1),
-                "{leaf:?}"
-            );
+            assert!(error.to_string().contains("invalid peer certificate"), "{leaf:?}: {error}");
+            assert_eq!((server.requests().len(), server.handshake_failures().len()), (0, 1), "{leaf:?}");
         }
     }
 
@@ -730,8 +611,7 @@ mod servers {
 fn message<T>(result: std::thread::Result<T>) -> String {
     let panic = result.err().expect("a panic");
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-        .expect("a text")
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).expect("a text")
 }
 
 mod leaks {
@@ -744,10 +624,7 @@ mod leaks {
     }
 
     fn github(script: &str) -> Job {
-        shell(
-            Job::github().env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", BEARER),
-            script,
-        )
+        shell(Job::github().env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", BEARER), script)
     }
 
     /// Why the harness refuses the run.
@@ -774,10 +651,7 @@ mod leaks {
 
     fn post(path: &str, body: &str) -> String {
         let media = "Content-Type: application/x-www-form-urlencoded";
-        format!(
-            "POST {path} HTTP/1.1\r\n{media}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
+        format!("POST {path} HTTP/1.1\r\n{media}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 
     #[test]
@@ -792,18 +666,9 @@ mod leaks {
 
     #[test]
     fn the_bearer_is_found_whole_in_pieces_and_encoded() {
-        violates(
-            github("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            "(Bearer) is on stdout",
-        );
-        violates(
-            github("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"),
-            "(Bearer) is on stderr",
-        );
-        violates(
-            github(&format!("echo x{}x", &BEARER[7..19])),
-            "(Bearer) is on stdout",
-        );
+        violates(github("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN"), "(Bearer) is on stdout");
+        violates(github("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"), "(Bearer) is on stderr");
+        violates(github(&format!("echo x{}x", &BEARER[7..19])), "(Bearer) is on stdout");
         github(&format!("echo x{}x", &BEARER[7..18])).run();
         for shift in 0..3 {
             let encoded = STANDARD.encode(format!("{}{BEARER}!", "x".repeat(shift)));
@@ -813,38 +678,22 @@ mod leaks {
 
     #[test]
     fn files_are_searched_wherever_they_are() {
-        for place in [
-            "$GITHUB_WORKSPACE/x",
-            "$RUNNER_TEMP/x",
-            "$TMPDIR/x",
-            "$GITHUB_STEP_SUMMARY",
-            "$GITHUB_OUTPUT",
-        ] {
-            violates(
-                github(&format!("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN >> {place}")),
-                "in the file",
-            );
+        for place in
+            ["$GITHUB_WORKSPACE/x", "$RUNNER_TEMP/x", "$TMPDIR/x", "$GITHUB_STEP_SUMMARY", "$GITHUB_OUTPUT"]
+        {
+            violates(github(&format!("echo $ACTIONS_ID_TOKEN_REQUEST_TOKEN >> {place}")), "in the file");
         }
-        violates(
-            github("touch $TMPDIR/$ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            "in the name of the file",
-        );
+        violates(github("touch $TMPDIR/$ACTIONS_ID_TOKEN_REQUEST_TOKEN"), "in the name of the file");
         // What was there before is an input.
         github("true").file("given.txt", BEARER).run();
     }
 
     #[test]
     fn the_id_token_of_gitlab_and_of_any_variable_is_known() {
-        violates(
-            shell(Job::gitlab(), &format!("echo ${SUBJECT_TOKEN}")),
-            "(IdToken) is on stdout",
-        );
+        violates(shell(Job::gitlab(), &format!("echo ${SUBJECT_TOKEN}")), "(IdToken) is on stdout");
         let other = Job::gitlab().unset(SUBJECT_TOKEN);
         let token = other.mint();
-        violates(
-            shell(other.env("MY_TOKEN", &token), "echo $MY_TOKEN >&2"),
-            "(IdToken) is on stderr",
-        );
+        violates(shell(other.env("MY_TOKEN", &token), "echo $MY_TOKEN >&2"), "(IdToken) is on stderr");
         violates(
             shell(Job::bare().stdin(token::raw(b"{\"alg\":\"none\"}", b"{}")), "cat"),
             "(IdToken) is on stdout",
@@ -856,28 +705,16 @@ mod leaks {
     #[test]
     fn masks_are_for_github_and_whole_lines() {
         github("echo ::add-mask::$ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2").run();
-        violates(
-            github("echo ::add-mask::$ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            "on stdout",
-        );
-        violates(
-            github("echo ' ::add-mask::'$ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"),
-            "on stderr",
-        );
-        violates(
-            github("printf '::add-mask::%s' $ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"),
-            "on stderr",
-        );
+        violates(github("echo ::add-mask::$ACTIONS_ID_TOKEN_REQUEST_TOKEN"), "on stdout");
+        violates(github("echo ' ::add-mask::'$ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"), "on stderr");
+        violates(github("printf '::add-mask::%s' $ACTIONS_ID_TOKEN_REQUEST_TOKEN >&2"), "on stderr");
         let gitlab = shell(Job::gitlab(), &format!("echo ::add-mask::${SUBJECT_TOKEN} >&2"));
         violates(gitlab, "(IdToken) is on stderr");
     }
 
     #[test]
     fn extra_secrets_and_proxy_passwords_are_known() {
-        violates(
-            shell(Job::bare().secret("hush!"), "echo a hush! b"),
-            "(Other) is on stdout",
-        );
+        violates(shell(Job::bare().secret("hush!"), "echo a hush! b"), "(Other) is on stdout");
         for name in ["HTTPS_PROXY", "https_proxy"] {
             let job = Job::bare().env(name, "http://me:p%40ss-word@127.0.0.1:1");
             violates(shell(job, "echo p@ss-word"), "(Other) is on stdout");
@@ -895,9 +732,7 @@ mod leaks {
 
     #[track_caller]
     fn exchanged_violation(job: Job, access_token: &str) -> String {
-        message(catch_unwind(AssertUnwindSafe(|| {
-            exchanged(job, access_token).wait()
-        })))
+        message(catch_unwind(AssertUnwindSafe(|| exchanged(job, access_token).wait())))
     }
 
     #[test]
@@ -927,10 +762,7 @@ mod leaks {
     #[test]
     fn a_mask_comes_before_what_it_hides() {
         let token = "tkn-7Hq2mVx9ZbLw4RsY";
-        let (mask, print) = (
-            format!("echo ::add-mask::{token} >&2"),
-            format!("echo got {token} >&2"),
-        );
+        let (mask, print) = (format!("echo ::add-mask::{token} >&2"), format!("echo got {token} >&2"));
         let outcome = exchanged(github(&format!("{mask}; {print}")).token_on_stderr(), token).wait();
         assert_eq!(outcome.visible_log(), "got ***\n");
         let late = github(&format!("{print}; {mask}")).token_on_stderr();
@@ -967,8 +799,7 @@ mod leaks {
         let good = wire(github("true"), &|running| {
             send(running.issuer(), &get("/idtoken?audience=x"));
         });
-        good.unwrap_or_else(|_| panic!("the bearer is for the issuer"))
-            .id_token_requests(1);
+        good.unwrap_or_else(|_| panic!("the bearer is for the issuer")).id_token_requests(1);
 
         let cases: [(&str, Act<'_>); 4] = [
             ("in the header Authorization of GET / to the STS", &|running| {
@@ -989,15 +820,9 @@ mod leaks {
             assert!(message.contains(wanted), "{wanted:?} is not in: {message}");
         }
 
-        let bearer = wire(
-            shell(Job::bare().sts_bearer("client-credential"), "true"),
-            &|running| {
-                send(
-                    running.sts(),
-                    "GET / HTTP/1.1\r\nAuthorization: Bearer client-credential\r\n\r\n",
-                );
-            },
-        );
+        let bearer = wire(shell(Job::bare().sts_bearer("client-credential"), "true"), &|running| {
+            send(running.sts(), "GET / HTTP/1.1\r\nAuthorization: Bearer client-credential\r\n\r\n");
+        });
         assert!(bearer.is_ok());
 
         let other = Server::start(|_: &Request| Reply::status(200));
@@ -1016,10 +841,7 @@ mod leaks {
             let job = github(script);
             let token = job.mint();
             let running = job.env("ID_TOKEN", &token).start();
-            send(
-                running.sts(),
-                &post("/use/token", &format!("subject_token={token}")),
-            );
+            send(running.sts(), &post("/use/token", &format!("subject_token={token}")));
             catch_unwind(AssertUnwindSafe(|| running.wait()))
         };
         assert!(exchange("echo ::add-mask::$ID_TOKEN >&2").is_ok());
@@ -1057,39 +879,23 @@ mod jobs {
             outcome.fails(8, "net-reset");
         })));
         assert!(message.contains(wanted), "{wanted:?} is not in: {message}");
-        assert!(
-            message.contains("--- stderr\nerror[net-reset]: m"),
-            "the context is there: {message}"
-        );
+        assert!(message.contains("--- stderr\nerror[net-reset]: m"), "the context is there: {message}");
     }
 
     #[test]
     fn a_failure_is_checked_in_every_place() {
-        failing("net-reset", "")
-            .run()
-            .fails(8, "net-reset")
-            .stderr_has("hint: h")
-            .stderr_lacks("warning");
+        failing("net-reset", "").run().fails(8, "net-reset").stderr_has("hint: h").stderr_lacks("warning");
         let output = "printf 'error-code<<E\\nnet-reset\\nE\\n' >> $GITHUB_OUTPUT; ";
         let outcome = failing("net-reset", output).prefill_output("A=1\n").run();
-        assert_eq!(
-            outcome.fails(8, "net-reset").reported_error_code().as_deref(),
-            Some("net-reset")
-        );
+        assert_eq!(outcome.fails(8, "net-reset").reported_error_code().as_deref(), Some("net-reset"));
         assert_eq!(outcome.outputs()["A"], "1");
 
         disagrees(failing("net-timeout", ""), "the report's code is net-reset");
         disagrees(failing("net-reset", "echo x; "), "stdout is empty");
         disagrees(failing("net-reset", "exit 7; "), "the exit status is 8");
         disagrees(failing("net-reset", "echo A=1 >> $GITHUB_ENV; "), "set_env");
-        disagrees(
-            failing("net-reset", "echo A=1 >> $GITHUB_OUTPUT; "),
-            "nothing but error-code",
-        );
-        disagrees(
-            failing("net-reset", "echo B=1 > $GITHUB_OUTPUT; ").prefill_output("A=1\n"),
-            "still there",
-        );
+        disagrees(failing("net-reset", "echo A=1 >> $GITHUB_OUTPUT; "), "nothing but error-code");
+        disagrees(failing("net-reset", "echo B=1 > $GITHUB_OUTPUT; ").prefill_output("A=1\n"), "still there");
     }
 
     #[test]
@@ -1105,30 +911,13 @@ mod jobs {
     #[test]
     fn the_environment_is_the_jobs_and_nothing_else() {
         let list = |job: Job| {
-            let outcome = job
-                .wrap_shell(["sh", "-c", "env"])
-                .without_report()
-                .masks_unchecked();
-            let outcome = outcome
-                .unset("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-                .unset(SUBJECT_TOKEN)
-                .run();
+            let outcome = job.wrap_shell(["sh", "-c", "env"]).without_report().masks_unchecked();
+            let outcome = outcome.unset("ACTIONS_ID_TOKEN_REQUEST_TOKEN").unset(SUBJECT_TOKEN).run();
             let names = outcome.stdout.lines().filter_map(|line| line.split_once('='));
-            names
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect::<BTreeMap<_, _>>()
+            names.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
         };
         let ours = ["GITHUB_", "RUNNER_", "ACTIONS_", "CI", "GITLAB_", "EQUINIX_"];
-        let theirs = [
-            "PATH",
-            "TMPDIR",
-            "PWD",
-            "OLDPWD",
-            "SHLVL",
-            "_",
-            "LLVM_PROFILE_FILE",
-            "SystemRoot",
-        ];
+        let theirs = ["PATH", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_", "LLVM_PROFILE_FILE", "SystemRoot"];
         for job in [Job::github(), Job::gitlab(), Job::bare()] {
             for name in list(job).keys() {
                 let known =
@@ -1136,12 +925,7 @@ mod jobs {
                 assert!(known, "{name} comes from outside");
             }
         }
-        let env = list(
-            Job::github()
-                .env("GITHUB_RUN_ID", "7")
-                .unset("RUNNER_TEMP")
-                .pull_request(true),
-        );
+        let env = list(Job::github().env("GITHUB_RUN_ID", "7").unset("RUNNER_TEMP").pull_request(true));
         assert_eq!(env["GITHUB_RUN_ID"], "7");
         assert_eq!(env["GITHUB_EVENT_NAME"], "pull_request");
         assert!(!env.contains_key("RUNNER_TEMP"));
@@ -1208,9 +992,7 @@ mod jobs {
 
     #[test]
     fn issuer_and_sts_behave_well_by_default() {
-        let job = Job::github()
-            .tls()
-            .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-bearer-of-this-job");
+        let job = Job::github().tls().env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-bearer-of-this-job");
         let issuer = job.issuer();
         let job = job.claims(|claims| {
             claims.insert("environment".to_owned(), json!("production"));
@@ -1225,10 +1007,7 @@ mod jobs {
             )
         };
         assert_eq!(get("Bearer wrong")["message"], "Unauthorized");
-        let token = get("bearer the-bearer-of-this-job")["value"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let token = get("bearer the-bearer-of-this-job")["value"].as_str().unwrap().to_owned();
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
         let claims: Value = serde_json::from_slice(&claims).unwrap();
         assert_eq!(claims["iss"], json!(issuer));
@@ -1258,9 +1037,7 @@ mod jobs {
     #[cfg(unix)]
     #[test]
     fn a_signal_is_no_status() {
-        let running = Job::bare()
-            .wrap_shell(["sh", "-c", "echo up >&2; read -r _ < /dev/zero"])
-            .start();
+        let running = Job::bare().wrap_shell(["sh", "-c", "echo up >&2; read -r _ < /dev/zero"]).start();
         assert!(running.stderr_gets("up"));
         running.signal("TERM");
         let outcome = running.wait();
@@ -1269,19 +1046,14 @@ mod jobs {
 
     #[test]
     fn the_program_is_first_in_the_path_of_a_shell() {
-        let outcome = Job::bare()
-            .wrap_shell(["sh", "-c", "command -v equinix-wif"])
-            .run();
+        let outcome = Job::bare().wrap_shell(["sh", "-c", "command -v equinix-wif"]).run();
         assert_eq!(outcome.stdout.trim_end(), env!("CARGO_BIN_EXE_equinix-wif"));
     }
 
     #[test]
     fn stdin_and_both_streams_do_not_block_one_another() {
         let much = "0123456789abcde\n".repeat(20_000);
-        let outcome = Job::bare()
-            .stdin(much.clone())
-            .wrap_shell(["sh", "-c", "tee /dev/stderr"])
-            .run();
+        let outcome = Job::bare().stdin(much.clone()).wrap_shell(["sh", "-c", "tee /dev/stderr"]).run();
         assert!(outcome.stdout == much && outcome.stderr == much);
     }
 

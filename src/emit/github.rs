@@ -94,7 +94,7 @@ mod tests {
             ("available", "true"),
         ];
         let expected: String =
-            expected.iter().map(|(n, v)| format!("{n}<<DELIMITER\n{v}\nDELIMITER\n")).collect();
+            expected.map(|(name, value)| format!("{name}<<DELIMITER\n{value}\nDELIMITER\n")).concat();
         assert_eq!(text, expected);
     }
 

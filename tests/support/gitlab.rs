@@ -14,20 +14,14 @@ pub struct Limits {
 impl Default for Limits {
     /// A self-managed instance as it is installed.
     fn default() -> Self {
-        Self {
-            size: 5120,
-            count: 20,
-        }
+        Self { size: 5120, count: 20 }
     }
 }
 
 /// The variables that later jobs get, or why the upload is refused (and with it the job).
 pub fn parse_dotenv(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, String>, String> {
     if bytes.len() >= limits.size {
-        return Err(format!(
-            "Dotenv Artifact Too Big. Maximum Allowable Size: {}",
-            limits.size
-        ));
+        return Err(format!("Dotenv Artifact Too Big. Maximum Allowable Size: {}", limits.size));
     }
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -46,10 +40,7 @@ pub fn parse_dotenv(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Str
         variables.insert(key.to_owned(), strip(value).to_owned());
     }
     if count > limits.count {
-        return Err(format!(
-            "Dotenv files cannot have more than {} variables",
-            limits.count
-        ));
+        return Err(format!("Dotenv files cannot have more than {} variables", limits.count));
     }
     Ok(variables)
 }

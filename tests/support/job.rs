@@ -136,13 +136,7 @@ impl Job {
             stdin: None,
             expected: Expected::default(),
         };
-        for folder in [
-            job.workspace(),
-            job.runner_temp(),
-            job.project_dir(),
-            job.project_tmp(),
-            job.tmp(),
-        ] {
+        for folder in [job.workspace(), job.runner_temp(), job.project_dir(), job.project_tmp(), job.tmp()] {
             fs::create_dir_all(folder).unwrap();
         }
         if platform == Platform::Github {
@@ -391,11 +385,7 @@ impl Job {
     /// A pull request, from a fork or from the repository itself.
     pub fn pull_request(self, fork: bool) -> Self {
         let base = self.facts.repository.clone();
-        let head = if fork {
-            "contributor/metal-app".to_owned()
-        } else {
-            base.clone()
-        };
+        let head = if fork { "contributor/metal-app".to_owned() } else { base.clone() };
         let payload = json!({
             "action": "synchronize",
             "number": 42,
@@ -411,8 +401,7 @@ impl Job {
 
     /// The job has no `id-token: write`: the runner sets neither variable.
     pub fn without_id_token_permission(self) -> Self {
-        self.unset("ACTIONS_ID_TOKEN_REQUEST_URL")
-            .unset("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+        self.unset("ACTIONS_ID_TOKEN_REQUEST_URL").unset("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     }
 
     /// What the program reads from stdin; nothing by default.
@@ -550,10 +539,7 @@ impl Job {
         set("GITHUB_ENV", &self.env_path());
         set("GITHUB_STEP_SUMMARY", &self.summary_path());
         set("RUNNER_TEMP", &self.runner_temp());
-        set(
-            "ACTIONS_ID_TOKEN_REQUEST_URL",
-            &format!("{}/idtoken?api-version=2.0", self.issuer_url()),
-        );
+        set("ACTIONS_ID_TOKEN_REQUEST_URL", &format!("{}/idtoken?api-version=2.0", self.issuer_url()));
         set("ACTIONS_ID_TOKEN_REQUEST_TOKEN", &token::random_text(210));
     }
 
@@ -637,24 +623,12 @@ impl Job {
             hooks: self.issuer_hooks,
         };
         let queue = Queue::before(script);
-        let queue = self
-            .issuer_replies
-            .into_iter()
-            .fold(queue, |queue, reply| queue.at("/idtoken", reply));
+        let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
-        let queue = Queue::before(StsScript {
-            hooks: self.sts_hooks,
-        });
+        let queue = Queue::before(StsScript { hooks: self.sts_hooks });
         let queue = self.sts_replies.into_iter().fold(queue, Queue::reply);
         let sts = self.sts.serve(self.sts_leaf, StsFront { masks, queue });
-        Running {
-            process,
-            issuer,
-            sts,
-            scene,
-            folder: self.folder,
-            secrets: self.expected.secrets,
-        }
+        Running { process, issuer, sts, scene, folder: self.folder, secrets: self.expected.secrets }
     }
 
     fn process_command(&self, env: &BTreeMap<OsString, OsString>, args: &[OsString]) -> Command {
@@ -672,28 +646,18 @@ impl Job {
                 command
             }
         };
-        let cwd = if self.platform == Platform::Gitlab {
-            self.project_dir()
-        } else {
-            self.workspace()
-        };
+        let cwd = if self.platform == Platform::Gitlab { self.project_dir() } else { self.workspace() };
         command.args(args).env_clear().envs(env).current_dir(cwd);
         command
     }
 
     /// What the checks after the run need to know, taken down before it.
     fn scene(&self, env: &BTreeMap<OsString, OsString>, args: &[OsString]) -> Scene {
-        let args: Vec<String> = args
-            .iter()
-            .map(|arg| arg.to_string_lossy().into_owned())
-            .collect();
-        let shell = self.shell.as_ref().map(|words| {
-            words
-                .iter()
-                .map(|word| word.to_string_lossy())
-                .collect::<Vec<_>>()
-                .join(" ")
-        });
+        let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        let shell = self
+            .shell
+            .as_ref()
+            .map(|words| words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" "));
         let commands = ["token", "exec", "id-token"];
         let named = args.iter().find(|arg| commands.contains(&arg.as_str()));
         let wants = |flag: &str, name: &str| {
@@ -732,33 +696,20 @@ impl Job {
             inputs: env
                 .values()
                 .map(|value| value.to_string_lossy().into_owned())
-                .chain(
-                    self.stdin
-                        .iter()
-                        .map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-                )
+                .chain(self.stdin.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
                 .collect(),
             bearer: text_of(env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            proxies: [
-                "HTTPS_PROXY",
-                "https_proxy",
-                "HTTP_PROXY",
-                "http_proxy",
-                "ALL_PROXY",
-                "all_proxy",
-            ]
-            .iter()
-            .map(|name| text_of(env, name))
-            .collect(),
+            proxies: ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+                .iter()
+                .map(|name| text_of(env, name))
+                .collect(),
             minted: Arc::clone(&self.minted),
         }
     }
 }
 
 fn text_of(env: &BTreeMap<OsString, OsString>, name: &str) -> String {
-    env.get(OsStr::new(name))
-        .map(|value| value.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    env.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn is_github(env: &BTreeMap<OsString, OsString>) -> bool {
@@ -806,10 +757,7 @@ impl Minter {
             change(token.claims());
         }
         let token = (self.finish)(token);
-        self.minted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(token.clone());
+        self.minted.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
         token
     }
 }
@@ -847,10 +795,8 @@ impl Script for IssuerScript {
         }
         // What GitHub does for a request without an audience: the owner's page, which every relying party shares.
         let shared = format!("https://github.com/{}", self.minter.facts.owner());
-        let audience = request
-            .query_value("audience")
-            .filter(|audience| !audience.is_empty())
-            .unwrap_or(shared);
+        let audience =
+            request.query_value("audience").filter(|audience| !audience.is_empty()).unwrap_or(shared);
         let token = self.minter.mint(&audience);
         Reply::json(&json!({"count": token.len(), "value": token}))
     }
@@ -931,13 +877,10 @@ impl MaskWatch {
                 token::signature_of(&token).is_some_and(|part| !part.is_empty() && body.contains(part));
             let mask = format!("::add-mask::{token}\n");
             if sent && !Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE) {
-                self.late
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(format!(
-                        "the ID token reached the STS before its mask was out ({})",
-                        request.target
-                    ));
+                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(format!(
+                    "the ID token reached the STS before its mask was out ({})",
+                    request.target
+                ));
             }
         }
     }

@@ -48,10 +48,7 @@ impl Secrets {
             Kind::StsBearer | Kind::Other => SHORTEST,
             _ => PIECE,
         };
-        let secret = Secret {
-            kind,
-            text: text.to_owned(),
-        };
+        let secret = Secret { kind, text: text.to_owned() };
         if text.len() >= shortest && !self.0.contains(&secret) {
             self.0.push(secret);
         }
@@ -59,20 +56,12 @@ impl Secrets {
 
     /// The secrets of this kind, in the order in which they were added.
     pub fn of(&self, kind: Kind) -> Vec<&str> {
-        self.0
-            .iter()
-            .filter(|secret| secret.kind == kind)
-            .map(|secret| secret.text.as_str())
-            .collect()
+        self.0.iter().filter(|secret| secret.kind == kind).map(|secret| secret.text.as_str()).collect()
     }
 
     /// The finder for them.
     pub fn finder(&self) -> Finder<'_> {
-        let mut finder = Finder {
-            secrets: &self.0,
-            pieces: HashMap::new(),
-            whole: Vec::new(),
-        };
+        let mut finder = Finder { secrets: &self.0, pieces: HashMap::new(), whole: Vec::new() };
         for (index, secret) in self.0.iter().enumerate() {
             let bytes = secret.text.as_bytes();
             if bytes.len() < PIECE {
@@ -159,9 +148,7 @@ impl<'a> Finder<'a> {
 pub fn jwts(text: &str) -> Vec<&str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let words = text.split(|c| !inside(c));
-    words
-        .filter(|word| word.starts_with("eyJ") && word.matches('.').count() >= 2)
-        .collect()
+    words.filter(|word| word.starts_with("eyJ") && word.matches('.').count() >= 2).collect()
 }
 
 /// The values of all JSON members of this name, also in a text that is not quite JSON.

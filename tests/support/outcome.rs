@@ -27,10 +27,7 @@ pub struct Run {
 }
 
 /// What the checks need to know about the job.
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "facts that do not depend on one another"
-)]
+#[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Scene {
     pub(super) github: bool,
     pub(super) command: String,
@@ -127,9 +124,7 @@ impl Outcome {
     ) -> Self {
         let files = files_below(folder.path());
         let now = |path: &Path| {
-            fs::metadata(path)
-                .is_ok_and(|found| found.is_file())
-                .then(|| fs::read(path).unwrap())
+            fs::metadata(path).is_ok_and(|found| found.is_file()).then(|| fs::read(path).unwrap())
         };
         let report = scene.report.as_deref().and_then(now);
         let mut outcome = Self {
@@ -151,15 +146,10 @@ impl Outcome {
             folder,
         };
         outcome.collect_secrets();
-        outcome.require(
-            run.status.is_some(),
-            &format!("the run ended by itself within {:?}", run.limit),
-        );
+        outcome.require(run.status.is_some(), &format!("the run ended by itself within {:?}", run.limit));
         let violations = outcome.violations();
-        outcome.require(
-            violations.is_empty(),
-            &format!("the invariants hold:\n  {}", violations.join("\n  ")),
-        );
+        outcome
+            .require(violations.is_empty(), &format!("the invariants hold:\n  {}", violations.join("\n  ")));
         outcome
     }
 
@@ -176,10 +166,7 @@ impl Outcome {
         let id_token = |secrets: &mut Secrets, token: &str| {
             secrets.add(Kind::IdToken, token::signature_of(token).unwrap_or_default());
         };
-        let files = scene
-            .before
-            .values()
-            .map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let files = scene.before.values().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         for text in scene.inputs.iter().cloned().chain(files) {
             for token in leak::jwts(&text) {
                 id_token(secrets, token);
@@ -190,11 +177,7 @@ impl Outcome {
         }
         for reply in &self.issuer.replies {
             let text = String::from_utf8_lossy(reply.payload());
-            for token in leak::members(&text, "value")
-                .iter()
-                .map(String::as_str)
-                .chain(leak::jwts(&text))
-            {
+            for token in leak::members(&text, "value").iter().map(String::as_str).chain(leak::jwts(&text)) {
                 id_token(secrets, token);
             }
         }
@@ -216,13 +199,7 @@ impl Outcome {
         self.check_files(&finder, &mut violations);
         self.check_wire(&finder, &mut violations);
         if !self.scene.masks_unchecked {
-            violations.extend(
-                self.scene
-                    .late_masks
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .drain(..),
-            );
+            violations.extend(self.scene.late_masks.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         }
         violations
     }
@@ -316,9 +293,8 @@ impl Outcome {
                     .filter(|command| command.name == "add-mask")
                     .map(|command| command.data)
                     .collect();
-                let unmasked = hits
-                    .iter()
-                    .find(|hit| !masks.iter().any(|mask| mask.contains(&hit.secret.text)));
+                let unmasked =
+                    hits.iter().find(|hit| !masks.iter().any(|mask| mask.contains(&hit.secret.text)));
                 if let Some(hit) = unmasked {
                     violations.push(found(&format!("without a mask in the runner's file {name}"), hit));
                 }
@@ -327,11 +303,7 @@ impl Outcome {
     }
 
     fn check_privacy(&self, path: &Path, violations: &mut Vec<String>) {
-        let in_workspace = self
-            .scene
-            .workspaces
-            .iter()
-            .any(|workspace| path.starts_with(workspace));
+        let in_workspace = self.scene.workspaces.iter().any(|workspace| path.starts_with(workspace));
         if in_workspace && !self.scene.allow_workspace {
             violations.push(format!("the token's file {} is in the checkout", path.display()));
         }
@@ -391,13 +363,8 @@ impl Outcome {
     pub fn nothing_secret_at(&self, server: &Server) -> &Self {
         let finder = self.secrets.finder();
         for bytes in server.received() {
-            let leak = finder
-                .leak(&bytes, |_| false)
-                .map(|hit| found("sent elsewhere", &hit));
-            self.require(
-                leak.is_none(),
-                &format!("nothing secret goes to another server: {leak:?}"),
-            );
+            let leak = finder.leak(&bytes, |_| false).map(|hit| found("sent elsewhere", &hit));
+            self.require(leak.is_none(), &format!("nothing secret goes to another server: {leak:?}"));
         }
         self
     }
@@ -417,25 +384,14 @@ impl Outcome {
     /// The last ID token that was minted for the job.
     #[track_caller]
     pub fn id_token(&self) -> String {
-        let last = self
-            .scene
-            .minted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .last()
-            .cloned();
+        let last = self.scene.minted.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
         last.unwrap_or_else(|| self.fail("an ID token was minted"))
     }
 
     /// Files that were not there before the run, apart from the report.
     pub fn new_files(&self) -> Vec<&Path> {
-        let new = self
-            .files
-            .keys()
-            .filter(|path| !self.scene.before.contains_key(*path));
-        new.filter(|path| Some(*path) != self.scene.report.as_ref())
-            .map(PathBuf::as_path)
-            .collect()
+        let new = self.files.keys().filter(|path| !self.scene.before.contains_key(*path));
+        new.filter(|path| Some(*path) != self.scene.report.as_ref()).map(PathBuf::as_path).collect()
     }
 
     /// The entries of `GITHUB_OUTPUT` as the runner reads them.
@@ -452,9 +408,7 @@ impl Outcome {
 
     #[track_caller]
     fn entries(&self, name: &str, file: Option<&[u8]>) -> BTreeMap<String, String> {
-        let Some(file) = file else {
-            self.fail(&format!("{name} is there"))
-        };
+        let Some(file) = file else { self.fail(&format!("{name} is there")) };
         match runner::parse(file, cfg!(windows)) {
             Ok(entries) => entries.into_iter().collect(),
             Err(error) => self.fail(&format!("the runner can read {name}: {error}")),
@@ -472,13 +426,8 @@ impl Outcome {
         self.require(self.status == Some(0), "the exit status is 0");
         self.require(self.error_lines().is_empty(), "there is no error on stderr");
         if self.scene.report.is_some() {
-            let Some(report) = &self.report else {
-                self.fail("there is a report, and it is JSON")
-            };
-            self.require(
-                report.get("code") == Some(&Value::Null),
-                "the report's code is null",
-            );
+            let Some(report) = &self.report else { self.fail("there is a report, and it is JSON") };
+            self.require(report.get("code") == Some(&Value::Null), "the report's code is null");
             self.require(report["exit"] == 0, "the report's exit is 0");
         }
         self
@@ -495,15 +444,12 @@ impl Outcome {
             &format!("stderr has one '{wanted}…'"),
         );
         let stderr = without_colors(&self.stderr);
-        let hint = stderr
-            .lines()
-            .any(|line| line.strip_prefix("hint: ").is_some_and(|hint| !hint.is_empty()));
+        let hint =
+            stderr.lines().any(|line| line.strip_prefix("hint: ").is_some_and(|hint| !hint.is_empty()));
         self.require(hint, "stderr has a hint");
         self.require(self.stdout_bytes.is_empty(), "stdout is empty");
         if self.scene.report.is_some() {
-            let Some(report) = &self.report else {
-                self.fail("there is a report, and it is JSON")
-            };
+            let Some(report) = &self.report else { self.fail("there is a report, and it is JSON") };
             self.require(report["code"] == code, &format!("the report's code is {code}"));
             let reported = report["exit"].as_i64().unwrap_or(-1);
             // `exec` leaves with 125 for every failure; the report may name the failure's own class.
@@ -531,14 +477,10 @@ impl Outcome {
             let name = path.display();
             if *path == scene.output {
                 let added = now.and_then(|now| now.strip_prefix(before.as_slice()));
-                let Some(added) = added else {
-                    self.fail("what was in GITHUB_OUTPUT is still there")
-                };
+                let Some(added) = added else { self.fail("what was in GITHUB_OUTPUT is still there") };
                 let entries = runner::parse(added, cfg!(windows));
                 let only_code = entries.as_ref().is_ok_and(|entries| {
-                    entries
-                        .iter()
-                        .all(|(name, value)| name == "error-code" && value == code)
+                    entries.iter().all(|(name, value)| name == "error-code" && value == code)
                         && entries.len() < 2
                 });
                 self.require(
@@ -550,10 +492,7 @@ impl Outcome {
             }
         }
         if !scene.shell && scene.command != "exec" {
-            self.require(
-                self.new_files().is_empty(),
-                &format!("no new file: {:?}", self.new_files()),
-            );
+            self.require(self.new_files().is_empty(), &format!("no new file: {:?}", self.new_files()));
         }
         self
     }
@@ -561,11 +500,7 @@ impl Outcome {
     /// Lines on stderr that begin with `error[`, without colours.
     fn error_lines(&self) -> Vec<String> {
         let stderr = without_colors(&self.stderr);
-        stderr
-            .lines()
-            .filter(|line| line.starts_with("error["))
-            .map(str::to_owned)
-            .collect()
+        stderr.lines().filter(|line| line.starts_with("error[")).map(str::to_owned).collect()
     }
 
     /// `error-code` in `GITHUB_OUTPUT`.
@@ -585,10 +520,7 @@ impl Outcome {
     /// Stderr does not have this text.
     #[track_caller]
     pub fn stderr_lacks(&self, text: &str) -> &Self {
-        self.require(
-            !without_colors(&self.stderr).contains(text),
-            &format!("stderr lacks {text:?}"),
-        );
+        self.require(!without_colors(&self.stderr).contains(text), &format!("stderr lacks {text:?}"));
         self
     }
 
@@ -603,26 +535,15 @@ impl Outcome {
     #[track_caller]
     pub fn sts_requests(&self, count: usize) -> &Self {
         let found = self.sts.requests.len();
-        self.require(
-            found == count,
-            &format!("the STS got {count} requests, not {found}"),
-        );
+        self.require(found == count, &format!("the STS got {count} requests, not {found}"));
         self
     }
 
     /// The ID-token endpoint got so many requests.
     #[track_caller]
     pub fn id_token_requests(&self, count: usize) -> &Self {
-        let found = self
-            .issuer
-            .requests
-            .iter()
-            .filter(|request| request.path() == "/idtoken")
-            .count();
-        self.require(
-            found == count,
-            &format!("the ID-token endpoint got {count} requests, not {found}"),
-        );
+        let found = self.issuer.requests.iter().filter(|request| request.path() == "/idtoken").count();
+        self.require(found == count, &format!("the ID-token endpoint got {count} requests, not {found}"));
         self
     }
 
@@ -648,45 +569,25 @@ impl Outcome {
 
     /// Everything about the run, for people.
     pub fn context(&self) -> String {
-        let mut text = format!(
-            "status {:?}, signal {:?}, {:?}\n",
-            self.status, self.signal, self.elapsed
-        );
+        let mut text = format!("status {:?}, signal {:?}, {:?}\n", self.status, self.signal, self.elapsed);
         let mut section = |name: &str, body: &str| {
-            let body = if body.is_empty() {
-                "(nothing)"
-            } else {
-                body.trim_end_matches('\n')
-            };
+            let body = if body.is_empty() { "(nothing)" } else { body.trim_end_matches('\n') };
             let shown: String = body.chars().take(20_000).collect();
             writeln!(text, "--- {name}\n{shown}").ok();
         };
         section("stdout", &self.stdout);
         section("stderr", &self.stderr);
-        section(
-            "report",
-            &self
-                .report
-                .as_ref()
-                .map(|report| format!("{report:#}"))
-                .unwrap_or_default(),
-        );
+        section("report", &self.report.as_ref().map(|report| format!("{report:#}")).unwrap_or_default());
         for (name, log) in [("issuer", &self.issuer), ("STS", &self.sts)] {
             let requests: String = log.requests.iter().map(Request::to_string).collect();
             section(&format!("{name}: {} connections", log.connections), &requests);
             if !log.handshake_failures.is_empty() {
-                section(
-                    &format!("{name}: failed handshakes"),
-                    &log.handshake_failures.join("\n"),
-                );
+                section(&format!("{name}: failed handshakes"), &log.handshake_failures.join("\n"));
             }
         }
         for (path, bytes) in &self.files {
             if self.scene.before.get(path) != Some(bytes) && Some(path) != self.scene.report.as_ref() {
-                section(
-                    &format!("file {}", path.display()),
-                    &String::from_utf8_lossy(bytes),
-                );
+                section(&format!("file {}", path.display()), &String::from_utf8_lossy(bytes));
             }
         }
         text
@@ -694,10 +595,7 @@ impl Outcome {
 }
 
 fn found(place: &str, hit: &leak::Hit<'_>) -> String {
-    format!(
-        "a piece of a secret ({:?}) is {place}, at byte {}: {:?}",
-        hit.secret.kind, hit.at, hit.piece
-    )
+    format!("a piece of a secret ({:?}) is {place}, at byte {}: {:?}", hit.secret.kind, hit.at, hit.piece)
 }
 
 /// Without the escape sequences that colour a text.
@@ -705,9 +603,8 @@ fn without_colors(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |plain, part| {
-        let end = part
-            .find(|c: char| !c.is_ascii_digit() && c != ';')
-            .filter(|&end| part[end..].starts_with('m'));
+        let end =
+            part.find(|c: char| !c.is_ascii_digit() && c != ';').filter(|&end| part[end..].starts_with('m'));
         plain + end.map_or(part, |end| &part[end + 1..])
     })
 }

@@ -46,11 +46,7 @@ impl Capture {
             if left.is_zero() {
                 return false;
             }
-            bytes = self
-                .grown
-                .wait_timeout(bytes, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            bytes = self.grown.wait_timeout(bytes, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -91,15 +87,9 @@ impl Process {
     /// Starts it with its streams connected to us. Stdin is empty unless there is something for it.
     pub fn start(mut command: Command, stdin: Option<Vec<u8>>) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.stdin(if stdin.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
+        command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
         let started = Instant::now();
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // A program that does not read its stdin is no error here.
             thread::spawn(move || pipe.write_all(&bytes).ok());
@@ -108,13 +98,7 @@ impl Process {
         let (stdout, stderr) = (Arc::new(Capture::default()), Arc::new(Capture::default()));
         stdout.follow(child.stdout.take().expect("a pipe"), sender.clone());
         stderr.follow(child.stderr.take().expect("a pipe"), sender);
-        Self {
-            child,
-            stdout,
-            stderr,
-            ended,
-            started,
-        }
+        Self { child, stdout, stderr, ended, started }
     }
 
     /// Stderr, and stdout after it if wanted.
@@ -170,10 +154,7 @@ impl Running {
     #[cfg(unix)]
     pub fn signal(&self, name: &str) {
         let signal = format!("-{name}");
-        let status = Command::new("kill")
-            .arg(signal)
-            .arg(self.pid().to_string())
-            .status();
+        let status = Command::new("kill").arg(signal).arg(self.pid().to_string()).status();
         assert!(status.is_ok_and(|status| status.success()), "cannot send {name}");
     }
 
@@ -207,13 +188,6 @@ impl Running {
         drop(self.process);
         self.issuer.stop();
         self.sts.stop();
-        Outcome::conclude(
-            run,
-            self.scene,
-            self.secrets,
-            &self.issuer,
-            &self.sts,
-            self.folder,
-        )
+        Outcome::conclude(run, self.scene, self.secrets, &self.issuer, &self.sts, self.folder)
     }
 }

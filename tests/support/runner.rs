@@ -18,11 +18,7 @@ pub fn parse(bytes: &[u8], windows: bool) -> Result<Vec<(String, String)>, Strin
 /// The entries that take effect and the error after them: the runner applies each before it reads the next.
 pub fn apply(bytes: &[u8], windows: bool) -> (Vec<(String, String)>, Option<String>) {
     let text = decode(bytes);
-    let mut lines = Lines {
-        text: &text,
-        at: 0,
-        windows,
-    };
+    let mut lines = Lines { text: &text, at: 0, windows };
     let mut entries = Vec::new();
     while let Some(line) = lines.next() {
         if line.text.is_empty() {
@@ -59,9 +55,7 @@ fn heredoc_value(delimiter: &str, lines: &mut Lines<'_>) -> Result<String, Strin
     let mut end = start;
     loop {
         let Some(line) = lines.next() else {
-            return Err(format!(
-                "Invalid value. Matching delimiter not found '{delimiter}'"
-            ));
+            return Err(format!("Invalid value. Matching delimiter not found '{delimiter}'"));
         };
         if line.text == delimiter {
             return Ok(text[start..end].to_owned());
@@ -95,22 +89,13 @@ impl<'a> Iterator for Lines<'a> {
         }
         let Some(end) = rest.find('\n') else {
             self.at = self.text.len();
-            return Some(Line {
-                text: rest,
-                newline: 0,
-            });
+            return Some(Line { text: rest, newline: 0 });
         };
         self.at += end + 1;
         let line = &rest[..end];
         Some(match line.strip_suffix('\r').filter(|_| self.windows) {
-            Some(line) => Line {
-                text: line,
-                newline: 2,
-            },
-            None => Line {
-                text: line,
-                newline: 1,
-            },
+            Some(line) => Line { text: line, newline: 2 },
+            None => Line { text: line, newline: 1 },
         })
     }
 }
@@ -118,19 +103,12 @@ impl<'a> Iterator for Lines<'a> {
 /// .NET's `File.ReadAllText`: UTF-8 unless a byte order mark says otherwise; what is no character is replaced.
 fn decode(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes
-            .chunks_exact(2)
-            .map(|pair| unit([pair[0], pair[1]]))
-            .collect();
+        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
         String::from_utf16_lossy(&units)
     };
     let utf32 = |bytes: &[u8], unit: fn([u8; 4]) -> u32| {
-        let units = bytes
-            .chunks_exact(4)
-            .map(|four| unit([four[0], four[1], four[2], four[3]]));
-        units
-            .map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect()
+        let units = bytes.chunks_exact(4).map(|four| unit([four[0], four[1], four[2], four[3]]));
+        units.map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
     };
     match bytes {
         [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
@@ -174,10 +152,7 @@ pub struct Command {
 
 /// Every command in a log, whether or not commands are stopped at that place.
 pub fn commands(text: &str) -> Vec<Command> {
-    log_lines(text)
-        .into_iter()
-        .filter_map(|line| command(line, None))
-        .collect()
+    log_lines(text).into_iter().filter_map(|line| command(line, None)).collect()
 }
 
 /// .NET's `ReadLine`: a line ends with `\n`, `\r` or both.
@@ -186,9 +161,7 @@ fn log_lines(text: &str) -> Vec<&str> {
     if lines.last() == Some(&"") {
         lines.pop();
     }
-    let lines = lines
-        .into_iter()
-        .map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let lines = lines.into_iter().map(|line| line.strip_suffix('\r').unwrap_or(line));
     lines.flat_map(|line| line.split('\r')).collect()
 }
 
@@ -200,13 +173,7 @@ fn command(line: &str, stop_token: Option<&str>) -> Option<Command> {
 fn command_v2(line: &str, stop_token: Option<&str>) -> Option<Command> {
     let rest = line.trim_start().strip_prefix("::")?;
     let (header, data) = rest.split_once("::")?;
-    let order = [
-        ("%0D", "\r"),
-        ("%0A", "\n"),
-        ("%3A", ":"),
-        ("%2C", ","),
-        ("%25", "%"),
-    ];
+    let order = [("%0D", "\r"), ("%0A", "\n"), ("%3A", ":"), ("%2C", ","), ("%25", "%")];
     Some(Command {
         name: registered(header, stop_token)?,
         properties: properties(header, ',', &order),
@@ -218,13 +185,7 @@ fn command_v2(line: &str, stop_token: Option<&str>) -> Option<Command> {
 fn command_v1(line: &str, stop_token: Option<&str>) -> Option<Command> {
     let (_, rest) = line.split_once("##[")?;
     let (header, data) = rest.split_once(']')?;
-    let order = [
-        ("%3B", ";"),
-        ("%0D", "\r"),
-        ("%0A", "\n"),
-        ("%5D", "]"),
-        ("%25", "%"),
-    ];
+    let order = [("%3B", ";"), ("%0D", "\r"), ("%0A", "\n"), ("%5D", "]"), ("%25", "%")];
     Some(Command {
         name: registered(header, stop_token)?,
         properties: properties(header, ';', &order),
@@ -235,10 +196,7 @@ fn command_v1(line: &str, stop_token: Option<&str>) -> Option<Command> {
 fn registered(header: &str, stop_token: Option<&str>) -> Option<String> {
     let name = header.split(' ').next().unwrap_or_default();
     let names = REGISTERED.into_iter().chain(stop_token);
-    names
-        .into_iter()
-        .find(|known| known.eq_ignore_ascii_case(name))
-        .map(str::to_owned)
+    names.into_iter().find(|known| known.eq_ignore_ascii_case(name)).map(str::to_owned)
 }
 
 fn properties(header: &str, separator: char, order: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -255,9 +213,7 @@ fn properties(header: &str, separator: char, order: &[(&str, &str)]) -> BTreeMap
 
 /// One replacement after the other, in this order: with `%25` last, `%250A` is the text `%0A` and no newline.
 fn unescape(text: &str, order: &[(&str, &str)]) -> String {
-    order
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    order.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 /// The runner's secret masker.
@@ -273,45 +229,25 @@ impl Masker {
             return;
         }
         self.add_value(data);
-        for line in data
-            .split(['\r', '\n'])
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-        {
+        for line in data.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty()) {
             self.add_value(line);
         }
     }
 
     fn add_value(&mut self, value: &str) {
         let json = serde_json::to_string(value).unwrap();
-        let xml = [
-            ("&", "&amp;"),
-            ("<", "&lt;"),
-            (">", "&gt;"),
-            ("\"", "&quot;"),
-            ("'", "&apos;"),
-        ];
+        let xml = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&apos;")];
         self.values.push(value.to_owned());
         for shift in 0..3 {
             let bytes = value.as_bytes();
-            self.values.push(
-                STANDARD.encode(
-                    bytes
-                        .get(shift..)
-                        .filter(|rest| !rest.is_empty())
-                        .unwrap_or(bytes),
-                ),
-            );
+            self.values
+                .push(STANDARD.encode(bytes.get(shift..).filter(|rest| !rest.is_empty()).unwrap_or(bytes)));
         }
         self.values.push(value.replace('"', "\\\""));
         self.values.push(value.replace('\'', "''"));
         self.values.push(json[1..json.len() - 1].to_owned());
-        self.values
-            .push(utf8_percent_encode(value, URI_COMPONENT).to_string());
-        self.values.push(
-            xml.iter()
-                .fold(value.to_owned(), |text, (from, to)| text.replace(from, to)),
-        );
+        self.values.push(utf8_percent_encode(value, URI_COMPONENT).to_string());
+        self.values.push(xml.iter().fold(value.to_owned(), |text, (from, to)| text.replace(from, to)));
         if value.len() > 8 && value.starts_with('"') && value.ends_with('"') {
             self.values.push(value[1..value.len() - 1].to_owned());
         }
@@ -345,11 +281,7 @@ impl Masker {
 }
 
 /// .NET's `Uri.EscapeDataString` leaves RFC 3986's unreserved characters alone.
-const URI_COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+const URI_COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The log as a reader sees it: commands obeyed in order, secrets masked from the line on that registers them.
 pub fn read_log(text: &str) -> String {

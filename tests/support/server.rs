@@ -48,34 +48,23 @@ impl Request {
 
     /// The values of all headers of this name.
     pub fn headers_named(&self, name: &str) -> Vec<&str> {
-        let named = self
-            .headers
-            .iter()
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        let named = self.headers.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
     /// The target up to the `?`.
     pub fn path(&self) -> &str {
-        self.target
-            .split_once('?')
-            .map_or(self.target.as_str(), |(path, _)| path)
+        self.target.split_once('?').map_or(self.target.as_str(), |(path, _)| path)
     }
 
     /// The decoded pairs of the query.
     pub fn query(&self) -> Vec<(String, String)> {
-        self.target
-            .split_once('?')
-            .map(|(_, query)| pairs(query))
-            .unwrap_or_default()
+        self.target.split_once('?').map(|(_, query)| pairs(query)).unwrap_or_default()
     }
 
     /// The decoded value of a query parameter, the first of its name.
     pub fn query_value(&self, name: &str) -> Option<String> {
-        self.query()
-            .into_iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value)
+        self.query().into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// The decoded pairs of a form body.
@@ -85,10 +74,7 @@ impl Request {
 
     /// The decoded value of a form field, the first of its name.
     pub fn form_value(&self, name: &str) -> Option<String> {
-        self.form()
-            .into_iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| value)
+        self.form().into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// The body as JSON.
@@ -117,11 +103,7 @@ impl fmt::Display for Request {
 }
 
 fn pairs(text: &str) -> Vec<(String, String)> {
-    let decode = |part: &str| {
-        percent_decode_str(&part.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+    let decode = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
     text.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
@@ -185,13 +167,8 @@ impl Reply {
     /// An answer with this status and nothing else. `Date` and `Content-Length` come by themselves unless a header
     /// of that name is given or [`Reply::without`] leaves it out.
     pub fn status(status: u16) -> Self {
-        let answer = Answer {
-            status,
-            headers: Vec::new(),
-            omitted: Vec::new(),
-            body: Vec::new(),
-            chunked: false,
-        };
+        let answer =
+            Answer { status, headers: Vec::new(), omitted: Vec::new(), body: Vec::new(), chunked: false };
         Self::of(Content::Answer(answer))
     }
 
@@ -228,34 +205,22 @@ impl Reply {
     /// Closes a connection when it is accepted, before a request is read and before TLS. Like the other `_unread`
     /// replies it needs a [`Queue`], which is asked at that moment; a closure is asked only when there is a request.
     pub fn close_unread() -> Self {
-        Self {
-            unread: true,
-            ..Self::close()
-        }
+        Self { unread: true, ..Self::close() }
     }
 
     /// Resets a connection as soon as the client sends something.
     pub fn reset_unread() -> Self {
-        Self {
-            unread: true,
-            ..Self::reset()
-        }
+        Self { unread: true, ..Self::reset() }
     }
 
     /// Accepts a connection and then neither reads nor says anything: on a TLS server, TCP that never speaks TLS.
     pub fn stall_unread() -> Self {
-        Self {
-            unread: true,
-            ..Self::stall()
-        }
+        Self { unread: true, ..Self::stall() }
     }
 
     /// Sends these bytes as soon as a connection is accepted, without TLS even on a TLS server, and closes.
     pub fn raw_unread(bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            unread: true,
-            ..Self::raw(bytes)
-        }
+        Self { unread: true, ..Self::raw(bytes) }
     }
 
     /// Adds a header. The same name may come twice.
@@ -267,9 +232,7 @@ impl Reply {
     /// Leaves out a header that would come by itself, or that was given before.
     pub fn without(mut self, name: &str) -> Self {
         let answer = self.answer();
-        answer
-            .headers
-            .retain(|(found, _)| !found.eq_ignore_ascii_case(name));
+        answer.headers.retain(|(found, _)| !found.eq_ignore_ascii_case(name));
         answer.omitted.push(name.to_owned());
         self
     }
@@ -282,9 +245,7 @@ impl Reply {
 
     /// A JSON body with its content type.
     pub fn json_body(self, value: &Value) -> Self {
-        self.without("content-type")
-            .header("Content-Type", "application/json")
-            .body(value.to_string())
+        self.without("content-type").header("Content-Type", "application/json").body(value.to_string())
     }
 
     /// Sends the body in chunks (two of them, so that there is a seam) instead of with a length.
@@ -355,13 +316,7 @@ impl Reply {
     }
 
     fn of(content: Content) -> Self {
-        Self {
-            unread: false,
-            content,
-            cut: Cut::Nowhere,
-            pace: Pace::AtOnce,
-            end: End::Keep,
-        }
+        Self { unread: false, content, cut: Cut::Nowhere, pace: Pace::AtOnce, end: End::Keep }
     }
 
     fn then(mut self, end: End) -> Self {
@@ -400,10 +355,7 @@ impl Answer {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         let mut add = |name: &str, value: &str| write!(head, "{name}: {value}\r\n").unwrap();
         let wanted = |name: &str| {
-            !self
-                .headers
-                .iter()
-                .any(|(found, _)| found.eq_ignore_ascii_case(name))
+            !self.headers.iter().any(|(found, _)| found.eq_ignore_ascii_case(name))
                 && !self.omitted.iter().any(|found| found.eq_ignore_ascii_case(name))
         };
         if wanted("date") {
@@ -425,14 +377,7 @@ impl Answer {
             _ => {}
         }
         head.push_str("\r\n");
-        (
-            head.into_bytes(),
-            if self.chunked {
-                chunks(&self.body)
-            } else {
-                self.body.clone()
-            },
-        )
+        (head.into_bytes(), if self.chunked { chunks(&self.body) } else { self.body.clone() })
     }
 }
 
@@ -493,11 +438,7 @@ impl Default for Queue {
 impl Queue {
     /// An empty queue in front of another script.
     pub fn before(fallback: impl Script + 'static) -> Self {
-        Self {
-            any: VecDeque::new(),
-            paths: BTreeMap::new(),
-            fallback: Box::new(fallback),
-        }
+        Self { any: VecDeque::new(), paths: BTreeMap::new(), fallback: Box::new(fallback) }
     }
 
     /// Adds a reply for a request to any path that has no queue of its own.
@@ -517,15 +458,11 @@ impl Script for Queue {
     fn on_connect(&mut self) -> Option<Reply> {
         let mut queues = std::iter::once(&mut self.any).chain(self.paths.values_mut());
         let next = queues.find(|queue| queue.front().is_some_and(|reply| reply.unread));
-        next.and_then(VecDeque::pop_front)
-            .or_else(|| self.fallback.on_connect())
+        next.and_then(VecDeque::pop_front).or_else(|| self.fallback.on_connect())
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
-        let queue = self
-            .paths
-            .get_mut(request.path())
-            .filter(|queue| !queue.is_empty());
+        let queue = self.paths.get_mut(request.path()).filter(|queue| !queue.is_empty());
         let next = queue.unwrap_or(&mut self.any).pop_front();
         next.unwrap_or_else(|| self.fallback.answer(request))
     }
@@ -563,22 +500,13 @@ impl Bound {
             let shared = Arc::clone(&shared);
             thread::spawn(move || accept(&self.listener, config.as_ref(), &shared))
         };
-        Server {
-            shared,
-            address,
-            tls,
-            acceptor: Some(acceptor),
-        }
+        Server { shared, address, tls, acceptor: Some(acceptor) }
     }
 }
 
 fn url(address: SocketAddr, tls: bool) -> String {
     // A certificate names the host; plain http is permitted on loopback addresses only.
-    if tls {
-        format!("https://localhost:{}", address.port())
-    } else {
-        format!("http://{address}")
-    }
+    if tls { format!("https://localhost:{}", address.port()) } else { format!("http://{address}") }
 }
 
 /// A running server.
@@ -637,8 +565,7 @@ impl Server {
 
     /// Waits until there were this many requests; `false` when it takes longer than 30 s.
     pub fn wait_for_requests(&self, count: usize) -> bool {
-        self.shared
-            .wait_until(Duration::from_secs(30), |state| state.requests.len() >= count)
+        self.shared.wait_until(Duration::from_secs(30), |state| state.requests.len() >= count)
     }
 
     /// Ends all connections and waits for their threads. A panic in the script comes out here.
@@ -708,11 +635,7 @@ impl Shared {
             if left.is_zero() {
                 return false;
             }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -866,13 +789,7 @@ impl<'a> Connection<'a> {
     ) -> io::Result<()> {
         let channel = Channel::Plain(wire);
         let buffer = Vec::new();
-        Self {
-            channel,
-            buffer,
-            number,
-            shared,
-        }
-        .run(config)
+        Self { channel, buffer, number, shared }.run(config)
     }
 
     fn run(&mut self, config: Option<Arc<ServerConfig>>) -> io::Result<()> {
@@ -926,10 +843,7 @@ impl<'a> Connection<'a> {
                 return Err(error);
             }
         }
-        let wire = Wire {
-            socket: Arc::clone(&wire.socket),
-            held: wire.held,
-        };
+        let wire = Wire { socket: Arc::clone(&wire.socket), held: wire.held };
         self.channel = Channel::Tls(Box::new(StreamOwned::new(session, wire)));
         Ok(())
     }
@@ -988,18 +902,13 @@ impl<'a> Connection<'a> {
             connection: self.number,
             tls: matches!(self.channel, Channel::Tls(_)),
         };
-        if request
-            .header("expect")
-            .is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
-        {
+        if request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
             self.channel.send(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         if request.header("transfer-encoding").is_some() {
             request.body = self.read_chunks()?;
         } else if let Some(length) = request.header("content-length") {
-            let length = length
-                .parse()
-                .map_err(|_| io::Error::other("Content-Length is no number"))?;
+            let length = length.parse().map_err(|_| io::Error::other("Content-Length is no number"))?;
             request.body = self.take(length)?;
         }
         Ok(Some(request))

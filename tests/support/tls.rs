@@ -54,9 +54,7 @@ fn ca() -> &'static Ca {
 
 fn new_ca() -> Ca {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "equinix-wif test CA");
+    params.distinguished_name.push(DnType::CommonName, "equinix-wif test CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     Ca::self_signed(params, KeyPair::generate().unwrap()).unwrap()
@@ -101,16 +99,11 @@ pub fn client_config() -> Arc<ClientConfig> {
 }
 
 fn issue(leaf: Leaf) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let names: &[&str] = if leaf == Leaf::WrongHost {
-        &["elsewhere.example"]
-    } else {
-        &["localhost", "127.0.0.1"]
-    };
+    let names: &[&str] =
+        if leaf == Leaf::WrongHost { &["elsewhere.example"] } else { &["localhost", "127.0.0.1"] };
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "equinix-wif test server");
+    params.distinguished_name.push(DnType::CommonName, "equinix-wif test server");
     let usage = match leaf {
         Leaf::WrongUse => ExtendedKeyUsagePurpose::ClientAuth,
         _ => ExtendedKeyUsagePurpose::ServerAuth,

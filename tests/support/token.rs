@@ -63,9 +63,7 @@ impl Default for Facts {
 impl Facts {
     /// The part of the repository before the `/`.
     pub fn owner(&self) -> &str {
-        self.repository
-            .split_once('/')
-            .map_or(self.repository.as_str(), |(owner, _)| owner)
+        self.repository.split_once('/').map_or(self.repository.as_str(), |(owner, _)| owner)
     }
 }
 
@@ -76,12 +74,7 @@ pub fn now() -> i64 {
 
 /// The claims of a GitHub token: what looks like a number is a string, but for the times.
 pub fn github_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
-    let Facts {
-        repository,
-        branch,
-        sha,
-        ..
-    } = facts;
+    let Facts { repository, branch, sha, .. } = facts;
     let reference = format!("refs/heads/{branch}");
     let workflow_ref = format!("{repository}/.github/workflows/deploy.yml@{reference}");
     json!({
@@ -121,13 +114,7 @@ pub fn github_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
 
 /// The claims of a GitLab token: `runner_id` is its one number besides the times.
 pub fn gitlab_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
-    let Facts {
-        repository,
-        repository_id,
-        branch,
-        sha,
-        ..
-    } = facts;
+    let Facts { repository, repository_id, branch, sha, .. } = facts;
     let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
     json!({
         "jti": random_text(16),
@@ -180,11 +167,7 @@ impl Token {
     pub fn new(claims: Value) -> Self {
         let kid = "38826b17-6a30-5f9b-b169-8beb8202f723";
         let header = json!({"typ": "JWT", "alg": "RS256", "kid": kid, "x5t": "ykNaY4qM_ta4k2TgZOCEYLkcYlA"});
-        Self {
-            header: object(header),
-            claims: object(claims),
-            signature: None,
-        }
+        Self { header: object(header), claims: object(claims), signature: None }
     }
 
     /// Sets a header parameter.
@@ -231,10 +214,7 @@ impl Token {
     /// The token.
     pub fn mint(&self) -> String {
         let input = self.signing_input();
-        let signature = self
-            .signature
-            .clone()
-            .unwrap_or_else(|| derived_signature(&input));
+        let signature = self.signature.clone().unwrap_or_else(|| derived_signature(&input));
         format!("{input}.{signature}")
     }
 }
@@ -248,11 +228,7 @@ fn object(value: Value) -> Map<String, Value> {
 
 /// A token from any bytes: both are encoded, whatever they are.
 pub fn raw(header: &[u8], payload: &[u8]) -> String {
-    let input = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(header),
-        URL_SAFE_NO_PAD.encode(payload)
-    );
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = derived_signature(&input);
     format!("{input}.{signature}")
 }
