@@ -44,7 +44,7 @@ fn github_job_gets_a_token_from_the_alpha_api() {
 
 #[test]
 fn github_job_gets_a_token_from_the_v1_api_with_an_es256_key_and_two_scopes() {
-    github_job("/v1/token", &["--sts-api", "v1"], "ES256", |world| world.both_scopes());
+    github_job("/v1/token", &["--sts-api", "v1"], "ES256", World::both_scopes);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn gitlab_job_sources_a_token_from_the_alpha_api_with_an_es256_key_and_two_scope
 
 #[test]
 fn gitlab_job_sources_a_token_from_the_v1_api() {
-    gitlab_job("/v1/token", &[("EQUINIX_STS_API", "v1")], "RS256", |world| world.scope());
+    gitlab_job("/v1/token", &[("EQUINIX_STS_API", "v1")], "RS256", World::scope);
 }
 
 fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String) {
