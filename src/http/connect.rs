@@ -49,12 +49,64 @@ impl Progress {
     }
 }
 
-/// The connectors in their order: tunnel through the proxy if there is one, else TCP; then TLS; then the watcher.
-pub(super) fn connector(tls: Option<Arc<ClientConfig>>, proxied: bool, progress: Progress) -> impl Connector {
-    ().chain(ConnectProxyConnector::default())
-        .chain(TcpConnector::default())
-        .chain(TlsConnector { tls })
-        .chain(Watcher { proxied, progress })
+/// Makes a connection: a tunnel through the proxy if there is one, else TCP; then TLS where the URL asks for it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The TLS settings; a plain URL needs none.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Whether there is a proxy in between.
+    pub(super) proxied: bool,
+    /// Where to note how far it has come.
+    pub(super) progress: Progress,
+}
+
+impl Connector for Connection {
+    type Out = Box<dyn Transport>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let tunnel = ConnectProxyConnector::default().connect(details, None::<()>)?;
+        let transport: Box<dyn Transport> = match tunnel {
+            Some(Either::B(tunnel)) => tunnel,
+            _ => match TcpConnector::default().connect(details, None::<()>)? {
+                Some(Either::B(socket)) => Box::new(socket),
+                _ => return Ok(None),
+            },
+        };
+        let transport = if details.needs_tls() { self.wrap_in_tls(details, transport)? } else { transport };
+        // The connection to a proxy is made through here as well, then without a proxy in its settings: what goes out
+        // there is CONNECT, not the request.
+        if self.proxied && details.config.proxy().is_none() {
+            return Ok(Some(transport));
+        }
+        self.progress.reach(Progress::CONNECTED);
+        Ok(Some(Box::new(Watched { inner: transport, progress: self.progress.clone() })))
+    }
+}
+
+impl Connection {
+    fn wrap_in_tls(
+        &self,
+        details: &ConnectionDetails<'_>,
+        transport: Box<dyn Transport>,
+    ) -> Result<Box<dyn Transport>, ureq::Error> {
+        let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
+        let host = details.uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let name =
+            ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
+        let mut connection =
+            ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
+        let mut socket = TransportAdapter::new(transport, details.current_time.clone());
+        socket.set_timeout(remaining(details));
+        connection.complete_io(&mut socket).map_err(handshake_error)?;
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Box::new(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) }))
+    }
 }
 
 /// A failure of ours inside the HTTP library's connecting, carried through its error type.
@@ -138,40 +190,6 @@ fn is_temporary(error: &io::Error) -> bool {
     ["Temporary failure", "Try again", "temporarily"].iter().any(|t| text.contains(t))
 }
 
-/// Wraps a connection in TLS where the URL asks for it.
-#[derive(Debug)]
-struct TlsConnector {
-    tls: Option<Arc<ClientConfig>>,
-}
-
-impl<In: Transport> Connector<In> for TlsConnector {
-    type Out = Either<In, TlsTransport>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        let Some(transport) = chained else { return Ok(None) };
-        if !details.needs_tls() || transport.is_tls() {
-            return Ok(Some(Either::A(transport)));
-        }
-        let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
-        let host = details.uri.host().unwrap_or_default();
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name =
-            ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
-        let mut connection =
-            ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
-        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
-        socket.set_timeout(remaining(details));
-        connection.complete_io(&mut socket).map_err(handshake_error)?;
-        let buffers =
-            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) })))
-    }
-}
-
 /// What TCP and the tunnel have left of the time for connecting.
 fn remaining(details: &ConnectionDetails<'_>) -> NextTimeout {
     let mut timeout = details.timeout;
@@ -235,39 +253,14 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Notes when the connection stands and when the first byte of the request goes out.
+/// Notes when the first byte of the request goes out.
 #[derive(Debug)]
-struct Watcher {
-    proxied: bool,
+struct Watched {
+    inner: Box<dyn Transport>,
     progress: Progress,
 }
 
-impl<In: Transport> Connector<In> for Watcher {
-    type Out = Either<In, Watched<In>>;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails<'_>,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        let Some(inner) = chained else { return Ok(None) };
-        // The connection to a proxy is made through this same chain, then without a proxy in its settings: what
-        // goes out there is CONNECT, not the request.
-        if self.proxied && details.config.proxy().is_none() {
-            return Ok(Some(Either::A(inner)));
-        }
-        self.progress.reach(Progress::CONNECTED);
-        Ok(Some(Either::B(Watched { inner, progress: self.progress.clone() })))
-    }
-}
-
-#[derive(Debug)]
-struct Watched<In> {
-    inner: In,
-    progress: Progress,
-}
-
-impl<In: Transport> Transport for Watched<In> {
+impl Transport for Watched {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.inner.buffers()
     }

@@ -12,8 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::{CryptoProvider, KeyProvider};
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SigningKey;
 use rustls::{ClientConfig, RootCertStore};
 use ureq::config::{Config, RedirectAuthHeaders};
 use ureq::http::{Request as HttpRequest, header};
@@ -26,7 +28,7 @@ use crate::retry::{Deadline, Failure, Retry};
 use crate::secret::Secret;
 use crate::text;
 
-use connect::{CONNECT_TIMEOUT, ConnectFault, Progress, SystemResolver};
+use connect::{CONNECT_TIMEOUT, ConnectFault, Connection, Progress, SystemResolver};
 use proxy::ProxySettings;
 use url::Url;
 
@@ -202,8 +204,11 @@ impl<'a> Client<'a> {
         let tls = if url.is_https() { Some(self.tls()?) } else { None };
         let proxied = proxy.is_some();
         let config = policy(url, proxy, left.min(ATTEMPT_TIMEOUT));
-        let agent =
-            Agent::with_parts(config, connect::connector(tls, proxied, progress.clone()), SystemResolver);
+        let agent = Agent::with_parts(
+            config,
+            Connection { tls, proxied, progress: progress.clone() },
+            SystemResolver,
+        );
         let fault = |error: ureq::Error| Fault::from_ureq(error, progress);
         let answer = match request {
             Request::Get { bearer, .. } => {
@@ -247,14 +252,25 @@ impl<'a> Client<'a> {
 fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(extra_roots.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let provider = CryptoProvider { key_provider: &NoClientKeys, ..rustls::crypto::ring::default_provider() };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
     // No connection is made twice, so there is nothing to resume.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)
+}
+
+/// This program never shows a certificate of its own. Without ring's reader of private keys, the code for signing with
+/// them is not even in the binary.
+#[derive(Debug)]
+struct NoClientKeys;
+
+impl KeyProvider for NoClientKeys {
+    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("there are no client certificates".to_owned()))
+    }
 }
 
 /// The library's settings, none of them left at its default where it matters.
