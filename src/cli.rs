@@ -1,7 +1,6 @@
 //! The command line as typed. Parsing only: what a setting means, and where it comes from when no flag was given, is
 //! decided in [`crate::config`].
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -201,7 +200,7 @@ pub struct SandboxArgs {
 
     /// Command to run in a job of that platform; without one, the main job runs and is explained
     #[arg(last = true, value_name = "CMD")]
-    pub command: Vec<OsString>,
+    pub command: Vec<std::ffi::OsString>,
 }
 
 #[cfg(test)]

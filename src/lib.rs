@@ -48,6 +48,9 @@ use error::{Code, Error};
 use provider::Provider;
 use report::{Destination, Report};
 
+/// What `--version` prints.
+const VERSION: &str = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
+
 /// The process's streams, and what is known about them.
 pub struct Streams<'a> {
     /// Payload only.
@@ -71,6 +74,10 @@ pub fn run(
 ) -> u8 {
     let Streams { stdout, stderr, stdout_is_terminal, stderr_is_terminal, stderr_is_lost } = streams;
     let args: Vec<OsString> = args.into_iter().collect();
+    // Asked for by every installer and health check, and answered without building the whole command line.
+    if args.get(1).is_some_and(|arg| args.len() == 2 && (arg == "--version" || arg == "-V")) {
+        return u8::from(command::print(stdout, VERSION).is_err());
+    }
     let parsed = refuse_secrets(&args).and_then(|()| match Cli::try_parse_from(&args) {
         Ok(cli) => Ok(Parsed::Command(cli)),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
@@ -213,6 +220,12 @@ mod tests {
             "another program's argument"
         );
         assert!(refuse_secrets(&args(&["token", "--scope", "ern:a:b.c:d.e:f:g:h"])).is_ok());
+    }
+
+    #[test]
+    fn the_short_way_to_the_version_says_the_same() {
+        let error = Cli::try_parse_from(args(&["--version"])).unwrap_err();
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::DisplayVersion, VERSION));
     }
 
     #[test]
