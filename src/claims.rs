@@ -5,7 +5,9 @@
 //! as well, but with a hint that names it.
 
 use crate::clock::rfc3339;
+use crate::compare::near_miss;
 use crate::error::{Code, Error};
+use crate::expect::{self, Expectation};
 use crate::json;
 use crate::jwt::UnverifiedClaims;
 use crate::text::quote;
@@ -22,6 +24,53 @@ const MAX_TIME: f64 = 253_402_300_799.0;
 
 /// Ten years in seconds. An `exp` beyond is most likely in milliseconds.
 const TEN_YEARS: i64 = 10 * 365 * 86_400;
+
+/// How strictly claims are held against what is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validation {
+    /// Only what the safety of outputs needs, and what the user expects explicitly.
+    Off,
+    /// Wrong is an error, odd is a warning.
+    #[default]
+    Basic,
+    /// Odd is an error as well.
+    Strict,
+}
+
+impl Validation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Basic, Self::Strict];
+
+    /// The value of `--validation`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Basic => "basic",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// Something odd: a warning, or with `--validation strict` an error of this code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concern {
+    /// The code of the error; `None` when strictness changes nothing.
+    pub code: Option<Code>,
+    /// What is odd.
+    pub text: String,
+}
+
+impl Concern {
+    /// A warning whatever the strictness.
+    pub fn warning(text: impl Into<String>) -> Self {
+        Self { code: None, text: text.into() }
+    }
+
+    /// A warning that `strict` makes an error.
+    pub fn strict(code: Code, text: impl Into<String>) -> Self {
+        Self { code: Some(code), text: text.into() }
+    }
+}
 
 /// The issuer that a platform's tokens come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +101,10 @@ pub struct Expected {
     pub issuer: Option<ExpectedIssuer>,
     /// The run that the token should belong to.
     pub run: Vec<RunBinding>,
+    /// What the user expects.
+    pub expectations: Vec<Expectation>,
+    /// How strictly all but the user's expectations are taken.
+    pub validation: Validation,
 }
 
 /// The time, as this machine and the platform see it.
@@ -73,24 +126,36 @@ impl Now {
     }
 }
 
-/// Holds the claims against what is expected. The result are warnings; the first check that fails is the error.
-pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<String>, Error> {
-    let mut warnings = Vec::new();
-    check_issuer(token, expected.issuer.as_ref())?;
-    check_audience(token, expected.audience.as_deref(), &mut warnings)?;
-    check_times(token, now, &mut warnings)?;
-    for bound in &expected.run {
+/// Holds the claims against what is expected. The result is what is odd about them; the first check that fails is the
+/// error.
+pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Concern>, Error> {
+    let mut concerns = Vec::new();
+    if expected.validation != Validation::Off {
+        // An issuer that the user expects takes the place of the platform's.
+        if !expected.expectations.iter().any(|expectation| expectation.claim == "iss") {
+            check_issuer(token, expected.issuer.as_ref())?;
+        }
+        check_audience(token, expected.audience.as_deref(), &mut concerns)?;
+        check_times(token, now, &mut concerns)?;
+        check_run(token, &expected.run, &mut concerns);
+    }
+    expect::check(&expected.expectations, token)?;
+    Ok(concerns)
+}
+
+fn check_run(token: &UnverifiedClaims, run: &[RunBinding], concerns: &mut Vec<Concern>) {
+    for bound in run {
         if let Some(found) = token.scalar(bound.claim).filter(|found| *found != bound.value) {
-            warnings.push(format!(
+            let text = format!(
                 "the ID token says {} {}, but {} is {}: it may come from another run",
                 bound.claim,
                 quote(&found),
                 bound.variable,
                 quote(&bound.value)
-            ));
+            );
+            concerns.push(Concern::strict(Code::ClaimRunBinding, text));
         }
     }
-    Ok(warnings)
 }
 
 fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> Result<(), Error> {
@@ -128,7 +193,7 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
 fn check_audience(
     token: &UnverifiedClaims,
     expected: Option<&str>,
-    warnings: &mut Vec<String>,
+    concerns: &mut Vec<Concern>,
 ) -> Result<(), Error> {
     let Some(found) = token.audience().filter(|members| !members.is_empty()) else {
         let kind = token.claims.get("aud").map_or("there is none", json::kind);
@@ -160,11 +225,12 @@ fn check_audience(
         }
     }
     if found.len() > 1 {
-        warnings.push(format!(
+        let text = format!(
             "the ID token is meant for {} audiences at once ({}): each of them could use it at the others",
             found.len(),
             shown()
-        ));
+        );
+        concerns.push(Concern::strict(Code::ClaimAud, text));
     }
     Ok(())
 }
@@ -218,7 +284,7 @@ pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
         .ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))
 }
 
-fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -> Result<(), Error> {
+fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) -> Result<(), Error> {
     let exp = expiry(token)?;
     let iat = time_claim(token, "iat")?;
     let nbf = time_claim(token, "nbf")?;
@@ -244,10 +310,10 @@ fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -
     if now.local > exp.saturating_add(LEEWAY) {
         match corrected {
             Some((skew, time)) if time <= exp.saturating_add(LEEWAY) => {
-                warnings.push(format!(
+                concerns.push(Concern::warning(format!(
                     "the ID token looks expired only because {}; the STS decides",
                     clocks(skew)
-                ));
+                )));
             }
             _ => {
                 return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
@@ -261,65 +327,22 @@ fn check_times(token: &UnverifiedClaims, now: Now, warnings: &mut Vec<String>) -
     if ahead > LEEWAY {
         match corrected {
             Some((skew, time)) if from.saturating_sub(time) <= LEEWAY => {
-                warnings.push(format!(
+                concerns.push(Concern::warning(format!(
                     "the ID token looks not yet valid only because {}; the STS decides",
                     clocks(skew)
-                ));
+                )));
             }
             _ if ahead > FUTURE_LIMIT => {
                 return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
                     .detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
                     .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
-            _ => warnings.push(format!(
+            _ => concerns.push(Concern::warning(format!(
                 "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"
-            )),
+            ))),
         }
     }
     Ok(())
-}
-
-/// Takes away a difference that people overlook.
-type Normal<'a> = &'a dyn Fn(&str) -> String;
-
-/// What makes two texts differ that a person would take for the same, as a sentence.
-pub fn near_miss(expected: &str, found: &str) -> Option<&'static str> {
-    if expected == found || expected.is_empty() || found.is_empty() {
-        return None;
-    }
-    let no_scheme = |text: &str| text.trim_start_matches("https://").trim_start_matches("http://").to_owned();
-    // Case comes first: the scheme is recognised in lower case only.
-    let steps: [(&str, Normal<'_>); 4] = [
-        ("They differ only in upper and lower case.", &str::to_lowercase),
-        ("They differ only in white space.", &|t| t.split_whitespace().collect()),
-        ("They differ only in a slash at the end.", &|t| t.trim_end_matches('/').to_owned()),
-        ("They differ only in the scheme (https://, http:// or none).", &no_scheme),
-    ];
-    for (sentence, normal) in &steps {
-        if normal(expected) == normal(found) {
-            return Some(sentence);
-        }
-    }
-    let all = |text: &str| steps.iter().fold(text.to_owned(), |text, (_, normal)| normal(&text));
-    (all(expected) == all(found))
-        .then_some("They differ only in case, scheme, white space or a slash at the end.")
-}
-
-/// GitHub's older form of a subject that has the ids of owner and repository in it: `repo:o@1/r@2:x` → `repo:o/r:x`.
-///
-/// Repositories created, renamed or transferred after 2026-07-15 get the form with ids, and a grant made for the other
-/// form does not match. `None` when the subject has no ids. The result is for explanations only: what a subject means
-/// is not decided by its text.
-pub fn subject_without_ids(subject: &str) -> Option<String> {
-    let rest = subject.strip_prefix("repo:")?;
-    let (repository, tail) = rest.split_once(':')?;
-    let (owner, name) = repository.split_once('/')?;
-    let strip = |text: &str| {
-        let (name, id) = text.rsplit_once('@')?;
-        (!name.is_empty() && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
-            .then(|| name.to_owned())
-    };
-    Some(format!("repo:{}/{}:{tail}", strip(owner)?, strip(name)?))
 }
 
 #[cfg(test)]
@@ -350,11 +373,13 @@ mod tests {
             audience: Some("equinix".into()),
             issuer: Some(ExpectedIssuer::WithSegment("https://token.actions.githubusercontent.com".into())),
             run: vec![RunBinding { claim: "run_id", variable: "GITHUB_RUN_ID", value: "7".into() }],
+            ..Expected::default()
         }
     }
 
     fn at(change: Value, local: i64, skew: Option<i64>) -> Result<Vec<String>, Error> {
-        check(&token(change), &expected(), Now { local, skew })
+        let concerns = check(&token(change), &expected(), Now { local, skew })?;
+        Ok(concerns.into_iter().map(|concern| concern.text).collect())
     }
 
     fn code(change: Value) -> &'static str {
@@ -416,7 +441,7 @@ mod tests {
         let error = at(json!({"aud": "https://Equinix/"}), NOW, None).unwrap_err();
         assert_eq!(
             error.cure(),
-            "They differ only in case, scheme, white space or a slash at the end. Audiences are compared to the letter."
+            "They differ only in upper and lower case and in a slash at the end and in the scheme (https://, http:// or none). Audiences are compared to the letter."
         );
         assert_eq!(
             error.details(),
@@ -513,38 +538,29 @@ mod tests {
     }
 
     #[test]
-    fn near_misses_are_named() {
-        for (one, other, word) in [
-            ("Octo", "octo", Some("case")),
-            ("https://x", "https://x/", Some("slash")),
-            ("https://x", "http://x", Some("scheme")),
-            ("https://x", "x", Some("scheme")),
-            ("x", " x\n", Some("white space")),
-            ("HTTPS://x", "https://X/ ", Some("case, scheme, white space or a slash")),
-            ("x", "y", None),
-            ("x", "x", None),
-            ("", "x", None),
-        ] {
-            let found = near_miss(one, other);
-            assert_eq!(found.is_some(), word.is_some(), "{one} {other}: {found:?}");
-            assert!(found.unwrap_or_default().contains(word.unwrap_or_default()), "{one} {other}: {found:?}");
-        }
+    fn strictness_concerns_what_is_odd_and_off_leaves_only_the_user_s_expectations() {
+        let now = Now { local: NOW, skew: None };
+        let odd = token(json!({"run_id": "8", "aud": ["equinix", "x"]}));
+        let codes: Vec<_> = check(&odd, &expected(), now).unwrap().into_iter().map(|c| c.code).collect();
+        assert_eq!(codes, [Some(Code::ClaimAud), Some(Code::ClaimRunBinding)]);
+        let wrong = token(json!({"iss": "https://x", "aud": "x", "exp": 1, "run_id": "8"}));
+        let off = Expected { validation: Validation::Off, ..expected() };
+        assert_eq!(check(&wrong, &off, now).unwrap(), []);
+        let expectations = expect::parse(["sub=x"], "--expect").unwrap();
+        let expecting = Expected { expectations, ..off };
+        assert_eq!(check(&wrong, &expecting, now).unwrap_err().code(), Code::ClaimExpectation);
     }
 
     #[test]
-    fn github_s_subject_with_ids_is_recognised() {
-        assert_eq!(
-            subject_without_ids("repo:octo@12/web@34:ref:refs/heads/main").as_deref(),
-            Some("repo:octo/web:ref:refs/heads/main")
-        );
-        for other in [
-            "repo:octo/web:ref:refs/heads/a@1",
-            "repo:octo@12/web:x",
-            "repo:octo@a/web@1:x",
-            "project_path:a@1/b@2:x",
-            "repo:",
-        ] {
-            assert_eq!(subject_without_ids(other), None, "{other}");
-        }
+    fn an_expected_issuer_takes_the_place_of_the_platform_s() {
+        let now = Now { local: NOW, skew: None };
+        let expecting = |issuer: &str| Expected {
+            expectations: expect::parse([format!("iss={issuer}").as_str()], "--expect").unwrap(),
+            ..expected()
+        };
+        let own = token(json!({"iss": "https://issuer.example"}));
+        assert!(check(&own, &expecting("https://issuer.example"), now).is_ok());
+        let error = check(&own, &expecting("https://other.example"), now).unwrap_err();
+        assert_eq!(error.code(), Code::ClaimExpectation);
     }
 }

@@ -101,6 +101,14 @@ pub struct IdentityArgs {
     /// File that holds the ID token; - is standard input
     #[arg(long, value_name = "PATH")]
     pub subject_token_file: Option<PathBuf>,
+
+    /// A claim that must have this value; repeatable, the same claim again is an alternative
+    #[arg(long, value_name = "CLAIM=VALUE")]
+    pub expect: Vec<String>,
+
+    /// How strictly claims are taken: off, basic, strict
+    #[arg(long, value_name = "MODE")]
+    pub validation: Option<String>,
 }
 
 /// What is asked for.

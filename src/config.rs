@@ -10,10 +10,13 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 
-use crate::cli::TokenArgs;
+use crate::claims::Validation;
+use crate::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::expect::{self, Expectation};
 use crate::http;
+use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
 use crate::provider::TokenSource;
 use crate::scope;
@@ -50,23 +53,41 @@ pub struct Setting<T> {
     pub source: Source,
 }
 
-/// Everything that `token` has to know.
+/// Who the job is, and what is expected of it.
 #[derive(Debug)]
-pub struct Config {
-    /// The scope to ask for.
-    pub scope: String,
+pub struct IdentitySettings {
     /// The audience of the ID token.
     pub audience: Option<String>,
     /// The provider that was asked for.
     pub provider: Option<String>,
     /// Where a ready ID token is.
-    pub token_source: TokenSource,
+    pub source: TokenSource,
+    /// What the user expects of the claims.
+    pub expectations: Vec<Expectation>,
+    /// How strictly the claims are taken.
+    pub validation: Validation,
+    /// What should be said about these settings.
+    pub warnings: Vec<String>,
+}
+
+/// What is asked for, and where.
+#[derive(Debug)]
+pub struct ExchangeSettings {
+    /// The scope to ask for.
+    pub scope: Option<String>,
     /// The STS.
     pub sts_endpoint: Url,
     /// Its API version.
     pub sts_api: Api,
     /// The shortest acceptable life of the access token, in seconds.
     pub min_ttl: u64,
+    /// What should be said about these settings.
+    pub warnings: Vec<String>,
+}
+
+/// How the token is handed over.
+#[derive(Debug)]
+pub struct OutputSettings {
     /// The format that was asked for.
     pub format: Option<String>,
     /// The output file.
@@ -75,16 +96,21 @@ pub struct Config {
     pub env_name: String,
     /// Whether GitHub's later steps get it too.
     pub export_env: bool,
-    /// Certificates to trust besides the built-in roots.
-    pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Whether proxy variables are ignored.
-    pub no_proxy: bool,
     /// Consent: `--force`.
     pub force: bool,
     /// Consent: `--allow-workspace`.
     pub allow_workspace: bool,
-    /// What should be said about the settings.
-    pub warnings: Vec<String>,
+}
+
+/// How requests are made.
+#[derive(Debug)]
+pub struct NetworkSettings {
+    /// The time for the whole run.
+    pub timeout: Duration,
+    /// Certificates to trust besides the built-in roots.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// The proxy, and what is exempt from it.
+    pub proxies: ProxySettings,
 }
 
 /// Where the report goes. This is needed before anything else can fail.
@@ -184,76 +210,116 @@ impl<'a> Resolver<'a> {
         self.seen.insert(name, json!({"value": value, "source": source.name()}));
     }
 
-    /// The deadline of the whole run.
-    pub fn timeout(&mut self, typed: Option<&str>) -> Result<Duration, Error> {
-        self.seconds("--timeout", typed, names::TIMEOUT, 60, 1..=3600).map(Duration::from_secs)
-    }
-
-    /// All settings of `token`.
-    pub fn token(&mut self, args: &TokenArgs) -> Result<Config, Error> {
+    /// The settings of [`IdentityArgs`].
+    pub fn identity(&mut self, args: &IdentityArgs) -> Result<IdentitySettings, Error> {
         let mut warnings = Vec::new();
-        let (identity, exchange, output, network) =
-            (&args.identity, &args.exchange, &args.output, &args.network);
-        let scope = self
-            .text("--scope", exchange.scope.as_deref(), names::SCOPE)?
-            .ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))?;
-        warnings.extend(scope::check(&scope.value)?);
-        let audience = self.text("--audience", identity.audience.as_deref(), names::AUDIENCE)?;
+        let audience = self.text("--audience", args.audience.as_deref(), names::AUDIENCE)?;
         if let Some(audience) = &audience {
             warnings.extend(check_audience(audience)?);
         }
-        let provider = self.text("--provider", identity.provider.as_deref(), names::PROVIDER)?;
+        let provider = self.text("--provider", args.provider.as_deref(), names::PROVIDER)?;
         let variable = self.text(
             "--subject-token-env",
-            identity.subject_token_env.as_deref(),
+            args.subject_token_env.as_deref(),
             names::SUBJECT_TOKEN_ENV_VAR,
         )?;
         if let Some(name) = variable.as_ref().filter(|name| !is_variable_name(&name.value)) {
             return Err(invalid(name.source, &name.value, "the name of a variable, not its value"));
         }
-        let file = self.path(
-            "--subject-token-file",
-            identity.subject_token_file.as_deref(),
-            names::SUBJECT_TOKEN_FILE,
-        );
-        let sts_endpoint = self.endpoint(exchange.sts_endpoint.as_deref())?;
+        let file =
+            self.path("--subject-token-file", args.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE);
+        Ok(IdentitySettings {
+            audience: audience.map(|setting| setting.value),
+            provider: provider.map(|setting| setting.value),
+            source: TokenSource { variable: variable.map(|s| s.value), file: file.map(|s| s.value) },
+            expectations: self.expectations(&args.expect)?,
+            validation: self.choice(
+                "--validation",
+                args.validation.as_deref(),
+                names::VALIDATION,
+                Validation::ALL.map(|validation| (validation.id(), validation)),
+            )?,
+            warnings,
+        })
+    }
+
+    /// Flags take the place of the variable as a whole, as for every other setting.
+    fn expectations(&mut self, typed: &[String]) -> Result<Vec<Expectation>, Error> {
+        let (source, lines) = if typed.is_empty() {
+            let Some(text) = self.env.text(names::EXPECT)? else { return Ok(Vec::new()) };
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned);
+            (Source::Variable(names::EXPECT), lines.collect())
+        } else {
+            (Source::Flag("--expect"), typed.to_vec())
+        };
+        self.remember("--expect", json!(lines), source);
+        expect::parse(lines.iter().map(String::as_str), source.name())
+    }
+
+    /// The settings of [`ExchangeArgs`].
+    pub fn exchange(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
+        let mut warnings = Vec::new();
+        let scope = self.text("--scope", args.scope.as_deref(), names::SCOPE)?;
+        if let Some(scope) = &scope {
+            warnings.extend(scope::check(&scope.value)?);
+        }
+        let sts_endpoint = self.endpoint(args.sts_endpoint.as_deref())?;
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
         }
-        let sts_api = match self.text("--sts-api", exchange.sts_api.as_deref(), names::STS_API)? {
-            None => Api::Alpha,
-            Some(setting) => Api::ALL
-                .into_iter()
-                .find(|api| api.id() == setting.value)
-                .ok_or_else(|| invalid(setting.source, &setting.value, "alpha or v1"))?,
-        };
-        let min_ttl =
-            self.seconds("--min-ttl", exchange.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?;
-        let format = self.text("--format", output.format.as_deref(), names::FORMAT)?;
-        let env_name = self
-            .text("--env-name", output.env_name.as_deref(), names::ENV_NAME)?
-            .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
-        check_env_name(&env_name)?;
-        Ok(Config {
-            scope: scope.value,
-            audience: audience.map(|setting| setting.value),
-            provider: provider.map(|setting| setting.value),
-            token_source: TokenSource { variable: variable.map(|s| s.value), file: file.map(|s| s.value) },
+        let versions = Api::ALL.map(|api| (api.id(), api));
+        Ok(ExchangeSettings {
+            scope: scope.map(|setting| setting.value),
             sts_endpoint,
-            sts_api,
-            min_ttl,
-            format: format.map(|setting| setting.value),
-            output: self
-                .path("--output", output.output.as_deref(), names::OUTPUT)
-                .map(|setting| setting.value),
-            env_name: env_name.value,
-            export_env: self.switch("--export-env", output.export_env, names::EXPORT_ENV)?,
-            extra_roots: self.extra_roots(network.ca_file.as_deref())?,
-            no_proxy: network.no_proxy,
-            force: output.force,
-            allow_workspace: output.allow_workspace,
+            sts_api: self.choice("--sts-api", args.sts_api.as_deref(), names::STS_API, versions)?,
+            min_ttl: self.seconds("--min-ttl", args.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?,
             warnings,
         })
+    }
+
+    /// The settings of [`OutputArgs`].
+    pub fn output(&mut self, args: &OutputArgs) -> Result<OutputSettings, Error> {
+        let format = self.text("--format", args.format.as_deref(), names::FORMAT)?;
+        let env_name = self
+            .text("--env-name", args.env_name.as_deref(), names::ENV_NAME)?
+            .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
+        check_env_name(&env_name)?;
+        Ok(OutputSettings {
+            format: format.map(|setting| setting.value),
+            output: self.path("--output", args.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
+            env_name: env_name.value,
+            export_env: self.switch("--export-env", args.export_env, names::EXPORT_ENV)?,
+            force: args.force,
+            allow_workspace: args.allow_workspace,
+        })
+    }
+
+    /// The settings of [`NetworkArgs`].
+    pub fn network(&mut self, args: &NetworkArgs) -> Result<NetworkSettings, Error> {
+        let timeout = self.seconds("--timeout", args.timeout.as_deref(), names::TIMEOUT, 60, 1..=3600)?;
+        Ok(NetworkSettings {
+            timeout: Duration::from_secs(timeout),
+            extra_roots: self.extra_roots(args.ca_file.as_deref())?,
+            proxies: if args.no_proxy {
+                ProxySettings::default()
+            } else {
+                ProxySettings::from_env(self.env)?
+            },
+        })
+    }
+
+    /// One of a few words; the default is `T`'s.
+    fn choice<T: Default, const N: usize>(
+        &mut self,
+        flag: &'static str,
+        typed: Option<&str>,
+        variable: &'static str,
+        known: [(&'static str, T); N],
+    ) -> Result<T, Error> {
+        let Some(setting) = self.text(flag, typed, variable)? else { return Ok(T::default()) };
+        let words = known.each_ref().map(|(word, _)| *word).join(" or ");
+        let found = known.into_iter().find(|(word, _)| *word == setting.value);
+        found.map(|(_, value)| value).ok_or_else(|| invalid(setting.source, &setting.value, &words))
     }
 
     /// The STS's base URL. A variable can be planted by an earlier step, so it is trusted for Equinix's own hosts and
@@ -392,12 +458,26 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
+    /// All settings at once.
+    #[derive(Debug)]
+    struct Config {
+        identity: IdentitySettings,
+        exchange: ExchangeSettings,
+        output: OutputSettings,
+        network: NetworkSettings,
+    }
+
     fn resolve(args: &[&str], pairs: &[(&str, &str)]) -> Result<(Config, Map<String, Value>), Error> {
         let cli = Cli::try_parse_from(["equinix-wif", "token"].iter().chain(args)).unwrap();
         let Command::Token(args) = cli.command else { panic!() };
         let env = Env::fixed(pairs.iter().copied());
         let mut resolver = Resolver::new(&env);
-        let config = resolver.token(&args)?;
+        let config = Config {
+            identity: resolver.identity(&args.identity)?,
+            exchange: resolver.exchange(&args.exchange)?,
+            output: resolver.output(&args.output)?,
+            network: resolver.network(&args.network)?,
+        };
         Ok((config, resolver.into_report()))
     }
 
@@ -417,15 +497,18 @@ mod tests {
         ];
         let (config, seen) = resolve(&["--scope", "roleassignments:o", "--min-ttl", "7"], &pairs).unwrap();
         assert_eq!(
-            (config.scope.as_str(), config.audience.as_deref(), config.min_ttl),
-            ("roleassignments:o", Some("a"), 7)
+            (config.exchange.scope.as_deref(), config.identity.audience.as_deref(), config.exchange.min_ttl),
+            (Some("roleassignments:o"), Some("a"), 7)
         );
-        assert_eq!(config.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
+        assert_eq!(config.output.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
         assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
         assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
         let (config, seen) = resolve(&SCOPE, &[]).unwrap();
-        assert_eq!(config.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
-        assert_eq!((config.sts_api, config.min_ttl, config.export_env), (Api::Alpha, 60, false));
+        assert_eq!(config.exchange.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
+        assert_eq!(
+            (config.exchange.sts_api, config.exchange.min_ttl, config.output.export_env),
+            (Api::Alpha, 60, false)
+        );
         assert_eq!(seen["min-ttl"], json!({"value": 60, "source": "default"}));
     }
 
@@ -455,7 +538,11 @@ mod tests {
     #[test]
     fn values_are_checked_with_what_is_allowed() {
         for (args, outcome) in [
-            (&["--timeout", "0"][..], "ok"),
+            (&["--timeout", "0"][..], "cfg-value-invalid"),
+            (&["--validation", "lax"], "cfg-value-invalid"),
+            (&["--validation", "strict"], "ok"),
+            (&["--expect", "ref"], "cfg-value-invalid"),
+            (&["--expect", "ref=x"], "ok"),
             (&["--min-ttl", "0"], "ok"),
             (&["--min-ttl", "-1"], "cfg-value-invalid"),
             (&["--min-ttl", "1.5"], "cfg-value-invalid"),
@@ -476,7 +563,7 @@ mod tests {
             let glued: Vec<&str> = glued.iter().map(String::as_str).collect();
             assert_eq!(code(&glued, &[]), outcome, "{glued:?}");
         }
-        assert_eq!(code(&[], &[]), "cfg-scope-missing");
+        assert_eq!(code(&[], &[]), "ok");
         assert_eq!(code(&["--scope", "x"], &[]), "cfg-scope-invalid");
         for (value, outcome) in [("true", "ok"), ("0", "ok"), ("yes", "cfg-value-invalid")] {
             assert_eq!(code(&SCOPE, &[(names::EXPORT_ENV, value)]), outcome);
@@ -485,13 +572,28 @@ mod tests {
 
     #[test]
     fn the_timeout_has_a_floor_and_a_ceiling() {
-        let env = Env::fixed([(names::TIMEOUT, "90")]);
-        assert_eq!(Resolver::new(&env).timeout(None).unwrap().as_secs(), 90);
-        assert_eq!(Resolver::new(&env).timeout(Some("5")).unwrap().as_secs(), 5);
-        for bad in ["0", "3601", "soon", "-1", "1e3"] {
-            let error = Resolver::new(&env).timeout(Some(bad)).unwrap_err();
+        let timeout = |typed: &[&str]| {
+            resolve(typed, &[(names::TIMEOUT, "90")]).map(|(c, _)| c.network.timeout.as_secs())
+        };
+        assert_eq!(timeout(&[]).unwrap(), 90);
+        assert_eq!(timeout(&["--timeout", "5"]).unwrap(), 5);
+        for bad in ["0", "3601", "soon", "1e3"] {
+            let error = timeout(&["--timeout", bad]).unwrap_err();
             assert_eq!(error.details()[0].1, "a whole number of seconds from 1 to 3600", "{bad}");
         }
+    }
+
+    #[test]
+    fn expectations_come_one_a_flag_or_one_a_line() {
+        let lines = [(names::EXPECT, "ref=refs/heads/main\n\n  environment=prod\r\nref=x")];
+        let (config, seen) = resolve(&[], &lines).unwrap();
+        let claims: Vec<_> =
+            config.identity.expectations.iter().map(|e| (e.claim.as_str(), e.values.len())).collect();
+        assert_eq!(claims, [("ref", 2), ("environment", 1)]);
+        assert_eq!(seen["expect"]["source"], json!("EQUINIX_WIF_EXPECT"));
+        let (config, seen) = resolve(&["--expect", "a=b", "--expect", "c=d"], &lines).unwrap();
+        assert_eq!(config.identity.expectations.len(), 2, "flags win");
+        assert_eq!(seen["expect"], json!({"value": ["a=b", "c=d"], "source": "--expect"}));
     }
 
     #[test]
@@ -528,6 +630,10 @@ mod tests {
     #[test]
     fn an_audience_of_another_service_is_warned_of() {
         let (config, _) = resolve(&[&SCOPE[..], &["--audience", "sts.amazonaws.com"]].concat(), &[]).unwrap();
-        assert!(config.warnings[0].contains("the audience of AWS"), "{:?}", config.warnings);
+        assert!(
+            config.identity.warnings[0].contains("the audience of AWS"),
+            "{:?}",
+            config.identity.warnings
+        );
     }
 }

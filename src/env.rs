@@ -95,6 +95,10 @@ pub mod names {
         SUBJECT_TOKEN = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
+        /// What is expected of the claims, one `CLAIM=VALUE` a line (`--expect`).
+        EXPECT = "EQUINIX_WIF_EXPECT";
+        /// How strictly claims are taken (`--validation`).
+        VALIDATION = "EQUINIX_WIF_VALIDATION";
         /// The STS's base URL (`--sts-endpoint`). Only hosts under `equinix.com` and loopback addresses are accepted from here.
         STS_ENDPOINT = "EQUINIX_STS_ENDPOINT";
         /// The STS's API version (`--sts-api`).

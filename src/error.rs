@@ -274,6 +274,12 @@ codes! {
     ClaimNotYetValid = "claim-not-yet-valid", Claims, Claims,
         "By this machine's clock the ID token is valid only from a later time on (nbf or iat lies more than five minutes ahead).",
         "Set this machine's clock; on a self-hosted runner, check its time synchronisation.";
+    ClaimExpectation = "claim-expectation", Claims, Claims,
+        "A claim is not what --expect asks for. The ID token was not sent to Equinix.",
+        "If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.";
+    ClaimRunBinding = "claim-run-binding", Claims, Claims,
+        "The ID token names another run than this one, and --validation strict takes that as an error.",
+        "Fetch the token in the job that uses it; do not pass it on through caches, artifacts or variables.";
     ClaimTimeInvalid = "claim-time-invalid", Claims, Claims,
         "A time claim of the ID token (exp, iat or nbf) is missing or is not a plausible number of seconds.",
         "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).";

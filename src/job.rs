@@ -1,20 +1,20 @@
 //! The pipeline that commands share: platform → ID token → checks → exchange.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use crate::claims::{self, Expected, Now};
+use crate::claims::{self, Concern, Expected, Now, Validation};
 use crate::clock::Clock;
+use crate::config::{ExchangeSettings, IdentitySettings};
 use crate::console::Console;
 use crate::credential::Credential;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::http::Client;
-use crate::http::url::Url;
 use crate::jwt::{self, UnverifiedClaims};
-use crate::provider::{Context, Provider, TokenSource};
+use crate::provider::{self, Context, Provider};
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
-use crate::sts::{Api, Exchange};
+use crate::sts::Exchange;
 
 /// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
 const SHORTEST_LIFE: i64 = 30;
@@ -35,12 +35,8 @@ pub struct Job<'a> {
     pub random: &'a dyn Fn() -> f64,
     /// Where the identity comes from.
     pub provider: &'static dyn Provider,
-    /// Where a ready ID token is.
-    pub source: &'a TokenSource,
-    /// The audience to ask for and to expect.
-    pub audience: Option<&'a str>,
-    /// Whether the runner has to be told what to hide.
-    pub masks: bool,
+    /// Who the job should be.
+    pub settings: &'a IdentitySettings,
     /// What is warned of, for the report.
     pub warnings: Mutex<Vec<String>>,
 }
@@ -52,18 +48,23 @@ pub struct Identity {
     pub token: Secret,
     /// Its claims. Decoded, not verified.
     pub claims: UnverifiedClaims,
-    /// When it expires (Unix time).
-    pub expiry: i64,
+    /// When it expires (Unix time); unknown only without validation.
+    pub expiry: Option<i64>,
     /// The platform's clock minus this machine's, in seconds.
     pub skew: Option<i64>,
 }
 
 impl Identity {
-    /// How long it may still be used, in seconds.
-    fn life(&self, clock: &dyn Clock) -> i64 {
+    /// How long it may still be used, in seconds, if that is known.
+    fn life(&self, clock: &dyn Clock) -> Option<i64> {
         let now = Now { local: clock.unix_time(), skew: self.skew };
-        self.expiry.saturating_sub(now.best())
+        Some(self.expiry?.saturating_sub(now.best()))
     }
+}
+
+/// Whether the runner around this process reads masks from its output.
+pub fn masks(env: &Env) -> bool {
+    provider::detected(env).iter().any(|provider| provider.reads_workflow_commands())
 }
 
 impl Job<'_> {
@@ -72,15 +73,29 @@ impl Job<'_> {
     }
 
     /// Says a warning and keeps it for the report.
-    pub fn warn(&self, warning: String) {
-        self.console.warn(&warning);
-        self.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(warning);
+    pub fn warn(&self, warning: &str) {
+        self.console.warn(warning);
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
+    }
+
+    /// Warns of something odd, or with strict validation takes it as an error.
+    pub fn concern(&self, concern: Concern) -> Result<(), Error> {
+        match concern.code {
+            Some(code) if self.settings.validation == Validation::Strict => {
+                Err(Error::new(code, concern.text)
+                    .hint(format!("{} --validation basic only warns of this.", code.cure())))
+            }
+            _ => {
+                self.warn(&concern.text);
+                Ok(())
+            }
+        }
     }
 
     /// Hides a secret from now on: in every line of ours, and in the runner's log.
     pub fn hide(&self, secret: &Secret) -> Result<(), Error> {
         self.console.guard(secret);
-        if !self.masks {
+        if !masks(self.env) {
             return Ok(());
         }
         self.console.mask(secret).map_err(|_| {
@@ -88,8 +103,8 @@ impl Job<'_> {
         })
     }
 
-    /// Fetches the ID token and checks it.
-    pub fn identity(&self) -> Result<Identity, Error> {
+    /// Fetches the ID token and reads it, without holding it against anything.
+    pub fn fetch(&self) -> Result<Identity, Error> {
         let context = Context {
             env: self.env,
             http: self.http,
@@ -97,28 +112,49 @@ impl Job<'_> {
             clock: self.clock,
             deadline: self.deadline,
             console: self.console,
-            audience: self.audience,
-            source: self.source,
+            concern: &|concern| self.concern(concern),
+            audience: self.settings.audience.as_deref(),
+            source: &self.settings.source,
         };
         let fetched = self.provider.fetch(&context)?;
         // Only what has a token's alphabet can be masked; anything else is refused here and goes nowhere.
         self.console.guard(&fetched.token);
-        let claims = jwt::decode(fetched.token.reveal())?;
+        let claims = match (jwt::decode(fetched.token.reveal()), self.settings.validation) {
+            (Err(_), Validation::Off) if jwt::is_harmless(fetched.token.reveal()) => {
+                UnverifiedClaims::default()
+            }
+            (claims, _) => claims?,
+        };
         self.hide(&fetched.token)?;
+        let expiry = match (claims::expiry(&claims), self.settings.validation) {
+            (Err(_), Validation::Off) => None,
+            (expiry, _) => Some(expiry.map_err(|error| error.claims(claims.clone()))?),
+        };
+        Ok(Identity { token: fetched.token, claims, expiry, skew: fetched.skew })
+    }
+
+    /// Holds an ID token against what is expected. The result is what is odd about it.
+    pub fn check(&self, identity: &Identity) -> Result<Vec<Concern>, Error> {
         let expected = Expected {
-            audience: self.audience.map(ToOwned::to_owned),
+            audience: self.settings.audience.clone(),
             issuer: self.provider.expected_issuer(self.env)?,
             run: self.provider.run_bindings(self.env)?,
+            expectations: self.settings.expectations.clone(),
+            validation: self.settings.validation,
         };
-        let now = Now { local: self.clock.unix_time(), skew: fetched.skew };
-        let checked = claims::check(&claims, &expected, now).map_err(|error| self.explain_expiry(error));
-        // Claims belong into the account of a refusal as well.
-        let checked = checked.map_err(|error| error.claims(claims.clone()));
-        for warning in checked? {
-            self.warn(warning);
+        let now = Now { local: self.clock.unix_time(), skew: identity.skew };
+        // The claims belong into the account of a refusal as well.
+        claims::check(&identity.claims, &expected, now)
+            .map_err(|error| self.explain_expiry(error).claims(identity.claims.clone()))
+    }
+
+    /// Fetches the ID token and checks it.
+    pub fn identity(&self) -> Result<Identity, Error> {
+        let identity = self.fetch()?;
+        for concern in self.check(&identity)? {
+            self.concern(concern).map_err(|error| error.claims(identity.claims.clone()))?;
         }
-        let expiry = claims::expiry(&claims)?;
-        Ok(Identity { token: fetched.token, claims, expiry, skew: fetched.skew })
+        Ok(identity)
     }
 
     fn explain_expiry(&self, error: Error) -> Error {
@@ -135,31 +171,35 @@ impl Job<'_> {
     pub fn exchange(
         &self,
         identity: &mut Identity,
-        request: &ExchangeRequest<'_>,
+        scope: &str,
+        settings: &ExchangeSettings,
     ) -> Result<Credential, Error> {
         let mut answer_lost = false;
-        let mut warnings = Vec::new();
+        let mut concerns = Vec::new();
+        let renewable = self.provider.mints_on_request();
+        let is_short =
+            |identity: &Identity| identity.life(self.clock).is_some_and(|life| life <= SHORTEST_LIFE);
         let credential = self.law().run("exchanging the token", |_| {
-            if self.provider.mints_on_request() && (answer_lost || identity.life(self.clock) <= SHORTEST_LIFE) {
+            if renewable && (answer_lost || is_short(identity)) {
                 *identity = self.identity()?;
                 answer_lost = false;
             }
-            let life = identity.life(self.clock);
-            if life <= SHORTEST_LIFE {
-                let error = Error::new(Code::IdTokenExpiring, format!("the ID token expires in {life} s, too soon to exchange it"));
-                return Err(Failure::permanent(self.explain_expiry(error)));
+            if is_short(identity) {
+                let life = identity.life(self.clock).unwrap_or_default();
+                let message = format!("the ID token expires in {life} s, too soon to exchange it");
+                return Err(self.explain_expiry(Error::new(Code::IdTokenExpiring, message)).into());
             }
             let exchange = Exchange {
-                endpoint: request.endpoint,
-                api: request.api,
-                scope: request.scope,
-                min_ttl: request.min_ttl,
+                endpoint: &settings.sts_endpoint,
+                api: settings.sts_api,
+                scope,
+                min_ttl: settings.min_ttl,
                 subject_token: &identity.token,
                 claims: &identity.claims,
             };
-            warnings.clear();
-            exchange.run(self.http, self.clock, &mut warnings).map_err(|mut failure| {
-                if answer_lost && failure.retry == Retry::Never && !self.provider.mints_on_request() {
+            concerns.clear();
+            exchange.run(self.http, self.clock, &mut concerns).map_err(|mut failure: Failure| {
+                if answer_lost && failure.retry == Retry::Never && !renewable {
                     failure.error = failure.error.detail(
                         "but",
                         "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
@@ -169,22 +209,9 @@ impl Job<'_> {
                 failure
             })
         })?;
-        for warning in warnings {
-            self.warn(warning);
+        for concern in concerns {
+            self.concern(concern)?;
         }
         Ok(credential)
     }
-}
-
-/// What to ask the STS for.
-#[derive(Debug)]
-pub struct ExchangeRequest<'a> {
-    /// The STS's base URL.
-    pub endpoint: &'a Url,
-    /// Its API version.
-    pub api: Api,
-    /// The scope.
-    pub scope: &'a str,
-    /// The shortest acceptable life of the access token, in seconds.
-    pub min_ttl: u64,
 }

@@ -18,6 +18,7 @@ pub mod claims;
 pub mod cli;
 pub mod clock;
 pub mod command;
+pub mod compare;
 pub mod config;
 pub mod console;
 pub mod credential;
@@ -25,6 +26,7 @@ pub mod crypto;
 pub mod emit;
 pub mod env;
 pub mod error;
+pub mod expect;
 pub mod http;
 pub mod job;
 pub mod json;
@@ -38,6 +40,7 @@ pub mod sandbox;
 pub mod scope;
 pub mod secret;
 pub mod sts;
+pub mod subject;
 pub mod text;
 
 use cli::{Cli, Color, Command, SpeechArgs};
@@ -45,7 +48,6 @@ use clock::Clock;
 use console::{Console, Verbosity};
 use env::{Env, names};
 use error::{Code, Error};
-use provider::Provider;
 use report::{Destination, Report};
 
 /// What `--version` prints.
@@ -107,7 +109,7 @@ pub fn run(
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);
-        if provider::detected(env).into_iter().any(Provider::reads_workflow_commands) {
+        if job::masks(env) {
             console.annotate(&error);
         }
         error.code().exit().status()

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::claims::subject_without_ids;
+use crate::claims::Concern;
 use crate::clock::{Clock, rfc3339};
 use crate::credential::{ACCESS_TOKEN_TYPE, Credential};
 use crate::error::{Code, Error, Stage};
@@ -17,6 +17,7 @@ use crate::json;
 use crate::jwt::UnverifiedClaims;
 use crate::retry::{Failure, Retry};
 use crate::secret::Secret;
+use crate::subject;
 use crate::text::quote;
 
 /// The default base URL.
@@ -36,8 +37,9 @@ const PEER: Peer = Peer {
 };
 
 /// The STS's API version, which decides the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Api {
+    #[default]
     /// `/use/token`, which Equinix's own SDK and Terraform provider call.
     Alpha,
     /// `/v1/token`, which Equinix's current documentation shows.
@@ -89,12 +91,12 @@ pub struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Exchanges once. Warnings about a success go into `warnings`.
+    /// Exchanges once. What is odd about a success goes into `concerns`.
     pub fn run(
         &self,
         http: &Client<'_>,
         clock: &dyn Clock,
-        warnings: &mut Vec<String>,
+        concerns: &mut Vec<Concern>,
     ) -> Result<Credential, Failure> {
         let url = self.endpoint.at(self.api.path()).map_err(|why| {
             Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
@@ -109,7 +111,7 @@ impl Exchange<'_> {
         if response.status != 200 {
             return Err(self.refusal(&response, clock.unix_time()));
         }
-        Ok(self.read(&response, clock.unix_time(), warnings)?)
+        Ok(self.read(&response, clock.unix_time(), concerns)?)
     }
 
     fn refusal(&self, response: &Response, now: i64) -> Failure {
@@ -183,7 +185,7 @@ impl Exchange<'_> {
             .detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
             .detail("subject", quote(self.claims.subject()))
             .detail("scope", quote(self.scope));
-        match subject_without_ids(self.claims.subject()) {
+        match subject::without_ids(self.claims.subject()) {
             Some(older) => error.detail(
                 "note",
                 format!(
@@ -195,7 +197,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn read(&self, response: &Response, now: i64, warnings: &mut Vec<String>) -> Result<Credential, Error> {
+    fn read(&self, response: &Response, now: i64, concerns: &mut Vec<Concern>) -> Result<Credential, Error> {
         let with_status = |error: Error| error.http_status(200);
         if !response.is_json() {
             let kind = response.media_type().map_or_else(|| "none".to_owned(), quote);
@@ -208,14 +210,14 @@ impl Exchange<'_> {
         let members = json::parse_object(&response.body).map_err(|why| {
             with_status(Error::new(Code::StsNotJson, format!("the STS's answer cannot be read: {why}")))
         })?;
-        self.credential(&members, now, warnings).map_err(with_status)
+        self.credential(&members, now, concerns).map_err(with_status)
     }
 
     fn credential(
         &self,
         members: &Map<String, Value>,
         now: i64,
-        warnings: &mut Vec<String>,
+        concerns: &mut Vec<Concern>,
     ) -> Result<Credential, Error> {
         if members.get("error").is_some_and(|value| !value.is_null()) {
             return Err(Error::new(
@@ -249,9 +251,11 @@ impl Exchange<'_> {
                 .detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
                 .detail("found", format!("{expires_in} s")));
         }
-        let scope = granted_scope(members, self.scope, warnings)?;
+        let scope = granted_scope(members, self.scope, concerns)?;
         if members.contains_key("refresh_token") {
-            warnings.push("the STS sent a refresh token that nobody asked for; it was discarded".to_owned());
+            concerns.push(Concern::warning(
+                "the STS sent a refresh token that nobody asked for; it was discarded",
+            ));
         }
         let expires_at = now.saturating_add(i64::try_from(expires_in).unwrap_or(i64::MAX));
         Ok(Credential {
@@ -359,7 +363,7 @@ fn lifetime(members: &Map<String, Value>) -> Result<u64, Error> {
 fn granted_scope(
     members: &Map<String, Value>,
     requested: &str,
-    warnings: &mut Vec<String>,
+    concerns: &mut Vec<Concern>,
 ) -> Result<String, Error> {
     let granted = match members.get("scope") {
         None | Some(Value::Null) => return Ok(requested.to_owned()),
@@ -375,7 +379,8 @@ fn granted_scope(
             .detail("granted", quote(granted)));
     }
     if got != asked {
-        warnings.push(format!("the STS granted only {} of {}", quote(granted), quote(requested)));
+        let text = format!("the STS granted only {} of {}", quote(granted), quote(requested));
+        concerns.push(Concern::strict(Code::ScopeMismatch, text));
     }
     Ok(granted.to_owned())
 }
@@ -425,7 +430,7 @@ mod tests {
     }
 
     /// Reads the good answer with one member changed (`null` removes it).
-    fn read(name: &str, value: Value) -> Result<(Credential, Vec<String>), Error> {
+    fn read(name: &str, value: Value) -> Result<(Credential, Vec<Concern>), Error> {
         let mut members = good().as_object().unwrap().clone();
         if value.is_null() {
             members.remove(name)
@@ -451,7 +456,7 @@ mod tests {
             (credential.scope.as_str(), credential.issuer.as_str()),
             ("roleassignments:o", "https://i")
         );
-        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(warnings, []);
     }
 
     #[test]

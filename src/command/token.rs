@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::Rest;
 use crate::cli::TokenArgs;
 use crate::clock::Clock;
-use crate::config::{Config, Resolver};
+use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver};
 use crate::console::Console;
 use crate::credential::Credential;
 use crate::emit::sink::{self, Policy, Sinks};
@@ -14,8 +14,7 @@ use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
-use crate::http::proxy::ProxySettings;
-use crate::job::{ExchangeRequest, Job};
+use crate::job::{Job, masks};
 use crate::provider::{self, Provider};
 use crate::random;
 use crate::report::Report;
@@ -32,51 +31,35 @@ pub fn run(
     report: &mut Report,
 ) -> Result<(), Error> {
     let mut resolver = Resolver::new(env);
-    let timeout = resolver.timeout(args.network.timeout.as_deref());
-    let config = timeout.and_then(|timeout| Ok((timeout, resolver.token(args)?)));
+    let settings = settings(args, &mut resolver);
     report.settings = resolver.into_report();
-    let (timeout, config) = config?;
-    let deadline = Deadline::after(clock, timeout);
-
-    let provider = provider::select(config.provider.as_deref(), &config.token_source, env)?;
-    check_source(&config, provider)?;
-    let format = format(config.format.as_deref(), Some(provider), env)?;
-    let proxies = if config.no_proxy { ProxySettings::default() } else { ProxySettings::from_env(env)? };
-    if let Some(proxy) = proxies.proxy() {
-        if let Some(password) = &proxy.password {
-            console.guard(password);
-        }
-        console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
-    }
-    if !config.extra_roots.is_empty() {
-        console.detail(&format!(
-            "trusting {} certificates besides the built-in roots",
-            config.extra_roots.len()
-        ));
-    }
+    let Settings { identity, exchange, output, network, scope } = settings?;
+    let provider = provider::select(identity.provider.as_deref(), &identity.source, env)?;
+    check_source(&identity, provider)?;
+    let format = format(output.format.as_deref(), Some(provider), env)?;
 
     // Everything that could stop the delivery is found out before a token exists.
-    let masks = provider::detected(env).iter().any(|provider| provider.reads_workflow_commands());
-    if masks && streams.stderr_is_lost {
+    if masks(env) && streams.stderr_is_lost {
         return Err(Error::new(
             Code::MaskUndeliverable,
             "standard error of this step does not reach the runner",
         ));
     }
-    check_trace(format, env, config.force)?;
+    check_trace(format, env, output.force)?;
     let sinks = Sinks::open(
         format,
-        config.export_env,
+        output.export_env,
         &Policy {
             env,
-            output: config.output.as_deref(),
-            allow_workspace: config.allow_workspace,
-            force: config.force,
+            output: output.output.as_deref(),
+            allow_workspace: output.allow_workspace,
+            force: output.force,
             stdout_is_terminal: streams.stdout_is_terminal,
         },
     )?;
 
-    let http = Client::new(clock, deadline, proxies, config.extra_roots.clone());
+    let deadline = Deadline::after(clock, network.timeout);
+    let http = client(network, clock, deadline, console);
     let job = Job {
         env,
         clock,
@@ -85,15 +68,13 @@ pub fn run(
         http: &http,
         random: &random::fraction,
         provider,
-        source: &config.token_source,
-        audience: config.audience.as_deref(),
-        masks,
+        settings: &identity,
         warnings: Mutex::new(Vec::new()),
     };
-    let outcome = exchange(&job, &config, report);
+    let outcome = obtain(&job, &scope, &exchange, report);
     report.warnings = job.warnings.into_inner().unwrap_or_default();
     let credential = outcome?;
-    deliver(&credential, &config, env, sinks, console, streams.stdout)?;
+    deliver(&credential, &output, env, sinks, console, streams.stdout)?;
     console.note(&format!(
         "access token for {} is valid until {} ({} s)",
         credential.scope,
@@ -103,10 +84,57 @@ pub fn run(
     Ok(())
 }
 
+struct Settings {
+    identity: IdentitySettings,
+    exchange: ExchangeSettings,
+    output: OutputSettings,
+    network: NetworkSettings,
+    scope: String,
+}
+
+fn settings(args: &TokenArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
+    let exchange = resolver.exchange(&args.exchange)?;
+    let scope = exchange.scope.clone().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))?;
+    Ok(Settings {
+        scope,
+        exchange,
+        identity: resolver.identity(&args.identity)?,
+        output: resolver.output(&args.output)?,
+        network: resolver.network(&args.network)?,
+    })
+}
+
+/// The HTTP client for these settings.
+pub(super) fn client<'a>(
+    network: NetworkSettings,
+    clock: &'a dyn Clock,
+    deadline: Deadline,
+    console: &Console,
+) -> Client<'a> {
+    if let Some(proxy) = network.proxies.proxy() {
+        if let Some(password) = &proxy.password {
+            console.guard(password);
+        }
+        console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
+    }
+    if !network.extra_roots.is_empty() {
+        console.detail(&format!(
+            "trusting {} certificates besides the built-in roots",
+            network.extra_roots.len()
+        ));
+    }
+    Client::new(clock, deadline, network.proxies, network.extra_roots)
+}
+
 /// From the identity to the masked access token.
-fn exchange(job: &Job<'_>, config: &Config, report: &mut Report) -> Result<Credential, Error> {
-    for warning in &config.warnings {
-        job.warn(warning.clone());
+fn obtain(
+    job: &Job<'_>,
+    scope: &str,
+    exchange: &ExchangeSettings,
+    report: &mut Report,
+) -> Result<Credential, Error> {
+    for warning in exchange.warnings.iter().chain(&job.settings.warnings) {
+        job.warn(warning);
     }
     job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
     let mut identity = job.identity()?;
@@ -116,16 +144,10 @@ fn exchange(job: &Job<'_>, config: &Config, report: &mut Report) -> Result<Crede
         identity.claims.issuer(),
         identity.claims.subject()
     ));
-    let request = ExchangeRequest {
-        endpoint: &config.sts_endpoint,
-        api: config.sts_api,
-        scope: &config.scope,
-        min_ttl: config.min_ttl,
-    };
-    let credential = job.exchange(&mut identity, &request)?;
+    let credential = job.exchange(&mut identity, scope, exchange)?;
     report.claims = Some(identity.claims);
     job.hide(&credential.access_token)?;
-    if let Some(signature) = jwt_signature(&credential.access_token).filter(|_| job.masks) {
+    if let Some(signature) = jwt_signature(&credential.access_token).filter(|_| masks(job.env)) {
         job.hide(&signature)?;
     }
     Ok(credential)
@@ -143,7 +165,7 @@ fn jwt_signature(token: &Secret) -> Option<Secret> {
 
 fn deliver(
     credential: &Credential,
-    config: &Config,
+    settings: &OutputSettings,
     env: &Env,
     sinks: Sinks,
     console: &Console,
@@ -155,12 +177,12 @@ fn deliver(
         console.warn(&format!(
             "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {}",
             names::SCOPE,
-            config.env_name
+            settings.env_name
         ));
     }
     let options = Options {
-        env_name: &config.env_name,
-        export_env: config.export_env,
+        env_name: &settings.env_name,
+        export_env: settings.export_env,
         shadowing: shadowing.as_deref(),
         delimiter: &delimiter(credential)?,
     };
@@ -213,13 +235,13 @@ pub fn leave_failure(args: &TokenArgs, env: &Env, error: &Error) {
 }
 
 /// Settings that contradict the provider.
-fn check_source(config: &Config, provider: &'static dyn Provider) -> Result<(), Error> {
-    if provider.mints_on_request() && config.audience.is_none() {
+fn check_source(settings: &IdentitySettings, provider: &'static dyn Provider) -> Result<(), Error> {
+    if provider.mints_on_request() && settings.audience.is_none() {
         let message =
             format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
         return Err(Error::new(Code::CfgAudienceMissing, message));
     }
-    let file_is_unused = config.token_source.file.is_some() && provider.id() != "file";
+    let file_is_unused = settings.source.file.is_some() && provider.id() != "file";
     if file_is_unused {
         let message =
             format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
@@ -227,7 +249,7 @@ fn check_source(config: &Config, provider: &'static dyn Provider) -> Result<(), 
             Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
         );
     }
-    if provider.id() == "file" && config.token_source.file.is_none() {
+    if provider.id() == "file" && settings.source.file.is_none() {
         return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
     }
     Ok(())

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use serde_json::Value;
 
-use crate::claims::{ExpectedIssuer, RunBinding};
+use crate::claims::{Concern, ExpectedIssuer, RunBinding};
 use crate::env::{Env, names};
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
@@ -156,14 +156,18 @@ fn request_url(text: &str, audience: &str, context: &Context<'_>) -> Result<Url,
     let is_known = url.is_under("actions.githubusercontent.com")
         || server.is_some_and(|server| url.is_under(server.host()));
     if url.is_loopback() {
-        context.console.warn(&format!("asking for the ID token on this machine: {}", url.origin()));
+        (context.concern)(Concern::warning(format!(
+            "asking for the ID token on this machine: {}",
+            url.origin()
+        )))?;
     } else if !is_known {
         // A hard list would break enterprise servers, and buys little: the runner sets the variable anew for each step.
-        context.console.warn(&format!(
+        let text = format!(
             "{name} leads to {}, which is neither GitHub's host nor the one of {}",
             url.origin(),
             names::GITHUB_SERVER_URL
-        ));
+        );
+        (context.concern)(Concern::strict(Code::EndpointUntrusted, text))?;
     }
     url.with_query_pair("audience", audience).map_err(|why| refuse(why.to_string()))
 }

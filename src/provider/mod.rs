@@ -10,7 +10,7 @@ mod gitlab;
 
 use std::path::PathBuf;
 
-use crate::claims::{ExpectedIssuer, RunBinding};
+use crate::claims::{Concern, ExpectedIssuer, RunBinding};
 use crate::clock::Clock;
 use crate::console::Console;
 use crate::env::{Env, names};
@@ -35,8 +35,10 @@ pub struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// The end of the run.
     pub deadline: Deadline,
-    /// For warnings, and to keep the platform's secrets out of every line.
+    /// To keep the platform's secrets out of every line.
     pub console: &'a Console,
+    /// Takes what is odd: it is warned of, or an error with strict validation.
+    pub concern: &'a dyn Fn(Concern) -> Result<(), Error>,
     /// The audience to ask for.
     pub audience: Option<&'a str>,
     /// Where a ready token is.
