@@ -190,6 +190,18 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
     }
 }
 
+/// Whether the token's issuer is one that the platform or the user names, so that its keys may be believed.
+pub fn is_issuer_known(
+    token: &UnverifiedClaims,
+    expected: Option<&ExpectedIssuer>,
+    expectations: &[Expectation],
+) -> bool {
+    match expectations.iter().find(|expectation| expectation.claim == "iss") {
+        Some(expectation) => expectation.values.iter().any(|value| value == token.issuer()),
+        None => expected.is_some() && check_issuer(token, expected).is_ok(),
+    }
+}
+
 fn check_audience(
     token: &UnverifiedClaims,
     expected: Option<&str>,

@@ -109,6 +109,10 @@ pub struct IdentityArgs {
     /// How strictly claims are taken: off, basic, strict
     #[arg(long, value_name = "MODE")]
     pub validation: Option<String>,
+
+    /// Also verify the ID token's signature with the keys that its issuer publishes
+    #[arg(long)]
+    pub verify_signature: bool,
 }
 
 /// What is asked for.

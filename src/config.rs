@@ -66,6 +66,8 @@ pub struct IdentitySettings {
     pub expectations: Vec<Expectation>,
     /// How strictly the claims are taken.
     pub validation: Validation,
+    /// Whether the signature is verified.
+    pub verify_signature: bool,
     /// What should be said about these settings.
     pub warnings: Vec<String>,
 }
@@ -233,6 +235,11 @@ impl<'a> Resolver<'a> {
             provider: provider.map(|setting| setting.value),
             source: TokenSource { variable: variable.map(|s| s.value), file: file.map(|s| s.value) },
             expectations: self.expectations(&args.expect)?,
+            verify_signature: self.switch(
+                "--verify-signature",
+                args.verify_signature,
+                names::VERIFY_SIGNATURE,
+            )?,
             validation: self.choice(
                 "--validation",
                 args.validation.as_deref(),

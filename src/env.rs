@@ -99,6 +99,8 @@ pub mod names {
         EXPECT = "EQUINIX_WIF_EXPECT";
         /// How strictly claims are taken (`--validation`).
         VALIDATION = "EQUINIX_WIF_VALIDATION";
+        /// Verify the ID token's signature (`--verify-signature`).
+        VERIFY_SIGNATURE = "EQUINIX_WIF_VERIFY_SIGNATURE";
         /// The STS's base URL (`--sts-endpoint`). Only hosts under `equinix.com` and loopback addresses are accepted from here.
         STS_ENDPOINT = "EQUINIX_STS_ENDPOINT";
         /// The STS's API version (`--sts-api`).

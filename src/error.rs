@@ -190,6 +190,9 @@ codes! {
     CfgAudienceMissing = "cfg-audience-missing", Usage, Config,
         "This platform makes an ID token on request and has to be told for whom. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
         "Pass --audience or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.";
+    CfgIssuerMissing = "cfg-issuer-missing", Usage, Config,
+        "A signature can only be verified with the keys of a known issuer, and a token from a variable or file does not say which issuer to believe.",
+        "Name the issuer: --expect iss=https://….";
     CfgEndpointInvalid = "cfg-endpoint-invalid", Usage, Config,
         "The STS endpoint is not a plain https base URL.",
         "Use the form https://host or https://host:port, without path, query, fragment or user name.";
@@ -280,6 +283,12 @@ codes! {
     ClaimRunBinding = "claim-run-binding", Claims, Claims,
         "The ID token names another run than this one, and --validation strict takes that as an error.",
         "Fetch the token in the job that uses it; do not pass it on through caches, artifacts or variables.";
+    ClaimSignature = "claim-signature", Claims, Claims,
+        "The ID token's signature could not be verified with the issuer's keys (--verify-signature). It was not sent to Equinix.",
+        "Make sure that the token comes from the issuer that it names. If it does, somebody has changed it on its way, or the issuer publishes keys that cannot be used.";
+    ClaimKeyNotFound = "claim-key-not-found", Claims, Claims,
+        "The issuer does not publish the key that the ID token was signed with: the token is old and the key was rotated, or the issuer is another one. Equinix would not find the key either.",
+        "Fetch a fresh ID token. If it is fresh, compare the issuer here with the one that made the token.";
     ClaimTimeInvalid = "claim-time-invalid", Claims, Claims,
         "A time claim of the ID token (exp, iat or nbf) is missing or is not a plausible number of seconds.",
         "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).";
@@ -329,6 +338,10 @@ codes! {
     TokenTtlTooShort = "token-ttl-too-short", Protocol, Exchange,
         "The access token lives shorter than --min-ttl asks for. It was discarded.",
         "Lower --min-ttl if the next step is quick, or have the token's life raised at Equinix.";
+
+    IssuerMetadata = "issuer-metadata", Protocol, Claims,
+        "The issuer's metadata or keys could not be had or do not make sense, so the signature could not be verified.",
+        "Check that this machine may reach the issuer, and that the issuer publishes /.well-known/openid-configuration. Equinix needs both as well.";
 
     // 8: transient
     NetDns = "net-dns", Transient, Exchange,

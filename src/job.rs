@@ -14,6 +14,7 @@ use crate::jwt::{self, UnverifiedClaims};
 use crate::provider::{self, Context, Provider};
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
+use crate::signature;
 use crate::sts::Exchange;
 
 /// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
@@ -46,8 +47,10 @@ pub struct Job<'a> {
 pub struct Identity {
     /// The ID token.
     pub token: Secret,
-    /// Its claims. Decoded, not verified.
+    /// Its claims: decoded, and verified only if `verified` says so.
     pub claims: UnverifiedClaims,
+    /// Whether the signature was checked with the issuer's keys.
+    pub verified: bool,
     /// When it expires (Unix time); unknown only without validation.
     pub expiry: Option<i64>,
     /// The platform's clock minus this machine's, in seconds.
@@ -130,7 +133,7 @@ impl Job<'_> {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry.map_err(|error| error.claims(claims.clone()))?),
         };
-        Ok(Identity { token: fetched.token, claims, expiry, skew: fetched.skew })
+        Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
     }
 
     /// Holds an ID token against what is expected. The result is what is odd about it.
@@ -150,11 +153,36 @@ impl Job<'_> {
 
     /// Fetches the ID token and checks it.
     pub fn identity(&self) -> Result<Identity, Error> {
-        let identity = self.fetch()?;
+        let mut identity = self.fetch()?;
         for concern in self.check(&identity)? {
             self.concern(concern).map_err(|error| error.claims(identity.claims.clone()))?;
         }
+        if self.settings.verify_signature {
+            self.verify(&mut identity).map_err(|error| error.claims(identity.claims.clone()))?;
+        }
         Ok(identity)
+    }
+
+    /// Verifies the signature with the keys of the issuer that the token has to come from.
+    pub fn verify(&self, identity: &mut Identity) -> Result<(), Error> {
+        let expected = self.provider.expected_issuer(self.env)?;
+        if !claims::is_issuer_known(&identity.claims, expected.as_ref(), &self.settings.expectations) {
+            return Err(Error::new(
+                Code::CfgIssuerMissing,
+                "it is not known whose keys the signature should be verified with",
+            ));
+        }
+        let ignored = signature::key_headers(&identity.claims);
+        if !ignored.is_empty() {
+            self.warn(&format!(
+                "the ID token's header names keys of its own ({}), which were ignored",
+                ignored.join(", ")
+            ));
+        }
+        let keys = signature::fetch_keys(self.http, &self.law(), identity.claims.issuer())?;
+        signature::verify(identity.token.reveal(), &identity.claims, &keys)?;
+        identity.verified = true;
+        Ok(())
     }
 
     fn explain_expiry(&self, error: Error) -> Error {

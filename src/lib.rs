@@ -39,6 +39,7 @@ pub mod retry;
 pub mod sandbox;
 pub mod scope;
 pub mod secret;
+pub mod signature;
 pub mod sts;
 pub mod subject;
 pub mod text;

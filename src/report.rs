@@ -88,6 +88,8 @@ pub struct Report {
     pub settings: Map<String, Value>,
     /// The claims of the ID token, once there is one.
     pub claims: Option<UnverifiedClaims>,
+    /// Whether their signature was verified.
+    pub verified: bool,
     /// Warnings.
     pub warnings: Vec<String>,
 }
@@ -117,11 +119,16 @@ impl Report {
             "oauth_error": error.and_then(Error::oauth).map(safe),
             "server_echoed_secret": echoed,
             "claims": claims.map(|claims| shown_claims(claims, console)),
-            "claims_status": claims.map(|_| "decoded, not verified"),
+            "claims_status": claims.map(|_| claims_status(self.verified)),
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
             "settings": self.settings.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect::<Map<_, _>>(),
         })
     }
+}
+
+/// How far claims can be believed, in words that are the same everywhere.
+pub fn claims_status(verified: bool) -> &'static str {
+    if verified { "verified" } else { "decoded, not verified" }
 }
 
 fn shown_claims(token: &UnverifiedClaims, console: &Console) -> Map<String, Value> {
@@ -155,6 +162,7 @@ mod tests {
                 header: Map::new(),
                 claims: claims.as_object().unwrap().clone(),
             }),
+            verified: false,
             warnings: vec!["w ::set-env::".into()],
             settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}})
                 .as_object()

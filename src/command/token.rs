@@ -17,7 +17,7 @@ use crate::http::Client;
 use crate::job::{Job, masks};
 use crate::provider::{self, Provider};
 use crate::random;
-use crate::report::Report;
+use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 
@@ -139,10 +139,12 @@ fn obtain(
     job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
     let mut identity = job.identity()?;
     report.claims = Some(identity.claims.clone());
+    report.verified = identity.verified;
     job.console.detail(&format!(
-        "issuer {}, subject {} (decoded, not verified)",
+        "issuer {}, subject {} ({})",
         identity.claims.issuer(),
-        identity.claims.subject()
+        identity.claims.subject(),
+        claims_status(identity.verified)
     ));
     let credential = job.exchange(&mut identity, scope, exchange)?;
     report.claims = Some(identity.claims);

@@ -69,6 +69,11 @@ pub enum Request<'r> {
         /// The token for the `Authorization` header.
         bearer: &'r Secret,
     },
+    /// A GET of something public.
+    GetPublic {
+        /// Where to.
+        url: &'r Url,
+    },
     /// A POST with a form (`application/x-www-form-urlencoded`), without `Authorization`.
     PostForm {
         /// Where to.
@@ -162,7 +167,7 @@ impl<'a> Client<'a> {
     /// the request may have reached the server.
     pub fn send(&self, peer: Peer, request: &Request<'_>) -> Result<Response, Failure> {
         let url = match request {
-            Request::Get { url, .. } | Request::PostForm { url, .. } => *url,
+            Request::Get { url, .. } | Request::GetPublic { url } | Request::PostForm { url, .. } => *url,
         };
         let left = self.deadline.left(self.clock);
         if left.is_zero() {
@@ -216,6 +221,9 @@ impl<'a> Client<'a> {
                 let request =
                     HttpRequest::get(url.uri()).header(header::AUTHORIZATION, authorization.as_str());
                 agent.run(request.body(()).map_err(|_| Fault::Unsendable)?)
+            }
+            Request::GetPublic { .. } => {
+                agent.run(HttpRequest::get(url.uri()).body(()).map_err(|_| Fault::Unsendable)?)
             }
             Request::PostForm { fields, .. } => {
                 let form = encode_form(fields);
