@@ -130,17 +130,39 @@ impl Now {
 /// error.
 pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Concern>, Error> {
     let mut concerns = Vec::new();
+    for (_, outcome) in checks(token, expected, now) {
+        concerns.extend(outcome?);
+    }
+    Ok(concerns)
+}
+
+/// The single checks by name, in the order in which they count.
+pub fn checks(
+    token: &UnverifiedClaims,
+    expected: &Expected,
+    now: Now,
+) -> Vec<(&'static str, Result<Vec<Concern>, Error>)> {
+    let mut outcomes = Vec::new();
     if expected.validation != Validation::Off {
         // An issuer that the user expects takes the place of the platform's.
         if !expected.expectations.iter().any(|expectation| expectation.claim == "iss") {
-            check_issuer(token, expected.issuer.as_ref())?;
+            outcomes.push(("issuer", check_issuer(token, expected.issuer.as_ref()).map(|()| Vec::new())));
         }
-        check_audience(token, expected.audience.as_deref(), &mut concerns)?;
-        check_times(token, now, &mut concerns)?;
-        check_run(token, &expected.run, &mut concerns);
+        let mut gather = |name, check: &dyn Fn(&mut Vec<Concern>) -> Result<(), Error>| {
+            let mut concerns = Vec::new();
+            outcomes.push((name, check(&mut concerns).map(|()| concerns)));
+        };
+        gather("audience", &|concerns| check_audience(token, expected.audience.as_deref(), concerns));
+        gather("times", &|concerns| check_times(token, now, concerns));
+        gather("run", &|concerns| {
+            check_run(token, &expected.run, concerns);
+            Ok(())
+        });
     }
-    expect::check(&expected.expectations, token)?;
-    Ok(concerns)
+    if !expected.expectations.is_empty() {
+        outcomes.push(("expectations", expect::check(&expected.expectations, token).map(|()| Vec::new())));
+    }
+    outcomes
 }
 
 fn check_run(token: &UnverifiedClaims, run: &[RunBinding], concerns: &mut Vec<Concern>) {

@@ -8,12 +8,12 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 use ureq::Timeout;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -28,7 +28,13 @@ use super::url::ip;
 
 /// How far a request has come. Shared with the connection, read when something fails.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU8>);
+pub(super) struct Progress(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    point: AtomicU8,
+    tls: OnceLock<&'static str>,
+}
 
 impl Progress {
     const CONNECTED: u8 = 1;
@@ -36,16 +42,21 @@ impl Progress {
 
     /// Whether the connection to the server stands, TLS included.
     pub(super) fn connected(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::CONNECTED
+        self.0.point.load(Ordering::Relaxed) >= Self::CONNECTED
     }
 
     /// Whether some of the request may have reached the server.
     pub(super) fn sent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::SENT
+        self.0.point.load(Ordering::Relaxed) >= Self::SENT
+    }
+
+    /// The TLS version that was agreed on with the server, if TLS is used.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        self.0.tls.get().copied()
     }
 
     fn reach(&self, point: u8) {
-        self.0.fetch_max(point, Ordering::Relaxed);
+        self.0.point.fetch_max(point, Ordering::Relaxed);
     }
 }
 
@@ -103,6 +114,13 @@ impl Connection {
         let mut socket = TransportAdapter::new(transport, details.current_time.clone());
         socket.set_timeout(remaining(details));
         connection.complete_io(&mut socket).map_err(handshake_error)?;
+        if !self.proxied || details.config.proxy().is_some() {
+            self.progress.0.tls.get_or_init(|| match connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+                Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+                _ => "TLS",
+            });
+        }
         let buffers =
             LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Box::new(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) }))

@@ -91,6 +91,8 @@ pub struct Response {
     pub body: Zeroizing<Vec<u8>>,
     /// The `Date` header as Unix time, if there is a valid one.
     pub date: Option<i64>,
+    /// The TLS version of the connection, if it was one with TLS.
+    pub tls_version: Option<&'static str>,
     content_type: Option<String>,
     retry_after: Option<String>,
     location: Option<String>,
@@ -249,6 +251,7 @@ impl<'a> Client<'a> {
             status: head.status.as_u16(),
             body: Zeroizing::new(body),
             date: text(header::DATE).as_deref().and_then(http_date),
+            tls_version: progress.tls_version(),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
@@ -539,6 +542,7 @@ mod tests {
             status: 429,
             body: Zeroizing::new(Vec::new()),
             date,
+            tls_version: None,
             content_type: None,
             retry_after: Some(retry_after.to_owned()),
             location: None,

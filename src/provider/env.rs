@@ -3,7 +3,7 @@
 use crate::env::Env;
 use crate::error::{Code, Error};
 
-use super::{Context, Fetched, Provider, token_from_variable};
+use super::{Context, Fetched, Provider, TokenSource, token_from_variable};
 
 /// The generic provider for variables, chosen by `--subject-token-env`.
 pub(super) struct Variable;
@@ -19,6 +19,14 @@ impl Provider for Variable {
 
     fn is_here(&self, _: &Env) -> bool {
         false
+    }
+
+    fn evidence(&self, _: &Env) -> String {
+        "chosen by the setting subject-token-env".to_owned()
+    }
+
+    fn ready(&self, env: &Env, source: &TokenSource, _: Option<&str>) -> Result<(), Error> {
+        token_from_variable(env, source.variable(), Code::TokenEnvEmpty, None).map(drop)
     }
 
     fn mints_on_request(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -14,7 +14,7 @@ use crate::jwt;
 use crate::secret::Secret;
 use crate::text::quote;
 
-use super::{Context, Fetched, Provider};
+use super::{Context, Fetched, Provider, TokenSource};
 
 /// The generic provider for files, chosen by `--subject-token-file`.
 pub(super) struct File;
@@ -32,19 +32,25 @@ impl Provider for File {
         false
     }
 
+    fn evidence(&self, _: &Env) -> String {
+        "chosen by the setting subject-token-file".to_owned()
+    }
+
+    fn ready(&self, _: &Env, source: &TokenSource, _: Option<&str>) -> Result<(), Error> {
+        path(source).map(drop)
+    }
+
     fn mints_on_request(&self) -> bool {
         false
     }
 
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let Some(path) = &context.source.file else {
-            return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
-        };
+        let path = path(context.source)?;
         let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
         // Reading can block for ever (a pipe that nobody closes, a network file system), so it happens in a thread
         // that the run does not wait for longer than its deadline.
         let (sender, receiver) = mpsc::sync_channel(1);
-        let reader = path.clone();
+        let reader = path.to_path_buf();
         thread::Builder::new()
             .spawn(move || sender.send(read(&reader)).ok())
             .map_err(|_| Error::new(Code::Internal, "no thread could be started"))?;
@@ -66,12 +72,17 @@ impl Provider for File {
     }
 }
 
+fn path(source: &TokenSource) -> Result<&Path, Error> {
+    let missing = || Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file");
+    source.file.as_deref().ok_or_else(missing)
+}
+
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
 /// At most a little more than the longest token, so that a wrong path to something huge does no harm.
-fn read(path: &PathBuf) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let limit = u64::try_from(jwt::MAX_LENGTH).unwrap_or(u64::MAX) + 3;
     let mut content = Zeroizing::new(Vec::with_capacity(jwt::MAX_LENGTH + 3));
     if is_stdin(path) {

@@ -18,7 +18,7 @@ use crate::retry::{Failure, Retry};
 use crate::secret::Secret;
 use crate::text::quote;
 
-use super::{Context, Fetched, Provider};
+use super::{Context, Fetched, Provider, TokenSource, flag_evidence};
 
 const PEER: Peer = Peer {
     name: "GitHub's ID-token endpoint",
@@ -46,36 +46,21 @@ impl Provider for GitHub {
             && !env.is(names::GITEA_ACTIONS, "true")
     }
 
+    fn evidence(&self, env: &Env) -> String {
+        flag_evidence(env, names::GITHUB_ACTIONS)
+    }
+
+    fn ready(&self, env: &Env, _: &TokenSource, _: Option<&str>) -> Result<(), Error> {
+        request_variables(env).map(drop)
+    }
+
     fn mints_on_request(&self) -> bool {
         true
     }
 
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let env = context.env;
-        let url = env.text(names::ACTIONS_ID_TOKEN_REQUEST_URL)?;
-        let bearer = env.text(names::ACTIONS_ID_TOKEN_REQUEST_TOKEN)?.map(Secret::new);
-        let (url, bearer) = match (url, bearer) {
-            (Some(url), Some(bearer)) => (url, bearer),
-            (None, None) => return Err(no_permission(env)?),
-            (url, _) => {
-                let (there, missing) = match url {
-                    Some(_) => (names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
-                    None => (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, names::ACTIONS_ID_TOKEN_REQUEST_URL),
-                };
-                return Err(Error::new(
-                    Code::GhRequestIncomplete,
-                    format!("{there} is set, but {missing} is not"),
-                ));
-            }
-        };
+        let (url, bearer) = request_variables(context.env)?;
         context.console.guard(&bearer);
-        if !bearer.reveal().bytes().all(|b| b.is_ascii_graphic()) {
-            let name = names::ACTIONS_ID_TOKEN_REQUEST_TOKEN;
-            return Err(Error::new(
-                Code::GhRequestIncomplete,
-                format!("{name} holds a character that no bearer token has"),
-            ));
-        }
         let audience = context.audience.ok_or_else(|| {
             Error::new(
                 Code::CfgAudienceMissing,
@@ -134,6 +119,34 @@ impl Provider for GitHub {
     fn workspace(&self) -> Option<&'static str> {
         Some(names::GITHUB_WORKSPACE)
     }
+}
+
+/// The two variables with which to ask, or why they are not there.
+fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
+    let url = env.text(names::ACTIONS_ID_TOKEN_REQUEST_URL)?;
+    let bearer = env.text(names::ACTIONS_ID_TOKEN_REQUEST_TOKEN)?.map(Secret::new);
+    let (url, bearer) = match (url, bearer) {
+        (Some(url), Some(bearer)) => (url, bearer),
+        (None, None) => return Err(no_permission(env)?),
+        (url, _) => {
+            let (there, missing) = match url {
+                Some(_) => (names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
+                None => (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, names::ACTIONS_ID_TOKEN_REQUEST_URL),
+            };
+            return Err(Error::new(
+                Code::GhRequestIncomplete,
+                format!("{there} is set, but {missing} is not"),
+            ));
+        }
+    };
+    if !bearer.reveal().bytes().all(|b| b.is_ascii_graphic()) {
+        let name = names::ACTIONS_ID_TOKEN_REQUEST_TOKEN;
+        return Err(Error::new(
+            Code::GhRequestIncomplete,
+            format!("{name} holds a character that no bearer token has"),
+        ));
+    }
+    Ok((url, bearer))
 }
 
 /// The URL with the audience, refused when it is unsafe and remarked on when it is unusual.

@@ -6,8 +6,9 @@
 use crate::claims::{ExpectedIssuer, RunBinding};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::secret::Secret;
 
-use super::{Context, Fetched, Provider, token_from_variable};
+use super::{Context, Fetched, Provider, TokenSource, flag_evidence, token_from_variable};
 
 /// gitlab.com and self-managed instances.
 pub(super) struct GitLab;
@@ -25,18 +26,20 @@ impl Provider for GitLab {
         env.is(names::GITLAB_CI, "true")
     }
 
+    fn evidence(&self, env: &Env) -> String {
+        flag_evidence(env, names::GITLAB_CI)
+    }
+
+    fn ready(&self, env: &Env, source: &TokenSource, audience: Option<&str>) -> Result<(), Error> {
+        token(env, source, audience).map(drop)
+    }
+
     fn mints_on_request(&self) -> bool {
         false
     }
 
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let variable = context.source.variable();
-        let cure = format!(
-            "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env.",
-            context.audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
-        );
-        let token = token_from_variable(context.env, variable, Code::GlIdTokensMissing, Some(&cure))?;
-        Ok(Fetched { token, skew: None })
+        Ok(Fetched { token: token(context.env, context.source, context.audience)?, skew: None })
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -71,4 +74,14 @@ impl Provider for GitLab {
     fn workspace(&self) -> Option<&'static str> {
         Some(names::CI_PROJECT_DIR)
     }
+}
+
+/// The token in its variable, or the YAML that puts it there.
+fn token(env: &Env, source: &TokenSource, audience: Option<&str>) -> Result<Secret, Error> {
+    let variable = source.variable();
+    let cure = format!(
+        "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env.",
+        audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
+    );
+    token_from_variable(env, variable, Code::GlIdTokensMissing, Some(&cure))
 }

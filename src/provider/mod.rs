@@ -81,6 +81,12 @@ pub trait Provider: Sync {
     /// Whether this job runs there. Exact documented values only, no I/O.
     fn is_here(&self, env: &Env) -> bool;
 
+    /// What in the environment tells whether this job runs there, for people: e.g. `GITHUB_ACTIONS is "true"`.
+    fn evidence(&self, env: &Env) -> String;
+
+    /// Whether there is a way to an ID token at all: everything that can be said without asking anybody.
+    fn ready(&self, env: &Env, source: &TokenSource, audience: Option<&str>) -> Result<(), Error>;
+
     /// Whether the platform makes a token when asked. Then an audience has to be named, and a fresh token can be had
     /// at any time; otherwise there is one ready token for the whole job.
     fn mints_on_request(&self) -> bool;
@@ -161,11 +167,17 @@ fn not_ci(env: &Env) -> Error {
     if env.is(names::FORGEJO_ACTIONS, "true") || env.is(names::GITEA_ACTIONS, "true") {
         return error.detail("found", "a Forgejo or Gitea job, which is not supported yet");
     }
-    let describe = |name: &str| match env.os(name) {
+    let looked_at = [names::GITHUB_ACTIONS, names::GITLAB_CI].map(|name| flag_evidence(env, name));
+    error.detail("looked at", looked_at.join("; "))
+}
+
+/// What a variable says that is `true` on its platform.
+fn flag_evidence(env: &Env, name: &str) -> String {
+    match env.os(name) {
         None => format!("{name} is not set"),
+        Some(value) if value == "true" => format!("{name} is \"true\""),
         Some(value) => format!("{name} is {} instead of \"true\"", quote(&value.to_string_lossy())),
-    };
-    error.detail("looked at", format!("{}; {}", describe(names::GITHUB_ACTIONS), describe(names::GITLAB_CI)))
+    }
 }
 
 /// Takes a ready token out of a variable and refuses what is plainly no token, each with its own reason.
