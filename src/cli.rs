@@ -28,6 +28,10 @@ pub struct Cli {
 pub enum Command {
     /// Exchange the job's ID token for an Equinix access token and hand it over
     Token(Box<TokenArgs>),
+    /// Tell who this job is and what an Equinix administrator has to enter to trust it
+    Inspect(Box<InspectArgs>),
+    /// Check every step between this job and a token
+    Doctor(Box<DoctorArgs>),
     /// Tell an error code's cause and cure; without a code, list them all
     Explain(ExplainArgs),
     /// Try everything against a local issuer and STS; nothing in it is real
@@ -189,6 +193,65 @@ pub struct AccountArgs {
     /// File for a JSON account of the run, without secrets; - is standard error
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
+}
+
+/// Options of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Format: text, json
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// Show all claims, those about persons too
+    #[arg(long)]
+    pub all_claims: bool,
+
+    /// Id of the project or organization that owns the OIDC provider at Equinix
+    #[arg(long, value_name = "ID")]
+    pub project_id: Option<String>,
+
+    /// Id of the OIDC provider at Equinix (idp:…)
+    #[arg(long, value_name = "ID")]
+    pub idp_id: Option<String>,
+
+    /// Scope that the job will ask for
+    #[arg(long, value_name = "SCOPE")]
+    pub scope: Option<String>,
+
+    /// Who the job is.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// How requests are made.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// What is told about the run.
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Format: text, json
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+
+    /// Also do a real exchange; its token is dropped
+    #[arg(long)]
+    pub exchange: bool,
+
+    /// Who the job is.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// What is asked for.
+    #[command(flatten)]
+    pub request: ExchangeArgs,
+    /// How requests are made.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// What is told about the run.
+    #[command(flatten)]
+    pub account: AccountArgs,
 }
 
 /// Options of `explain`.

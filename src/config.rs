@@ -263,6 +263,15 @@ impl<'a> Resolver<'a> {
         expect::parse(lines.iter().map(String::as_str), source.name())
     }
 
+    /// The scope alone, for commands that only tell it.
+    pub fn scope(&mut self, typed: Option<&str>) -> Result<Option<String>, Error> {
+        let scope = self.text("--scope", typed, names::SCOPE)?;
+        if let Some(scope) = &scope {
+            scope::check(&scope.value)?;
+        }
+        Ok(scope.map(|setting| setting.value))
+    }
+
     /// The settings of [`ExchangeArgs`].
     pub fn exchange(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
         let mut warnings = Vec::new();

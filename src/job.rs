@@ -136,15 +136,20 @@ impl Job<'_> {
         Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
     }
 
-    /// Holds an ID token against what is expected. The result is what is odd about it.
-    pub fn check(&self, identity: &Identity) -> Result<Vec<Concern>, Error> {
-        let expected = Expected {
+    /// What an ID token of this job is held against.
+    pub fn expected(&self) -> Result<Expected, Error> {
+        Ok(Expected {
             audience: self.settings.audience.clone(),
             issuer: self.provider.expected_issuer(self.env)?,
             run: self.provider.run_bindings(self.env)?,
             expectations: self.settings.expectations.clone(),
             validation: self.settings.validation,
-        };
+        })
+    }
+
+    /// Holds an ID token against what is expected. The result is what is odd about it.
+    pub fn check(&self, identity: &Identity) -> Result<Vec<Concern>, Error> {
+        let expected = self.expected()?;
         let now = Now { local: self.clock.unix_time(), skew: identity.skew };
         // The claims belong into the account of a refusal as well.
         claims::check(&identity.claims, &expected, now)

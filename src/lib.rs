@@ -102,9 +102,24 @@ pub fn run(
             Command::Sandbox(args) => command::sandbox::run(&args, env, stdout, &console),
             Command::Token(args) => {
                 let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
-                token(&args, env, clock, &console, rest)
-                    .inspect_err(|error| command::token::leave_failure(&args, env, error))
-                    .map(|()| 0)
+                accounted(&args.account, env, clock, &console, |report| {
+                    command::token::run(&args, env, clock, &console, rest, report)
+                })
+                .inspect_err(|error| command::token::leave_failure(&args, env, error))
+                .map(|()| 0)
+            }
+            Command::Inspect(args) => {
+                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                accounted(&args.account, env, clock, &console, |report| {
+                    command::inspect::run(&args, env, clock, &console, rest, report)
+                })
+                .map(|()| 0)
+            }
+            Command::Doctor(args) => {
+                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                accounted(&args.account, env, clock, &console, |report| {
+                    command::doctor::run(&args, env, clock, &console, rest, report)
+                })
             }
         },
     };
@@ -132,23 +147,23 @@ pub struct Rest<'a> {
     pub stderr_is_lost: bool,
 }
 
-/// The main job with its report around it.
-fn token(
-    args: &cli::TokenArgs,
+/// A command with its report around it.
+fn accounted<T>(
+    args: &cli::AccountArgs,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
-    rest: Rest<'_>,
-) -> Result<(), Error> {
+    act: impl FnOnce(&mut Report) -> Result<T, Error>,
+) -> Result<T, Error> {
     let started = clock.monotonic();
-    let place = config::report_place(args.account.report.as_deref(), env);
+    let place = config::report_place(args.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
     let mut report = Report::default();
-    let outcome = command::token::run(args, env, clock, console, rest, &mut report);
+    let outcome = act(&mut report);
     let elapsed = clock.monotonic().saturating_sub(started);
     let told = destination.write(&report, outcome.as_ref().err(), elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
-    outcome.and(told)
+    outcome.and_then(|value| told.map(|()| value))
 }
 
 /// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::claims::Concern;
 use crate::clock::{Clock, rfc3339};
+use crate::config::ExchangeSettings;
 use crate::credential::{ACCESS_TOKEN_TYPE, Credential};
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
@@ -299,6 +300,15 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
         _ => return error,
     };
     error.hint(hint)
+}
+
+/// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
+/// endpoint refuses in one way or another. Never retried.
+pub fn probe(http: &Client<'_>, settings: &ExchangeSettings) -> Result<Response, Error> {
+    let url = settings.sts_endpoint.at(settings.sts_api.path()).map_err(|why| {
+        Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
+    })?;
+    http.send(PEER, &Request::GetPublic { url: &url }).map_err(|failure| failure.error)
 }
 
 impl Credential {

@@ -1,13 +1,23 @@
 //! The commands, one file each.
 
+pub mod doctor;
 pub mod explain;
+pub mod inspect;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod token;
 
 use std::io::{self, Write};
 
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::config::NetworkSettings;
+use crate::console::Console;
 use crate::error::{Code, Error};
+use crate::http::Client;
+use crate::retry::Deadline;
+use crate::text::quote;
 
 /// Writes a payload without secrets to standard output.
 pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
@@ -19,4 +29,44 @@ pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
         }
         Ok(()) => Ok(()),
     }
+}
+
+/// The HTTP client for these settings.
+fn client<'a>(
+    network: NetworkSettings,
+    clock: &'a dyn Clock,
+    deadline: Deadline,
+    console: &Console,
+) -> Client<'a> {
+    if let Some(proxy) = network.proxies.proxy() {
+        if let Some(password) = &proxy.password {
+            console.guard(password);
+        }
+        console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
+    }
+    if !network.extra_roots.is_empty() {
+        console.detail(&format!(
+            "trusting {} certificates besides the built-in roots",
+            network.extra_roots.len()
+        ));
+    }
+    Client::new(clock, deadline, network.proxies, network.extra_roots)
+}
+
+/// Whether `--format` of a command that speaks to people or programs asks for JSON.
+fn wants_json(format: Option<&str>) -> Result<bool, Error> {
+    match format {
+        None | Some("text") => Ok(false),
+        Some("json") => Ok(true),
+        Some(other) => Err(Error::new(Code::CfgValueInvalid, "--format has a value that it does not allow")
+            .detail("expected", "text or json")
+            .detail("found", quote(other))
+            .hint("Correct the value or leave the setting out.")),
+    }
+}
+
+/// JSON that a runner does not take for a command: `##[` begins one anywhere in a line, and means the same in a JSON text
+/// when its second character is escaped. Number signs occur in texts only.
+fn json_text(value: &Value) -> String {
+    value.to_string().replace("##", r"#\u0023")
 }

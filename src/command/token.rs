@@ -13,13 +13,14 @@ use crate::emit::sink::{self, Policy, Sinks};
 use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::http::Client;
 use crate::job::{Job, masks};
 use crate::provider::{self, Provider};
 use crate::random;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::secret::Secret;
+
+use super::client;
 
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
@@ -102,28 +103,6 @@ fn settings(args: &TokenArgs, resolver: &mut Resolver<'_>) -> Result<Settings, E
         output: resolver.output(&args.output)?,
         network: resolver.network(&args.network)?,
     })
-}
-
-/// The HTTP client for these settings.
-pub(super) fn client<'a>(
-    network: NetworkSettings,
-    clock: &'a dyn Clock,
-    deadline: Deadline,
-    console: &Console,
-) -> Client<'a> {
-    if let Some(proxy) = network.proxies.proxy() {
-        if let Some(password) = &proxy.password {
-            console.guard(password);
-        }
-        console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
-    }
-    if !network.extra_roots.is_empty() {
-        console.detail(&format!(
-            "trusting {} certificates besides the built-in roots",
-            network.extra_roots.len()
-        ));
-    }
-    Client::new(clock, deadline, network.proxies, network.extra_roots)
 }
 
 /// From the identity to the masked access token.

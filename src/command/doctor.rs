@@ -1,0 +1,496 @@
+//! `doctor`: every step between this job and a token, one line each, with the cure for what fails.
+//!
+//! It goes on after a failure wherever a later check still means something, and hands out nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::Rest;
+use crate::claims::{self, Now};
+use crate::cli::DoctorArgs;
+use crate::clock::Clock;
+use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver, is_variable_name};
+use crate::console::Console;
+use crate::emit;
+use crate::emit::sink::{Policy, Sinks};
+use crate::env::{Env, names};
+use crate::error::{Code, Error, Exit};
+use crate::http::Client;
+use crate::job::{Identity, Job, masks};
+use crate::provider::{self, Provider};
+use crate::random;
+use crate::report::{Report, claims_status};
+use crate::retry::Deadline;
+use crate::signature;
+use crate::sts;
+use crate::text::printable;
+
+use super::client;
+
+/// Runs all checks. The result is the exit status: that of the first failing check, or 0.
+pub fn run(
+    args: &DoctorArgs,
+    env: &Env,
+    clock: &dyn Clock,
+    console: &Console,
+    streams: Rest<'_>,
+    report: &mut Report,
+) -> Result<u8, Error> {
+    let as_json = super::wants_json(args.format.as_deref())?;
+    let mut resolver = Resolver::new(env);
+    let settings = settings(args, &mut resolver);
+    report.settings = resolver.into_report();
+    let (wanted, exchange, network) = settings?;
+    let mut checks = Checks::default();
+
+    let provider = checks.platform(&wanted, env);
+    checks.network(&network);
+    let deadline = Deadline::after(clock, network.timeout);
+    let http = client(network, clock, deadline, console);
+    if let Some(provider) = provider {
+        let job = Job {
+            env,
+            clock,
+            deadline,
+            console,
+            http: &http,
+            random: &random::fraction,
+            provider,
+            settings: &wanted,
+            warnings: Mutex::new(Vec::new()),
+        };
+        checks.job(&job, &exchange, args.exchange, streams.stderr_is_lost, report);
+    } else {
+        checks.sts(&http, &exchange);
+        checks.scope(&exchange);
+    }
+    checks.delivery(provider, env, streams.stderr_is_lost);
+    checks.shadowing(env);
+
+    let text = if as_json { format!("{}\n", super::json_text(&checks.json())) } else { checks.text(console) };
+    super::print(streams.stdout, &text)?;
+    Ok(checks.exit())
+}
+
+type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
+
+fn settings(args: &DoctorArgs, resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
+    Ok((
+        resolver.identity(&args.identity)?,
+        resolver.exchange(&args.request)?,
+        resolver.network(&args.network)?,
+    ))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Warn,
+    Fail,
+    Skip,
+}
+
+impl Status {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
+struct Check {
+    name: &'static str,
+    status: Status,
+    text: String,
+    details: Vec<(&'static str, String)>,
+    code: Option<Code>,
+    cure: Option<String>,
+}
+
+#[derive(Default)]
+struct Checks(Vec<Check>);
+
+impl Checks {
+    fn add(&mut self, name: &'static str, status: Status, text: impl Into<String>) {
+        self.0.push(Check { name, status, text: text.into(), details: Vec::new(), code: None, cure: None });
+    }
+
+    fn warn(&mut self, name: &'static str, text: impl Into<String>, cure: &str) {
+        self.add(name, Status::Warn, text);
+        if let Some(check) = self.0.last_mut() {
+            check.cure = Some(cure.to_owned());
+        }
+    }
+
+    fn fail(&mut self, name: &'static str, error: &Error) {
+        self.0.push(Check {
+            name,
+            status: Status::Fail,
+            text: error.message().to_owned(),
+            details: error.details().to_vec(),
+            code: Some(error.code()),
+            cure: Some(error.cure().to_owned()),
+        });
+    }
+
+    /// The platform, and whether it can give an ID token at all.
+    fn platform(&mut self, wanted: &IdentitySettings, env: &Env) -> Option<&'static dyn Provider> {
+        let provider = match provider::select(wanted.provider.as_deref(), &wanted.source, env) {
+            Ok(provider) => provider,
+            Err(error) => {
+                self.fail("platform", &error);
+                self.add("permission", Status::Skip, "there is no platform to ask");
+                return None;
+            }
+        };
+        self.add("platform", Status::Ok, format!("{}: {}", provider.name(), provider.evidence(env)));
+        match provider.ready(env, &wanted.source, wanted.audience.as_deref()) {
+            Ok(()) if provider.mints_on_request() => {
+                self.add("permission", Status::Ok, "the job may ask for an ID token");
+            }
+            Ok(()) => self.add("permission", Status::Ok, "the job has been given an ID token"),
+            Err(error) => self.fail("permission", &error),
+        }
+        Some(provider)
+    }
+
+    fn network(&mut self, network: &NetworkSettings) {
+        match network.proxies.proxy() {
+            None => self.add("proxy", Status::Ok, "none"),
+            Some(proxy) => self.add("proxy", Status::Ok, format!("{} ({})", proxy.shown, proxy.variable)),
+        }
+        let roots = match network.extra_roots.len() {
+            0 => "the built-in roots".to_owned(),
+            count => format!("the built-in roots and {count} more"),
+        };
+        self.add("trusted CAs", Status::Ok, roots);
+    }
+
+    /// Everything from the ID token to the exchange.
+    fn job(
+        &mut self,
+        job: &Job<'_>,
+        exchange: &ExchangeSettings,
+        really: bool,
+        masks_are_lost: bool,
+        report: &mut Report,
+    ) {
+        let identity = self.id_token(job, masks_are_lost);
+        let skew = identity.as_ref().and_then(|identity| identity.skew);
+        let mut sound = false;
+        let mut identity = identity.map(|mut identity| {
+            report.claims = Some(identity.claims.clone());
+            sound = self.claims(job, &identity);
+            sound &= self.signature(job, &mut identity);
+            report.verified = identity.verified;
+            identity
+        });
+        if identity.is_none() {
+            for name in ["issuer", "audience", "times", "run", "signature"] {
+                self.add(name, Status::Skip, "there is no ID token");
+            }
+        }
+        let date = self.sts(job.http, exchange);
+        self.clock(job.clock, skew, date);
+        self.scope(exchange);
+        match (&mut identity, exchange.scope.as_deref()) {
+            _ if !really => self.add("exchange", Status::Skip, "not asked for (--exchange)"),
+            (None, _) => self.add("exchange", Status::Skip, "there is no ID token"),
+            (_, None) => self.add("exchange", Status::Skip, "there is no scope"),
+            (Some(_), _) if !sound => {
+                self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent")
+            }
+            (Some(identity), Some(scope)) => match job.exchange(identity, scope, exchange) {
+                Ok(credential) => {
+                    // Nothing is handed out, but a mask costs nothing should anything ever show it.
+                    job.hide(&credential.access_token).ok();
+                    let text = format!(
+                        "a token for {} and {} s was issued, and dropped",
+                        credential.scope, credential.expires_in
+                    );
+                    self.add("exchange", Status::Ok, text);
+                }
+                Err(error) => self.fail("exchange", &error),
+            },
+        }
+        report.warnings = job.warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default();
+    }
+
+    fn id_token(&mut self, job: &Job<'_>, masks_are_lost: bool) -> Option<Identity> {
+        if self.0.iter().any(|check| check.name == "permission" && check.status == Status::Fail) {
+            self.add("ID token", Status::Skip, "the platform gives none");
+            return None;
+        }
+        if masks(job.env) && masks_are_lost {
+            self.add(
+                "ID token",
+                Status::Skip,
+                "it could not be masked: standard error does not reach the runner",
+            );
+            return None;
+        }
+        match job.fetch() {
+            Ok(identity) => {
+                let claims = &identity.claims;
+                self.add(
+                    "ID token",
+                    Status::Ok,
+                    format!("subject {} ({})", claims.subject(), claims_status(false)),
+                );
+                Some(identity)
+            }
+            Err(error) => {
+                self.fail("ID token", &error);
+                None
+            }
+        }
+    }
+
+    /// Each claim check on a line of its own. Whether the token may be sent.
+    fn claims(&mut self, job: &Job<'_>, identity: &Identity) -> bool {
+        let expected = match job.expected() {
+            Ok(expected) => expected,
+            Err(error) => {
+                self.fail("issuer", &error);
+                return false;
+            }
+        };
+        let now = Now { local: job.clock.unix_time(), skew: identity.skew };
+        let mut sound = true;
+        for (name, outcome) in claims::checks(&identity.claims, &expected, now) {
+            match outcome {
+                Err(error) => {
+                    sound = false;
+                    self.fail(name, &error);
+                }
+                Ok(concerns) if concerns.is_empty() => {
+                    let text = match name {
+                        "issuer" => identity.claims.issuer().to_owned(),
+                        "audience" => identity.claims.audience().unwrap_or_default().join(", "),
+                        "times" => identity.expiry.map_or_else(String::new, |expiry| {
+                            format!(
+                                "expires {}, in {} s",
+                                crate::clock::rfc3339(expiry),
+                                expiry.saturating_sub(now.best())
+                            )
+                        }),
+                        "run" => "the token belongs to this run, as far as it tells".to_owned(),
+                        _ => "all hold".to_owned(),
+                    };
+                    self.add(name, Status::Ok, text);
+                }
+                Ok(concerns) => {
+                    for concern in concerns {
+                        let strict = job.settings.validation == claims::Validation::Strict;
+                        match concern.code.filter(|_| strict) {
+                            Some(code) => {
+                                sound = false;
+                                self.fail(name, &Error::new(code, concern.text));
+                            }
+                            None => self.warn(name, concern.text, "It is only odd; the STS decides."),
+                        }
+                    }
+                }
+            }
+        }
+        sound
+    }
+
+    /// Discovery and signature, as a diagnosis: Equinix needs both. Whether the token may be sent.
+    fn signature(&mut self, job: &Job<'_>, identity: &mut Identity) -> bool {
+        match job.verify(identity) {
+            Ok(()) => {
+                let ignored = signature::key_headers(&identity.claims);
+                let text = match ignored.is_empty() {
+                    true => "verified with a key that the issuer publishes".to_owned(),
+                    false => format!(
+                        "verified; the keys in the token's header ({}) were ignored",
+                        ignored.join(", ")
+                    ),
+                };
+                self.add("signature", Status::Ok, text);
+                true
+            }
+            Err(error) if error.code() == Code::CfgIssuerMissing => {
+                self.add("signature", Status::Skip, "no issuer is known to believe (--expect iss=…)");
+                true
+            }
+            // An issuer that this machine cannot reach may still be reached by Equinix.
+            Err(error) if error.code().exit() == Exit::Transient && !job.settings.verify_signature => {
+                self.warn("signature", format!("not verified: {}", error.message()), error.cure());
+                true
+            }
+            Err(error) => {
+                self.fail("signature", &error);
+                false
+            }
+        }
+    }
+
+    /// Whether the STS answers at the token endpoint; nothing is sent to it. The result is its `Date`.
+    fn sts(&mut self, http: &Client<'_>, exchange: &ExchangeSettings) -> Option<i64> {
+        match sts::probe(http, exchange) {
+            Ok(answer) => {
+                let place = format!("{}{}", exchange.sts_endpoint.origin(), exchange.sts_api.path());
+                let tls = answer.tls_version.unwrap_or("without TLS");
+                match answer.status {
+                    404 | 410 => {
+                        let other = sts::Api::ALL
+                            .iter()
+                            .find(|api| **api != exchange.sts_api)
+                            .map_or("", |api| api.id());
+                        let cure = format!(
+                            "If an exchange fails as well, try --sts-api {other} and check --sts-endpoint."
+                        );
+                        self.warn(
+                            "STS",
+                            format!(
+                                "{place} answers {} ({tls}): there may be no token endpoint",
+                                answer.status
+                            ),
+                            &cure,
+                        );
+                    }
+                    500.. => {
+                        self.warn(
+                            "STS",
+                            format!("{place} answers {} ({tls})", answer.status),
+                            "Try again in a while.",
+                        );
+                    }
+                    status => self.add(
+                        "STS",
+                        Status::Ok,
+                        format!("{place} answers ({status}, {tls}, certificate trusted)"),
+                    ),
+                }
+                answer.date
+            }
+            Err(error) => {
+                self.fail("STS", &error);
+                None
+            }
+        }
+    }
+
+    fn clock(&mut self, clock: &dyn Clock, platform: Option<i64>, sts_date: Option<i64>) {
+        let sts = sts_date.map(|date| date.saturating_sub(clock.unix_time()));
+        let skews: BTreeMap<&str, i64> = [("the platform", platform), ("the STS", sts)]
+            .into_iter()
+            .filter_map(|(who, skew)| Some((who, skew?)))
+            .collect();
+        if skews.is_empty() {
+            self.add("clock", Status::Skip, "no server told its time");
+        } else if let Some((who, skew)) = skews.iter().find(|(_, skew)| skew.abs() > claims::LEEWAY) {
+            let side = if *skew < 0 { "ahead of" } else { "behind" };
+            let text = format!("this machine's clock is {} s {side} {who}", skew.abs());
+            self.warn(
+                "clock",
+                text,
+                "Set the clock; on a self-hosted runner, check its time synchronisation.",
+            );
+        } else {
+            let names: Vec<_> = skews.keys().copied().collect();
+            self.add(
+                "clock",
+                Status::Ok,
+                format!("agrees with {} to {} s", names.join(" and "), claims::LEEWAY),
+            );
+        }
+    }
+
+    fn scope(&mut self, exchange: &ExchangeSettings) {
+        match &exchange.scope {
+            None => {
+                self.warn("scope", "no scope is set; token and exec need one", Code::CfgScopeMissing.cure())
+            }
+            Some(scope) => match crate::scope::check(scope).as_deref() {
+                Ok([]) => self.add("scope", Status::Ok, scope.clone()),
+                Ok([warning, ..]) => self.warn("scope", warning.clone(), Code::CfgScopeInvalid.cure()),
+                Err(error) => self.fail("scope", error),
+            },
+        }
+    }
+
+    /// Whether the platform's own format could be delivered, and masked.
+    fn delivery(&mut self, provider: Option<&'static dyn Provider>, env: &Env, masks_are_lost: bool) {
+        if !masks(env) {
+            self.add("masks", Status::Skip, "this platform cannot be told to hide a value; none is printed");
+        } else if masks_are_lost {
+            let message = "standard error of this step does not reach the runner";
+            self.fail("masks", &Error::new(Code::MaskUndeliverable, message));
+        } else {
+            self.add("masks", Status::Ok, "the runner reads standard error");
+        }
+        let id = provider.map_or("json", Provider::format);
+        let policy =
+            Policy { env, output: None, allow_workspace: false, force: false, stdout_is_terminal: false };
+        // Opening is the check; what was opened is closed, and removed where it was made, when it is dropped.
+        match emit::by_name(id).and_then(|format| Sinks::open(format, false, &policy)) {
+            Ok(_) => self.add("output", Status::Ok, format!("the format {id} can be written")),
+            Err(error) => self.fail("output", &error),
+        }
+    }
+
+    fn shadowing(&mut self, env: &Env) {
+        let name = env.text(names::SUBJECT_TOKEN_ENV_VAR).ok().flatten();
+        let name = name.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
+        if env.has(names::SCOPE) && is_variable_name(&name) && env.has(&name) {
+            let text = format!(
+                "{} and {name} are both set: the Equinix provider exchanges by itself and ignores EQUINIX_API_TOKEN",
+                names::SCOPE
+            );
+            let cure = "Unset one of them for the Terraform run; the formats env-file and shell unset the second by themselves.";
+            self.warn("Terraform", text, cure);
+        } else {
+            self.add("Terraform", Status::Ok, "no variable would make the Equinix provider ignore the token");
+        }
+    }
+
+    fn exit(&self) -> u8 {
+        let first = self.0.iter().find(|check| check.status == Status::Fail);
+        first.and_then(|check| check.code).map_or(0, |code| code.exit().status())
+    }
+
+    fn text(&self, console: &Console) -> String {
+        let mut text = String::new();
+        for check in &self.0 {
+            let code = check.code.map_or_else(String::new, |code| format!(" [{}]", code.name()));
+            let line = format!("{:4}  {:12}  {}{code}", check.status.name(), check.name, check.text);
+            text.push_str(&console.safe(&line));
+            text.push('\n');
+            for (label, value) in &check.details {
+                text.push_str(&console.safe(&format!("                    {label}: {value}")));
+                text.push('\n');
+            }
+            for line in check.cure.iter().flat_map(|cure| cure.split('\n')) {
+                text.push_str(&console.safe(&format!("                    > {line}")));
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        let checks: Vec<Value> = self
+            .0
+            .iter()
+            .map(|check| {
+                json!({
+                    "name": check.name,
+                    "status": check.status.name(),
+                    "message": printable(&check.text),
+                    "details": check.details.iter().map(|(label, value)| json!({*label: printable(value)})).collect::<Vec<_>>(),
+                    "code": check.code.map(Code::name),
+                    "cure": check.cure,
+                })
+            })
+            .collect();
+        json!({"v": 1, "ok": self.exit() == 0, "exit": self.exit(), "checks": checks})
+    }
+}
