@@ -262,6 +262,10 @@ impl<'a> Resolver<'a> {
         let setting = self
             .text("--sts-endpoint", typed, names::STS_ENDPOINT)?
             .unwrap_or(Setting { value: sts::DEFAULT_ENDPOINT.to_owned(), source: Source::Default });
+        if setting.value.contains('@') {
+            // The report is no place for a password either.
+            self.remember("--sts-endpoint", json!(shown_url(&setting.value)), setting.source);
+        }
         let from = setting.source.name();
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
