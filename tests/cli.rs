@@ -691,12 +691,8 @@ mod speech {
     use super::*;
 
     fn without_masks(outcome: &Outcome) -> String {
-        outcome
-            .stderr
-            .lines()
-            .filter(|line| !line.starts_with("::add-mask::"))
-            .map(|line| format!("{line}\n"))
-            .collect()
+        let lines = outcome.stderr.split_inclusive('\n');
+        lines.filter(|line| !line.starts_with("::add-mask::")).collect()
     }
 
     #[test]
