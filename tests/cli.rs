@@ -130,6 +130,8 @@ mod usage {
         for (name, args) in [
             ("as a value", vec!["token", "--scope", &token]),
             ("glued to its flag", vec!["token", &format!("--audience={token}")]),
+            ("in quotation marks", vec!["token", "--scope", &format!("\"{token}\"")]),
+            ("with its scheme", vec!["token", "--audience", &format!("Bearer {token}")]),
             ("as a word", vec!["token", &token]),
             ("as the command", vec![token.as_str()]),
             ("as a variable's name", vec!["token", "--subject-token-env", &token]),
