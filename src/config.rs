@@ -369,7 +369,10 @@ fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
         "NO_PROXY",
         "ALL_PROXY",
     ];
-    const PREFIX: [&str; 12] = [
+    const PREFIX: [&str; 15] = [
+        "EQUINIX_STS_",
+        "EQUINIX_TOKEN_EXCHANGE_",
+        "EQUINIX_WIF_",
         "LD_",
         "DYLD_",
         "GIT_",

@@ -1,6 +1,6 @@
 //! The sandbox: the main job, or any command, between a local issuer and STS, on a machine without any CI.
 
-#![cfg(unix)]
+#![cfg(all(unix, feature = "sandbox"))]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -239,6 +239,12 @@ mod commands {
         let outcome =
             sandbox(Job::bare(), &["--", "sh", "-c", script, "sh", "-v", "--", "--help", "a b", "", "'\"$x"]);
         outcome.succeeds().stdout_is("<-v><--><--help><a b><><'\"$x>");
+    }
+
+    #[test]
+    fn may_get_a_token_as_an_argument_of_theirs() {
+        let token = Job::bare().mint();
+        sandbox(Job::bare(), &["--", "true", &token]).succeeds().stdout_is("");
     }
 
     #[test]
