@@ -184,6 +184,13 @@ impl<'a> Resolver<'a> {
         self.seen.insert(name, json!({"value": value, "source": source.name()}));
     }
 
+    /// Remembers what holds when a setting was given in no way.
+    fn remember_default(&mut self, flag: &'static str, value: &str) {
+        if !self.seen.contains_key(flag.trim_start_matches('-')) {
+            self.remember(flag, json!(value), Source::Default);
+        }
+    }
+
     /// The deadline of the whole run.
     pub fn timeout(&mut self, typed: Option<&str>) -> Result<Duration, Error> {
         self.seconds("--timeout", typed, names::TIMEOUT, 60, 1..=3600).map(Duration::from_secs)
@@ -203,6 +210,7 @@ impl<'a> Resolver<'a> {
             warnings.extend(check_audience(audience)?);
         }
         let provider = self.text("--provider", identity.provider.as_deref(), names::PROVIDER)?;
+        self.remember_default("--provider", "auto");
         let variable = self.text(
             "--subject-token-env",
             identity.subject_token_env.as_deref(),
@@ -220,6 +228,7 @@ impl<'a> Resolver<'a> {
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
         }
+        self.remember_default("--sts-api", Api::Alpha.id());
         let sts_api = match self.text("--sts-api", exchange.sts_api.as_deref(), names::STS_API)? {
             None => Api::Alpha,
             Some(setting) => Api::ALL
@@ -230,9 +239,11 @@ impl<'a> Resolver<'a> {
         let min_ttl =
             self.seconds("--min-ttl", exchange.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?;
         let format = self.text("--format", output.format.as_deref(), names::FORMAT)?;
+        self.remember_default("--format", "auto");
         let env_name = self
             .text("--env-name", output.env_name.as_deref(), names::ENV_NAME)?
             .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
+        self.remember_default("--env-name", &env_name.value);
         check_env_name(&env_name)?;
         Ok(Config {
             scope: scope.value,
@@ -262,6 +273,11 @@ impl<'a> Resolver<'a> {
         let setting = self
             .text("--sts-endpoint", typed, names::STS_ENDPOINT)?
             .unwrap_or(Setting { value: sts::DEFAULT_ENDPOINT.to_owned(), source: Source::Default });
+        self.remember_default("--sts-endpoint", &setting.value);
+        if setting.value.contains('@') {
+            // The report is no place for a password either.
+            self.remember("--sts-endpoint", json!(shown_url(&setting.value)), setting.source);
+        }
         let from = setting.source.name();
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
@@ -353,7 +369,10 @@ fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
         "NO_PROXY",
         "ALL_PROXY",
     ];
-    const PREFIX: [&str; 12] = [
+    const PREFIX: [&str; 15] = [
+        "EQUINIX_STS_",
+        "EQUINIX_TOKEN_EXCHANGE_",
+        "EQUINIX_WIF_",
         "LD_",
         "DYLD_",
         "GIT_",
