@@ -266,11 +266,11 @@ mod audience_and_issuer {
             (json!("https://gitlab.example/"), "They differ only in a slash at the end."),
             (json!("http://gitlab.example"), "They differ only in the scheme"),
             (json!("https://GitLab.example"), "They differ only in upper and lower case."),
-            (json!("https://gitlab.example:443"), "Check which instance issued it."),
-            (json!("https://gitlab.com"), "Check which instance issued it."),
-            (json!("https://gitlab.example.evil.example"), "Check which instance issued it."),
-            (json!(["https://gitlab.example"]), "Check which instance issued it."),
-            (json!(""), "Check which instance issued it."),
+            (json!("https://gitlab.example:443"), "Check which instance issued it"),
+            (json!("https://gitlab.com"), "Check which instance issued it"),
+            (json!("https://gitlab.example.evil.example"), "Check which instance issued it"),
+            (json!(["https://gitlab.example"]), "Check which instance issued it"),
+            (json!(""), "Check which instance issued it"),
         ] {
             println!("case: {iss}");
             let server = Job::gitlab().env("CI_SERVER_URL", "https://gitlab.example");

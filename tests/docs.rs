@@ -338,6 +338,7 @@ mod settings {
             if value["source"] == "default" {
                 let shown = match &value["value"] {
                     Value::Bool(false) => "off".to_owned(),
+                    Value::String(text) => code(text),
                     other => code(&other.to_string()),
                 };
                 assert_eq!(default(flag), shown, "--{flag}");
