@@ -199,8 +199,10 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
         Some(ExpectedIssuer::Exactly(issuer)) => (issuer, found == issuer),
         Some(ExpectedIssuer::WithSegment(issuer)) => {
             let segment = found.strip_prefix(issuer.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            // An enterprise's slug. What has only dots is a way up in a path, and no name.
             let is_segment = |s: &str| {
-                !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                s.bytes().any(|b| b != b'.')
+                    && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             };
             (issuer, found == issuer || segment.is_some_and(is_segment))
         }
@@ -432,6 +434,7 @@ mod tests {
             (json!(base), "ok"),
             (json!(format!("{base}/acme-corp")), "ok"),
             (json!(format!("{base}/acme/corp")), "claim-iss"),
+            (json!(format!("{base}/..")), "claim-iss"),
             (json!(format!("{base}/")), "claim-iss"),
             (json!(format!("{base}.evil.example")), "claim-iss"),
             (json!("https://Token.actions.githubusercontent.com"), "claim-iss"),

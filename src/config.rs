@@ -111,6 +111,8 @@ pub struct NetworkSettings {
     pub timeout: Duration,
     /// Certificates to trust besides the built-in roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Where they came from.
+    pub roots_source: Source,
     /// The proxy, and what is exempt from it.
     pub proxies: ProxySettings,
 }
@@ -212,6 +214,13 @@ impl<'a> Resolver<'a> {
         self.seen.insert(name, json!({"value": value, "source": source.name()}));
     }
 
+    /// Remembers what holds when a setting was given in no way.
+    fn remember_default(&mut self, flag: &'static str, value: &str) {
+        if !self.seen.contains_key(flag.trim_start_matches('-')) {
+            self.remember(flag, json!(value), Source::Default);
+        }
+    }
+
     /// The settings of [`IdentityArgs`].
     pub fn identity(&mut self, args: &IdentityArgs) -> Result<IdentitySettings, Error> {
         let mut warnings = Vec::new();
@@ -220,6 +229,7 @@ impl<'a> Resolver<'a> {
             warnings.extend(check_audience(audience)?);
         }
         let provider = self.text("--provider", args.provider.as_deref(), names::PROVIDER)?;
+        self.remember_default("--provider", "auto");
         let variable = self.text(
             "--subject-token-env",
             args.subject_token_env.as_deref(),
@@ -296,9 +306,11 @@ impl<'a> Resolver<'a> {
     /// The settings of [`OutputArgs`].
     pub fn output(&mut self, args: &OutputArgs) -> Result<OutputSettings, Error> {
         let format = self.text("--format", args.format.as_deref(), names::FORMAT)?;
+        self.remember_default("--format", "auto");
         let env_name = self
             .text("--env-name", args.env_name.as_deref(), names::ENV_NAME)?
             .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
+        self.remember_default("--env-name", &env_name.value);
         check_env_name(&env_name)?;
         Ok(OutputSettings {
             format: format.map(|setting| setting.value),
@@ -313,9 +325,11 @@ impl<'a> Resolver<'a> {
     /// The settings of [`NetworkArgs`].
     pub fn network(&mut self, args: &NetworkArgs) -> Result<NetworkSettings, Error> {
         let timeout = self.seconds("--timeout", args.timeout.as_deref(), names::TIMEOUT, 60, 1..=3600)?;
+        let (extra_roots, roots_source) = self.extra_roots(args.ca_file.as_deref())?;
         Ok(NetworkSettings {
             timeout: Duration::from_secs(timeout),
-            extra_roots: self.extra_roots(args.ca_file.as_deref())?,
+            extra_roots,
+            roots_source,
             proxies: if args.no_proxy {
                 ProxySettings::default()
             } else {
@@ -325,14 +339,20 @@ impl<'a> Resolver<'a> {
     }
 
     /// One of a few words; the default is `T`'s.
-    fn choice<T: Default, const N: usize>(
+    fn choice<T: Default + PartialEq, const N: usize>(
         &mut self,
         flag: &'static str,
         typed: Option<&str>,
         variable: &'static str,
         known: [(&'static str, T); N],
     ) -> Result<T, Error> {
-        let Some(setting) = self.text(flag, typed, variable)? else { return Ok(T::default()) };
+        let default = T::default();
+        let Some(setting) = self.text(flag, typed, variable)? else {
+            if let Some((word, _)) = known.iter().find(|(_, value)| *value == default) {
+                self.remember_default(flag, word);
+            }
+            return Ok(default);
+        };
         let words = known.each_ref().map(|(word, _)| *word).join(" or ");
         let found = known.into_iter().find(|(word, _)| *word == setting.value);
         found.map(|(_, value)| value).ok_or_else(|| invalid(setting.source, &setting.value, &words))
@@ -344,6 +364,11 @@ impl<'a> Resolver<'a> {
         let setting = self
             .text("--sts-endpoint", typed, names::STS_ENDPOINT)?
             .unwrap_or(Setting { value: sts::DEFAULT_ENDPOINT.to_owned(), source: Source::Default });
+        self.remember_default("--sts-endpoint", &setting.value);
+        if setting.value.contains('@') {
+            // The report is no place for a password either.
+            self.remember("--sts-endpoint", json!(shown_url(&setting.value)), setting.source);
+        }
         let from = setting.source.name();
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
@@ -367,19 +392,19 @@ impl<'a> Resolver<'a> {
         Ok(url)
     }
 
-    fn extra_roots(&mut self, typed: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, Error> {
+    fn extra_roots(&mut self, typed: Option<&Path>) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
         let setting = match self.path("--ca-file", typed, names::CA_FILE) {
             Some(setting) => setting,
             None => match self.path("--ca-file", None, names::SSL_CERT_FILE) {
                 Some(setting) => setting,
-                None => return Ok(Vec::new()),
+                None => return Ok((Vec::new(), Source::Default)),
             },
         };
         let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
         let pem = fs::read(&setting.value).map_err(|error| {
             Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.kind()))
         })?;
-        http::parse_roots(&pem, &name)
+        Ok((http::parse_roots(&pem, &name)?, setting.source))
     }
 }
 
@@ -435,7 +460,10 @@ fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
         "NO_PROXY",
         "ALL_PROXY",
     ];
-    const PREFIX: [&str; 12] = [
+    const PREFIX: [&str; 15] = [
+        "EQUINIX_STS_",
+        "EQUINIX_TOKEN_EXCHANGE_",
+        "EQUINIX_WIF_",
         "LD_",
         "DYLD_",
         "GIT_",

@@ -223,7 +223,7 @@ codes! {
         "This run was started by Dependabot, and GitHub treats it like a fork: read-only, without an ID token.",
         "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.";
     GhRequestIncomplete = "gh-request-incomplete", NoIdentity, Identity,
-        "Only one of GitHub's two ID-token variables is set. The runner always sets both or none, so something changed the environment.",
+        "Only one of GitHub's two ID-token variables is usable. The runner always sets both or none, so something changed the environment.",
         "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity, Identity,
         "This GitLab job has no ID token in the variable that was looked at.",
@@ -267,7 +267,7 @@ codes! {
         "Make the audience here, in the CI configuration and in the trusted client ids at Equinix the same text, to the letter.";
     ClaimIss = "claim-iss", Claims, Claims,
         "The ID token comes from another issuer than this platform's. It was not sent to Equinix.",
-        "Check which instance issued it. For an enterprise issuer or a GitLab instance with its own issuer URL, that URL must be the issuer registered at Equinix.";
+        "Check which instance issued it, and that the token belongs to this job. If an administrator has set another issuer URL than the instance's own, name it: --expect iss=https://….";
     ClaimExpired = "claim-expired", Claims, Claims,
         "The ID token has expired.",
         "Ask for the token right before it is used. On GitLab the token's life starts with the job and ends with the job's timeout. If the token is fresh, check this machine's clock.";
@@ -337,7 +337,7 @@ codes! {
         "Report it to Equinix; do not use a token that can do more than intended.";
     TokenTtlTooShort = "token-ttl-too-short", Protocol, Exchange,
         "The access token lives shorter than --min-ttl asks for. It was discarded.",
-        "Lower --min-ttl if the next step is quick, or have the token's life raised at Equinix.";
+        "Lower --min-ttl if the next step is quick. How long a token lives is the STS's decision; a request cannot ask for more.";
 
     IssuerMetadata = "issuer-metadata", Protocol, Claims,
         "The issuer's metadata or keys could not be had or do not make sense, so the signature could not be verified.",
@@ -372,7 +372,7 @@ codes! {
         "The server asked to slow down (status 429).",
         "Run the job again later; spread out jobs that start at the same time.";
     StsConflict = "sts-conflict", Transient, Exchange,
-        "The STS answered with a conflict (status 409), which Equinix's own client treats as passing.",
+        "The STS answered with a conflict (status 409). Equinix's own Terraform provider tries again then, and so does this program.",
         "Run the job again.";
     ServerError = "server-error", Transient, Exchange,
         "The server failed or was overloaded.",
@@ -386,7 +386,7 @@ codes! {
 
     // 9: delivery
     OutOpen = "out-open", Delivery, Delivery,
-        "A place where the token or the report should go cannot be opened. No token was minted for nothing: this is checked first.",
+        "A place where the token or the report should go cannot be opened. This is checked first, so no token was requested.",
         "Check the path and its permissions.";
     OutWrite = "out-write", Delivery, Delivery,
         "Writing failed. Nothing half-written was left that could be taken for a token.",

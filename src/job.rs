@@ -158,6 +158,8 @@ impl Job<'_> {
 
     /// Fetches the ID token and checks it.
     pub fn identity(&self) -> Result<Identity, Error> {
+        // What the environment says is read first, so that no token is fetched for nothing.
+        self.expected()?;
         let mut identity = self.fetch()?;
         for concern in self.check(&identity)? {
             self.concern(concern).map_err(|error| error.claims(identity.claims.clone()))?;

@@ -170,9 +170,10 @@ fn accounted<T>(
 /// stands behind `--` belongs to another program.
 fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
     let looks_like_a_token = |arg: &OsStr| {
+        // Also behind a flag's `=`, in quotation marks or after `Bearer`.
         let text = arg.to_string_lossy();
-        let value = text.split_once('=').map_or(&*text, |(_, value)| value);
-        [&*text, value].iter().any(|t| t.starts_with("eyJ") && t.len() > 20 && t.matches('.').count() >= 2)
+        text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
+            .any(|word| word.starts_with("eyJ") && word.len() > 20 && word.matches('.').count() >= 2)
     };
     if args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| looks_like_a_token(arg)) {
         return Err(Error::new(Code::CfgSecretInArgv, "an argument looks like a token"));

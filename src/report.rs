@@ -90,6 +90,12 @@ pub struct Report {
     pub claims: Option<UnverifiedClaims>,
     /// Whether their signature was verified.
     pub verified: bool,
+    /// The provider that was used.
+    pub provider: Option<&'static str>,
+    /// The format that was used.
+    pub format: Option<&'static str>,
+    /// The scope that was granted and when the access token expires (RFC 3339), once there is one.
+    pub granted: Option<(String, String)>,
     /// Warnings.
     pub warnings: Vec<String>,
 }
@@ -120,6 +126,10 @@ impl Report {
             "server_echoed_secret": echoed,
             "claims": claims.map(|claims| shown_claims(claims, console)),
             "claims_status": claims.map(|_| claims_status(self.verified)),
+            "provider": self.provider,
+            "format": self.format,
+            "granted_scope": self.granted.as_ref().map(|(scope, _)| safe(scope)),
+            "expires_at": self.granted.as_ref().map(|(_, expires_at)| expires_at),
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
             "settings": self.settings.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect::<Map<_, _>>(),
         })
@@ -163,6 +173,9 @@ mod tests {
                 claims: claims.as_object().unwrap().clone(),
             }),
             verified: false,
+            provider: Some("github"),
+            format: None,
+            granted: Some(("roleassignments:o".into(), "2026-11-22T04:00:00Z".into())),
             warnings: vec!["w ::set-env::".into()],
             settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}})
                 .as_object()
@@ -183,6 +196,7 @@ mod tests {
                 "message": "slow down; STS says: you sent ***", "hint": Code::RateLimited.cure(), "http_status": 429,
                 "attempts": 4, "elapsed_ms": 12, "oauth_error": "slow", "server_echoed_secret": true,
                 "claims": {"iss": "i", "sub": "s", "aud": ["a"], "exp": 1}, "claims_status": "decoded, not verified",
+                "provider": "github", "format": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
                 "warnings": ["w : :set-env: :"],
                 "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })

@@ -49,6 +49,7 @@ pub fn run(
     checks.network(&network);
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
+    report.provider = provider.map(Provider::id);
     if let Some(provider) = provider {
         let job = Job {
             env,
@@ -203,7 +204,7 @@ impl Checks {
             (None, _) => self.add("exchange", Status::Skip, "there is no ID token"),
             (_, None) => self.add("exchange", Status::Skip, "there is no scope"),
             (Some(_), _) if !sound => {
-                self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent")
+                self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent");
             }
             (Some(identity), Some(scope)) => match job.exchange(identity, scope, exchange) {
                 Ok(credential) => {
@@ -306,12 +307,10 @@ impl Checks {
         match job.verify(identity) {
             Ok(()) => {
                 let ignored = signature::key_headers(&identity.claims);
-                let text = match ignored.is_empty() {
-                    true => "verified with a key that the issuer publishes".to_owned(),
-                    false => format!(
-                        "verified; the keys in the token's header ({}) were ignored",
-                        ignored.join(", ")
-                    ),
+                let text = if ignored.is_empty() {
+                    "verified with a key that the issuer publishes".to_owned()
+                } else {
+                    format!("verified; the keys in the token's header ({}) were ignored", ignored.join(", "))
                 };
                 self.add("signature", Status::Ok, text);
                 true
@@ -407,7 +406,7 @@ impl Checks {
     fn scope(&mut self, exchange: &ExchangeSettings) {
         match &exchange.scope {
             None => {
-                self.warn("scope", "no scope is set; token and exec need one", Code::CfgScopeMissing.cure())
+                self.warn("scope", "no scope is set; token needs one", Code::CfgScopeMissing.cure());
             }
             Some(scope) => match crate::scope::check(scope).as_deref() {
                 Ok([]) => self.add("scope", Status::Ok, scope.clone()),

@@ -74,6 +74,7 @@ pub fn run(
     report.settings = resolver.into_report();
     let Settings { identity: wanted, network, scope, as_json } = settings?;
     let provider = provider::select(wanted.provider.as_deref(), &wanted.source, env)?;
+    report.provider = Some(provider.id());
     if masks(env) && streams.stderr_is_lost {
         return Err(Error::new(
             Code::MaskUndeliverable,
@@ -342,7 +343,9 @@ impl View<'_> {
         page.title("The same by API (EQUINIX_API_TOKEN is an administrator's token)");
         for setup in self.setups() {
             page.line(&format!("  # {}", setup.purpose));
-            page.line(&format!("  curl --fail-with-body -H \"Authorization: Bearer $EQUINIX_API_TOKEN\" -H 'Content-Type: application/json' \\"));
+            page.line(
+                r#"  curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \"#,
+            );
             // What comes from the token stands in quotation marks that it cannot end: a branch may be called anything.
             page.raw(&format!("    {} \\\n    -d {}\n", quoted(&setup.url), quoted(&json_text(&setup.body))));
         }

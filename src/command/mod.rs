@@ -44,11 +44,12 @@ fn client<'a>(
         }
         console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
     }
+    // Whoever adds an authority can read the traffic, so this is never silent (S-22).
     if !network.extra_roots.is_empty() {
-        console.detail(&format!(
-            "trusting {} certificates besides the built-in roots",
-            network.extra_roots.len()
-        ));
+        let count = network.extra_roots.len();
+        let certificates = if count == 1 { "certificate" } else { "certificates" };
+        let source = network.roots_source.name();
+        console.note(&format!("trusting {count} {certificates} besides the built-in roots ({source})"));
     }
     Client::new(clock, deadline, network.proxies, network.extra_roots)
 }

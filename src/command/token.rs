@@ -38,6 +38,8 @@ pub fn run(
     let provider = provider::select(identity.provider.as_deref(), &identity.source, env)?;
     check_source(&identity, provider)?;
     let format = format(output.format.as_deref(), Some(provider), env)?;
+    report.provider = Some(provider.id());
+    report.format = Some(format.id());
 
     // Everything that could stop the delivery is found out before a token exists.
     if masks(env) && streams.stderr_is_lost {
@@ -72,9 +74,16 @@ pub fn run(
         settings: &identity,
         warnings: Mutex::new(Vec::new()),
     };
+    if output.export_env && format.id() != "github" {
+        job.warn(&format!(
+            "--export-env is for the format github; {} sets no variable for later steps",
+            format.id()
+        ));
+    }
     let outcome = obtain(&job, &scope, &exchange, report);
     report.warnings = job.warnings.into_inner().unwrap_or_default();
     let credential = outcome?;
+    report.granted = Some((credential.scope.clone(), credential.expires_at_text()));
     deliver(&credential, &output, env, sinks, console, streams.stdout)?;
     console.note(&format!(
         "access token for {} is valid until {} ({} s)",

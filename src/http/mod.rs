@@ -391,6 +391,8 @@ impl Fault {
             E::Io(_) => Self::Reset,
             E::ConnectionFailed | E::HostNotFound => Self::Connect(None),
             E::LargeResponseHeader(..) => Self::TooLarge("header"),
+            // The parser gives up at its 128th header, which may come before the size is reached.
+            E::Protocol(error) if error.to_string().contains("too many headers") => Self::TooLarge("header"),
             E::BodyExceedsLimit(_) => Self::TooLarge("body"),
             E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) | E::TlsRequired => Self::Unsendable,
             _ => Self::Garbage,

@@ -287,8 +287,11 @@ fn is_from_fork(env: &Env) -> bool {
     // Payloads can be large, but this one is only read to explain a failure.
     const LIMIT: u64 = 32 * 1024 * 1024;
     let payload = || -> Option<Value> {
+        let path = env.os(names::GITHUB_EVENT_PATH)?;
+        // Anything but a file could hold up the run.
+        fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
         let mut content = Vec::new();
-        fs::File::open(env.os(names::GITHUB_EVENT_PATH)?).ok()?.take(LIMIT).read_to_end(&mut content).ok()?;
+        fs::File::open(path).ok()?.take(LIMIT).read_to_end(&mut content).ok()?;
         serde_json::from_slice(&content).ok()
     };
     let Some(payload) = payload() else { return false };
