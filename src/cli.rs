@@ -193,6 +193,10 @@ pub struct AccountArgs {
     /// File for a JSON account of the run, without secrets; - is standard error
     #[arg(long, value_name = "PATH")]
     pub report: Option<PathBuf>,
+
+    /// When to write a short account into the platform's job summary: never, on-failure, always
+    #[arg(long, value_name = "WHEN")]
+    pub summary: Option<String>,
 }
 
 /// Options of `inspect`.

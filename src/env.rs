@@ -123,6 +123,8 @@ pub mod names {
         SSL_CERT_FILE = "SSL_CERT_FILE";
         /// Where to write the JSON account of the run (`--report`).
         REPORT = "EQUINIX_WIF_REPORT";
+        /// When to write a short account into the platform's job summary (`--summary`).
+        SUMMARY = "EQUINIX_WIF_SUMMARY";
         /// Set to anything: no colours (no-color.org).
         NO_COLOR = "NO_COLOR";
         /// The proxy for `https` requests.
@@ -165,6 +167,8 @@ pub mod names {
         GITHUB_OUTPUT = "GITHUB_OUTPUT";
         /// The runner file for variables of later steps.
         GITHUB_ENV = "GITHUB_ENV";
+        /// The runner file for the job summary.
+        GITHUB_STEP_SUMMARY = "GITHUB_STEP_SUMMARY";
         /// The runner's folder for temporary files, emptied with each job.
         RUNNER_TEMP = "RUNNER_TEMP";
         /// `true` in every GitLab job.

@@ -42,6 +42,7 @@ pub mod secret;
 pub mod signature;
 pub mod sts;
 pub mod subject;
+pub mod summary;
 pub mod text;
 
 use cli::{Cli, Color, Command, SpeechArgs};
@@ -156,11 +157,13 @@ fn accounted<T>(
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.monotonic();
+    let summary = summary::When::resolve(args.summary.as_deref(), env)?;
     let place = config::report_place(args.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
     let mut report = Report::default();
     let outcome = act(&mut report);
     let elapsed = clock.monotonic().saturating_sub(started);
+    summary::write(summary, &report, outcome.as_ref().err(), env, console);
     let told = destination.write(&report, outcome.as_ref().err(), elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and_then(|value| told.map(|()| value))

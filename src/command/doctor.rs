@@ -336,7 +336,9 @@ impl Checks {
         match sts::probe(http, exchange) {
             Ok(answer) => {
                 let place = format!("{}{}", exchange.sts_endpoint.origin(), exchange.sts_api.path());
-                let tls = answer.tls_version.unwrap_or("without TLS");
+                let tls = answer
+                    .tls_version
+                    .map_or("without TLS".to_owned(), |tls| format!("{tls}, certificate trusted"));
                 match answer.status {
                     404 | 410 => {
                         let other = sts::Api::ALL
@@ -362,11 +364,7 @@ impl Checks {
                             "Try again in a while.",
                         );
                     }
-                    status => self.add(
-                        "STS",
-                        Status::Ok,
-                        format!("{place} answers ({status}, {tls}, certificate trusted)"),
-                    ),
+                    status => self.add("STS", Status::Ok, format!("{place} answers ({status}, {tls})")),
                 }
                 answer.date
             }

@@ -324,8 +324,9 @@ impl View<'_> {
         if !claims.is_empty() {
             page.title("Claims");
         }
+        let width = claims.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         for (name, value) in &claims {
-            page.row(name, &plain(value));
+            page.line(&format!("  {name:width$}  {}", plain(value)));
         }
         if hidden > 0 {
             let why = if self.is_public() { "; the project is public, and so may be this log" } else { "" };

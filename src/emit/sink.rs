@@ -107,12 +107,17 @@ impl Sinks {
     }
 }
 
+/// Appends text without secrets to a runner file.
+pub fn append(variable: &'static str, env: &Env, bytes: &[u8]) -> Result<(), Error> {
+    RunnerFile::open(variable, env)?.append(bytes)
+}
+
 /// Leaves the code of a failed run where the next step can read it, if the format and the platform have a place for it.
 /// The failure itself has been told already, so one here changes nothing.
 pub fn leave_failure(format: &dyn Format, code: Code, env: &Env) {
     let Ok(delimiter) = random::hex() else { return };
     if let Some((Place::RunnerFile(variable), bytes)) = format.render_failure(code, &delimiter) {
-        RunnerFile::open(variable, env).and_then(|file| file.append(bytes.reveal())).ok();
+        append(variable, env, bytes.reveal()).ok();
     }
 }
 

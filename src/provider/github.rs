@@ -116,6 +116,10 @@ impl Provider for GitHub {
         true
     }
 
+    fn summary_file(&self) -> Option<&'static str> {
+        Some(names::GITHUB_STEP_SUMMARY)
+    }
+
     fn workspace(&self) -> Option<&'static str> {
         Some(names::GITHUB_WORKSPACE)
     }

@@ -119,6 +119,11 @@ pub trait Provider: Sync {
         false
     }
 
+    /// The variable that names the runner file for the job summary.
+    fn summary_file(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The variable that holds the checkout's path.
     fn workspace(&self) -> Option<&'static str> {
         None
