@@ -1292,3 +1292,20 @@ mod jobs {
         assert_ne!(one.sts_url(), one.issuer_url());
     }
 }
+
+mod tables {
+    use super::*;
+    use support::table::each;
+
+    #[test]
+    fn every_case_is_checked_and_a_failure_names_its_own() {
+        let sum = std::sync::Mutex::new(0);
+        let cases: Vec<(String, u32)> = (1..=20).map(|number| (format!("case {number}"), number)).collect();
+        each(&cases, |number| *sum.lock().unwrap() += number);
+        assert_eq!(sum.into_inner().unwrap(), 210);
+        let result = catch_unwind(|| each(&cases, |number| assert!(*number != 7, "seven")));
+        let message = message(result);
+        assert!(message.contains("1 of 20 cases fail") && message.contains("=== case 7\nseven"), "{message}");
+        assert_eq!(super::message(catch_unwind(|| each::<&str, ()>(&[], |()| ()))), "the table is empty");
+    }
+}
