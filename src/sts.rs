@@ -106,10 +106,12 @@ impl Exchange<'_> {
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ];
         let response = http.send(PEER, &Request::PostForm { url: &url, fields: &fields })?;
-        if response.status != 200 {
-            return Err(self.refusal(&response, clock.unix_time()));
-        }
-        Ok(self.read(&response, clock.unix_time(), warnings)?)
+        let outcome = if response.status == 200 {
+            self.read(&response, clock.unix_time(), warnings).map_err(Failure::permanent)
+        } else {
+            Err(self.refusal(&response, clock.unix_time()))
+        };
+        outcome.map_err(|failure| failure.with_echo(response.echoes(self.subject_token)))
     }
 
     fn refusal(&self, response: &Response, now: i64) -> Failure {

@@ -36,6 +36,9 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
 
+/// So much of the body of a failure is searched for secrets, in bytes: an error answer is short.
+const MAX_ECHO: usize = 16 * 1024;
+
 /// The largest header section that is read, in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
@@ -119,6 +122,17 @@ impl Response {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
         Some(format!("{scheme}://{host}"))
+    }
+
+    /// Whether the server gave this secret, a piece of it or anything that looks like a JSON Web Token back, in the
+    /// headers that are looked at or near the beginning of the body. In an error that is worth knowing even where
+    /// nothing of it is shown.
+    pub fn echoes(&self, secret: &Secret) -> bool {
+        let mut redactor = text::Redactor::default();
+        redactor.add(secret.reveal());
+        let body = self.body.get(..MAX_ECHO).unwrap_or(&self.body);
+        let headers = [&self.content_type, &self.location].into_iter().flatten().map(String::as_str);
+        headers.chain([&*String::from_utf8_lossy(body)]).any(|text| redactor.scrub(text).1)
     }
 
     /// The code for a status that may pass by itself (retry law, `security.md` 2.1), or `None` for a permanent one.
