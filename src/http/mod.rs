@@ -187,7 +187,16 @@ impl<'a> Client<'a> {
                 && matches!(fault, Fault::Timeout)
                 && self.deadline.is_near(self.clock);
             let proxy = self.proxies.for_url(url).map(|proxy| proxy.shown.as_str());
-            let fault = if cut_short { Fault::Deadline } else { fault };
+            let fault = match fault {
+                _ if cut_short => Fault::Deadline,
+                // Before the tunnel stands, everything that is said is the proxy's.
+                Fault::Reset | Fault::Garbage | Fault::TooLarge(_)
+                    if proxy.is_some() && !progress.connected() =>
+                {
+                    Fault::ProxyConnect
+                }
+                other => other,
+            };
             Failure { lost_answer: progress.sent(), ..fault.explain(peer, url, proxy) }
         })
     }
@@ -378,6 +387,8 @@ impl Fault {
             E::Io(_) => Self::Reset,
             E::ConnectionFailed | E::HostNotFound => Self::Connect(None),
             E::LargeResponseHeader(..) => Self::TooLarge("header"),
+            // The library has no public name for this one. More lines than it reads are as good as no answer.
+            E::Protocol(error) if error.to_string().contains("too many headers") => Self::TooLarge("header"),
             E::BodyExceedsLimit(_) => Self::TooLarge("body"),
             E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) | E::TlsRequired => Self::Unsendable,
             _ => Self::Garbage,
@@ -426,8 +437,9 @@ impl Fault {
             }
             Self::TooLarge(part) => {
                 let limit = if *part == "body" { MAX_BODY } else { MAX_HEADERS };
+                let lines = if *part == "body" { "" } else { ", or has too many lines" };
                 let message = format!(
-                    "the {part} of the answer of {name} at {origin} is larger than {} KiB",
+                    "the {part} of the answer of {name} at {origin} is larger than {} KiB{lines}",
                     limit / 1024
                 );
                 (peer.too_large, message, Retry::Never)
