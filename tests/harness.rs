@@ -713,6 +713,8 @@ mod servers {
         stream.write_all(GET).unwrap();
         assert!(read_all(stream).0.ends_with("inside"));
         assert_eq!(proxy.requests()[0].target, "localhost:1");
+        let passed = &proxy.received()[0];
+        assert!(passed.len() > 200 && !passed.windows(5).any(|w| w == b"/a?b="), "TLS as it passed");
     }
 
     #[test]
