@@ -123,6 +123,15 @@ fn only_our_commands(outcome: &Outcome) {
     );
 }
 
+/// Media type, body, code, what the message says.
+type Unreadable = (Option<&'static str>, Vec<u8>, &'static str, &'static str);
+/// Name, value, code, what the message says.
+type Member = (&'static str, String, &'static str, &'static str);
+/// Name, value, the life that the token then has, a warning.
+type Spelling = (&'static str, String, u64, &'static str);
+/// Status, media type, body, code, what the message says.
+type Refusal = (u16, Option<&'static str>, &'static [u8], &'static str, &'static str);
+
 /// What cannot be read at all, by its name: media type, body, code, what the message says.
 #[test]
 fn an_answer_that_is_not_the_documented_json_is_no_token() {
@@ -137,8 +146,7 @@ fn an_answer_that_is_not_the_documented_json_is_no_token() {
     let with_bom = |bom: &[u8], body: &[u8]| [bom, body].concat();
     let json = Some("application/json");
     let type_says = "not with JSON";
-    type Row<'a> = (&'a str, (Option<&'static str>, Vec<u8>, &'a str, &'a str));
-    let cases: Vec<Row<'_>> = vec![
+    let cases: Vec<(&str, Unreadable)> = vec![
         (
             "HTML",
             (Some("text/html"), b"<html><b>Log in</b></html>".to_vec(), "sts-not-json", "\"text/html\""),
@@ -216,7 +224,7 @@ fn an_answer_that_is_not_the_documented_json_is_no_token() {
 fn every_member_has_to_be_right() {
     let access_token = token::access_token();
     let long = format!("\"{}\"", "a".repeat(32_769));
-    let mut cases: Vec<(String, (&str, String, &str, &str))> = Vec::new();
+    let mut cases: Vec<(String, Member)> = Vec::new();
     let mut add = |name: &'static str, code: &'static str, says: &'static str, values: &[&str]| {
         for value in values {
             let shown: String = value.chars().take(60).collect();
@@ -370,7 +378,7 @@ fn a_token_with_a_foreign_character_is_refused() {
 #[test]
 fn every_permitted_spelling_is_taken() {
     let scope = |text: &str| format!("\"{text}\"");
-    let cases: Vec<(&str, (&str, String, u64, &str))> = vec![
+    let cases: Vec<(&str, Spelling)> = vec![
         ("nothing unusual", ("x", "1".into(), 3600, "")),
         ("a float", ("expires_in", "3600.0".into(), 3600, "")),
         ("an exponent", ("expires_in", "3.6e3".into(), 3600, "")),
@@ -497,8 +505,7 @@ fn each_oauth_error_has_its_cure_and_shows_what_to_compare() {
 fn refusals_of_other_kinds_are_told_apart() {
     let html: &[u8] = b"<html><h1>Blocked by policy</h1></html>";
     let json_type = Some("application/json");
-    type Row = (u16, Option<&'static str>, &'static [u8], &'static str, &'static str);
-    let cases: [(&str, Row); 15] = [
+    let cases: [(&str, Refusal); 15] = [
         ("400 without a body", (400, None, b"", "sts-denied", "the STS refused the exchange (400)")),
         (
             "400 with HTML",
