@@ -857,6 +857,17 @@ mod streams {
         });
     }
 
+    #[ignore = "the standard library opens /dev/null in the place of a closed stdout before main, and the token goes there"]
+    #[test]
+    fn a_closed_stdout_is_told() {
+        for format in ["raw", "env-file"] {
+            let script = format!("exec equinix-wif \"$@\" --format {format} >&-");
+            let outcome = in_shell(Job::gitlab(), "sh", &script).run();
+            outcome.fails(9, "out-closed");
+            outcome.require(outcome.new_files().is_empty(), "no file is left");
+        }
+    }
+
     /// Runs the program with its stdout on a terminal, its stderr apart.
     fn on_terminal(job: Job, flags: &str) -> Option<Job> {
         let there =
