@@ -449,6 +449,7 @@ struct Parts {
     http_status: Option<u16>,
     oauth_error: Option<String>,
     attempts: Option<u32>,
+    echoed_secret: bool,
     claims: Option<UnverifiedClaims>,
 }
 
@@ -464,6 +465,7 @@ impl Error {
             http_status: None,
             oauth_error: None,
             attempts: None,
+            echoed_secret: false,
             claims: None,
         }))
     }
@@ -507,6 +509,13 @@ impl Error {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = Some(attempts);
+        self
+    }
+
+    /// Records that the server's answer held a secret of ours.
+    #[must_use]
+    pub fn echoed_secret(mut self, echoed: bool) -> Self {
+        self.0.echoed_secret = echoed;
         self
     }
 
@@ -555,6 +564,11 @@ impl Error {
     /// The claims of the ID token that it is about.
     pub fn token_claims(&self) -> Option<&UnverifiedClaims> {
         self.0.claims.as_ref()
+    }
+
+    /// Whether the server's answer held a secret of ours.
+    pub fn has_echo(&self) -> bool {
+        self.0.echoed_secret
     }
 
     /// How many attempts were made, if requests were involved.

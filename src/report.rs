@@ -108,7 +108,8 @@ impl Report {
             let details = error.details().iter().map(|(label, value)| format!("; {label}: {value}"));
             std::iter::once(error.message().to_owned()).chain(details).collect::<String>()
         });
-        let echoed = message.as_deref().is_some_and(|message| console.holds_secret(message));
+        let echoed = error.is_some_and(Error::has_echo)
+            || message.as_deref().is_some_and(|message| console.holds_secret(message));
         let code = error.map(Error::code);
         let claims = error.and_then(Error::token_claims).or(self.claims.as_ref());
         json!({

@@ -70,6 +70,12 @@ impl Failure {
     pub fn permanent(error: Error) -> Self {
         Self { error, retry: Retry::Never, lost_answer: false }
     }
+
+    /// The same failure, with a note whether the server's answer held a secret of ours.
+    #[must_use]
+    pub fn with_echo(self, echoed: bool) -> Self {
+        Self { error: self.error.echoed_secret(echoed), ..self }
+    }
 }
 
 impl From<Error> for Failure {

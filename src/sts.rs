@@ -109,10 +109,12 @@ impl Exchange<'_> {
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ];
         let response = http.send(PEER, &Request::PostForm { url: &url, fields: &fields })?;
-        if response.status != 200 {
-            return Err(self.refusal(&response, clock.unix_time()));
-        }
-        Ok(self.read(&response, clock.unix_time(), concerns)?)
+        let outcome = if response.status == 200 {
+            self.read(&response, clock.unix_time(), concerns).map_err(Failure::permanent)
+        } else {
+            Err(self.refusal(&response, clock.unix_time()))
+        };
+        outcome.map_err(|failure| failure.with_echo(response.echoes(self.subject_token)))
     }
 
     fn refusal(&self, response: &Response, now: i64) -> Failure {
@@ -246,6 +248,10 @@ impl Exchange<'_> {
         }
         let access_token = text_member(members, "access_token")?;
         check_b64token(access_token)?;
+        // It can do more than the scope says, and it is nothing that a later step should hold.
+        if access_token == self.subject_token.reveal() {
+            return Err(invalid("the STS gave the ID token back as access_token".to_owned()));
+        }
         let expires_in = lifetime(members)?;
         if expires_in < self.min_ttl {
             return Err(Error::new(Code::TokenTtlTooShort, "the access token lives too short")
@@ -419,10 +425,11 @@ mod tests {
 
     const URL: &str = "https://sts.eqix.equinix.com";
     const TOKEN: &str = "abcdefghijklmnop0123456789";
+    const ID_TOKEN: &str = "header.payload.signature";
 
     fn with<T>(act: impl FnOnce(&Exchange<'_>) -> T) -> T {
         let endpoint = Url::parse(URL).unwrap();
-        let subject_token = Secret::new("x.y.z");
+        let subject_token = Secret::new(ID_TOKEN);
         let claims = json!({"iss": "https://i", "aud": "a", "sub": "repo:o@1/r@2:ref:x"});
         let claims = UnverifiedClaims { header: Map::new(), claims: claims.as_object().unwrap().clone() };
         act(&Exchange {
@@ -534,6 +541,7 @@ mod tests {
             json!("short"),
             json!("=".repeat(20)),
             json!("a".repeat(32_769)),
+            json!(ID_TOKEN),
             json!(7),
             Value::Null,
         ] {

@@ -135,8 +135,9 @@ impl Redactor {
 
     /// The text without secrets, and whether any was in it.
     pub fn scrub(&mut self, text: &str) -> (String, bool) {
-        let mut text = cut_tokens(text);
-        let mut hit = false;
+        let whole = text;
+        let mut text = cut_tokens(whole);
+        let mut hit = text != whole;
         for Known { secret, .. } in &self.secrets {
             if text.contains(secret.as_str()) {
                 text = text.replace(secret.as_str(), REDACTED);
@@ -239,6 +240,9 @@ mod tests {
             assert!(text.contains(REDACTED) && text.len() < 45, "{text}");
         }
         assert_eq!(redactor.scrub("nothing to see"), ("nothing to see".to_owned(), false));
+        // Anybody's token counts: what looks like one has no place in a text.
+        let foreign = "<eyJhbGciOiJSUzI1NiJ9.e30.c2ln>";
+        assert_eq!(redactor.scrub(foreign), ("<***>".to_owned(), true));
         assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
     }
 

@@ -594,6 +594,8 @@ mod servers {
         stream.write_all(GET).unwrap();
         assert!(read_all(stream).0.ends_with("inside"));
         assert_eq!(proxy.requests()[0].target, "localhost:1");
+        let passed = &proxy.received()[0];
+        assert!(passed.len() > 200 && !passed.windows(5).any(|w| w == b"/a?b="), "TLS as it passed");
     }
 
     #[test]
@@ -1062,5 +1064,22 @@ mod jobs {
         let (one, two) = (Job::github(), Job::github());
         assert_ne!(one.sts_url(), two.sts_url());
         assert_ne!(one.sts_url(), one.issuer_url());
+    }
+}
+
+mod tables {
+    use super::*;
+    use support::table::each;
+
+    #[test]
+    fn every_case_is_checked_and_a_failure_names_its_own() {
+        let sum = std::sync::Mutex::new(0);
+        let cases: Vec<(String, u32)> = (1..=20).map(|number| (format!("case {number}"), number)).collect();
+        each(&cases, |number| *sum.lock().unwrap() += number);
+        assert_eq!(sum.into_inner().unwrap(), 210);
+        let result = catch_unwind(|| each(&cases, |number| assert!(*number != 7, "seven")));
+        let message = message(result);
+        assert!(message.contains("1 of 20 cases fail") && message.contains("=== case 7\nseven"), "{message}");
+        assert_eq!(super::message(catch_unwind(|| each::<&str, ()>(&[], |()| ()))), "the table is empty");
     }
 }

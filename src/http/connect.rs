@@ -230,6 +230,16 @@ fn handshake_error(error: io::Error) -> ureq::Error {
     }
 }
 
+/// The HTTP library takes these ends of a connection for the end of a body that has no length. Over TLS that is said by
+/// a good-bye (close_notify), and without it anybody on the way could have cut the answer short.
+fn without_good_bye(error: io::Error) -> io::Error {
+    use io::ErrorKind as K;
+    match error.kind() {
+        K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted => io::Error::new(K::BrokenPipe, error),
+        _ => error,
+    }
+}
+
 /// A TLS connection over another transport.
 struct TlsTransport {
     buffers: LazyBuffers,
@@ -256,7 +266,8 @@ impl Transport for TlsTransport {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let amount = io::Read::read(&mut self.stream, self.buffers.input_append_buf())?;
+        let read = io::Read::read(&mut self.stream, self.buffers.input_append_buf());
+        let amount = read.map_err(without_good_bye)?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }

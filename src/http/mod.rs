@@ -38,6 +38,9 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
 
+/// So much of the body of a failure is searched for secrets, in bytes: an error answer is short.
+const MAX_ECHO: usize = 16 * 1024;
+
 /// The largest header section that is read, in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
@@ -130,6 +133,17 @@ impl Response {
         Some(format!("{scheme}://{host}"))
     }
 
+    /// Whether the server gave this secret, a piece of it or anything that looks like a JSON Web Token back, in the
+    /// headers that are looked at or near the beginning of the body. In an error that is worth knowing even where
+    /// nothing of it is shown.
+    pub fn echoes(&self, secret: &Secret) -> bool {
+        let mut redactor = text::Redactor::default();
+        redactor.add(secret.reveal());
+        let body = self.body.get(..MAX_ECHO).unwrap_or(&self.body);
+        let headers = [&self.content_type, &self.location].into_iter().flatten().map(String::as_str);
+        headers.chain([&*String::from_utf8_lossy(body)]).any(|text| redactor.scrub(text).1)
+    }
+
     /// The code for a status that may pass by itself (retry law, `security.md` 2.1), or `None` for a permanent one.
     pub fn transient_code(&self) -> Option<Code> {
         match self.status {
@@ -182,7 +196,16 @@ impl<'a> Client<'a> {
                 && matches!(fault, Fault::Timeout)
                 && self.deadline.is_near(self.clock);
             let proxy = self.proxies.for_url(url).map(|proxy| proxy.shown.as_str());
-            let fault = if cut_short { Fault::Deadline } else { fault };
+            let fault = match fault {
+                _ if cut_short => Fault::Deadline,
+                // Before the tunnel stands, everything that is said is the proxy's.
+                Fault::Reset | Fault::Garbage | Fault::TooLarge(_)
+                    if proxy.is_some() && !progress.connected() =>
+                {
+                    Fault::ProxyConnect
+                }
+                other => other,
+            };
             Failure { lost_answer: progress.sent(), ..fault.explain(peer, url, proxy) }
         })
     }
@@ -441,8 +464,9 @@ impl Fault {
             }
             Self::TooLarge(part) => {
                 let limit = if *part == "body" { MAX_BODY } else { MAX_HEADERS };
+                let lines = if *part == "body" { "" } else { ", or has too many lines" };
                 let message = format!(
-                    "the {part} of the answer of {name} at {origin} is larger than {} KiB",
+                    "the {part} of the answer of {name} at {origin} is larger than {} KiB{lines}",
                     limit / 1024
                 );
                 (peer.too_large, message, Retry::Never)

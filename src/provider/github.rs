@@ -72,7 +72,7 @@ impl Provider for GitHub {
             let response = context.http.send(PEER, &Request::Get { url: &url, bearer: &bearer })?;
             let now = context.clock.unix_time();
             if response.status != 200 {
-                return Err(refusal(&response, &url, now));
+                return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));
             }
             let token = read(&response)?;
             Ok(Fetched { token, skew: response.date.map(|date| date.saturating_sub(now)) })

@@ -29,5 +29,6 @@ pub mod outcome;
 pub mod process;
 pub mod runner;
 pub mod server;
+pub mod table;
 pub mod tls;
 pub mod token;

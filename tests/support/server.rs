@@ -553,7 +553,8 @@ impl Server {
         self.shared.state().received.len()
     }
 
-    /// What came on each connection, in full and decrypted, also when it was no complete request.
+    /// What came on each connection, in full and decrypted, also when it was no complete request; through a tunnel
+    /// as it passed.
     pub fn received(&self) -> Vec<Vec<u8>> {
         self.shared.state().received.clone()
     }
@@ -1021,13 +1022,21 @@ impl<'a> Connection<'a> {
         let upstream = Arc::new(TcpStream::connect(to)?);
         wire.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
         (&*upstream).write_all(&self.buffer)?;
+        let (shared, number) = (self.shared, self.number);
         let client = Arc::clone(&wire.socket);
         thread::scope(|scope| {
             scope.spawn(|| {
                 io::copy(&mut &*upstream, &mut &*client).ok();
                 client.shutdown(Shutdown::Both).ok();
             });
-            io::copy(wire, &mut &*upstream).ok();
+            // What passes is kept too: a proxy reads all that it carries.
+            let mut chunk = [0; 16 << 10];
+            while let Ok(count @ 1..) = wire.read(&mut chunk) {
+                shared.state().received[number].extend_from_slice(&chunk[..count]);
+                if (&*upstream).write_all(&chunk[..count]).is_err() {
+                    break;
+                }
+            }
             upstream.shutdown(Shutdown::Both).ok();
         });
         Ok(())
