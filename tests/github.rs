@@ -95,6 +95,7 @@ mod the_happy_job {
         // Masks stand at column 0, and nothing is said of a token before its mask.
         let expires_at = outcome.outputs().remove("expires-at").unwrap();
         let wanted = [
+            "equinix-wif: trusting 1 certificate besides the built-in roots (--ca-file)".to_owned(),
             format!("warning: the STS is on this machine: {sts}"),
             format!("warning: asking for the ID token on this machine: {issuer}"),
             format!("::add-mask::{}", outcome.id_token()),

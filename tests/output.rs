@@ -1074,17 +1074,21 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 16] = [
+    const MEMBERS: [&str; 20] = [
         "attempts",
         "claims",
         "claims_status",
         "code",
         "elapsed_ms",
         "exit",
+        "expires_at",
+        "format",
+        "granted_scope",
         "hint",
         "http_status",
         "message",
         "oauth_error",
+        "provider",
         "retryable",
         "server_echoed_secret",
         "settings",
@@ -1129,7 +1133,7 @@ mod reports {
         assert_eq!(settings["min-ttl"], json!({"value": 90, "source": "EQUINIX_WIF_MIN_TTL"}));
         assert_eq!(settings["timeout"], json!({"value": 30, "source": "EQUINIX_WIF_TIMEOUT"}));
         assert_eq!(settings["export-env"], json!({"value": false, "source": "default"}));
-        assert_eq!(report["warnings"].as_array().unwrap().len(), 1);
+        assert_eq!(report["warnings"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::config::NetworkSettings;
+use crate::config::{NetworkSettings, Source};
 use crate::console::Console;
 use crate::error::{Code, Error};
 use crate::http::Client;
@@ -49,7 +49,12 @@ fn client<'a>(
         let count = network.extra_roots.len();
         let certificates = if count == 1 { "certificate" } else { "certificates" };
         let source = network.roots_source.name();
-        console.note(&format!("trusting {count} {certificates} besides the built-in roots ({source})"));
+        let text = format!("trusting {count} {certificates} besides the built-in roots ({source})");
+        // A variable may have been planted by an earlier step.
+        match network.roots_source {
+            Source::Variable(_) => console.warn(&text),
+            _ => console.note(&text),
+        }
     }
     Client::new(clock, deadline, network.proxies, network.extra_roots)
 }
