@@ -95,7 +95,10 @@ pub fn run(
     };
     let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
     let outcome = match parsed {
-        Err(error) => Err(error),
+        Err(error) => {
+            account_for_usage(&args, env, &console, &error);
+            Err(error)
+        }
         Ok(Parsed::Help(text)) => command::print(stdout, &text).map(|()| 0),
         Ok(Parsed::Command(cli)) => match cli.command {
             Command::Explain(args) => command::explain::run(&args, stdout).map(|()| 0),
@@ -106,7 +109,7 @@ pub fn run(
                 accounted(&args.account, env, clock, &console, |report| {
                     command::token::run(&args, env, clock, &console, rest, report)
                 })
-                .inspect_err(|error| command::token::leave_failure(&args, env, error))
+                .inspect_err(|error| command::token::leave_failure(args.output.format.as_deref(), env, error))
                 .map(|()| 0)
             }
             Command::Inspect(args) => {
@@ -167,6 +170,33 @@ fn accounted<T>(
     let told = destination.write(&report, outcome.as_ref().err(), elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and_then(|value| told.map(|()| value))
+}
+
+/// A command line that was not understood is accounted for like every other failure, as far as it can be read.
+fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Error) {
+    let raw = |flag: &str| {
+        // What may be a token names no file.
+        if error.code() == Code::CfgSecretInArgv {
+            return None;
+        }
+        let glued = format!("{flag}=");
+        let mut own = args.iter().skip(1).take_while(|arg| *arg != "--").map(|arg| arg.to_string_lossy());
+        while let Some(arg) = own.next() {
+            if let Some(value) = arg.strip_prefix(&glued) {
+                return Some(value.to_owned());
+            } else if arg == flag {
+                return own.next().map(std::borrow::Cow::into_owned);
+            }
+        }
+        None
+    };
+    let place = config::report_place(raw("--report").map(std::path::PathBuf::from).as_deref(), env);
+    if let Ok(destination) = Destination::open(place.as_deref()) {
+        destination.write(&Report::default(), Some(error), std::time::Duration::ZERO, console).ok();
+    }
+    if args.get(1).is_some_and(|command| command == "token") {
+        command::token::leave_failure(raw("--format").as_deref(), env, error);
+    }
 }
 
 /// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What

@@ -115,6 +115,19 @@ mod usage {
         assert!(!only(&["token", "--scpe", "x"]).stderr.contains("::error"));
     }
 
+    #[test]
+    fn errors_are_accounted_for_like_every_other_failure() {
+        for args in [&["token", "--scpe", "x", "--report", "-"][..], &["token", "--report=-", "--scpe=x"]] {
+            let outcome = Job::github().only_args(args).run();
+            outcome.fails(2, "cfg-usage").stderr_has(r#""code":"cfg-usage""#);
+            assert_eq!(outcome.outputs()["error-code"], "cfg-usage");
+        }
+        let elsewhere = Job::github().only_args(["token", "--scpe", "x", "--format", "json"]).run();
+        assert_eq!(elsewhere.output_file.as_deref(), Some(&b""[..]), "json leaves no output");
+        let other = Job::github().only_args(["explain", "a", "b"]).run();
+        assert_eq!(other.fails(2, "cfg-usage").output_file.as_deref(), Some(&b""[..]));
+    }
+
     #[cfg(unix)]
     #[test]
     fn an_argument_that_is_not_utf8_is_an_error() {
@@ -143,13 +156,12 @@ mod usage {
             println!("case: {name}");
             // The harness looks for pieces of the signature in every output.
             let job = Job::github().secret(token.rsplit('.').next().unwrap());
-            let report = job.root().join("report-by-variable.json");
-            let outcome = job.env("EQUINIX_WIF_REPORT", &report).only_args(args).run();
+            let outcome = job.env("EQUINIX_WIF_REPORT", "-").only_args(args).run();
             outcome
                 .fails(2, "cfg-secret-in-argv")
-                .stderr_has("treat the one that was on the command line as disclosed");
+                .stderr_has("treat the one that was on the command line as disclosed")
+                .stderr_has(r#""code":"cfg-secret-in-argv""#);
             outcome.stderr_lacks("eyJ");
-            assert!(!outcome.files.contains_key(&report));
         }
     }
 }

@@ -217,8 +217,8 @@ fn format(
 
 /// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been
 /// understood, so only what is needed here is looked at.
-pub fn leave_failure(args: &TokenArgs, env: &Env, error: &Error) {
-    let asked = args.output.format.clone().or_else(|| env.text(names::FORMAT).ok().flatten());
+pub fn leave_failure(asked: Option<&str>, env: &Env, error: &Error) {
+    let asked = asked.map(ToOwned::to_owned).or_else(|| env.text(names::FORMAT).ok().flatten());
     if let Ok(format) = format(asked.as_deref(), None, env) {
         sink::leave_failure(format, error.code(), env);
     }

@@ -5,45 +5,55 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use ring::rand::{SecureRandom, SystemRandom};
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use super::failed;
 use crate::crypto;
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::signature::IssuerKeys;
 
 /// A P-256 key.
 pub(super) struct SigningKey {
     private: EncodingKey,
-    public: Jwk,
+    /// As published (RFC 7517).
+    public: Value,
     id: String,
 }
 
 impl SigningKey {
     pub(super) fn generate() -> Result<Self, Error> {
         crypto::install();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .map_err(|error| failed("no signing key can be made", &error))?;
-        let private = EncodingKey::from_ec_der(pkcs8.as_ref());
-        let unusable = |error| failed("the new signing key cannot be used", &error);
-        let mut public = Jwk::from_encoding_key(&private, Algorithm::ES256).map_err(unusable)?;
-        let id = public.thumbprint(ThumbprintHash::SHA256).map_err(unusable)?;
-        public.common.key_id = Some(id.clone());
-        public.common.public_key_use = Some(PublicKeyUse::Signature);
-        Ok(Self { private, public, id })
+        let random = SystemRandom::new();
+        let unusable = |error: &dyn std::fmt::Display| failed("no signing key can be made", error);
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+            .map_err(|error| unusable(&error))?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
+            .map_err(|error| unusable(&error))?;
+        // SEC 1 section 2.3.3: the byte 4, then both coordinates of the point.
+        let point = pair.public_key().as_ref();
+        let (x, y) = match point {
+            [4, coordinates @ ..] if coordinates.len() == 64 => coordinates.split_at(32),
+            _ => return Err(unusable(&"its public part has an unexpected form")),
+        };
+        let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
+        let id = random_name()?;
+        let public =
+            json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "sig", "alg": "ES256", "kid": id});
+        Ok(Self { private: EncodingKey::from_ec_der(pkcs8.as_ref()), public, id })
     }
 
     /// A signed token with these claims.
     pub(super) fn sign(&self, claims: &Value) -> Result<Secret, Error> {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.id.clone());
-        jsonwebtoken::encode(&header, claims, &self.private)
-            .map(Secret::new)
-            .map_err(|error| failed("a token cannot be signed", &error))
+        let header = json!({"typ": "JWT", "alg": "ES256", "kid": self.id});
+        let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let signed = format!("{header}.{claims}");
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &self.private, Algorithm::ES256)
+            .map_err(|error| failed("a token cannot be signed", &error))?;
+        Ok(Secret::new(format!("{signed}.{signature}")))
     }
 
     /// The key set to publish.
@@ -51,10 +61,9 @@ impl SigningKey {
         json!({ "keys": [self.public] })
     }
 
-    /// The key to verify with.
-    pub(super) fn public(&self) -> Result<DecodingKey, Error> {
-        DecodingKey::from_jwk(&self.public)
-            .map_err(|error| failed("the new signing key cannot be used", &error))
+    /// The key set as somebody has it who fetched it.
+    pub(super) fn published(&self) -> IssuerKeys {
+        IssuerKeys { keys: self.public.as_object().into_iter().cloned().collect(), ..IssuerKeys::default() }
     }
 }
 
@@ -77,7 +86,8 @@ pub(super) fn random_name() -> Result<String, Error> {
 
 #[cfg(test)]
 mod tests {
-    use jsonwebtoken::{Validation, decode};
+    use jsonwebtoken::jwk::Jwk;
+    use jsonwebtoken::{DecodingKey, Validation, decode};
 
     use super::*;
 
@@ -87,7 +97,11 @@ mod tests {
         assert_ne!(one.id, other.id);
         let token = one.sign(&json!({ "exp": 4_000_000_000_i64 })).unwrap();
         let validation = Validation::new(Algorithm::ES256);
-        let read = |key: &SigningKey| decode::<Value>(token.reveal(), &key.public().unwrap(), &validation);
+        // The library's own reader, which the program does not use, is the second opinion.
+        let read = |key: &SigningKey| {
+            let jwk: Jwk = serde_json::from_value(key.set()["keys"][0].clone()).unwrap();
+            decode::<Value>(token.reveal(), &DecodingKey::from_jwk(&jwk).unwrap(), &validation)
+        };
         assert_eq!(read(&one).unwrap().header.kid.as_ref(), Some(&one.id));
         assert!(read(&other).is_err());
         let published = &one.set()["keys"][0];

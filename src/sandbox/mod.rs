@@ -132,7 +132,7 @@ impl Sandbox {
             let trust = Trust {
                 issuer: issuer.service.id(),
                 client_ids: vec![job::AUDIENCE.to_owned()],
-                key: issuer.service.key().public()?,
+                keys: issuer.service.key().published(),
             };
             let grant = Grant { subject: issuer.service.subject().to_owned(), scope: job::SCOPE.to_owned() };
             Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
