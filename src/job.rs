@@ -12,6 +12,7 @@ use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::jwt::{self, UnverifiedClaims};
 use crate::provider::{self, Context, Provider};
+use crate::random;
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
 use crate::signature;
@@ -33,13 +34,13 @@ pub struct Job<'a> {
     /// For requests.
     pub http: &'a Client<'a>,
     /// A random number in 0..1.
-    pub random: &'a dyn Fn() -> f64,
+    random: &'a dyn Fn() -> f64,
     /// Where the identity comes from.
     pub provider: &'static dyn Provider,
     /// Who the job should be.
     pub settings: &'a IdentitySettings,
     /// What is warned of, for the report.
-    pub warnings: Mutex<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 /// A checked ID token.
@@ -70,7 +71,26 @@ pub fn masks(env: &Env) -> bool {
     provider::detected(env).iter().any(|provider| provider.reads_workflow_commands())
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// A job that has done nothing yet.
+    pub fn new(
+        env: &'a Env,
+        clock: &'a dyn Clock,
+        deadline: Deadline,
+        console: &'a Console,
+        http: &'a Client<'a>,
+        provider: &'static dyn Provider,
+        settings: &'a IdentitySettings,
+    ) -> Self {
+        let warnings = Mutex::new(Vec::new());
+        Self { env, clock, deadline, console, http, random: &random::fraction, provider, settings, warnings }
+    }
+
+    /// What has been warned of so far.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn law(&self) -> Law<'_> {
         Law { clock: self.clock, deadline: self.deadline, random: self.random, console: self.console }
     }

@@ -3,7 +3,6 @@
 //! It goes on after a failure wherever a later check still means something, and hands out nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -20,7 +19,6 @@ use crate::error::{Code, Error, Exit};
 use crate::http::Client;
 use crate::job::{Identity, Job, masks};
 use crate::provider::{self, Provider};
-use crate::random;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::signature;
@@ -51,17 +49,7 @@ pub fn run(
     let http = client(network, clock, deadline, console);
     report.provider = provider.map(Provider::id);
     if let Some(provider) = provider {
-        let job = Job {
-            env,
-            clock,
-            deadline,
-            console,
-            http: &http,
-            random: &random::fraction,
-            provider,
-            settings: &wanted,
-            warnings: Mutex::new(Vec::new()),
-        };
+        let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
         checks.job(&job, &exchange, args.exchange, streams.stderr_is_lost, report);
     } else {
         checks.sts(&http, &exchange);
@@ -219,7 +207,7 @@ impl Checks {
                 Err(error) => self.fail("exchange", &error),
             },
         }
-        report.warnings = job.warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default();
+        report.warnings = job.warnings();
     }
 
     fn id_token(&mut self, job: &Job<'_>, masks_are_lost: bool) -> Option<Identity> {

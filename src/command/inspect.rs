@@ -2,8 +2,6 @@
 //!
 //! Everything shown comes from the ID token; the token itself is never shown.
 
-use std::sync::Mutex;
-
 use serde_json::{Map, Value, json};
 
 use crate::claims;
@@ -15,7 +13,6 @@ use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::job::{Identity, Job, masks};
 use crate::provider::{self, PROVIDERS};
-use crate::random;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::subject;
@@ -83,19 +80,9 @@ pub fn run(
     }
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
-    let job = Job {
-        env,
-        clock,
-        deadline,
-        console,
-        http: &http,
-        random: &random::fraction,
-        provider,
-        settings: &wanted,
-        warnings: Mutex::new(Vec::new()),
-    };
+    let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
     let outcome = look(&job, report);
-    report.warnings = job.warnings.lock().map(|warnings| warnings.clone()).unwrap_or_default();
+    report.warnings = job.warnings();
     let (identity, problems, remarks) = outcome?;
     let view = View { job: &job, identity: &identity, problems, remarks, scope, args };
     let text = if as_json { format!("{}\n", json_text(&view.json())) } else { view.text() };

@@ -1,7 +1,6 @@
 //! `token`: the main job.
 
 use std::io::Write;
-use std::sync::Mutex;
 
 use crate::Rest;
 use crate::cli::TokenArgs;
@@ -63,17 +62,7 @@ pub fn run(
 
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
-    let job = Job {
-        env,
-        clock,
-        deadline,
-        console,
-        http: &http,
-        random: &random::fraction,
-        provider,
-        settings: &identity,
-        warnings: Mutex::new(Vec::new()),
-    };
+    let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
     if output.export_env && format.id() != "github" {
         job.warn(&format!(
             "--export-env is for the format github; {} sets no variable for later steps",
@@ -81,7 +70,7 @@ pub fn run(
         ));
     }
     let outcome = obtain(&job, &scope, &exchange, report);
-    report.warnings = job.warnings.into_inner().unwrap_or_default();
+    report.warnings = job.warnings();
     let credential = outcome?;
     report.granted = Some((credential.scope.clone(), credential.expires_at_text()));
     deliver(&credential, &output, env, sinks, console, streams.stdout)?;
