@@ -55,14 +55,25 @@ use report::{Destination, Report};
 /// What `--version` prints.
 const VERSION: &str = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
 
+/// What standard output leads to, as far as it matters for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StdoutKind {
+    /// A file, a pipe or a device.
+    Ordinary,
+    /// A terminal, where people would see the token.
+    Terminal,
+    /// Nothing: it was closed when the program started.
+    Closed,
+}
+
 /// The process's streams, and what is known about them.
 pub struct Streams<'a> {
     /// Payload only.
     pub stdout: &'a mut dyn Write,
     /// People, progress, warnings, errors and the runner's commands.
     pub stderr: Box<dyn Write + Send>,
-    /// Whether standard output is a terminal.
-    pub stdout_is_terminal: bool,
+    /// What is known about standard output.
+    pub stdout_kind: StdoutKind,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
     /// Whether standard error leads to a file or nowhere, so that a runner cannot read it.
@@ -76,7 +87,7 @@ pub fn run(
     clock: &dyn Clock,
     streams: Streams<'_>,
 ) -> u8 {
-    let Streams { stdout, stderr, stdout_is_terminal, stderr_is_terminal, stderr_is_lost } = streams;
+    let Streams { stdout, stderr, stdout_kind, stderr_is_terminal, stderr_is_lost } = streams;
     let args: Vec<OsString> = args.into_iter().collect();
     // Asked for by every installer and health check, and answered without building the whole command line.
     if args.get(1).is_some_and(|arg| args.len() == 2 && (arg == "--version" || arg == "-V")) {
@@ -105,7 +116,7 @@ pub fn run(
             #[cfg(feature = "sandbox")]
             Command::Sandbox(args) => command::sandbox::run(&args, env, stdout, &console),
             Command::Token(args) => {
-                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
                 accounted(&args.account, env, clock, &console, |report| {
                     command::token::run(&args, env, clock, &console, rest, report)
                 })
@@ -113,14 +124,14 @@ pub fn run(
                 .map(|()| 0)
             }
             Command::Inspect(args) => {
-                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
                 accounted(&args.account, env, clock, &console, |report| {
                     command::inspect::run(&args, env, clock, &console, rest, report)
                 })
                 .map(|()| 0)
             }
             Command::Doctor(args) => {
-                let rest = Rest { stdout, stdout_is_terminal, stderr_is_lost };
+                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
                 accounted(&args.account, env, clock, &console, |report| {
                     command::doctor::run(&args, env, clock, &console, rest, report)
                 })
@@ -145,8 +156,8 @@ enum Parsed {
 pub struct Rest<'a> {
     /// Payload only.
     pub stdout: &'a mut dyn Write,
-    /// Whether it is a terminal.
-    pub stdout_is_terminal: bool,
+    /// What is known about it.
+    pub stdout_kind: StdoutKind,
     /// Whether standard error leads to a file or nowhere.
     pub stderr_is_lost: bool,
 }

@@ -3,9 +3,9 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use equinix_wif::Streams;
 use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
+use equinix_wif::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     // A panic's message could quote what the program was reading. The place of the defect says enough.
@@ -22,13 +22,38 @@ fn main() -> ExitCode {
     let clock = SystemClock::start();
     let (mut stdout, stderr) = (io::stdout(), io::stderr());
     let streams = Streams {
-        stdout_is_terminal: stdout.is_terminal(),
+        stdout_kind: stdout_kind(&stdout),
         stderr_is_terminal: stderr.is_terminal(),
         stderr_is_lost: leads_nowhere(&stderr),
         stdout: &mut stdout,
         stderr: Box::new(stderr),
     };
     ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
+}
+
+fn stdout_kind(stdout: &io::Stdout) -> StdoutKind {
+    if stdout.is_terminal() {
+        StdoutKind::Terminal
+    } else if was_closed(1) {
+        StdoutKind::Closed
+    } else {
+        StdoutKind::Ordinary
+    }
+}
+
+/// Whether a standard stream was closed when the program started. The standard library opens the null device in its place
+/// before `main`, for reading and writing, which no shell redirection does; Linux tells how a descriptor was opened.
+fn was_closed(descriptor: u8) -> bool {
+    const ACCESS_MODE: u32 = 0o3;
+    const READ_WRITE: u32 = 0o2;
+    let leads_to_null = std::fs::read_link(format!("/proc/self/fd/{descriptor}"))
+        .is_ok_and(|target| target.as_os_str() == "/dev/null");
+    let flags = leads_to_null.then(|| std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")));
+    let Some(Ok(text)) = flags else { return false };
+    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags
+        .and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok())
+        .is_some_and(|f| f & ACCESS_MODE == READ_WRITE)
 }
 
 /// Whether what is written to standard error ends in a file or in the null device, where no runner reads it.

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::Rest;
 use crate::claims::{self, Now};
 use crate::cli::DoctorArgs;
 use crate::clock::Clock;
@@ -24,6 +23,7 @@ use crate::retry::Deadline;
 use crate::signature;
 use crate::sts;
 use crate::text::printable;
+use crate::{Rest, StdoutKind};
 
 use super::client;
 
@@ -414,7 +414,7 @@ impl Checks {
         }
         let id = provider.map_or("json", Provider::format);
         let policy =
-            Policy { env, output: None, allow_workspace: false, force: false, stdout_is_terminal: false };
+            Policy { env, output: None, allow_workspace: false, force: false, stdout: StdoutKind::Ordinary };
         // Opening is the check; what was opened is closed, and removed where it was made, when it is dropped.
         match emit::by_name(id).and_then(|format| Sinks::open(format, false, &policy)) {
             Ok(_) => self.add("output", Status::Ok, format!("the format {id} can be written")),

@@ -56,7 +56,7 @@ pub fn run(
             output: output.output.as_deref(),
             allow_workspace: output.allow_workspace,
             force: output.force,
-            stdout_is_terminal: streams.stdout_is_terminal,
+            stdout: streams.stdout_kind,
         },
     )?;
 

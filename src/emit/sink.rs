@@ -5,6 +5,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::StdoutKind;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::provider::PROVIDERS;
@@ -24,8 +25,8 @@ pub struct Policy<'a> {
     pub allow_workspace: bool,
     /// `--force`.
     pub force: bool,
-    /// Whether standard output is a terminal.
-    pub stdout_is_terminal: bool,
+    /// What standard output leads to.
+    pub stdout: StdoutKind,
 }
 
 /// Open places of a format, in the order in which they will be written.
@@ -48,7 +49,8 @@ impl Sinks {
         for place in format.places(export_env) {
             let sink = match (place, policy.output) {
                 (Place::Stdout, None) => {
-                    if policy.stdout_is_terminal && !policy.force {
+                    check_open(policy)?;
+                    if policy.stdout == StdoutKind::Terminal && !policy.force {
                         return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
                     }
                     Sink::Stdout
@@ -57,9 +59,13 @@ impl Sinks {
                     Sink::File { file: private_file(path, policy)?, announce: false }
                 }
                 (Place::NewFile, Some(path)) => {
+                    check_open(policy)?;
                     Sink::File { file: private_file(path, policy)?, announce: true }
                 }
-                (Place::NewFile, None) => Sink::File { file: temporary_file(policy)?, announce: true },
+                (Place::NewFile, None) => {
+                    check_open(policy)?;
+                    Sink::File { file: temporary_file(policy)?, announce: true }
+                }
                 (Place::RunnerFile(variable), None) => Sink::Runner(RunnerFile::open(variable, policy.env)?),
                 (Place::RunnerFile(variable), Some(_)) => {
                     let message = format!(
@@ -105,6 +111,14 @@ impl Sinks {
         }
         Ok(())
     }
+}
+
+/// A path or a token that is printed has to reach somebody.
+fn check_open(policy: &Policy<'_>) -> Result<(), Error> {
+    if policy.stdout == StdoutKind::Closed {
+        return Err(Error::new(Code::OutClosed, "standard output is closed"));
+    }
+    Ok(())
 }
 
 /// Appends text without secrets to a runner file.
@@ -470,7 +484,7 @@ mod tests {
     }
 
     fn policy<'a>(env: &'a Env, output: Option<&'a Path>) -> Policy<'a> {
-        Policy { env, output, allow_workspace: false, force: false, stdout_is_terminal: false }
+        Policy { env, output, allow_workspace: false, force: false, stdout: StdoutKind::Ordinary }
     }
 
     fn deliver(format: &str, policy: &Policy<'_>) -> Result<Vec<u8>, Error> {
@@ -560,7 +574,7 @@ mod tests {
     #[test]
     fn a_terminal_needs_force() {
         let env = Env::fixed([("A", "b")]);
-        let terminal = Policy { stdout_is_terminal: true, ..policy(&env, None) };
+        let terminal = Policy { stdout: StdoutKind::Terminal, ..policy(&env, None) };
         assert_eq!(code(deliver("raw", &terminal)), "out-tty");
         assert_eq!(code(deliver("raw", &Policy { force: true, ..terminal })), "ok");
     }
