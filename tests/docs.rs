@@ -225,11 +225,12 @@ mod generated {
             };
             for code in Code::ALL.iter().filter(|code| code.exit() == exit) {
                 page += &format!(
-                    "\n### {}\n\n**Exit:** {}\n\n**Cause:** {}\n\n**Cure:** {}",
+                    "\n### {}\n\n**Exit:** {}\n\n**Cause:** {}\n\n**Cure:** {}\n**Example:**\n\n```text\n{}\n```\n",
                     code.name(),
                     exit.status(),
                     markdown(code.cause()).trim_end(),
-                    markdown(code.cure())
+                    markdown(code.cure()),
+                    code.example()
                 );
             }
         }
@@ -367,8 +368,8 @@ mod settings {
     #[test]
     fn no_page_mentions_an_unknown_flag() {
         let mut known: BTreeSet<String> = flags().into_keys().collect();
-        // Cargo's own.
-        known.extend(["release", "test"].map(ToOwned::to_owned));
+        // Cargo's own, and a mistake in an example.
+        known.extend(["release", "test", "scpe"].map(ToOwned::to_owned));
         for path in PAGES {
             let text = page(path).replace("<!--", "").replace("-->", "");
             for (at, _) in text.match_indices("--") {
