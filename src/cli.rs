@@ -32,7 +32,7 @@ pub enum Command {
     Inspect(Box<InspectArgs>),
     /// Check every step between this job and a token
     Doctor(Box<DoctorArgs>),
-    /// Tell an error code's cause and cure; without a code, list them all
+    /// Tell an error code's cause and cure, with an example; without a code, list them all
     Explain(ExplainArgs),
     /// Try everything against a local issuer and STS; nothing in it is real
     #[cfg(feature = "sandbox")]

@@ -1,7 +1,7 @@
 //! The one error type and the one error table.
 //!
 //! Every failure has a [`Code`]: stable, append-only, kebab-case. The table below gives its exit class, the stage
-//! where it normally arises, and the cause and cure that `explain` prints and `docs/errors.md` holds. An
+//! where it normally arises, and the cause, cure and example that `explain` prints and `docs/errors.md` holds. An
 //! [`Error`] adds what happened this time.
 //!
 //! Texts in an error may quote a server, a token or a variable. They are made safe twice: by [`crate::text::quote`]
@@ -119,7 +119,7 @@ impl Stage {
 
 /// Declares [`Code`] and its table in one place, so that no code lacks an entry.
 macro_rules! codes {
-    ($($variant:ident = $name:literal, $exit:ident, $stage:ident, $cause:literal, $cure:literal;)+) => {
+    ($($variant:ident = $name:literal, $exit:ident, $stage:ident, $cause:literal, $cure:literal, $example:literal;)+) => {
         /// A stable error code. The list is append-only: a code is never renamed or used for something else.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -155,6 +155,11 @@ macro_rules! codes {
             pub const fn cure(self) -> &'static str {
                 match self { $(Self::$variant => $cure,)+ }
             }
+
+            /// How it looks on standard error: the message and the lines below it that tell most.
+            pub const fn example(self) -> &'static str {
+                match self { $(Self::$variant => concat!("error[", $name, "]: ", $example),)+ }
+            }
         }
     };
 }
@@ -163,269 +168,351 @@ codes! {
     // 1: internal
     Internal = "internal", Internal, Config,
         "The program met a state that should be impossible, or the machine refused something basic such as random numbers.",
-        "Please report it with the output of the same run with -v. No token was handed over.";
+        "Please report it with the output of the same run with -v. No token was handed over.",
+        "the operating system gave no random numbers";
     SandboxFailed = "sandbox-failed", Internal, Config,
         "The sandbox could not start: no loopback port or no temporary folder could be had.",
-        "Check that 127.0.0.1 can be bound and that the temporary folder (TMPDIR) is writable.";
+        "Check that 127.0.0.1 can be bound and that the temporary folder (TMPDIR) is writable.",
+        "/tmp/equinix-wif-sandbox-0123 cannot be created: Permission denied (os error 13)";
 
     // 2: usage and configuration
     CfgUsage = "cfg-usage", Usage, Config,
         "The command line could not be understood.",
-        "Compare it with `equinix-wif --help`; flags and variables are listed in docs/usage.md.";
+        "Compare it with `equinix-wif --help`; flags and variables are listed in docs/usage.md.",
+        "unexpected argument '--scpe' found\nhint: a similar argument exists: '--scope'; equinix-wif --help lists commands and flags.";
     CfgValueInvalid = "cfg-value-invalid", Usage, Config,
         "A flag or variable has a value that it does not allow.",
-        "The message names the setting, where it came from and what it allows.";
+        "The message names the setting, where it came from and what it allows.",
+        "--sts-api has a value that it does not allow\n  expected: alpha or v1\n  found:    \"v2\"";
     CfgEnvNotUtf8 = "cfg-env-not-utf8", Usage, Config,
         "An environment variable that the program reads is not valid UTF-8.",
-        "Set the variable again, as plain text.";
+        "Set the variable again, as plain text.",
+        "the environment variable EQUINIX_WIF_AUDIENCE is not valid UTF-8";
     CfgSecretInArgv = "cfg-secret-in-argv", Usage, Config,
         "An argument looks like a token. Arguments are visible to every user of the machine and in traced logs.",
-        "Pass tokens by --subject-token-env NAME or --subject-token-file PATH, and treat the one that was on the command line as disclosed.";
+        "Pass tokens by --subject-token-env NAME or --subject-token-file PATH, and treat the one that was on the command line as disclosed.",
+        "an argument looks like a token";
     CfgScopeMissing = "cfg-scope-missing", Usage, Config,
         "No scope was given, so it is unknown what the access token should be good for.",
-        "Pass --scope or set EQUINIX_TOKEN_EXCHANGE_SCOPE: an access-policy ERN (ern:…) or roleassignments:<org-id>.";
+        "Pass --scope or set EQUINIX_TOKEN_EXCHANGE_SCOPE: an access-policy ERN (ern:…) or roleassignments:<org-id>.",
+        "no scope is set";
     CfgScopeInvalid = "cfg-scope-invalid", Usage, Config,
         "The scope does not have the shape of any Equinix scope.",
-        "Use an access-policy ERN (ern:<cloud>:<service>:<region>:<project>:<type>:<id>), roleassignments:<org-id>, projectpolicies:<project-id> or orgpolicies:<org-id>.";
+        "Use an access-policy ERN (ern:<cloud>:<service>:<region>:<project>:<type>:<id>), roleassignments:<org-id>, projectpolicies:<project-id> or orgpolicies:<org-id>.",
+        "the scope \"accesspolicy:web\" is the id of an access policy, not its ERN";
     CfgAudienceMissing = "cfg-audience-missing", Usage, Config,
         "This platform makes an ID token on request and has to be told for whom. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
-        "Pass --audience or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.";
+        "Pass --audience or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.",
+        "GitHub Actions has to be told whom the ID token is for, and no audience is set";
     CfgIssuerMissing = "cfg-issuer-missing", Usage, Config,
         "A signature can only be verified with the keys of a known issuer, and a token from a variable or file does not say which issuer to believe.",
-        "Name the issuer: --expect iss=https://….";
+        "Name the issuer: --expect iss=https://….",
+        "it is not known whose keys the signature should be verified with";
     CfgEndpointInvalid = "cfg-endpoint-invalid", Usage, Config,
         "The STS endpoint is not a plain https base URL.",
-        "Use the form https://host or https://host:port, without path, query, fragment or user name.";
+        "Use the form https://host or https://host:port, without path, query, fragment or user name.",
+        "--sts-endpoint has something after the host\n  expected: https://sts.eqix.equinix.com";
     CfgEnvNameInvalid = "cfg-env-name-invalid", Usage, Config,
         "The name for the token's variable is not a variable name, or it would change how other programs behave.",
-        "Choose a name of letters, digits and underscores, such as EQUINIX_API_TOKEN.";
+        "Choose a name of letters, digits and underscores, such as EQUINIX_API_TOKEN.",
+        "--env-name cannot be \"PATH\": that variable changes how other programs behave";
     CfgProviderAmbiguous = "cfg-provider-ambiguous", Usage, Config,
         "The environment looks like more than one CI platform at once.",
-        "Pass --provider with the one whose identity this job should use.";
+        "Pass --provider with the one whose identity this job should use.",
+        "this looks like GitHub Actions (github) and GitLab CI (gitlab) at once";
     CfgCaFile = "cfg-ca-file", Usage, Config,
         "The file with additional certificates cannot be read or holds no certificate.",
-        "Point --ca-file, EQUINIX_WIF_CA_FILE or SSL_CERT_FILE to a readable PEM file, or unset it.";
+        "Point --ca-file, EQUINIX_WIF_CA_FILE or SSL_CERT_FILE to a readable PEM file, or unset it.",
+        "--ca-file \"/etc/ssl/internal.pem\" cannot be read: entity not found";
     CfgProxyInvalid = "cfg-proxy-invalid", Usage, Config,
         "The proxy variable does not hold the URL of an http or https proxy. It is not skipped silently, since the request would then go out directly.",
-        "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.";
+        "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.",
+        "HTTPS_PROXY does not hold the URL of a proxy: only http and https proxies are supported";
 
     // 3: no identity
     AmbientNotCi = "ambient-not-ci", NoIdentity, Identity,
         "No supported CI platform was recognised, so there is no job identity to start from.",
-        "Run it inside a GitHub Actions or GitLab CI job, or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.";
+        "Run it inside a GitHub Actions or GitLab CI job, or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
+        "this does not look like a CI job with an identity\n  looked at: GITHUB_ACTIONS is not set; GITLAB_CI is not set";
     GhIdTokenPermission = "gh-id-token-permission", NoIdentity, Identity,
         "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
-        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too.";
+        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too.",
+        "this job may not ask GitHub for an ID token\n  event: \"push\"";
     GhForkPr = "gh-fork-pr", NoIdentity, Identity,
         "This run was started by a pull request from a fork, and GitHub gives such runs no ID token.",
-        "Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.";
+        "Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.",
+        "GitHub gives no ID token to a pull request from a fork\n  event: \"pull_request\"";
     GhDependabot = "gh-dependabot", NoIdentity, Identity,
         "This run was started by Dependabot, and GitHub treats it like a fork: read-only, without an ID token.",
-        "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.";
+        "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.",
+        "GitHub gives no ID token to a run that Dependabot started\n  actor: \"dependabot[bot]\"";
     GhRequestIncomplete = "gh-request-incomplete", NoIdentity, Identity,
         "Only one of GitHub's two ID-token variables is usable. The runner always sets both or none, so something changed the environment.",
-        "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.";
+        "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.",
+        "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity, Identity,
         "This GitLab job has no ID token in the variable that was looked at.",
-        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>";
+        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
+        "the variable EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN is not set or empty";
     TokenEnvEmpty = "token-env-empty", NoIdentity, Identity,
         "The variable that should hold the ID token is not set or empty.",
-        "Set it in the step before, or name another one with --subject-token-env.";
+        "Set it in the step before, or name another one with --subject-token-env.",
+        "the variable MY_ID_TOKEN is not set or empty";
     TokenEnvUnexpanded = "token-env-unexpanded", NoIdentity, Identity,
         "The variable holds the literal name of another variable: somewhere it was not expanded.",
-        "Give the variable the token itself. In GitLab, declare it under id_tokens: instead of copying it under variables:.";
+        "Give the variable the token itself. In GitLab, declare it under id_tokens: instead of copying it under variables:.",
+        "the variable MY_ID_TOKEN holds the unexpanded text \"$OTHER_TOKEN\" instead of a token";
     TokenEnvPadded = "token-env-padded", NoIdentity, Identity,
         "The ID token in the variable has white space around or inside it, so it was changed on its way.",
-        "Copy the token without quotes, spaces or line breaks. In GitLab, declare it under id_tokens: and use it as it is.";
+        "Copy the token without quotes, spaces or line breaks. In GitLab, declare it under id_tokens: and use it as it is.",
+        "the token in the variable MY_ID_TOKEN has white space around it";
     TokenFileUnreadable = "token-file-unreadable", NoIdentity, Identity,
         "The file that should hold the ID token cannot be read, is empty or is not a regular file.",
-        "Check the path and its permissions; use --subject-token-file - to read from standard input.";
+        "Check the path and its permissions; use --subject-token-file - to read from standard input.",
+        "no ID token could be read from \"/run/id-token\": there is no such file";
 
     // 4: the ID token
     IdTokenHttp = "id-token-http", IdToken, Identity,
         "The platform's ID-token endpoint refused the request.",
-        "See the status in the message. On a self-hosted runner, check that nothing rewrites the ACTIONS_ID_TOKEN_REQUEST_… variables.";
+        "See the status in the message. On a self-hosted runner, check that nothing rewrites the ACTIONS_ID_TOKEN_REQUEST_… variables.",
+        "GitHub's ID-token endpoint at https://run-actions-1.actions.githubusercontent.com refused the request (401)";
     IdTokenRedirect = "id-token-redirect", IdToken, Identity,
         "The ID-token endpoint answered with a redirect. Redirects are never followed, since the bearer would go along.",
-        "Check for a proxy or captive portal between the runner and the platform.";
+        "Check for a proxy or captive portal between the runner and the platform.",
+        "GitHub's ID-token endpoint answered with a redirect (302) to \"https://login.example\", which was not followed";
     IdTokenNotJson = "id-token-not-json", IdToken, Identity,
         "The ID-token endpoint answered with something that is not the JSON it documents.",
-        "Check for a proxy or captive portal between the runner and the platform.";
+        "Check for a proxy or captive portal between the runner and the platform.",
+        "GitHub's ID-token endpoint answered with 812 bytes of \"text/html\": it is not valid JSON (line 1, column 1)";
     IdTokenTooLarge = "id-token-too-large", IdToken, Identity,
         "The ID token, or the answer that should hold it, is larger than any real one.",
-        "Check what answers at the ID-token endpoint, or what wrote the variable or file.";
+        "Check what answers at the ID-token endpoint, or what wrote the variable or file.",
+        "the ID token has 20000 bytes; more than 16384 are not accepted";
     IdTokenMalformed = "id-token-malformed", IdToken, Claims,
         "What was found is not a signed JSON Web Token of the form header.payload.signature.",
-        "Check that the variable or file holds the ID token itself, and not a name, a path, an access token or an encrypted token.";
+        "Check that the variable or file holds the ID token itself, and not a name, a path, an access token or an encrypted token.",
+        "the ID token has 2 dot-separated parts instead of 3";
     IdTokenAlg = "id-token-alg", IdToken, Claims,
         "The ID token names a signature algorithm that no CI platform uses: none, a symmetric one, or an unknown one.",
-        "Use a token from the platform's own issuer. A token signed with a shared secret proves nothing to Equinix.";
+        "Use a token from the platform's own issuer. A token signed with a shared secret proves nothing to Equinix.",
+        "the ID token's header names no acceptable signature algorithm\n  found:    \"HS256\"";
 
     // 5: claims
     ClaimAud = "claim-aud", Claims, Claims,
         "The ID token is meant for somebody else: its aud claim does not hold the expected audience. It was not sent to Equinix.",
-        "Make the audience here, in the CI configuration and in the trusted client ids at Equinix the same text, to the letter.";
+        "Make the audience here, in the CI configuration and in the trusted client ids at Equinix the same text, to the letter.",
+        "the ID token is meant for another audience\n  expected: \"my-equinix-audience\"\n  found:    \"https://github.com/octo-org\"";
     ClaimIss = "claim-iss", Claims, Claims,
         "The ID token comes from another issuer than this platform's. It was not sent to Equinix.",
-        "Check which instance issued it, and that the token belongs to this job. If an administrator has set another issuer URL than the instance's own, name it: --expect iss=https://….";
+        "Check which instance issued it, and that the token belongs to this job. If an administrator has set another issuer URL than the instance's own, name it: --expect iss=https://….",
+        "the ID token comes from another issuer than this platform's\n  expected: \"https://gitlab.example\"\n  found:    \"https://gitlab.com\"";
     ClaimExpired = "claim-expired", Claims, Claims,
         "The ID token has expired.",
-        "Ask for the token right before it is used. On GitLab the token's life starts with the job and ends with the job's timeout. If the token is fresh, check this machine's clock.";
+        "Ask for the token right before it is used. On GitLab the token's life starts with the job and ends with the job's timeout. If the token is fresh, check this machine's clock.",
+        "the ID token has expired\n  expired: 2026-11-22T04:00:00Z (900 s ago)";
     IdTokenExpiring = "id-token-expiring", Claims, Claims,
         "The ID token expires in a moment and the platform gives no other one in this job.",
-        "Exchange it earlier in the job, or raise the job's timeout, from which GitLab derives the token's life.";
+        "Exchange it earlier in the job, or raise the job's timeout, from which GitLab derives the token's life.",
+        "the ID token expires in 12 s, too soon to exchange it";
     ClaimNotYetValid = "claim-not-yet-valid", Claims, Claims,
         "By this machine's clock the ID token is valid only from a later time on (nbf or iat lies more than five minutes ahead).",
-        "Set this machine's clock; on a self-hosted runner, check its time synchronisation.";
+        "Set this machine's clock; on a self-hosted runner, check its time synchronisation.",
+        "the ID token is not valid yet\n  valid from: 2026-11-22T04:00:00Z (in 3600 s)";
     ClaimExpectation = "claim-expectation", Claims, Claims,
         "A claim is not what --expect asks for. The ID token was not sent to Equinix.",
-        "If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.";
+        "If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.",
+        "the claim \"ref\" is not what is expected\n  expected: \"main\"\n  found:    \"refs/heads/main\". They differ only in refs/heads/ or refs/tags/ in front.";
     ClaimRunBinding = "claim-run-binding", Claims, Claims,
         "The ID token names another run than this one, and --validation strict takes that as an error.",
-        "Fetch the token in the job that uses it; do not pass it on through caches, artifacts or variables.";
+        "Fetch the token in the job that uses it; do not pass it on through caches, artifacts or variables.",
+        "the ID token says run_id \"7\", but GITHUB_RUN_ID is \"8\": it may come from another run";
     ClaimSignature = "claim-signature", Claims, Claims,
         "The ID token's signature could not be verified with the issuer's keys (--verify-signature). It was not sent to Equinix.",
-        "Make sure that the token comes from the issuer that it names. If it does, somebody has changed it on its way, or the issuer publishes keys that cannot be used.";
+        "Make sure that the token comes from the issuer that it names. If it does, somebody has changed it on its way, or the issuer publishes keys that cannot be used.",
+        "the ID token's signature is wrong: somebody else made or changed it";
     ClaimKeyNotFound = "claim-key-not-found", Claims, Claims,
         "The issuer does not publish the key that the ID token was signed with: the token is old and the key was rotated, or the issuer is another one. Equinix would not find the key either.",
-        "Fetch a fresh ID token. If it is fresh, compare the issuer here with the one that made the token.";
+        "Fetch a fresh ID token. If it is fresh, compare the issuer here with the one that made the token.",
+        "the issuer does not publish the key that the ID token names (any more)\n  key id:    \"key-1\"\n  published: \"key-2\", \"key-3\"";
     ClaimTimeInvalid = "claim-time-invalid", Claims, Claims,
         "A time claim of the ID token (exp, iat or nbf) is missing or is not a plausible number of seconds.",
-        "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).";
+        "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).",
+        "the ID token's exp claim is not a time\n  expected: a number of seconds since 1970\n  found:    a string";
 
     // 6: the STS refused
     StsDenied = "sts-denied", Refused, Exchange,
         "The STS refused the exchange.",
-        "Compare issuer, audience and subject as shown with the OIDC provider and the grant at Equinix; they are compared to the letter.";
+        "Compare issuer, audience and subject as shown with the OIDC provider and the grant at Equinix; they are compared to the letter.",
+        "the STS refused the exchange: \"invalid_request\" (400)\n  subject:  \"repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main\"";
     StsScopeDenied = "sts-scope-denied", Refused, Exchange,
         "The STS accepted the identity but not the scope.",
-        "Check that the access policy or role is granted to exactly this subject, and that the scope names that policy's ERN or that organization.";
+        "Check that the access policy or role is granted to exactly this subject, and that the scope names that policy's ERN or that organization.",
+        "the STS refused the exchange: \"invalid_scope\" (400)\n  scope:    \"roleassignments:00000000-0000-4000-8000-000000000001\"";
     StsForbidden = "sts-forbidden", Refused, Exchange,
         "The STS, or something in front of it, forbade the request.",
-        "Check whether STS is enabled for your organization (it is in limited availability) and whether a proxy or firewall answers in its place.";
+        "Check whether STS is enabled for your organization (it is in limited availability) and whether a proxy or firewall answers in its place.",
+        "the STS refused the exchange (403)\n  answer:   812 bytes of \"text/html\"";
     StsEndpointNotFound = "sts-endpoint-not-found", Refused, Exchange,
         "There is no token endpoint at this address and path.",
-        "Try the other API version (--sts-api alpha is /use/token, --sts-api v1 is /v1/token) and check --sts-endpoint. The ID token is never sent to a second path by itself.";
+        "Try the other API version (--sts-api alpha is /use/token, --sts-api v1 is /v1/token) and check --sts-endpoint. The ID token is never sent to a second path by itself.",
+        "there is no token endpoint at https://sts.eqix.equinix.com/use/token (404)";
     StsRedirect = "sts-redirect", Refused, Exchange,
         "The STS answered with a redirect. Redirects are never followed, since the ID token would go along.",
-        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place.";
+        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place.",
+        "the STS answered with a redirect (302) to \"https://login.example\", which was not followed";
 
     // 7: protocol
     StsNotJson = "sts-not-json", Protocol, Exchange,
         "The STS answered success, but not with JSON.",
-        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place. Report it to Equinix if it does come from the STS.";
+        "Check --sts-endpoint, and whether a proxy or captive portal answers in its place. Report it to Equinix if it does come from the STS.",
+        "the STS answered success, but not with JSON: 812 bytes of media type \"text/html\"";
     StsTooLarge = "sts-too-large", Protocol, Exchange,
         "The STS's answer is larger than any real one.",
-        "Check what answers at --sts-endpoint.";
+        "Check what answers at --sts-endpoint.",
+        "the body of the answer of the STS at https://sts.eqix.equinix.com is larger than 256 KiB";
     StsResponseInvalid = "sts-response-invalid", Protocol, Exchange,
         "The STS's answer lacks a required member, or one of them has a value that cannot be right. The token was discarded.",
-        "Report it to Equinix with the message, which names the member and holds no secret.";
+        "Report it to Equinix with the message, which names the member and holds no secret.",
+        "the STS's answer has no expires_in";
     StsResponseAmbiguous = "sts-response-ambiguous", Protocol, Exchange,
         "The STS answered success and error at once. The token, if any, was discarded.",
-        "Report it to Equinix.";
+        "Report it to Equinix.",
+        "the STS answered with status 200 and an error member\n  error: \"server_error\"";
     StsTokenType = "sts-token-type", Protocol, Exchange,
         "The STS issued a token that is not a bearer token, so the next step could not use it.",
-        "Report it to Equinix.";
+        "Report it to Equinix.",
+        "the STS issued a token of another type than Bearer\n  found: \"DPoP\"";
     StsIssuedTokenType = "sts-issued-token-type", Protocol, Exchange,
         "The STS issued something else than an access token (RFC 8693 section 2.2.1).",
-        "Report it to Equinix.";
+        "Report it to Equinix.",
+        "the STS issued something else than an access token\n  found:    \"urn:ietf:params:oauth:token-type:refresh_token\"";
     StsUnexpectedStatus = "sts-unexpected-status", Protocol, Exchange,
         "The STS answered with a status that the token exchange does not know.",
-        "Check --sts-endpoint, and whether a proxy answers in its place.";
+        "Check --sts-endpoint, and whether a proxy answers in its place.",
+        "the STS answered with the unexpected status 204";
     ScopeMismatch = "scope-mismatch", Protocol, Exchange,
         "The STS granted more than was asked for. The token was discarded.",
-        "Report it to Equinix; do not use a token that can do more than intended.";
+        "Report it to Equinix; do not use a token that can do more than intended.",
+        "the STS granted more than was asked for\n  asked:   \"roleassignments:org-1\"\n  granted: \"roleassignments:org-1 orgpolicies:org-1\"";
     TokenTtlTooShort = "token-ttl-too-short", Protocol, Exchange,
         "The access token lives shorter than --min-ttl asks for. It was discarded.",
-        "Lower --min-ttl if the next step is quick. How long a token lives is the STS's decision; a request cannot ask for more.";
+        "Lower --min-ttl if the next step is quick. How long a token lives is the STS's decision; a request cannot ask for more.",
+        "the access token lives too short\n  expected: at least 900 s (--min-ttl)\n  found:    300 s";
 
     IssuerMetadata = "issuer-metadata", Protocol, Claims,
         "The issuer's metadata or keys could not be had or do not make sense, so the signature could not be verified.",
-        "Check that this machine may reach the issuer, and that the issuer publishes /.well-known/openid-configuration. Equinix needs both as well.";
+        "Check that this machine may reach the issuer, and that the issuer publishes /.well-known/openid-configuration. Equinix needs both as well.",
+        "the issuer at https://gitlab.example does not publish its metadata (404)";
 
     // 8: transient
     NetDns = "net-dns", Transient, Exchange,
         "The host's name could not be resolved.",
-        "Check the name, and the machine's DNS and proxy settings; then run the job again.";
+        "Check the name, and the machine's DNS and proxy settings; then run the job again.",
+        "the name sts.eqix.equinix.com does not exist";
     NetConnect = "net-connect", Transient, Exchange,
         "No connection could be made.",
-        "Check that the machine may reach the host (firewall, proxy, HTTPS_PROXY); then run the job again.";
+        "Check that the machine may reach the host (firewall, proxy, HTTPS_PROXY); then run the job again.",
+        "the STS at https://sts.eqix.equinix.com could not be reached: connection refused";
     NetTimeout = "net-timeout", Transient, Exchange,
         "The other side did not answer in time.",
-        "Run the job again; if it persists, check firewall and proxy.";
+        "Run the job again; if it persists, check firewall and proxy.",
+        "the STS at https://sts.eqix.equinix.com did not answer completely within the time limit";
     NetReset = "net-reset", Transient, Exchange,
         "The connection broke before the answer came, or the answer was not HTTP.",
-        "Run the job again; if it persists, check firewall and proxy.";
+        "Run the job again; if it persists, check firewall and proxy.",
+        "the STS at https://sts.eqix.equinix.com closed the connection without an answer";
     NetTruncated = "net-truncated", Transient, Exchange,
         "The answer ended too early. Part of an answer is never used.",
-        "Run the job again; if it persists, check the proxy.";
+        "Run the job again; if it persists, check the proxy.",
+        "the answer of the STS at https://sts.eqix.equinix.com ended too early";
     TlsHandshake = "tls-handshake", Transient, Exchange,
         "The TLS connection could not be set up, for a reason other than the certificate.",
-        "Run the job again; if it persists, check for a proxy that intercepts TLS or a server without TLS 1.2.";
+        "Run the job again; if it persists, check for a proxy that intercepts TLS or a server without TLS 1.2.",
+        "the TLS handshake with the STS at https://sts.eqix.equinix.com broke off or stalled";
     ProxyConnect = "proxy-connect", Transient, Exchange,
         "The proxy could not be used to reach the host.",
-        "Check HTTPS_PROXY and NO_PROXY, and whether the proxy allows the host.";
+        "Check HTTPS_PROXY and NO_PROXY, and whether the proxy allows the host.",
+        "the proxy http://proxy.example:3128 could not be reached: connection refused";
     ProxyAuth = "proxy-auth", Transient, Exchange,
         "The proxy asks for a user name and password (status 407).",
-        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY.";
+        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY.",
+        "the proxy http://proxy.example:3128 asks for a user name and password (407)";
     RateLimited = "rate-limited", Transient, Exchange,
         "The server asked to slow down (status 429).",
-        "Run the job again later; spread out jobs that start at the same time.";
+        "Run the job again later; spread out jobs that start at the same time.",
+        "the STS asks to slow down (429)";
     StsConflict = "sts-conflict", Transient, Exchange,
         "The STS answered with a conflict (status 409). Equinix's own Terraform provider tries again then, and so does this program.",
-        "Run the job again.";
+        "Run the job again.",
+        "the STS answered with a conflict (409)";
     ServerError = "server-error", Transient, Exchange,
         "The server failed or was overloaded.",
-        "Run the job again; check status.equinix.com or the platform's status page if it persists.";
+        "Run the job again; check status.equinix.com or the platform's status page if it persists.",
+        "the STS failed (503)";
     IdTokenNotReady = "id-token-not-ready", Transient, Identity,
         "GitHub refused the ID token because it does not see the job as running yet, and still did after retries.",
-        "Run the job again.";
+        "Run the job again.",
+        "GitHub does not see this job as running yet (403)";
     Deadline = "deadline", Transient, Exchange,
         "The time for the whole run (--timeout) was used up.",
-        "Run the job again; raise --timeout if the network is slow.";
+        "Run the job again; raise --timeout if the network is slow.",
+        "the time for this run was used up before the STS had answered";
 
     // 9: delivery
     OutOpen = "out-open", Delivery, Delivery,
         "A place where the token or the report should go cannot be opened. This is checked first, so no token was requested.",
-        "Check the path and its permissions.";
+        "Check the path and its permissions.",
+        "the folder of \"/run/equinix/token.json\" cannot be opened: it does not exist";
     OutWrite = "out-write", Delivery, Delivery,
         "Writing failed. Nothing half-written was left that could be taken for a token.",
-        "Check the file system that the message names.";
+        "Check the file system that the message names.",
+        "standard output cannot be written: this user may not";
     OutFull = "out-full", Delivery, Delivery,
         "The disk or quota is full.",
-        "Free space on the file system that the message names.";
+        "Free space on the file system that the message names.",
+        "\"/run/token.json\" cannot be written: there is no space left";
     OutClosed = "out-closed", Delivery, Delivery,
         "Standard output was closed before the token could be written.",
-        "Keep the reading end of the pipe open until the program has ended.";
+        "Keep the reading end of the pipe open until the program has ended.",
+        "standard output was closed by its reader";
     OutRunnerFileMissing = "out-runner-file-missing", Delivery, Delivery,
         "The runner's file for outputs or variables is not there.",
-        "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.";
+        "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
+        "GITHUB_OUTPUT is not set, so there is no runner file to write to";
 
     // 10: safety
     MaskUndeliverable = "mask-undeliverable", Safety, Delivery,
         "On GitHub the runner hides a token in the log only if it reads the mask from this program's standard error, and that does not reach the runner here.",
-        "Do not redirect standard error of this step to a file or to /dev/null.";
+        "Do not redirect standard error of this step to a file or to /dev/null.",
+        "standard error of this step does not reach the runner";
     OutInWorkspace = "out-in-workspace", Safety, Delivery,
         "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
-        "Choose a path outside, such as a file in RUNNER_TEMP, or consent with --allow-workspace.";
+        "Choose a path outside, such as a file in RUNNER_TEMP, or consent with --allow-workspace.",
+        "\"/builds/octo-group/octo-project/token.json\" lies inside the checkout\n  checkout: \"/builds/octo-group/octo-project\"";
     OutSymlink = "out-symlink", Safety, Delivery,
         "The output path is a symbolic link, or its folder lets other users swap files.",
-        "Choose a path in a folder that only this user can write to.";
+        "Choose a path in a folder that only this user can write to.",
+        "\"/tmp/token.json\" is a symbolic link";
     OutTty = "out-tty", Safety, Delivery,
         "The token would be shown on a terminal.",
-        "Redirect standard output, choose a format that writes to a file, or consent with --force.";
+        "Redirect standard output, choose a format that writes to a file, or consent with --force.",
+        "the token would be shown on this terminal";
     OutTraced = "out-traced", Safety, Delivery,
         "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would stand in the job log, where GitLab cannot mask it.",
-        "Remove CI_DEBUG_TRACE from the job, or consent with --force.";
+        "Remove CI_DEBUG_TRACE from the job, or consent with --force.",
+        "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
     EndpointUntrusted = "endpoint-untrusted", Safety, Config,
         "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
-        "If the host is right, say so with --sts-endpoint.";
+        "If the host is right, say so with --sts-endpoint.",
+        "EQUINIX_STS_ENDPOINT names https://sts.example, which is not a host under equinix.com";
     InsecureUrl = "insecure-url", Safety, Config,
         "A URL that secrets would be sent to is not https, or is written in a way that hides where it leads.",
-        "Use https. Plain http is allowed for loopback addresses only.";
+        "Use https. Plain http is allowed for loopback addresses only.",
+        "--sts-endpoint is not a URL for the STS: it is http, and only loopback addresses may be reached without TLS";
     TlsVerify = "tls-verify", Safety, Exchange,
         "The server's certificate is not trusted, so it may be somebody else. Nothing was sent.",
-        "If a private certificate authority is in use, add it with --ca-file. If the certificate is reported as expired or not yet valid, check this machine's clock.";
+        "If a private certificate authority is in use, add it with --ca-file. If the certificate is reported as expired or not yet valid, check this machine's clock.",
+        "the certificate of the STS at https://sts.eqix.equinix.com is not trusted: it was not issued by a trusted authority";
 }
 
 impl Code {
@@ -598,6 +685,19 @@ mod tests {
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{name}");
             assert!(code.cause().ends_with('.'), "{name}: the cause is a sentence");
             assert!(code.cure().len() > 10, "{name}: the cure helps");
+            let message =
+                code.example().strip_prefix(&format!("error[{name}]: ")).expect("it begins with its code");
+            let mut lines = message.lines();
+            assert!(
+                lines.next().is_some_and(|line| line.len() > 10 && !line.ends_with('.')),
+                "{name}: {message}"
+            );
+            assert!(
+                lines.clone().all(|line| line.starts_with("  ") || line.starts_with("hint: "))
+                    && lines.count() < 3,
+                "{name}: details or the hint, two lines at most: {message}"
+            );
+            assert!(!message.contains("eyJ"), "{name}: no token");
             assert_eq!(Code::by_name(name), Some(*code));
         }
         assert_eq!(Code::by_name("no-such-code"), None);

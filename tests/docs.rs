@@ -31,11 +31,12 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "docs/usage.md",
+    "docs/trust.md",
     "docs/platforms.md",
     "docs/errors.md",
     "docs/security.md",
@@ -225,29 +226,126 @@ mod generated {
             };
             for code in Code::ALL.iter().filter(|code| code.exit() == exit) {
                 page += &format!(
-                    "\n### {}\n\n**Exit:** {}\n\n**Cause:** {}\n\n**Cure:** {}",
+                    "\n### {}\n\n**Exit:** {}\n\n**Cause:** {}\n\n**Cure:** {}\n**Example:**\n\n```text\n{}\n```\n",
                     code.name(),
                     exit.status(),
                     markdown(code.cause()).trim_end(),
-                    markdown(code.cure())
+                    markdown(code.cure()),
+                    code.example()
                 );
             }
         }
         agrees("docs/errors.md", &page);
     }
 
+    /// The page with this text between the marks of this name.
+    fn with_part(page: &str, name: &str, part: &str) -> String {
+        let begin = page.lines().find(|line| line.starts_with(&format!("<!-- {name}:")));
+        let begin = begin.unwrap_or_else(|| panic!("the beginning of {name}"));
+        let end = format!("<!-- end of {name} -->");
+        let (head, rest) = page.split_once(begin).unwrap();
+        let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("the end of {name}"));
+        format!("{head}{begin}\n\n{part}\n{end}{tail}")
+    }
+
+    /// What a command prints in a job of the sandbox, with a public issuer and STS and a fixed time in place of the
+    /// sandbox's, and its exit status.
+    #[cfg(unix)]
+    fn shown(platform: &str, line: &str) -> (String, i32) {
+        let line = format!(
+            "echo ${{CI_SERVER_URL:-$GITHUB_SERVER_URL}} $EQUINIX_STS_ENDPOINT $EQUINIX_TOKEN_EXCHANGE_SCOPE; {line}"
+        );
+        let output = in_sandbox(&["--platform", platform], &["sh", "-c"], &line);
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let (told_by_job, text) = text.split_once('\n').unwrap_or_else(|| panic!("{}", told(&output)));
+        let [server, sts, scope] = told_by_job.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let host = server.strip_prefix("http://").unwrap();
+        let text = text
+            .replace(sts, "https://sts.eqix.equinix.com")
+            .replace("without TLS", "TLS 1.3, certificate trusted")
+            .replace(&format!("{server}/_services/token"), "https://token.actions.githubusercontent.com")
+            .replace(server, "https://gitlab.com")
+            .replace(host, "gitlab.com")
+            .replace("equinix-sandbox", "my-equinix-audience")
+            .replace(scope, "roleassignments:<org-id>");
+        // `2026-11-22T04:05:00Z`, and the seconds until then, which go by while the program runs.
+        let fixed = |word: &str| match word.parse::<u32>() {
+            Ok(seconds) if seconds > 200 && seconds < 3601 => {
+                seconds.div_ceil(100).saturating_mul(100).to_string()
+            }
+            _ if word.len() >= 20 && word.get(10..11) == Some("T") && word.ends_with(['Z', ',']) => {
+                format!("2026-11-22T04:05:00{}", &word[19..])
+            }
+            _ => word.to_owned(),
+        };
+        let expires = |line: &str| {
+            let is_about_it = line.contains("expires");
+            let words = line.split(' ').map(|word| if is_about_it { fixed(word) } else { word.to_owned() });
+            words.collect::<Vec<_>>().join(" ")
+        };
+        (text.lines().map(|line| expires(line) + "\n").collect(), output.status.code().unwrap())
+    }
+
+    #[cfg(unix)]
+    fn block(text: &str) -> String {
+        format!("```text\n{text}```\n")
+    }
+
     #[test]
-    fn every_variable_is_listed() {
-        let text = page("docs/usage.md");
-        let begin =
-            text.lines().find(|line| line.starts_with("<!-- variables:")).expect("the list's beginning");
-        let (head, rest) = text.split_once(begin).unwrap();
-        let (_, tail) = rest.split_once("<!-- end of variables -->").expect("the list's end");
+    #[cfg(unix)]
+    fn the_usage_page_has_every_variable_and_what_the_commands_print() {
+        let mut text = page("docs/usage.md");
         let row =
             |(name, about): &(&str, &str)| format!("| `{name}` | {} |\n", about.trim().replace('|', "\\|"));
         let list: String = names::ALL.iter().map(row).collect();
-        let list = format!("{begin}\n\n| Variable | Meaning |\n|---|---|\n{list}\n<!-- end of variables -->");
-        agrees("docs/usage.md", &format!("{head}{list}{tail}"));
+        text = with_part(&text, "variables", &format!("| Variable | Meaning |\n|---|---|\n{list}"));
+        let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
+        assert_eq!(exit, 5, "{doctor}");
+        text = with_part(&text, "doctor", &block(&doctor));
+        agrees("docs/usage.md", &text);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_has_what_inspect_prints() {
+        let mut text = page("docs/trust.md");
+        for platform in ["github", "gitlab"] {
+            let (inspect, exit) = shown(platform, "equinix-wif inspect");
+            assert_eq!(exit, 0, "{inspect}");
+            assert!(!inspect.contains("127.0.0.1"), "{inspect}");
+            text = with_part(&text, &format!("inspect {platform}"), &block(&inspect));
+        }
+        agrees("docs/trust.md", &text);
+    }
+
+    /// The sections follow the rows that they explain.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_goes_in_the_order_of_inspect() {
+        let text = page("docs/trust.md");
+        let (inspect, _) = shown("github", "equinix-wif inspect --project-id p --idp-id idp:i");
+        assert!(inspect.contains("principal:p:i:repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main"));
+        let (_, setup) =
+            inspect.split_once("What to enter at Equinix\n").expect("the part for the administrator");
+        let (mut last_row, mut last_section) = (0, 0);
+        for (row, section) in [
+            ("issuerLocation", "Issuer"),
+            ("trustedClientIds", "Audience"),
+            ("principal", "Principal"),
+            ("scope", "Scope"),
+        ] {
+            let at = setup.find(row).unwrap_or_else(|| panic!("inspect has no row {row}"));
+            assert!(at > last_row, "inspect shows {row} earlier");
+            let section = text.find(&format!("\n## {section}\n\n**Row `{row}`.**"));
+            let section = section.unwrap_or_else(|| panic!("no section explains the row {row}"));
+            assert!(section > last_section, "the section on {row} comes earlier");
+            (last_row, last_section) = (at, section);
+        }
+        for request in setup.lines().filter_map(|line| line.trim().strip_prefix("'https://access.eqix")) {
+            let url = request.trim_end_matches("' \\").replace("projects/p/", "projects/<project-id>/");
+            assert!(text.contains(&format!("`POST https://access.eqix{url}`")), "docs/trust.md lacks {url}");
+        }
+        assert_eq!(setup.matches("'https://access.eqix").count(), 2);
     }
 }
 
@@ -308,13 +406,18 @@ mod settings {
             if let Some(default) = &flag.default {
                 assert_eq!(row[2], code(default), "--{}", flag.long);
             }
-            let commands: BTreeSet<&str> = flag.commands.iter().map(String::as_str).collect();
-            let expected = match commands.iter().copied().collect::<Vec<_>>().as_slice() {
-                ["equinix-wif"] => "none",
-                [one] => one,
-                _ => "all",
+            let cli = Cli::command();
+            let commands: Vec<&str> = cli
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .filter(|name| flag.commands.contains(*name))
+                .collect();
+            let expected = match commands.len() {
+                0 => "none".to_owned(),
+                all if all == cli.get_subcommands().count() => "all".to_owned(),
+                _ => commands.join(", "),
             };
-            assert_eq!(row[3], expected, "--{} belongs to {commands:?}", flag.long);
+            assert_eq!(row[3], expected, "--{} belongs to {:?}", flag.long, flag.commands);
         }
         assert_eq!(table.len(), flags.len(), "a row too many, or one twice");
         let known: BTreeSet<&str> =
@@ -367,8 +470,8 @@ mod settings {
     #[test]
     fn no_page_mentions_an_unknown_flag() {
         let mut known: BTreeSet<String> = flags().into_keys().collect();
-        // Cargo's own.
-        known.extend(["release", "test"].map(ToOwned::to_owned));
+        // Cargo's and curl's own, and a mistake in an example.
+        known.extend(["release", "test", "fail-with-body", "scpe"].map(ToOwned::to_owned));
         for path in PAGES {
             let text = page(path).replace("<!--", "").replace("-->", "");
             for (at, _) in text.match_indices("--") {
@@ -461,13 +564,126 @@ mod tables {
         let members: BTreeSet<String> = report.as_object().unwrap().keys().map(|name| code(name)).collect();
         let listed = rows("docs/usage.md", "## Report");
         assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
-        let (at, example) = blocks("json").into_iter().find(|(_, text)| text.contains("\"v\"")).unwrap();
+        let (at, example) =
+            blocks("json").into_iter().find(|(_, text)| text.contains("\"elapsed_ms\"")).unwrap();
         let example: Value = serde_json::from_str(&example).unwrap();
         let shown: BTreeSet<String> = example.as_object().unwrap().keys().map(|name| code(name)).collect();
         assert_eq!(shown, members, "{at}");
         for stage in ["config", "identity", "claims", "exchange", "delivery"] {
             assert!(Code::ALL.iter().any(|code| code.stage().name() == stage));
             assert!(listed.iter().any(|row| row[0] == "`stage`" && row[1].contains(&code(stage))), "{stage}");
+        }
+    }
+
+    #[test]
+    fn validation_modes_are_those_of_the_program() {
+        let text = prose("docs/usage.md");
+        let (_, rest) = text.split_once("\n### Validation\n").expect("a section on validation");
+        let head = rest.lines().find(|line| line.starts_with('|')).unwrap();
+        let modes: Vec<String> = claims::Validation::ALL.iter().map(|mode| code(mode.id())).collect();
+        assert_eq!(
+            markdown::spans(head),
+            modes.iter().map(|mode| mode.trim_matches('`')).collect::<Vec<_>>()
+        );
+        let table = rows("docs/usage.md", "### Validation");
+        for row in &table {
+            assert_eq!(row.len(), 4, "{row:?}");
+            for cell in &row[1..] {
+                let known = ["not checked", "warning", "error"].iter().any(|word| cell.starts_with(word));
+                assert!(known, "{row:?}");
+            }
+        }
+        // What strict makes an error is named with its code.
+        for name in ["claim-aud", "claim-run-binding", "endpoint-untrusted", "scope-mismatch"] {
+            let row = table.iter().find(|row| row[2].starts_with("warning") && row[3].contains(&code(name)));
+            assert!(row.is_some(), "docs/usage.md does not say that strict makes it {name}");
+        }
+        let flag = rows("docs/usage.md", "## Settings");
+        let flag = flag.iter().find(|row| row[0].starts_with("`--validation")).unwrap();
+        for mode in modes {
+            assert!(flag[2].contains(&mode) || flag[4].contains(&mode), "--validation {mode}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn checks_are_those_of_the_doctor() {
+        let line = "equinix-wif doctor --expect ref_type=branch --exchange --format json";
+        for platform in ["github", "gitlab"] {
+            let output = in_sandbox(&["--platform", platform], &["sh", "-c"], line);
+            assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+            let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let checks = found["checks"].as_array().unwrap();
+            let names: Vec<_> = checks.iter().map(|check| code(check["name"].as_str().unwrap())).collect();
+            let listed: Vec<_> =
+                rows("docs/usage.md", "## Doctor").into_iter().map(|row| row[0].clone()).collect();
+            assert_eq!(listed, names, "{platform}");
+            let text = prose("docs/usage.md");
+            let (_, section) = text.split_once("\n## Doctor\n").unwrap();
+            let (section, _) = section.split_once("\n## ").unwrap();
+            for check in checks {
+                let status = code(check["status"].as_str().unwrap());
+                assert!(section.contains(&status), "{status}");
+                for member in check.as_object().unwrap().keys() {
+                    assert!(
+                        section.contains(&code(member)),
+                        "docs/usage.md does not tell the member {member}"
+                    );
+                }
+            }
+            for member in found.as_object().unwrap().keys() {
+                assert!(section.contains(&code(member)), "docs/usage.md does not tell the member {member}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn members_are_those_of_inspect() {
+        let output = in_sandbox(&[], &["sh", "-c"], "equinix-wif inspect --format json");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let members: BTreeSet<String> = found.as_object().unwrap().keys().map(|name| code(name)).collect();
+        let listed = rows("docs/usage.md", "## Inspect");
+        assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
+    }
+
+    /// A code, and the arguments and variables that bring it about.
+    type Run<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
+    /// The texts of `explain` are those of real failures.
+    #[test]
+    fn examples_of_codes_are_what_the_program_says() {
+        let scope = (names::SCOPE, "roleassignments:o");
+        let github = (names::GITHUB_ACTIONS, "true");
+        let gitlab = (names::GITLAB_CI, "true");
+        let mine = ["--subject-token-env", "MY_ID_TOKEN"];
+        let runs: [Run<'_>; 18] = [
+            ("cfg-usage", &["--scpe", "x"], &[]),
+            ("cfg-value-invalid", &["--sts-api", "v2"], &[scope]),
+            ("cfg-secret-in-argv", &["eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"], &[]),
+            ("cfg-scope-missing", &[], &[]),
+            ("cfg-scope-invalid", &["--scope", "accesspolicy:web"], &[]),
+            ("cfg-audience-missing", &[], &[scope, github]),
+            ("cfg-endpoint-invalid", &["--sts-endpoint", "https://sts.eqix.equinix.com/use/token"], &[scope]),
+            ("cfg-env-name-invalid", &["--env-name", "PATH"], &[scope]),
+            ("cfg-provider-ambiguous", &[], &[scope, github, gitlab]),
+            ("cfg-ca-file", &["--ca-file", "/etc/ssl/internal.pem"], &[scope]),
+            ("cfg-proxy-invalid", &[], &[scope, ("HTTPS_PROXY", "socks5://proxy.example")]),
+            ("ambient-not-ci", &[], &[scope]),
+            ("token-env-empty", &mine, &[scope]),
+            ("token-env-unexpanded", &mine, &[scope, ("MY_ID_TOKEN", "$OTHER_TOKEN")]),
+            ("token-env-padded", &mine, &[scope, ("MY_ID_TOKEN", "a ")]),
+            ("token-file-unreadable", &["--subject-token-file", "/run/id-token"], &[scope]),
+            ("endpoint-untrusted", &[], &[scope, (names::STS_ENDPOINT, "https://sts.example")]),
+            ("insecure-url", &["--sts-endpoint", "http://sts.eqix.equinix.com"], &[scope]),
+        ];
+        for (name, arguments, variables) in runs {
+            let output =
+                program().arg("token").args(arguments).envs(variables.iter().copied()).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            for line in Code::by_name(name).unwrap().example().lines() {
+                assert!(stderr.lines().any(|said| said == line), "{name}: {line}: {}", told(&output));
+            }
         }
     }
 
@@ -527,6 +743,7 @@ mod tables {
         holds("docs/security.md", &format!("with {} seconds of leeway", claims::LEEWAY));
         // The example of a failure, as text and in the report.
         assert_eq!(page("docs/usage.md").matches(Code::ClaimAud.cure()).count(), 2);
+        assert!(page("docs/usage.md").contains(Code::ClaimAud.example()));
         for path in ["README.md", "docs/usage.md"] {
             for api in sts::Api::ALL {
                 holds(path, &code(api.path()));

@@ -1,4 +1,4 @@
-//! `explain`: an error code's cause and cure, offline.
+//! `explain`: an error code's cause, cure and an example, offline.
 
 use std::io::Write;
 
@@ -54,12 +54,13 @@ fn explain(code: Code) -> String {
         "running the job again does not help"
     };
     format!(
-        "{}\n\n  Exit {}: {}; {retry}.\n\nCause\n  {}\n\nCure\n  {}\n",
+        "{}\n\n  Exit {}: {}; {retry}.\n\nCause\n  {}\n\nCure\n  {}\n\nExample\n  {}\n",
         code.name(),
         exit.status(),
         exit.meaning(),
         code.cause(),
-        code.cure().replace('\n', "\n  ")
+        code.cure().replace('\n', "\n  "),
+        code.example().replace('\n', "\n  ")
     )
 }
 
@@ -77,6 +78,7 @@ mod tests {
     fn a_code_is_found_however_it_is_written() {
         let text = explained(Some("claim-aud")).unwrap();
         assert!(text.starts_with("claim-aud\n\n  Exit 5: a claim or expectation does not hold; running the job again does not help.\n\nCause\n  The ID token is meant"), "{text}");
+        assert!(text.ends_with("\n\nExample\n  error[claim-aud]: the ID token is meant for another audience\n    expected: \"my-equinix-audience\"\n    found:    \"https://github.com/octo-org\"\n"), "{text}");
         for spelling in ["CLAIM_AUD", "error[claim-aud]", "error[claim-aud]:", "Claim-Aud"] {
             assert_eq!(explained(Some(spelling)).unwrap(), text);
         }
