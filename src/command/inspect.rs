@@ -128,7 +128,7 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     for (_, outcome) in claims::checks(&identity.claims, &job.expected()?, now) {
         match outcome {
             Ok(concerns) => remarks.extend(concerns.into_iter().map(|concern| concern.text)),
-            Err(error) => problems.push(error),
+            Err(error) => problems.push(job.explain_expiry(error)),
         }
     }
     if job.settings.verify_signature {
