@@ -20,6 +20,7 @@ use support::outcome::Outcome;
 use support::runner;
 use support::server::Reply;
 use support::signing::{publishing, signed};
+use support::steady::steady;
 use support::table::each;
 use support::token;
 
@@ -53,7 +54,7 @@ fn shows(job: Job, masked: bool) -> Outcome {
 #[track_caller]
 fn page(job: Job, masked: bool) -> String {
     let (issuer, job) = (job.issuer_url(), inspect(job));
-    steady(&shows(job, masked).stdout, &issuer)
+    steady(&shows(job, masked).stdout, &[(&issuer, "@@ISSUER@@")])
 }
 
 /// The same of the JSON form.
@@ -63,7 +64,7 @@ fn members(job: Job, masked: bool) -> String {
     let mut value = json_of(&shows(job, masked));
     let left = value["expires_in"].take().as_i64().unwrap();
     assert!((200..=3600).contains(&left), "{left}");
-    steady(&format!("{value:#}"), &issuer)
+    steady(&format!("{value:#}"), &[(&issuer, "@@ISSUER@@")])
 }
 
 #[track_caller]
@@ -71,36 +72,6 @@ fn json_of(outcome: &Outcome) -> Value {
     let line = outcome.stdout.strip_suffix('\n').unwrap_or_default();
     outcome.require(!line.contains('\n'), "stdout is one line");
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}\n{}", outcome.context()))
-}
-
-/// Ports and times by their names.
-fn steady(text: &str, issuer: &str) -> String {
-    let host = issuer.strip_prefix("http://").unwrap();
-    let text = text.replace(host, "@@ISSUER@@");
-    let mut steady = String::new();
-    let mut rest = text.as_str();
-    while let Some(at) = rest.find("202") {
-        // 2026-11-22T07:00:00Z
-        let (before, from) = rest.split_at(at);
-        steady.push_str(before);
-        let is_time = from.get(..20).is_some_and(|time| {
-            let shape = time.replace(|c: char| c.is_ascii_digit(), "0");
-            shape == "0000-00-00T00:00:00Z"
-        });
-        let length = if is_time { 20 } else { 3 };
-        steady.push_str(if is_time { "@@TIME@@" } else { &from[..length] });
-        rest = &from[length..];
-    }
-    steady.push_str(rest);
-    match steady
-        .split_once("@@TIME@@ (in ")
-        .and_then(|(before, rest)| Some((before, rest.split_once(" s)")?)))
-    {
-        Some((before, (life, rest))) if life.parse::<u32>().is_ok() => {
-            format!("{before}@@TIME@@ (in @@LIFE@@ s){rest}")
-        }
-        _ => steady,
-    }
 }
 
 /// A job of a workflow that another repository shares.
