@@ -284,11 +284,18 @@ impl<'a> Resolver<'a> {
 
     /// The settings of [`ExchangeArgs`].
     pub fn exchange(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
+        let mut settings = self.exchange_with_any_scope(args)?;
+        if let Some(scope) = &settings.scope {
+            let about_scope = scope::check(scope)?;
+            settings.warnings.splice(0..0, about_scope);
+        }
+        Ok(settings)
+    }
+
+    /// [`Resolver::exchange`] with the scope as it was given, for a command that checks it by itself.
+    pub fn exchange_with_any_scope(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
         let mut warnings = Vec::new();
         let scope = self.text("--scope", args.scope.as_deref(), names::SCOPE)?;
-        if let Some(scope) = &scope {
-            warnings.extend(scope::check(&scope.value)?);
-        }
         let sts_endpoint = self.endpoint(args.sts_endpoint.as_deref())?;
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));

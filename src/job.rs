@@ -212,7 +212,8 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    fn explain_expiry(&self, error: Error) -> Error {
+    /// Adds what the platform knows about the life of its tokens.
+    pub fn explain_expiry(&self, error: Error) -> Error {
         match self.provider.advice_on_expiry() {
             Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
                 error.hint(advice)

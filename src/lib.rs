@@ -177,8 +177,9 @@ fn accounted<T>(
     let mut report = Report::default();
     let outcome = act(&mut report);
     let elapsed = clock.monotonic().saturating_sub(started);
-    summary::write(summary, &report, outcome.as_ref().err(), env, console);
-    let told = destination.write(&report, outcome.as_ref().err(), elapsed, console);
+    let error = outcome.as_ref().err().or(report.failure.as_ref());
+    summary::write(summary, &report, error, env, console);
+    let told = destination.write(&report, error, elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and_then(|value| told.map(|()| value))
 }

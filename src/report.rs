@@ -98,6 +98,8 @@ pub struct Report {
     pub granted: Option<(String, String)>,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// What a run found to fail without failing itself: `doctor` tells of every check.
+    pub failure: Option<Error>,
 }
 
 impl Report {
@@ -178,6 +180,7 @@ mod tests {
             format: None,
             granted: Some(("roleassignments:o".into(), "2026-11-22T04:00:00Z".into())),
             warnings: vec!["w ::set-env::".into()],
+            failure: None,
             settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}})
                 .as_object()
                 .unwrap()

@@ -58,9 +58,12 @@ pub fn run(
     checks.delivery(provider, env, streams.stderr_is_lost);
     checks.shadowing(env);
 
-    let text = if as_json { format!("{}\n", super::json_text(&checks.json())) } else { checks.text(console) };
+    let text =
+        if as_json { format!("{}\n", super::json_text(&checks.json(console))) } else { checks.text(console) };
     super::print(streams.stdout, &text)?;
-    Ok(checks.exit())
+    let exit = checks.exit();
+    report.failure = checks.0.into_iter().find_map(|check| check.error);
+    Ok(exit)
 }
 
 type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
@@ -68,7 +71,7 @@ type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
 fn settings(args: &DoctorArgs, resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
     Ok((
         resolver.identity(&args.identity)?,
-        resolver.exchange(&args.request)?,
+        resolver.exchange_with_any_scope(&args.request)?,
         resolver.network(&args.network)?,
     ))
 }
@@ -96,9 +99,8 @@ struct Check {
     name: &'static str,
     status: Status,
     text: String,
-    details: Vec<(&'static str, String)>,
-    code: Option<Code>,
     cure: Option<String>,
+    error: Option<Error>,
 }
 
 #[derive(Default)]
@@ -106,7 +108,7 @@ struct Checks(Vec<Check>);
 
 impl Checks {
     fn add(&mut self, name: &'static str, status: Status, text: impl Into<String>) {
-        self.0.push(Check { name, status, text: text.into(), details: Vec::new(), code: None, cure: None });
+        self.0.push(Check { name, status, text: text.into(), cure: None, error: None });
     }
 
     fn warn(&mut self, name: &'static str, text: impl Into<String>, cure: &str) {
@@ -116,14 +118,13 @@ impl Checks {
         }
     }
 
-    fn fail(&mut self, name: &'static str, error: &Error) {
+    fn fail(&mut self, name: &'static str, error: Error) {
         self.0.push(Check {
             name,
             status: Status::Fail,
             text: error.message().to_owned(),
-            details: error.details().to_vec(),
-            code: Some(error.code()),
             cure: Some(error.cure().to_owned()),
+            error: Some(error),
         });
     }
 
@@ -132,7 +133,7 @@ impl Checks {
         let provider = match provider::select(wanted.provider.as_deref(), &wanted.source, env) {
             Ok(provider) => provider,
             Err(error) => {
-                self.fail("platform", &error);
+                self.fail("platform", error);
                 self.add("permission", Status::Skip, "there is no platform to ask");
                 return None;
             }
@@ -143,7 +144,7 @@ impl Checks {
                 self.add("permission", Status::Ok, "the job may ask for an ID token");
             }
             Ok(()) => self.add("permission", Status::Ok, "the job has been given an ID token"),
-            Err(error) => self.fail("permission", &error),
+            Err(error) => self.fail("permission", error),
         }
         Some(provider)
     }
@@ -194,6 +195,9 @@ impl Checks {
             (Some(_), _) if !sound => {
                 self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent");
             }
+            _ if self.0.iter().any(|check| check.name == "scope" && check.status == Status::Fail) => {
+                self.add("exchange", Status::Skip, "the scope cannot be asked for; nothing was sent");
+            }
             (Some(identity), Some(scope)) => match job.exchange(identity, scope, exchange) {
                 Ok(credential) => {
                     // Nothing is handed out, but a mask costs nothing should anything ever show it.
@@ -204,7 +208,7 @@ impl Checks {
                     );
                     self.add("exchange", Status::Ok, text);
                 }
-                Err(error) => self.fail("exchange", &error),
+                Err(error) => self.fail("exchange", error),
             },
         }
         report.warnings = job.warnings();
@@ -234,7 +238,7 @@ impl Checks {
                 Some(identity)
             }
             Err(error) => {
-                self.fail("ID token", &error);
+                self.fail("ID token", error);
                 None
             }
         }
@@ -245,7 +249,7 @@ impl Checks {
         let expected = match job.expected() {
             Ok(expected) => expected,
             Err(error) => {
-                self.fail("issuer", &error);
+                self.fail("issuer", error);
                 return false;
             }
         };
@@ -255,7 +259,7 @@ impl Checks {
             match outcome {
                 Err(error) => {
                     sound = false;
-                    self.fail(name, &error);
+                    self.fail(name, job.explain_expiry(error));
                 }
                 Ok(concerns) if concerns.is_empty() => {
                     let text = match name {
@@ -279,7 +283,7 @@ impl Checks {
                         match concern.code.filter(|_| strict) {
                             Some(code) => {
                                 sound = false;
-                                self.fail(name, &Error::new(code, concern.text));
+                                self.fail(name, Error::new(code, concern.text));
                             }
                             None => self.warn(name, concern.text, "It is only odd; the STS decides."),
                         }
@@ -303,7 +307,8 @@ impl Checks {
                 self.add("signature", Status::Ok, text);
                 true
             }
-            Err(error) if error.code() == Code::CfgIssuerMissing => {
+            // Asked for, it would end `token` as well.
+            Err(error) if error.code() == Code::CfgIssuerMissing && !job.settings.verify_signature => {
                 self.add("signature", Status::Skip, "no issuer is known to believe (--expect iss=…)");
                 true
             }
@@ -313,7 +318,7 @@ impl Checks {
                 true
             }
             Err(error) => {
-                self.fail("signature", &error);
+                self.fail("signature", error);
                 false
             }
         }
@@ -357,7 +362,7 @@ impl Checks {
                 answer.date
             }
             Err(error) => {
-                self.fail("STS", &error);
+                self.fail("STS", error);
                 None
             }
         }
@@ -394,9 +399,11 @@ impl Checks {
             None => {
                 self.warn("scope", "no scope is set; token needs one", Code::CfgScopeMissing.cure());
             }
-            Some(scope) => match crate::scope::check(scope).as_deref() {
-                Ok([]) => self.add("scope", Status::Ok, scope.clone()),
-                Ok([warning, ..]) => self.warn("scope", warning.clone(), Code::CfgScopeInvalid.cure()),
+            Some(scope) => match crate::scope::check(scope) {
+                Ok(warnings) => match warnings.first() {
+                    None => self.add("scope", Status::Ok, scope.clone()),
+                    Some(warning) => self.warn("scope", warning.clone(), Code::CfgScopeInvalid.cure()),
+                },
                 Err(error) => self.fail("scope", error),
             },
         }
@@ -408,7 +415,7 @@ impl Checks {
             self.add("masks", Status::Skip, "this platform cannot be told to hide a value; none is printed");
         } else if masks_are_lost {
             let message = "standard error of this step does not reach the runner";
-            self.fail("masks", &Error::new(Code::MaskUndeliverable, message));
+            self.fail("masks", Error::new(Code::MaskUndeliverable, message));
         } else {
             self.add("masks", Status::Ok, "the runner reads standard error");
         }
@@ -418,7 +425,7 @@ impl Checks {
         // Opening is the check; what was opened is closed, and removed where it was made, when it is dropped.
         match emit::by_name(id).and_then(|format| Sinks::open(format, false, &policy)) {
             Ok(_) => self.add("output", Status::Ok, format!("the format {id} can be written")),
-            Err(error) => self.fail("output", &error),
+            Err(error) => self.fail("output", error),
         }
     }
 
@@ -438,18 +445,18 @@ impl Checks {
     }
 
     fn exit(&self) -> u8 {
-        let first = self.0.iter().find(|check| check.status == Status::Fail);
-        first.and_then(|check| check.code).map_or(0, |code| code.exit().status())
+        self.0.iter().find_map(|check| check.error.as_ref()).map_or(0, |error| error.code().exit().status())
     }
 
     fn text(&self, console: &Console) -> String {
         let mut text = String::new();
         for check in &self.0 {
-            let code = check.code.map_or_else(String::new, |code| format!(" [{}]", code.name()));
+            let code =
+                check.error.as_ref().map_or_else(String::new, |error| format!(" [{}]", error.code().name()));
             let line = format!("{:4}  {:12}  {}{code}", check.status.name(), check.name, check.text);
             text.push_str(&console.safe(&line));
             text.push('\n');
-            for (label, value) in &check.details {
+            for (label, value) in check.error.iter().flat_map(Error::details) {
                 text.push_str(&console.safe(&format!("                    {label}: {value}")));
                 text.push('\n');
             }
@@ -461,7 +468,10 @@ impl Checks {
         text
     }
 
-    fn json(&self) -> Value {
+    /// For programs. Scrubbed like the text: a server may have echoed a secret into an error.
+    fn json(&self, console: &Console) -> Value {
+        let lines =
+            |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
         let checks: Vec<Value> = self
             .0
             .iter()
@@ -469,10 +479,10 @@ impl Checks {
                 json!({
                     "name": check.name,
                     "status": check.status.name(),
-                    "message": printable(&check.text),
-                    "details": check.details.iter().map(|(label, value)| json!({*label: printable(value)})).collect::<Vec<_>>(),
-                    "code": check.code.map(Code::name),
-                    "cure": check.cure,
+                    "message": console.safe(&check.text),
+                    "details": check.error.iter().flat_map(Error::details).map(|(label, value)| json!({*label: console.safe(value)})).collect::<Vec<_>>(),
+                    "code": check.error.as_ref().map(|error| error.code().name()),
+                    "cure": check.cure.as_deref().map(lines),
                 })
             })
             .collect();

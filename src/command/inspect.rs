@@ -115,7 +115,7 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     for (_, outcome) in claims::checks(&identity.claims, &job.expected()?, now) {
         match outcome {
             Ok(concerns) => remarks.extend(concerns.into_iter().map(|concern| concern.text)),
-            Err(error) => problems.push(error),
+            Err(error) => problems.push(job.explain_expiry(error)),
         }
     }
     if job.settings.verify_signature {
@@ -226,11 +226,9 @@ impl View<'_> {
             .map(|setup| json!({"purpose": setup.purpose, "method": "POST", "url": setup.url, "body": setup.body}))
             .collect();
         let problem = |error: &Error| {
-            let details: Map<_, _> = error
-                .details()
-                .iter()
-                .map(|(label, value)| ((*label).to_owned(), json!(printable(value))))
-                .collect();
+            // A list, since several unmet expectations have labels of the same name.
+            let details: Vec<_> =
+                error.details().iter().map(|(label, value)| json!({*label: printable(value)})).collect();
             json!({"code": error.code().name(), "message": printable(error.message()), "details": details, "hint": error.cure()})
         };
         json!({
@@ -295,7 +293,9 @@ impl View<'_> {
             }
         }
         if let Some((expiry, left)) = self.lifetime() {
-            page.row("expires", &format!("{} (in {left} s)", rfc3339(expiry)));
+            let when =
+                if left < 0 { format!("{} s ago", left.unsigned_abs()) } else { format!("in {left} s") };
+            page.row("expires", &format!("{} ({when})", rfc3339(expiry)));
         }
         for remark in &self.remarks {
             page.row("note", remark);
@@ -343,7 +343,8 @@ impl View<'_> {
 
 /// A text for a POSIX shell that means exactly itself.
 fn quoted(text: &str) -> String {
-    format!("'{}'", printable(text).replace('\'', r"'\''"))
+    // Number signs are kept apart by ended quotations: two together begin a runner's command anywhere in a line.
+    format!("'{}'", printable(text).replace('\'', r"'\''").replace("##", "#''#''"))
 }
 
 /// A claim's value on one line.

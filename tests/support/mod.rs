@@ -29,6 +29,8 @@ pub mod outcome;
 pub mod process;
 pub mod runner;
 pub mod server;
+pub mod signing;
+pub mod steady;
 pub mod table;
 pub mod tls;
 pub mod token;
