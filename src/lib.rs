@@ -171,11 +171,14 @@ fn accounted<T>(
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.monotonic();
-    let summary = summary::When::resolve(args.summary.as_deref(), env)?;
     let place = config::report_place(args.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
     let mut report = Report::default();
-    let outcome = act(&mut report);
+    // A wrong word is told in the report like every other wrong setting.
+    let (summary, outcome) = match summary::When::resolve(args.summary.as_deref(), env) {
+        Ok(when) => (when, act(&mut report)),
+        Err(error) => (summary::When::Never, Err(error)),
+    };
     let elapsed = clock.monotonic().saturating_sub(started);
     let error = outcome.as_ref().err().or(report.failure.as_ref());
     summary::write(summary, &report, error, env, console);

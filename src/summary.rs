@@ -111,6 +111,8 @@ fn plain(line: &str, console: &Console) -> String {
             | '$' | '@' | ':' => {
                 text.push_str(&format!("&#{};", u32::from(character)));
             }
+            // GitHub makes a link of what begins with www. and has no scheme.
+            '.' if text.ends_with("www") => text.push_str("&#46;"),
             other => text.push(other),
         }
         text
@@ -131,14 +133,14 @@ mod tests {
         let (console, _) = captured::console(Verbosity::Quiet, false);
         console.guard(&Secret::new("the-bearer-of-this-run"));
         let error = Error::new(Code::StsDenied, "refused <img src=x>")
-            .detail("STS says", "[click](https://evil.example) | `x` the-bearer-of-this-run @team")
+            .detail("STS says", "[click](https://www.evil.example) | `x` the-bearer-of-this-run @team")
             .hint("do this\nand that");
         assert_eq!(
             failure(&error, &console),
             concat!(
                 "### equinix-wif: sts-denied\n\n**What to do:** do this<br>and that\n\n",
                 "What happened: refused &#60;img src=x&#62;\n\n| | |\n|---|---|\n",
-                "| STS says | &#91;click&#93;&#40;https&#58;//evil.example&#41; &#124; &#96;x&#96; &#42;&#42;&#42; &#64;team |\n\n",
+                "| STS says | &#91;click&#93;&#40;https&#58;//www&#46;evil.example&#41; &#124; &#96;x&#96; &#42;&#42;&#42; &#64;team |\n\n",
             )
         );
     }
