@@ -291,7 +291,7 @@ codes! {
     IdTokenMalformed = "id-token-malformed", IdToken, Claims,
         "What was found is not a signed JSON Web Token of the form header.payload.signature.",
         "Check that the variable or file holds the ID token itself, and not a name, a path, an access token or an encrypted token.",
-        "the ID token has 2 dot-separated parts instead of 3";
+        "the ID token has the wrong number of dot-separated parts: 2 instead of 3";
     IdTokenAlg = "id-token-alg", IdToken, Claims,
         "The ID token names a signature algorithm that no CI platform uses: none, a symmetric one, or an unknown one.",
         "Use a token from the platform's own issuer. A token signed with a shared secret proves nothing to Equinix.",

@@ -95,7 +95,9 @@ pub fn decode(token: &str) -> Result<UnverifiedClaims, Error> {
             5 => malformed(
                 "the ID token is encrypted (a JWE of five parts); only signed tokens can be exchanged",
             ),
-            count => malformed(format!("the ID token has {count} dot-separated parts instead of 3")),
+            count => malformed(format!(
+                "the ID token has the wrong number of dot-separated parts: {count} instead of 3"
+            )),
         });
     };
     if signature.is_empty() {
@@ -172,9 +174,9 @@ mod tests {
             (String::new(), "is empty"),
             ("$EQUINIX_TOKEN".to_owned(), "character that no JSON Web Token has: '$'"),
             (format!("{good}\n"), "'\\n'"),
-            ("opaque".to_owned(), "1 dot-separated parts"),
-            (format!("{h}.{p}"), "2 dot-separated parts"),
-            (format!("{h}.{p}.{s}.{s}"), "4 dot-separated parts"),
+            ("opaque".to_owned(), "parts: 1 instead"),
+            (format!("{h}.{p}"), "parts: 2 instead"),
+            (format!("{h}.{p}.{s}.{s}"), "parts: 4 instead"),
             (format!("{h}.{p}.{s}.{s}.{s}"), "encrypted"),
             (format!("{h}.{p}."), "no signature"),
             (format!("{h}.{p}.a"), "signature is not base64url"),

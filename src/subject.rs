@@ -57,7 +57,10 @@ pub fn github(token: &UnverifiedClaims) -> Option<(Form, Option<String>)> {
     match split(subject) {
         Some((owner, name, tail)) if format!("{owner}/{name}") == repository => {
             let ids = (token.scalar("repository_owner_id"), token.scalar("repository_id"));
+            // Enterprise Server has no subjects with ids.
+            let is_cloud = token.issuer().is_empty() || token.issuer().starts_with("https://token.actions.");
             let newer = match ids {
+                _ if !is_cloud => None,
                 (Some(owner_id), Some(id)) => Some(format!("repo:{owner}@{owner_id}/{name}@{id}:{tail}")),
                 _ => None,
             };

@@ -58,11 +58,11 @@ mod form {
         let [h, p, s] = *good.split('.').collect::<Vec<_>>() else { panic!("three parts") };
         let standard = STANDARD.encode([0xfb, 0xff, 0xfe].repeat(20));
         for (name, token, reason) in [
-            ("one part", h.to_owned(), "1 dot-separated parts"),
-            ("two parts", format!("{h}.{p}"), "2 dot-separated parts"),
-            ("four parts", format!("{good}.{s}"), "4 dot-separated parts"),
+            ("one part", h.to_owned(), "dot-separated parts: 1"),
+            ("two parts", format!("{h}.{p}"), "dot-separated parts: 2"),
+            ("four parts", format!("{good}.{s}"), "dot-separated parts: 4"),
             ("a JWE", format!("{good}.{s}.{s}"), "encrypted"),
-            ("six parts", format!("{good}.{s}.{s}.{s}"), "6 dot-separated parts"),
+            ("six parts", format!("{good}.{s}.{s}.{s}"), "dot-separated parts: 6"),
             ("dots alone", "..".to_owned(), "no signature"),
             ("no signature", format!("{h}.{p}."), "no signature"),
             ("no header", format!(".{p}.{s}"), "header cannot be read: it is empty"),

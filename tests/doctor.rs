@@ -534,7 +534,7 @@ fn no_id_token() {
             || gitlab().env(SUBJECT_TOKEN, "not.a-token"),
             4,
             &[&without_token(&["ID token fail id-token-malformed"])[..], &["masks skip"]].concat(),
-            &["2 dot-separated parts"],
+            &["dot-separated parts: 2"],
         ),
         case(
             "an algorithm of secrets",

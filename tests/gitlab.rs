@@ -214,7 +214,7 @@ mod the_variable {
     #[test]
     fn that_holds_something_else_is_refused_without_an_echo() {
         for (name, value, reason) in [
-            ("an opaque token", "glpat-0123456789abcdefghij", "1 dot-separated parts"),
+            ("an opaque token", "glpat-0123456789abcdefghij", "dot-separated parts: 1"),
             ("a quoted token", "\"eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl\"", "character"),
             ("a path", "/run/secrets/id-token-of-this-job", "character"),
         ] {

@@ -245,7 +245,7 @@ mod files {
             ("not text", b"\xff\xfe".to_vec(), 3, "token-file-unreadable", "it is not text"),
             ("too large", vec![b'a'; 17 << 10], 4, "id-token-too-large", "16 KiB"),
             ("huge", vec![b'a'; 1 << 20], 4, "id-token-too-large", "16 KiB"),
-            ("something else", b"hunter22".to_vec(), 4, "id-token-malformed", "1 dot-separated parts"),
+            ("something else", b"hunter22".to_vec(), 4, "id-token-malformed", "dot-separated parts: 1"),
         ] {
             println!("case: {name}");
             fails(with_file(content).secret("hunter22"), exit, code).stderr_has(message);

@@ -3,6 +3,7 @@
 //! It goes on after a failure wherever a later check still means something, and hands out nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -22,10 +23,18 @@ use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::signature;
 use crate::sts;
-use crate::text::printable;
 use crate::{Rest, StdoutKind};
 
-use super::client;
+use super::{check_source, client};
+
+/// Why no signature could be checked.
+fn no_issuer_to_believe(job: &Job<'_>) -> &'static str {
+    if job.settings.expectations.iter().any(|expectation| expectation.claim == "iss") {
+        "the issuer is not the expected one, so its keys are not asked for"
+    } else {
+        "it is not known whose keys to believe (--expect iss=…)"
+    }
+}
 
 /// Runs all checks. The result is the exit status: that of the first failing check, or 0.
 pub fn run(
@@ -50,6 +59,9 @@ pub fn run(
     report.provider = provider.map(Provider::id);
     if let Some(provider) = provider {
         let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
+        for warning in exchange.warnings.iter().chain(&wanted.warnings) {
+            job.warn(warning);
+        }
         checks.job(&job, &exchange, args.exchange, streams.stderr_is_lost, report);
     } else {
         checks.sts(&http, &exchange);
@@ -139,7 +151,8 @@ impl Checks {
             }
         };
         self.add("platform", Status::Ok, format!("{}: {}", provider.name(), provider.evidence(env)));
-        match provider.ready(env, &wanted.source, wanted.audience.as_deref()) {
+        let ready = check_source(wanted, provider);
+        match ready.and_then(|()| provider.ready(env, &wanted.source, wanted.audience.as_deref())) {
             Ok(()) if provider.mints_on_request() => {
                 self.add("permission", Status::Ok, "the job may ask for an ID token");
             }
@@ -309,7 +322,7 @@ impl Checks {
             }
             // Asked for, it would end `token` as well.
             Err(error) if error.code() == Code::CfgIssuerMissing && !job.settings.verify_signature => {
-                self.add("signature", Status::Skip, "no issuer is known to believe (--expect iss=…)");
+                self.add("signature", Status::Skip, no_issuer_to_believe(job));
                 true
             }
             // An issuer that this machine cannot reach may still be reached by Equinix.
@@ -419,9 +432,17 @@ impl Checks {
         } else {
             self.add("masks", Status::Ok, "the runner reads standard error");
         }
-        let id = provider.map_or("json", Provider::format);
-        let policy =
-            Policy { env, output: None, allow_workspace: false, force: false, stdout: StdoutKind::Ordinary };
+        // What `token` would use: flags of its own aside, the variables decide.
+        let asked = env.text(names::FORMAT).ok().flatten().filter(|format| format != "auto");
+        let id = asked.as_deref().unwrap_or_else(|| provider.map_or("json", Provider::format));
+        let output = env.os(names::OUTPUT).map(PathBuf::from);
+        let policy = Policy {
+            env,
+            output: output.as_deref(),
+            allow_workspace: false,
+            force: false,
+            stdout: StdoutKind::Ordinary,
+        };
         // Opening is the check; what was opened is closed, and removed where it was made, when it is dropped.
         match emit::by_name(id).and_then(|format| Sinks::open(format, false, &policy)) {
             Ok(_) => self.add("output", Status::Ok, format!("the format {id} can be written")),

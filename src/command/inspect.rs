@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::claims;
+use crate::claims::{self, Concern, Validation};
 use crate::cli::InspectArgs;
 use crate::clock::{Clock, rfc3339};
 use crate::config::{IdentitySettings, NetworkSettings, Resolver};
@@ -18,7 +18,7 @@ use crate::retry::Deadline;
 use crate::subject;
 use crate::text::{clean, printable};
 
-use super::{client, json_text};
+use super::{check_source, client, json_text};
 use crate::Rest;
 
 /// Claims that say which job this is and nothing about persons (S-14), in the order in which they are shown.
@@ -71,6 +71,7 @@ pub fn run(
     report.settings = resolver.into_report();
     let Settings { identity: wanted, network, scope, as_json } = settings?;
     let provider = provider::select(wanted.provider.as_deref(), &wanted.source, env)?;
+    check_source(&wanted, provider)?;
     report.provider = Some(provider.id());
     if masks(env) && streams.stderr_is_lost {
         return Err(Error::new(
@@ -107,6 +108,9 @@ fn settings(args: &InspectArgs, resolver: &mut Resolver<'_>) -> Result<Settings,
 
 /// Fetches the identity and holds it against what is expected; what does not hold is shown instead of ending the run.
 fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec<String>), Error> {
+    for warning in &job.settings.warnings {
+        job.warn(warning);
+    }
     let mut identity = job.fetch()?;
     report.claims = Some(identity.claims.clone());
     let now = claims::Now { local: job.clock.unix_time(), skew: identity.skew };
@@ -114,7 +118,14 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     let mut remarks = Vec::new();
     for (_, outcome) in claims::checks(&identity.claims, &job.expected()?, now) {
         match outcome {
-            Ok(concerns) => remarks.extend(concerns.into_iter().map(|concern| concern.text)),
+            Ok(concerns) => {
+                for Concern { code, text } in concerns {
+                    match code.filter(|_| job.settings.validation == Validation::Strict) {
+                        Some(code) => problems.push(Error::new(code, text)),
+                        None => remarks.push(text),
+                    }
+                }
+            }
             Err(error) => problems.push(job.explain_expiry(error)),
         }
     }
@@ -170,6 +181,14 @@ impl View<'_> {
         self.identity.claims.audience().unwrap_or_default()
     }
 
+    /// What to trust: the audience that this job is meant to ask for, else the one that its token has.
+    fn client_ids(&self) -> Vec<String> {
+        match &self.job.settings.audience {
+            Some(audience) => vec![printable(audience)],
+            None => self.audience().iter().map(|audience| printable(audience)).collect(),
+        }
+    }
+
     /// `principal:<owner>:<idp>:<sub>`, the subject as it stands in the token.
     fn principal(&self) -> String {
         let owner = self.args.project_id.as_deref().unwrap_or("<project-or-org-id>");
@@ -193,7 +212,7 @@ impl View<'_> {
                     "name": "<a name>",
                     "issuerLocation": printable(self.identity.claims.issuer()),
                     "idpPrefix": "<a prefix>",
-                    "trustedClientIds": self.audience().iter().map(|audience| printable(audience)).collect::<Vec<_>>(),
+                    "trustedClientIds": self.client_ids(),
                 }),
             },
             Setup {
@@ -253,7 +272,7 @@ impl View<'_> {
             "problems": self.problems.iter().map(problem).collect::<Vec<_>>(),
             "equinix": {
                 "issuerLocation": printable(token.issuer()),
-                "trustedClientIds": self.audience().iter().map(|audience| printable(audience)).collect::<Vec<_>>(),
+                "trustedClientIds": self.client_ids(),
                 "principal": self.principal(),
                 "scope": self.scope.clone().unwrap_or_else(|| "roleassignments:<org-id>".to_owned()),
                 "requests": requests,
@@ -289,7 +308,7 @@ impl View<'_> {
             page.row("", form.about());
             if let Some(other) = other {
                 page.row("other form", &other);
-                page.row("", "a grant names one of the two; renaming or transferring the repository changes which one counts");
+                page.row("", "a grant names one of the two, to the letter; after a rename or transfer neither may match");
             }
         }
         if let Some((expiry, left)) = self.lifetime() {
@@ -321,11 +340,12 @@ impl View<'_> {
         }
         page.title("What to enter at Equinix");
         page.row("1 provider", &format!("issuerLocation    {}", token.issuer()));
-        page.row("", &format!("trustedClientIds  {}", self.audience().join(", ")));
+        page.row("", &format!("trustedClientIds  {}", self.client_ids().join(", ")));
         page.row("2 principal", &self.principal());
         page.row("", "the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented");
+        page.row("3 grant", "of a role or an access policy, to that principal");
         page.row(
-            "3 scope",
+            "4 scope",
             self.scope.as_deref().unwrap_or("roleassignments:<org-id>, or the ERN of an access policy"),
         );
         page.title("The same by API (EQUINIX_API_TOKEN is an administrator's token)");

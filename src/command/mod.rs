@@ -12,10 +12,11 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::config::{NetworkSettings, Source};
+use crate::config::{IdentitySettings, NetworkSettings, Source};
 use crate::console::Console;
 use crate::error::{Code, Error};
 use crate::http::Client;
+use crate::provider::Provider;
 use crate::retry::Deadline;
 use crate::text::quote;
 
@@ -75,4 +76,25 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
 /// when its second character is escaped. Number signs occur in texts only.
 fn json_text(value: &Value) -> String {
     value.to_string().replace("##", r"#\u0023")
+}
+
+/// Settings that contradict the provider.
+fn check_source(settings: &IdentitySettings, provider: &'static dyn Provider) -> Result<(), Error> {
+    if provider.mints_on_request() && settings.audience.is_none() {
+        let message =
+            format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
+        return Err(Error::new(Code::CfgAudienceMissing, message));
+    }
+    let file_is_unused = settings.source.file.is_some() && provider.id() != "file";
+    if file_is_unused {
+        let message =
+            format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
+        return Err(
+            Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
+        );
+    }
+    if provider.id() == "file" && settings.source.file.is_none() {
+        return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
+    }
+    Ok(())
 }

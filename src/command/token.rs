@@ -19,7 +19,7 @@ use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 
-use super::client;
+use super::{check_source, client};
 
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
@@ -211,27 +211,6 @@ pub fn leave_failure(asked: Option<&str>, env: &Env, error: &Error) {
     if let Ok(format) = format(asked.as_deref(), None, env) {
         sink::leave_failure(format, error.code(), env);
     }
-}
-
-/// Settings that contradict the provider.
-fn check_source(settings: &IdentitySettings, provider: &'static dyn Provider) -> Result<(), Error> {
-    if provider.mints_on_request() && settings.audience.is_none() {
-        let message =
-            format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
-        return Err(Error::new(Code::CfgAudienceMissing, message));
-    }
-    let file_is_unused = settings.source.file.is_some() && provider.id() != "file";
-    if file_is_unused {
-        let message =
-            format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
-        return Err(
-            Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
-        );
-    }
-    if provider.id() == "file" && settings.source.file.is_none() {
-        return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
-    }
-    Ok(())
 }
 
 /// A shell that traces its commands writes each assignment into the job log.
