@@ -58,6 +58,16 @@ impl Exit {
         matches!(self, Self::Transient)
     }
 
+    /// What to do with the same job, in a word or two (contract section 6).
+    pub const fn again(self) -> &'static str {
+        match self {
+            Self::Transient => "yes",
+            Self::Delivery => "perhaps",
+            Self::Internal | Self::Protocol => "report it",
+            _ => "no",
+        }
+    }
+
     /// The class in words, for `explain` and the documentation.
     pub const fn meaning(self) -> &'static str {
         match self {

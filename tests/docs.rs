@@ -219,10 +219,11 @@ mod generated {
         );
         for exit in Exit::ALL {
             page += &format!("\n## Exit {}: {}\n\n", exit.status(), exit.meaning());
-            page += if exit.retryable() {
-                "Running the same job again may help.\n"
-            } else {
-                "Running the same job again without a change does not help.\n"
+            page += match exit.again() {
+                "yes" => "Running the same job again may help.\n",
+                "perhaps" => "Running the same job again may help once the cause has gone.\n",
+                "report it" => "Running the same job again does not help; please report it.\n",
+                _ => "Running the same job again without a change does not help.\n",
             };
             for code in Code::ALL.iter().filter(|code| code.exit() == exit) {
                 page += &format!(
@@ -550,10 +551,10 @@ mod tables {
     #[test]
     fn exit_statuses_are_those_of_the_error_table() {
         let mut expected = vec![["0".to_owned(), "done".to_owned(), String::new()]];
-        expected.extend(Exit::ALL.map(|exit| {
-            let again = if exit.retryable() { "yes" } else { "no" };
-            [exit.status().to_string(), exit.meaning().to_owned(), again.to_owned()]
-        }));
+        expected.extend(
+            Exit::ALL
+                .map(|exit| [exit.status().to_string(), exit.meaning().to_owned(), exit.again().to_owned()]),
+        );
         assert_eq!(rows("docs/usage.md", "## Exit status"), expected);
         assert_eq!(rows("README.md", "## Exit status"), expected);
     }

@@ -48,10 +48,11 @@ fn first_sentence(text: &str) -> &str {
 
 fn explain(code: Code) -> String {
     let exit = code.exit();
-    let retry = if exit.retryable() {
-        "running the job again may help"
-    } else {
-        "running the job again does not help"
+    let retry = match exit.again() {
+        "yes" => "running the job again may help",
+        "perhaps" => "running the job again may help once the cause has gone",
+        "report it" => "running the job again does not help, please report it",
+        _ => "running the job again does not help",
     };
     format!(
         "{}\n\n  Exit {}: {}; {retry}.\n\nCause\n  {}\n\nCure\n  {}\n\nExample\n  {}\n",
