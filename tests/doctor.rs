@@ -78,13 +78,12 @@ fn read(row: &Value, outcome: &Outcome) -> Row {
     assert_eq!(members, ["code", "cure", "details", "message", "name", "status"], "{}", outcome.context());
     let bad = ["fail", "warn"].map(Value::from).contains(&row["status"]);
     outcome.require(bad == row["cure"].is_string(), "a cure for what is wrong and nothing else");
-    let row = Row {
+    Row {
         name: text("name").unwrap(),
         status: text("status").unwrap(),
         code: text("code"),
         says: format!("{}\n{}\n{}", row["message"], row["details"], row["cure"]),
-    };
-    row
+    }
 }
 
 /// Nothing is handed out.
