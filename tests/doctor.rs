@@ -68,6 +68,8 @@ fn diagnose(job: Job) -> (Vec<Row>, Outcome) {
         assert_eq!(report["exit"], exit);
         assert_eq!(report["retryable"], exit == 8);
     }
+    // What fails is a row, and no failure of the command.
+    outcome.stderr_lacks("error[").stderr_lacks("::error");
     clean(&outcome);
     (rows, outcome)
 }
