@@ -276,6 +276,9 @@ impl Exchange<'_> {
     }
 }
 
+/// What Equinix holds an ID token against, in that order, each with the value that this job presented.
+const NOT_ACCEPTED: &str = "Compare, to the letter and in this order: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; scope with what is granted. Check as well that the provider is ENABLED and not SUSPENDED.";
+
 /// A refusal in OAuth's terms (RFC 6749 section 5.2, RFC 8693 section 2.2.2).
 fn denial(status: u16, oauth: &OAuthError) -> Error {
     let name = oauth.error.as_deref();
@@ -291,11 +294,9 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
     let error = Error::new(code, what);
     let hint = match name {
         // RFC 8693 section 2.2.2 uses invalid_request for a subject token that is not acceptable.
-        Some("invalid_request" | "invalid_grant" | "invalid_token") => {
-            "Equinix did not accept this ID token. Compare, to the letter: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; and check that the provider is enabled."
-        }
+        Some("invalid_request" | "invalid_grant" | "invalid_token") => NOT_ACCEPTED,
         Some("invalid_target") => {
-            "Equinix does not know the target of this scope. Check the ERN or id in it."
+            "Equinix does not know the target of this scope. Compare the ERN or id in it with the access policy or organization at Equinix."
         }
         Some("invalid_client" | "unauthorized_client") => {
             "Equinix did not accept the caller. Token exchange needs no client; check --sts-endpoint and whether STS is enabled for your organization (it is in limited availability)."
@@ -303,6 +304,9 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
         Some("unsupported_grant_type") => {
             "This endpoint does not do token exchange. Check --sts-endpoint and --sts-api."
         }
+        // An error that tells no more can have any of these causes. A status alone may come from something else.
+        Some(_) if code == Code::StsDenied => NOT_ACCEPTED,
+        None if status == 400 => NOT_ACCEPTED,
         _ => return error,
     };
     error.hint(hint)

@@ -68,6 +68,8 @@ fn diagnose(job: Job) -> (Vec<Row>, Outcome) {
         assert_eq!(report["exit"], exit);
         assert_eq!(report["retryable"], exit == 8);
     }
+    // What fails is a row, and no failure of the command.
+    outcome.stderr_lacks("error[").stderr_lacks("::error");
     clean(&outcome);
     (rows, outcome)
 }
@@ -78,13 +80,12 @@ fn read(row: &Value, outcome: &Outcome) -> Row {
     assert_eq!(members, ["code", "cure", "details", "message", "name", "status"], "{}", outcome.context());
     let bad = ["fail", "warn"].map(Value::from).contains(&row["status"]);
     outcome.require(bad == row["cure"].is_string(), "a cure for what is wrong and nothing else");
-    let row = Row {
+    Row {
         name: text("name").unwrap(),
         status: text("status").unwrap(),
         code: text("code"),
         says: format!("{}\n{}\n{}", row["message"], row["details"], row["cure"]),
-    };
-    row
+    }
 }
 
 /// Nothing is handed out.

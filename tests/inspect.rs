@@ -98,6 +98,7 @@ fn fork_merge_request() -> Job {
     })
 }
 
+#[allow(clippy::too_many_lines, reason = "most of them are the snapshot")]
 mod snapshots {
     use super::*;
 
@@ -689,10 +690,11 @@ mod claims {
 
     #[test]
     fn persons_are_shown_only_when_asked_for() {
-        let github = ["mona", "583231"];
-        let gitlab = ["mona", "583231", "mona@octo.example", "maintainer"];
-        let cases: [(&str, fn() -> Job, &[&str], bool); 2] =
-            [("GitHub", Job::github, &github, true), ("GitLab", Job::gitlab, &gitlab, false)];
+        type Case = (&'static str, fn() -> Job, &'static [&'static str], bool);
+        let cases: [Case; 2] = [
+            ("GitHub", Job::github, &["mona", "583231"], true),
+            ("GitLab", Job::gitlab, &["mona", "583231", "mona@octo.example", "maintainer"], false),
+        ];
         for (name, job, persons, masked) in cases {
             for form in ["text", "json"] {
                 println!("case: {name} {form}");
@@ -942,9 +944,7 @@ mod problems {
         ];
         for (name, job, exit, code) in cases {
             println!("case: {name}");
-            for outcome in [job.run()] {
-                outcome.fails(exit, code).sts_requests(0);
-            }
+            job.run().fails(exit, code).sts_requests(0);
         }
     }
 
@@ -988,8 +988,10 @@ mod hostile {
         inspect(job)
     }
 
-    fn cases() -> Vec<(String, (fn() -> Job, Vec<&'static str>, bool))> {
-        let mut cases: Vec<(String, (fn() -> Job, Vec<&'static str>, bool))> = Vec::new();
+    type Case = (fn() -> Job, Vec<&'static str>, bool);
+
+    fn cases() -> Vec<(String, Case)> {
+        let mut cases: Vec<(String, Case)> = Vec::new();
         for (name, platform, masked) in
             [("GitHub", Job::github as fn() -> Job, true), ("GitLab", Job::gitlab as fn() -> Job, false)]
         {

@@ -455,7 +455,7 @@ fn the_shortest_acceptable_life_can_be_set() {
 /// OAuth's refusals (RFC 6749 section 5.2, RFC 6750 section 3.1, RFC 8693 section 2.2.2): status, code, what the hint says.
 #[test]
 fn each_oauth_error_has_its_cure_and_shows_what_to_compare() {
-    let compare = "Compare, to the letter: issuer with";
+    let compare = "Compare, to the letter and in this order: issuer with";
     let cases: [(&str, (u16, &str, &str)); 11] = [
         ("invalid_request", (400, "sts-denied", compare)),
         ("invalid_grant", (400, "sts-denied", compare)),
@@ -465,8 +465,8 @@ fn each_oauth_error_has_its_cure_and_shows_what_to_compare() {
         ("invalid_client", (401, "sts-denied", "needs no client")),
         ("unauthorized_client", (400, "sts-denied", "needs no client")),
         ("unsupported_grant_type", (400, "sts-denied", "--sts-api")),
-        ("access_denied", (403, "sts-denied", "Compare issuer, audience and subject")),
-        ("something_new", (422, "sts-denied", "Compare issuer, audience and subject")),
+        ("access_denied", (403, "sts-denied", compare)),
+        ("something_new", (422, "sts-denied", compare)),
         ("invalid_scope", (403, "sts-scope-denied", "granted to exactly this subject")),
     ];
     let mut all = Vec::new();
