@@ -120,7 +120,7 @@ impl Now {
     /// The best guess of the true time: the platform's clock where it contradicts ours.
     pub fn best(self) -> i64 {
         match self.skew {
-            Some(skew) if skew.abs() > LEEWAY => self.local.saturating_add(skew),
+            Some(skew) if skew.unsigned_abs() > LEEWAY.unsigned_abs() => self.local.saturating_add(skew),
             _ => self.local,
         }
     }
@@ -324,7 +324,7 @@ fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) 
     let exp = expiry(token)?;
     let iat = time_claim(token, "iat")?;
     let nbf = time_claim(token, "nbf")?;
-    if exp - now.best() > TEN_YEARS {
+    if exp.saturating_sub(now.best()) > TEN_YEARS {
         return Err(Error::new(Code::ClaimTimeInvalid, "the ID token's exp claim lies more than ten years ahead")
             .detail("found", exp.to_string())
             .hint("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
@@ -337,7 +337,7 @@ fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) 
     let clocks = |skew: i64| {
         format!(
             "this machine's clock is about {} s {}",
-            skew.abs(),
+            skew.unsigned_abs(),
             if skew < 0 { "ahead" } else { "behind" }
         )
     };

@@ -138,6 +138,72 @@ test -z "${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:-}"
     world.assert_no_secret(&run, Some(token));
 }
 
+// --- The signature is verified before the exchange --------------------------------------------------------------
+
+#[test]
+fn signatures_are_verified_with_the_issuer_s_published_keys() {
+    let Some(world) = World::start() else { return };
+    let discovery = "/.well-known/openid-configuration";
+    for alg in ["RS256", "ES256"] {
+        let scope = world.scope();
+        let args = ["--scope", &scope, "--audience", world.fact("audience"), "--ca-file", world.ca()];
+        let step =
+            world.github_step(&[&args[..], &["--verify-signature", "-v"]].concat(), &format!("&alg={alg}"));
+        assert_eq!(step.run.status, Some(0), "{}", step.run.stderr);
+        assert!(step.run.stderr.contains("(verified)"), "{}", step.run.stderr);
+        let access_token = step.outputs()["access-token"].clone();
+        world.assert_no_secret(&step.run, Some(&access_token));
+
+        let token = world.mint(&json!({"job": "gitlab", "alg": alg, "audience": world.fact("audience")}));
+        let run = world.gitlab_verified_exchange(&token);
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+        assert!(run.stderr.contains("(verified)"), "{}", run.stderr);
+        world.assert_no_secret(&run, None);
+    }
+    assert_eq!(world.sts_log(), json!(vec![exchange("/use/token", 200); 4]));
+    let log = world.get("issuer", "/control/log");
+    let count = |path: &str| log.as_array().unwrap().iter().filter(|entry| entry["path"] == path).count();
+    assert_eq!(count(&format!("/_services/token{discovery}")), 2, "once a run: {log}");
+    assert_eq!(count("/actions/idtoken"), 2, "{log}");
+    // The STS has its own reasons to look at these.
+    assert!(count(discovery) >= 2 && count("/oauth/discovery/keys") >= 2, "{log}");
+}
+
+#[test]
+fn a_signature_by_a_stranger_is_found_out_here() {
+    let Some(world) = World::start() else { return };
+    for alg in ["RS256", "ES256"] {
+        let token =
+            json!({"job": "gitlab", "alg": alg, "signature": "foreign", "audience": world.fact("audience")});
+        let run = world.gitlab_verified_exchange(&world.mint(&token));
+        world.assert_failed(&run, 5, "claim-signature");
+    }
+    assert_eq!(world.sts_log(), json!([]));
+}
+
+#[test]
+fn a_key_that_the_issuer_has_dropped_counts_no_more() {
+    let Some(world) = World::start() else { return };
+    let tokens = || {
+        ["RS256", "ES256"]
+            .map(|alg| world.mint(&json!({"job": "gitlab", "alg": alg, "audience": world.fact("audience")})))
+    };
+    let old = tokens();
+    assert_eq!(world.get("issuer", "/control/rotate"), json!({}));
+    for token in old {
+        let run = world.gitlab_verified_exchange(&token);
+        world.assert_failed(&run, 5, "claim-key-not-found");
+        let said = "does not publish the key that the ID token names (any more)";
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    assert_eq!(world.sts_log(), json!([]));
+    for token in tokens() {
+        let run = world.gitlab_verified_exchange(&token);
+        assert_eq!(run.status, Some(0), "{}", run.stderr);
+        assert!(run.stderr.contains("(verified)"), "{}", run.stderr);
+    }
+}
+
 // --- The STS refuses --------------------------------------------------------------------------------------------
 
 #[test]
@@ -374,6 +440,15 @@ impl World {
         let mut command = Command::new(BINARY);
         command.args(["token", "--sts-endpoint", self.fact("sts"), "--ca-file", self.ca(), "--scope", scope]);
         command.args(["--audience", self.fact("audience")]);
+        self.gitlab_job(&mut command, id_token, &[])
+    }
+
+    /// The same with `--verify-signature`.
+    fn gitlab_verified_exchange(&self, id_token: &str) -> Run {
+        let mut command = Command::new(BINARY);
+        command.args(["token", "--sts-endpoint", self.fact("sts"), "--ca-file", self.ca()]);
+        command.args(["--scope", &self.scope(), "--audience", self.fact("audience")]);
+        command.args(["--verify-signature", "-v"]);
         self.gitlab_job(&mut command, id_token, &[])
     }
 

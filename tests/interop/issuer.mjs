@@ -9,7 +9,8 @@ import { readFileSync } from 'node:fs';
 import { HttpServer, OAuth2Issuer, OAuth2Service } from 'oauth2-mock-server';
 
 const ALGORITHMS = ['RS256', 'ES256'];
-const kid = (alg) => `interop-${alg.toLowerCase()}`;
+const kid = (alg, generation) => `interop-${alg.toLowerCase()}-${generation}`;
+const DISCOVERY = '/.well-known/openid-configuration';
 
 // What the platform knows about the two jobs. The environment that a job gets and the claims of its token both come
 // from here, so that they agree as they do in reality. The claims' types are the platforms' own (ids are strings).
@@ -133,17 +134,24 @@ export async function startIssuer({ key, cert }) {
   const minted = [];
   const log = [];
 
-  const published = await keyStore(base);
   const platforms = {};
-  for (const [name, platform] of Object.entries(PLATFORMS)) {
-    const issuer = new OAuth2Issuer();
-    issuer.url = base + platform.path;
-    for (const jwk of published.keys.toJSON(true)) {
-      await issuer.keys.add(jwk);
+  let generation = 0;
+
+  /** Makes new keys, which both platforms sign with and publish from now on. Those before are published no more. */
+  async function rotate() {
+    generation += 1;
+    const published = await keyStore(base, generation);
+    for (const [name, platform] of Object.entries(PLATFORMS)) {
+      const issuer = new OAuth2Issuer();
+      issuer.url = base + platform.path;
+      for (const jwk of published.keys.toJSON(true)) {
+        await issuer.keys.add(jwk);
+      }
+      const { requestHandler } = new OAuth2Service(issuer, { jwks: platform.jwks });
+      platforms[name] = { ...platform, issuer, requestHandler };
     }
-    const { requestHandler } = new OAuth2Service(issuer, { jwks: platform.jwks });
-    platforms[name] = { ...platform, issuer, requestHandler };
   }
+  await rotate();
 
   // A stranger's keys under the published key ids: only the signature itself tells the difference.
   let foreign;
@@ -151,10 +159,10 @@ export async function startIssuer({ key, cert }) {
   /** One ID token of a job; the options spoil it for the negative cases. */
   async function mint({ job, audience, alg = 'RS256', signature = 'published', age = 0 }) {
     const platform = platforms[job];
-    foreign ??= signature === 'foreign' ? await keyStore(base) : undefined;
+    foreign ??= signature === 'foreign' ? await keyStore(base, generation) : undefined;
     const signer = signature === 'foreign' ? foreign : platform.issuer;
     const token = await signer.buildToken({
-      kid: kid(alg),
+      kid: kid(alg, generation),
       expiresIn: platform.lifetime,
       scopesOrTransform: (_header, payload) => {
         payload.iss = platform.issuer.url;
@@ -191,6 +199,9 @@ export async function startIssuer({ key, cert }) {
     switch (pathname) {
       case '/control/mint':
         return reply(res, 200, { token: await mint(JSON.parse(await text(req))) });
+      case '/control/rotate':
+        await rotate();
+        return reply(res, 200, {});
       case '/control/minted':
         return reply(res, 200, minted);
       case '/control/log':
@@ -202,6 +213,9 @@ export async function startIssuer({ key, cert }) {
       return idToken(req, res, searchParams);
     }
     const { path, requestHandler } = platforms.github;
+    if (pathname.endsWith(DISCOVERY)) {
+      listAlgorithms(res);
+    }
     if (pathname.startsWith(`${path}/`)) {
       req.url = req.url.slice(path.length);
       return requestHandler(req, res);
@@ -223,11 +237,22 @@ export async function startIssuer({ key, cert }) {
   return { base, jobs, issuers };
 }
 
-async function keyStore(url) {
+async function keyStore(url, generation) {
   const issuer = new OAuth2Issuer();
   issuer.url = url;
-  await Promise.all(ALGORITHMS.map((alg) => issuer.keys.generate(alg, { kid: kid(alg) })));
+  await Promise.all(ALGORITHMS.map((alg) => issuer.keys.generate(alg, { kid: kid(alg, generation) })));
   return issuer;
+}
+
+/** The library's discovery document lists RS256 alone, whatever keys it holds; ours are listed as well. */
+function listAlgorithms(res) {
+  const end = res.end;
+  res.end = (body) => {
+    const metadata = { ...JSON.parse(body), id_token_signing_alg_values_supported: ALGORITHMS };
+    const bytes = Buffer.from(JSON.stringify(metadata));
+    res.setHeader('content-length', bytes.length);
+    return end.call(res, bytes);
+  };
 }
 
 function sameText(header, scheme, expected) {
