@@ -142,92 +142,96 @@ mod snapshots {
 
     #[test]
     fn github_branch() {
-        insta::assert_snapshot!(text(github()), @r###"
-            ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
-            ok    permission    the job may ask for an ID token
-            ok    proxy         none
-            ok    trusted CAs   the built-in roots
-            ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
-            ok    issuer        http://@@ISSUER@@/_services/token
-            ok    audience      https://sts.eqix.equinix.example/metal
-            ok    times         expires @@TIME@@, in @@LIFE@@ s
-            ok    run           the token belongs to this run, as far as it tells
-            ok    signature     verified with a key that the issuer publishes
-            ok    STS           http://@@STS@@/use/token answers (405, without TLS)
-            ok    clock         agrees with the STS and the platform to 60 s
-            ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
-            skip  exchange      not asked for (--exchange)
-            ok    masks         the runner reads standard error
-            ok    output        the format github can be written
-            ok    Terraform     no variable would make the Equinix provider ignore the token
-            "###);
-        insta::assert_snapshot!(lines(github()), @r###"
-            {"checks":null,"exit":0,"ok":true,"v":1}
-            {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
-            "###);
+        insta::assert_snapshot!(text(github()), @r#"
+        ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
+        ok    permission    the job may ask for an ID token
+        ok    proxy         none
+        ok    trusted CAs   the built-in roots
+        ok    request URL   asking for the ID token on this machine: http://@@ISSUER@@
+        ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
+        ok    issuer        http://@@ISSUER@@/_services/token
+        ok    audience      https://sts.eqix.equinix.example/metal
+        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    run           the token belongs to this run, as far as it tells
+        ok    signature     verified with a key that the issuer publishes
+        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    clock         agrees with the STS and the platform to 60 s
+        ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        skip  exchange      not asked for (--exchange)
+        ok    masks         the runner reads standard error
+        ok    output        the format github can be written
+        ok    Terraform     no variable would make the Equinix provider ignore the token
+        "#);
+        insta::assert_snapshot!(lines(github()), @r#"
+        {"checks":null,"exit":0,"ok":true,"v":1}
+        {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://@@ISSUER@@","name":"request URL","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
+        "#);
     }
 
     #[test]
     fn github_fork_pull_request() {
         let job = || github().pull_request(true).without_id_token_permission();
-        insta::assert_snapshot!(text(job()), @r###"
-            ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
-            fail  permission    GitHub gives no ID token to a pull request from a fork [gh-fork-pr]
-                                event: "pull_request"
-                                actor: "mona"
-                                > Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.
-            ok    proxy         none
-            ok    trusted CAs   the built-in roots
-            skip  ID token      the platform gives none
-            skip  issuer        there is no ID token
-            skip  audience      there is no ID token
-            skip  times         there is no ID token
-            skip  run           there is no ID token
-            skip  signature     there is no ID token
-            ok    STS           http://@@STS@@/use/token answers (405, without TLS)
-            ok    clock         agrees with the STS to 60 s
-            ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
-            skip  exchange      not asked for (--exchange)
-            ok    masks         the runner reads standard error
-            ok    output        the format github can be written
-            ok    Terraform     no variable would make the Equinix provider ignore the token
-            "###);
-        insta::assert_snapshot!(lines(job()), @r###"
-            {"checks":null,"exit":3,"ok":false,"v":1}
-            {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
-            {"code":"gh-fork-pr","cure":"Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.","details":[{"event":"\"pull_request\""},{"actor":"\"mona\""}],"message":"GitHub gives no ID token to a pull request from a fork","name":"permission","status":"fail"}
-            {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the platform gives none","name":"ID token","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"issuer","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"audience","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"times","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"run","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"signature","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
-            "###);
+        insta::assert_snapshot!(text(job()), @r#"
+        ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
+        fail  permission    GitHub gives no ID token to a pull request from a fork [gh-fork-pr]
+                            event: "pull_request"
+                            actor: "mona"
+                            > Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.
+        ok    proxy         none
+        ok    trusted CAs   the built-in roots
+        skip  request URL   there is nothing to ask with
+        skip  ID token      it cannot be asked for
+        skip  issuer        there is no ID token
+        skip  audience      there is no ID token
+        skip  times         there is no ID token
+        skip  run           there is no ID token
+        skip  signature     there is no ID token
+        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    clock         agrees with the STS to 60 s
+        ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        skip  exchange      not asked for (--exchange)
+        ok    masks         the runner reads standard error
+        ok    output        the format github can be written
+        ok    Terraform     no variable would make the Equinix provider ignore the token
+        "#);
+        insta::assert_snapshot!(lines(job()), @r#"
+        {"checks":null,"exit":3,"ok":false,"v":1}
+        {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
+        {"code":"gh-fork-pr","cure":"Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.","details":[{"event":"\"pull_request\""},{"actor":"\"mona\""}],"message":"GitHub gives no ID token to a pull request from a fork","name":"permission","status":"fail"}
+        {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"there is nothing to ask with","name":"request URL","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"it cannot be asked for","name":"ID token","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"issuer","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"audience","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"times","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"run","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"signature","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
+        "#);
     }
 
     #[test]
@@ -238,94 +242,98 @@ mod snapshots {
                 ["--expect", "job_workflow_ref=octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2"],
             )
         };
-        insta::assert_snapshot!(text(job()), @r###"
-            ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
-            ok    permission    the job may ask for an ID token
-            ok    proxy         none
-            ok    trusted CAs   the built-in roots
-            ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
-            ok    issuer        http://@@ISSUER@@/_services/token
-            ok    audience      https://sts.eqix.equinix.example/metal
-            ok    times         expires @@TIME@@, in @@LIFE@@ s
-            ok    run           the token belongs to this run, as far as it tells
-            fail  expectations  the claim "job_workflow_ref" is not what is expected [claim-expectation]
-                                claim: "job_workflow_ref"
-                                expected: "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2"
-                                found: "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3"
-                                > If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.
-            ok    signature     verified with a key that the issuer publishes
-            ok    STS           http://@@STS@@/use/token answers (405, without TLS)
-            ok    clock         agrees with the STS and the platform to 60 s
-            ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
-            skip  exchange      not asked for (--exchange)
-            ok    masks         the runner reads standard error
-            ok    output        the format github can be written
-            ok    Terraform     no variable would make the Equinix provider ignore the token
-            "###);
-        insta::assert_snapshot!(lines(job()), @r###"
-            {"checks":null,"exit":5,"ok":false,"v":1}
-            {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
-            {"code":"claim-expectation","cure":"If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.","details":[{"claim":"\"job_workflow_ref\""},{"expected":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2\""},{"found":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3\""}],"message":"the claim \"job_workflow_ref\" is not what is expected","name":"expectations","status":"fail"}
-            {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
-            "###);
+        insta::assert_snapshot!(text(job()), @r#"
+        ok    platform      GitHub Actions: GITHUB_ACTIONS is "true"
+        ok    permission    the job may ask for an ID token
+        ok    proxy         none
+        ok    trusted CAs   the built-in roots
+        ok    request URL   asking for the ID token on this machine: http://@@ISSUER@@
+        ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
+        ok    issuer        http://@@ISSUER@@/_services/token
+        ok    audience      https://sts.eqix.equinix.example/metal
+        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    run           the token belongs to this run, as far as it tells
+        fail  expectations  the claim "job_workflow_ref" is not what is expected [claim-expectation]
+                            claim: "job_workflow_ref"
+                            expected: "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2"
+                            found: "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3"
+                            > If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.
+        ok    signature     verified with a key that the issuer publishes
+        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    clock         agrees with the STS and the platform to 60 s
+        ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        skip  exchange      not asked for (--exchange)
+        ok    masks         the runner reads standard error
+        ok    output        the format github can be written
+        ok    Terraform     no variable would make the Equinix provider ignore the token
+        "#);
+        insta::assert_snapshot!(lines(job()), @r#"
+        {"checks":null,"exit":5,"ok":false,"v":1}
+        {"code":null,"cure":null,"details":[],"message":"GitHub Actions: GITHUB_ACTIONS is \"true\"","name":"platform","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://@@ISSUER@@","name":"request URL","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
+        {"code":"claim-expectation","cure":"If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.","details":[{"claim":"\"job_workflow_ref\""},{"expected":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2\""},{"found":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3\""}],"message":"the claim \"job_workflow_ref\" is not what is expected","name":"expectations","status":"fail"}
+        {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"the runner reads standard error","name":"masks","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the format github can be written","name":"output","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
+        "#);
     }
 
     #[test]
     fn gitlab_branch() {
-        insta::assert_snapshot!(text(gitlab()), @r###"
-            ok    platform      GitLab CI: GITLAB_CI is "true"
-            ok    permission    the job has been given an ID token
-            ok    proxy         none
-            ok    trusted CAs   the built-in roots
-            ok    ID token      subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)
-            ok    issuer        http://@@ISSUER@@
-            ok    audience      https://sts.eqix.equinix.example/metal
-            ok    times         expires @@TIME@@, in @@LIFE@@ s
-            ok    run           the token belongs to this run, as far as it tells
-            ok    signature     verified with a key that the issuer publishes
-            ok    STS           http://@@STS@@/use/token answers (405, without TLS)
-            ok    clock         agrees with the STS to 60 s
-            ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
-            skip  exchange      not asked for (--exchange)
-            skip  masks         this platform cannot be told to hide a value; none is printed
-            ok    output        the format env-file can be written
-            ok    Terraform     no variable would make the Equinix provider ignore the token
-            "###);
-        insta::assert_snapshot!(lines(gitlab()), @r###"
-            {"checks":null,"exit":0,"ok":true,"v":1}
-            {"code":null,"cure":null,"details":[],"message":"GitLab CI: GITLAB_CI is \"true\"","name":"platform","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the job has been given an ID token","name":"permission","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)","name":"ID token","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"this platform cannot be told to hide a value; none is printed","name":"masks","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"the format env-file can be written","name":"output","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
-            "###);
+        insta::assert_snapshot!(text(gitlab()), @r#"
+        ok    platform      GitLab CI: GITLAB_CI is "true"
+        ok    permission    the job has been given an ID token
+        ok    proxy         none
+        ok    trusted CAs   the built-in roots
+        skip  request URL   the platform hands over a ready token
+        ok    ID token      subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)
+        ok    issuer        http://@@ISSUER@@
+        ok    audience      https://sts.eqix.equinix.example/metal
+        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    run           the token belongs to this run, as far as it tells
+        ok    signature     verified with a key that the issuer publishes
+        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    clock         agrees with the STS to 60 s
+        ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        skip  exchange      not asked for (--exchange)
+        skip  masks         this platform cannot be told to hide a value; none is printed
+        ok    output        the format env-file can be written
+        ok    Terraform     no variable would make the Equinix provider ignore the token
+        "#);
+        insta::assert_snapshot!(lines(gitlab()), @r#"
+        {"checks":null,"exit":0,"ok":true,"v":1}
+        {"code":null,"cure":null,"details":[],"message":"GitLab CI: GITLAB_CI is \"true\"","name":"platform","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the job has been given an ID token","name":"permission","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the platform hands over a ready token","name":"request URL","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)","name":"ID token","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"this platform cannot be told to hide a value; none is printed","name":"masks","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"the format env-file can be written","name":"output","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
+        "#);
     }
 
     #[test]
@@ -341,45 +349,47 @@ mod snapshots {
                 }
             })
         };
-        insta::assert_snapshot!(text(job()), @r###"
-            ok    platform      GitLab CI: GITLAB_CI is "true"
-            ok    permission    the job has been given an ID token
-            ok    proxy         none
-            ok    trusted CAs   the built-in roots
-            ok    ID token      subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)
-            ok    issuer        http://@@ISSUER@@
-            ok    audience      https://sts.eqix.equinix.example/metal
-            ok    times         expires @@TIME@@, in @@LIFE@@ s
-            ok    run           the token belongs to this run, as far as it tells
-            ok    signature     verified with a key that the issuer publishes
-            ok    STS           http://@@STS@@/use/token answers (405, without TLS)
-            ok    clock         agrees with the STS to 60 s
-            ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
-            skip  exchange      not asked for (--exchange)
-            skip  masks         this platform cannot be told to hide a value; none is printed
-            ok    output        the format env-file can be written
-            ok    Terraform     no variable would make the Equinix provider ignore the token
-            "###);
-        insta::assert_snapshot!(lines(job()), @r###"
-            {"checks":null,"exit":0,"ok":true,"v":1}
-            {"code":null,"cure":null,"details":[],"message":"GitLab CI: GITLAB_CI is \"true\"","name":"platform","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the job has been given an ID token","name":"permission","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)","name":"ID token","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"this platform cannot be told to hide a value; none is printed","name":"masks","status":"skip"}
-            {"code":null,"cure":null,"details":[],"message":"the format env-file can be written","name":"output","status":"ok"}
-            {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
-            "###);
+        insta::assert_snapshot!(text(job()), @r#"
+        ok    platform      GitLab CI: GITLAB_CI is "true"
+        ok    permission    the job has been given an ID token
+        ok    proxy         none
+        ok    trusted CAs   the built-in roots
+        skip  request URL   the platform hands over a ready token
+        ok    ID token      subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)
+        ok    issuer        http://@@ISSUER@@
+        ok    audience      https://sts.eqix.equinix.example/metal
+        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    run           the token belongs to this run, as far as it tells
+        ok    signature     verified with a key that the issuer publishes
+        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    clock         agrees with the STS to 60 s
+        ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        skip  exchange      not asked for (--exchange)
+        skip  masks         this platform cannot be told to hide a value; none is printed
+        ok    output        the format env-file can be written
+        ok    Terraform     no variable would make the Equinix provider ignore the token
+        "#);
+        insta::assert_snapshot!(lines(job()), @r#"
+        {"checks":null,"exit":0,"ok":true,"v":1}
+        {"code":null,"cure":null,"details":[],"message":"GitLab CI: GITLAB_CI is \"true\"","name":"platform","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the job has been given an ID token","name":"permission","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the platform hands over a ready token","name":"request URL","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)","name":"ID token","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"this platform cannot be told to hide a value; none is printed","name":"masks","status":"skip"}
+        {"code":null,"cure":null,"details":[],"message":"the format env-file can be written","name":"output","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"no variable would make the Equinix provider ignore the token","name":"Terraform","status":"ok"}
+        "#);
     }
 }
 

@@ -104,142 +104,141 @@ mod snapshots {
 
     #[test]
     fn github_branch() {
-        insta::assert_snapshot!(page(signed(Job::github()), true), @r###"
-            Who this job is (decoded, not verified)
-              platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
-                            not gitlab: GITLAB_CI is not set
-              issuer        http://@@ISSUER@@/_services/token
-              audience      https://sts.eqix.equinix.example/metal
-              subject       repo:octo-org/metal-app:ref:refs/heads/main
-                            GitHub's older default form, without ids
-              other form    repo:octo-org@6520147/metal-app@741852963:ref:refs/heads/main
-                            a grant names one of the two; renaming or transferring the repository changes which one counts
-              expires       @@TIME@@ (in @@LIFE@@ s)
+        insta::assert_snapshot!(page(signed(Job::github()), true), @r#"
+        Who this job is (decoded, not verified)
+          platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
+                        not gitlab: GITLAB_CI is not set
+          issuer        http://@@ISSUER@@/_services/token
+          audience      https://sts.eqix.equinix.example/metal
+          subject       repo:octo-org/metal-app:ref:refs/heads/main
+                        GitHub's older default form, without ids
+          expires       @@TIME@@ (in @@LIFE@@ s)
 
-            Claims
-              repository             octo-org/metal-app
-              repository_id          741852963
-              repository_owner       octo-org
-              repository_owner_id    6520147
-              repository_visibility  private
-              ref                    refs/heads/main
-              ref_type               branch
-              ref_protected          true
-              event_name             push
-              workflow_ref           octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
-              job_workflow_ref       octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
-              runner_environment     github-hosted
-              run_id                 17430925816
-              run_attempt            1
-              (11 more with --all-claims)
+        Claims
+          repository             octo-org/metal-app
+          repository_id          741852963
+          repository_owner       octo-org
+          repository_owner_id    6520147
+          repository_visibility  private
+          ref                    refs/heads/main
+          ref_type               branch
+          ref_protected          true
+          event_name             push
+          workflow_ref           octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
+          job_workflow_ref       octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
+          runner_environment     github-hosted
+          run_id                 17430925816
+          run_attempt            1
+          (11 more with --all-claims)
 
-            What to enter at Equinix
-              1 provider    issuerLocation    http://@@ISSUER@@/_services/token
-                            trustedClientIds  https://sts.eqix.equinix.example/metal
-              2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
-                            the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
-              3 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        What to enter at Equinix
+          1 provider    issuerLocation    http://@@ISSUER@@/_services/token
+                        trustedClientIds  https://sts.eqix.equinix.example/metal
+          2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
+                        the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
+          3 grant       of a role or an access policy, to that principal
+          4 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
 
-            The same by API (EQUINIX_API_TOKEN is an administrator's token)
-              # OIDC provider
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-                -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
-              # Grant of a role (scope roleassignments:<org-id>)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/roleAssignments' \
-                -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
-              # Grant of an access policy (scope: that policy's ERN)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
-                -d '{"grantee":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"}'
-            "###);
-        insta::assert_snapshot!(members(signed(Job::github()), true), @r###"
-            {
-              "audience": [
-                "https://sts.eqix.equinix.example/metal"
-              ],
-              "claims": {
-                "event_name": "push",
-                "job_workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main",
-                "ref": "refs/heads/main",
-                "ref_protected": "true",
-                "ref_type": "branch",
-                "repository": "octo-org/metal-app",
-                "repository_id": "741852963",
-                "repository_owner": "octo-org",
-                "repository_owner_id": "6520147",
-                "repository_visibility": "private",
-                "run_attempt": "1",
-                "run_id": "17430925816",
-                "runner_environment": "github-hosted",
-                "workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
+        The same by API (EQUINIX_API_TOKEN is an administrator's token)
+          # OIDC provider
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+          # Grant of a role (scope roleassignments:<org-id>)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/roleAssignments' \
+            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
+          # Grant of an access policy (scope: that policy's ERN)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
+            -d '{"grantee":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"}'
+        "#);
+        insta::assert_snapshot!(members(signed(Job::github()), true), @r#"
+        {
+          "audience": [
+            "https://sts.eqix.equinix.example/metal"
+          ],
+          "claims": {
+            "event_name": "push",
+            "job_workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main",
+            "ref": "refs/heads/main",
+            "ref_protected": "true",
+            "ref_type": "branch",
+            "repository": "octo-org/metal-app",
+            "repository_id": "741852963",
+            "repository_owner": "octo-org",
+            "repository_owner_id": "6520147",
+            "repository_visibility": "private",
+            "run_attempt": "1",
+            "run_id": "17430925816",
+            "runner_environment": "github-hosted",
+            "workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
+          },
+          "claims_hidden": 11,
+          "claims_status": "decoded, not verified",
+          "equinix": {
+            "issuerLocation": "http://@@ISSUER@@/_services/token",
+            "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
+            "requests": [
+              {
+                "body": {
+                  "idpPrefix": "<a prefix>",
+                  "issuerLocation": "http://@@ISSUER@@/_services/token",
+                  "name": "<a name>",
+                  "trustedClientIds": [
+                    "https://sts.eqix.equinix.example/metal"
+                  ]
+                },
+                "method": "POST",
+                "purpose": "OIDC provider",
+                "url": "https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders"
               },
-              "claims_hidden": 11,
-              "claims_status": "decoded, not verified",
-              "equinix": {
-                "issuerLocation": "http://@@ISSUER@@/_services/token",
-                "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
-                "requests": [
-                  {
-                    "body": {
-                      "idpPrefix": "<a prefix>",
-                      "issuerLocation": "http://@@ISSUER@@/_services/token",
-                      "name": "<a name>",
-                      "trustedClientIds": [
-                        "https://sts.eqix.equinix.example/metal"
-                      ]
-                    },
-                    "method": "POST",
-                    "purpose": "OIDC provider",
-                    "url": "https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders"
-                  },
-                  {
-                    "body": {
-                      "assignmentScope": "<org or project>",
-                      "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
-                      "roleId": "<role-id>"
-                    },
-                    "method": "POST",
-                    "purpose": "Grant of a role (scope roleassignments:<org-id>)",
-                    "url": "https://access.eqix.equinix.com/v1/roleAssignments"
-                  },
-                  {
-                    "body": {
-                      "grantee": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"
-                    },
-                    "method": "POST",
-                    "purpose": "Grant of an access policy (scope: that policy's ERN)",
-                    "url": "https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants"
-                  }
-                ],
-                "scope": "roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013",
-                "trustedClientIds": [
-                  "https://sts.eqix.equinix.example/metal"
-                ]
+              {
+                "body": {
+                  "assignmentScope": "<org or project>",
+                  "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
+                  "roleId": "<role-id>"
+                },
+                "method": "POST",
+                "purpose": "Grant of a role (scope roleassignments:<org-id>)",
+                "url": "https://access.eqix.equinix.com/v1/roleAssignments"
               },
-              "expires_at": "@@TIME@@",
-              "expires_in": null,
-              "issuer": "http://@@ISSUER@@/_services/token",
-              "problems": [],
-              "provider": {
-                "evidence": "GITHUB_ACTIONS is \"true\"",
-                "id": "github",
-                "name": "GitHub Actions",
-                "not": [
-                  {
-                    "evidence": "GITLAB_CI is not set",
-                    "id": "gitlab"
-                  }
-                ]
-              },
-              "remarks": [],
-              "subject": "repo:octo-org/metal-app:ref:refs/heads/main",
-              "subject_form": "GitHub's older default form, without ids",
-              "subject_in_other_form": "repo:octo-org@6520147/metal-app@741852963:ref:refs/heads/main",
-              "v": 1
-            }
-            "###);
+              {
+                "body": {
+                  "grantee": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"
+                },
+                "method": "POST",
+                "purpose": "Grant of an access policy (scope: that policy's ERN)",
+                "url": "https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants"
+              }
+            ],
+            "scope": "roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013",
+            "trustedClientIds": [
+              "https://sts.eqix.equinix.example/metal"
+            ]
+          },
+          "expires_at": "@@TIME@@",
+          "expires_in": null,
+          "issuer": "http://@@ISSUER@@/_services/token",
+          "problems": [],
+          "provider": {
+            "evidence": "GITHUB_ACTIONS is \"true\"",
+            "id": "github",
+            "name": "GitHub Actions",
+            "not": [
+              {
+                "evidence": "GITLAB_CI is not set",
+                "id": "gitlab"
+              }
+            ]
+          },
+          "remarks": [],
+          "subject": "repo:octo-org/metal-app:ref:refs/heads/main",
+          "subject_form": "GitHub's older default form, without ids",
+          "subject_in_other_form": null,
+          "v": 1
+        }
+        "#);
     }
 
     #[test]
@@ -257,197 +256,197 @@ mod snapshots {
 
     #[test]
     fn github_reusable_workflow() {
-        insta::assert_snapshot!(page(reusable(), true), @r###"
-            Who this job is (decoded, not verified)
-              platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
-                            not gitlab: GITLAB_CI is not set
-              issuer        http://@@ISSUER@@/_services/token
-              audience      https://sts.eqix.equinix.example/metal
-              subject       repo:octo-org/metal-app:ref:refs/heads/main
-                            GitHub's older default form, without ids
-              other form    repo:octo-org@6520147/metal-app@741852963:ref:refs/heads/main
-                            a grant names one of the two; renaming or transferring the repository changes which one counts
-              expires       @@TIME@@ (in @@LIFE@@ s)
-              note          this job is defined in a reusable workflow: job_workflow_ref is octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3, while workflow_ref is the caller's octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
+        insta::assert_snapshot!(page(reusable(), true), @r#"
+        Who this job is (decoded, not verified)
+          platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
+                        not gitlab: GITLAB_CI is not set
+          issuer        http://@@ISSUER@@/_services/token
+          audience      https://sts.eqix.equinix.example/metal
+          subject       repo:octo-org/metal-app:ref:refs/heads/main
+                        GitHub's older default form, without ids
+          expires       @@TIME@@ (in @@LIFE@@ s)
+          note          this job is defined in a reusable workflow: job_workflow_ref is octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3, while workflow_ref is the caller's octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
 
-            Claims
-              repository             octo-org/metal-app
-              repository_id          741852963
-              repository_owner       octo-org
-              repository_owner_id    6520147
-              repository_visibility  private
-              ref                    refs/heads/main
-              ref_type               branch
-              ref_protected          true
-              event_name             push
-              workflow_ref           octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
-              job_workflow_ref       octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3
-              runner_environment     github-hosted
-              run_id                 17430925816
-              run_attempt            1
-              (11 more with --all-claims)
+        Claims
+          repository             octo-org/metal-app
+          repository_id          741852963
+          repository_owner       octo-org
+          repository_owner_id    6520147
+          repository_visibility  private
+          ref                    refs/heads/main
+          ref_type               branch
+          ref_protected          true
+          event_name             push
+          workflow_ref           octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
+          job_workflow_ref       octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3
+          runner_environment     github-hosted
+          run_id                 17430925816
+          run_attempt            1
+          (11 more with --all-claims)
 
-            What to enter at Equinix
-              1 provider    issuerLocation    http://@@ISSUER@@/_services/token
-                            trustedClientIds  https://sts.eqix.equinix.example/metal
-              2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
-                            the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
-              3 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        What to enter at Equinix
+          1 provider    issuerLocation    http://@@ISSUER@@/_services/token
+                        trustedClientIds  https://sts.eqix.equinix.example/metal
+          2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
+                        the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
+          3 grant       of a role or an access policy, to that principal
+          4 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
 
-            The same by API (EQUINIX_API_TOKEN is an administrator's token)
-              # OIDC provider
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-                -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
-              # Grant of a role (scope roleassignments:<org-id>)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/roleAssignments' \
-                -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
-              # Grant of an access policy (scope: that policy's ERN)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
-                -d '{"grantee":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"}'
-            "###);
-        insta::assert_snapshot!(members(reusable(), true), @r###"
-            {
-              "audience": [
-                "https://sts.eqix.equinix.example/metal"
-              ],
-              "claims": {
-                "event_name": "push",
-                "job_workflow_ref": "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3",
-                "ref": "refs/heads/main",
-                "ref_protected": "true",
-                "ref_type": "branch",
-                "repository": "octo-org/metal-app",
-                "repository_id": "741852963",
-                "repository_owner": "octo-org",
-                "repository_owner_id": "6520147",
-                "repository_visibility": "private",
-                "run_attempt": "1",
-                "run_id": "17430925816",
-                "runner_environment": "github-hosted",
-                "workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
+        The same by API (EQUINIX_API_TOKEN is an administrator's token)
+          # OIDC provider
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+          # Grant of a role (scope roleassignments:<org-id>)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/roleAssignments' \
+            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
+          # Grant of an access policy (scope: that policy's ERN)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
+            -d '{"grantee":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"}'
+        "#);
+        insta::assert_snapshot!(members(reusable(), true), @r#"
+        {
+          "audience": [
+            "https://sts.eqix.equinix.example/metal"
+          ],
+          "claims": {
+            "event_name": "push",
+            "job_workflow_ref": "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3",
+            "ref": "refs/heads/main",
+            "ref_protected": "true",
+            "ref_type": "branch",
+            "repository": "octo-org/metal-app",
+            "repository_id": "741852963",
+            "repository_owner": "octo-org",
+            "repository_owner_id": "6520147",
+            "repository_visibility": "private",
+            "run_attempt": "1",
+            "run_id": "17430925816",
+            "runner_environment": "github-hosted",
+            "workflow_ref": "octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
+          },
+          "claims_hidden": 11,
+          "claims_status": "decoded, not verified",
+          "equinix": {
+            "issuerLocation": "http://@@ISSUER@@/_services/token",
+            "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
+            "requests": [
+              {
+                "body": {
+                  "idpPrefix": "<a prefix>",
+                  "issuerLocation": "http://@@ISSUER@@/_services/token",
+                  "name": "<a name>",
+                  "trustedClientIds": [
+                    "https://sts.eqix.equinix.example/metal"
+                  ]
+                },
+                "method": "POST",
+                "purpose": "OIDC provider",
+                "url": "https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders"
               },
-              "claims_hidden": 11,
-              "claims_status": "decoded, not verified",
-              "equinix": {
-                "issuerLocation": "http://@@ISSUER@@/_services/token",
-                "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
-                "requests": [
-                  {
-                    "body": {
-                      "idpPrefix": "<a prefix>",
-                      "issuerLocation": "http://@@ISSUER@@/_services/token",
-                      "name": "<a name>",
-                      "trustedClientIds": [
-                        "https://sts.eqix.equinix.example/metal"
-                      ]
-                    },
-                    "method": "POST",
-                    "purpose": "OIDC provider",
-                    "url": "https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders"
-                  },
-                  {
-                    "body": {
-                      "assignmentScope": "<org or project>",
-                      "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
-                      "roleId": "<role-id>"
-                    },
-                    "method": "POST",
-                    "purpose": "Grant of a role (scope roleassignments:<org-id>)",
-                    "url": "https://access.eqix.equinix.com/v1/roleAssignments"
-                  },
-                  {
-                    "body": {
-                      "grantee": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"
-                    },
-                    "method": "POST",
-                    "purpose": "Grant of an access policy (scope: that policy's ERN)",
-                    "url": "https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants"
-                  }
-                ],
-                "scope": "roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013",
-                "trustedClientIds": [
-                  "https://sts.eqix.equinix.example/metal"
-                ]
+              {
+                "body": {
+                  "assignmentScope": "<org or project>",
+                  "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
+                  "roleId": "<role-id>"
+                },
+                "method": "POST",
+                "purpose": "Grant of a role (scope roleassignments:<org-id>)",
+                "url": "https://access.eqix.equinix.com/v1/roleAssignments"
               },
-              "expires_at": "@@TIME@@",
-              "expires_in": null,
-              "issuer": "http://@@ISSUER@@/_services/token",
-              "problems": [],
-              "provider": {
-                "evidence": "GITHUB_ACTIONS is \"true\"",
-                "id": "github",
-                "name": "GitHub Actions",
-                "not": [
-                  {
-                    "evidence": "GITLAB_CI is not set",
-                    "id": "gitlab"
-                  }
-                ]
-              },
-              "remarks": [
-                "this job is defined in a reusable workflow: job_workflow_ref is octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3, while workflow_ref is the caller's octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
-              ],
-              "subject": "repo:octo-org/metal-app:ref:refs/heads/main",
-              "subject_form": "GitHub's older default form, without ids",
-              "subject_in_other_form": "repo:octo-org@6520147/metal-app@741852963:ref:refs/heads/main",
-              "v": 1
-            }
-            "###);
+              {
+                "body": {
+                  "grantee": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main"
+                },
+                "method": "POST",
+                "purpose": "Grant of an access policy (scope: that policy's ERN)",
+                "url": "https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants"
+              }
+            ],
+            "scope": "roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013",
+            "trustedClientIds": [
+              "https://sts.eqix.equinix.example/metal"
+            ]
+          },
+          "expires_at": "@@TIME@@",
+          "expires_in": null,
+          "issuer": "http://@@ISSUER@@/_services/token",
+          "problems": [],
+          "provider": {
+            "evidence": "GITHUB_ACTIONS is \"true\"",
+            "id": "github",
+            "name": "GitHub Actions",
+            "not": [
+              {
+                "evidence": "GITLAB_CI is not set",
+                "id": "gitlab"
+              }
+            ]
+          },
+          "remarks": [
+            "this job is defined in a reusable workflow: job_workflow_ref is octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3, while workflow_ref is the caller's octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main"
+          ],
+          "subject": "repo:octo-org/metal-app:ref:refs/heads/main",
+          "subject_form": "GitHub's older default form, without ids",
+          "subject_in_other_form": null,
+          "v": 1
+        }
+        "#);
     }
 
     #[test]
     fn gitlab_branch() {
-        insta::assert_snapshot!(page(signed(Job::gitlab()), false), @r###"
-            Who this job is (decoded, not verified)
-              platform      GitLab CI (gitlab): GITLAB_CI is "true"
-                            not github: GITHUB_ACTIONS is not set
-              issuer        http://@@ISSUER@@
-              audience      https://sts.eqix.equinix.example/metal
-              subject       project_path:octo-org/metal-app:ref_type:branch:ref:main
-              expires       @@TIME@@ (in @@LIFE@@ s)
+        insta::assert_snapshot!(page(signed(Job::gitlab()), false), @r#"
+        Who this job is (decoded, not verified)
+          platform      GitLab CI (gitlab): GITLAB_CI is "true"
+                        not github: GITHUB_ACTIONS is not set
+          issuer        http://@@ISSUER@@
+          audience      https://sts.eqix.equinix.example/metal
+          subject       project_path:octo-org/metal-app:ref_type:branch:ref:main
+          expires       @@TIME@@ (in @@LIFE@@ s)
 
-            Claims
-              ref                 main
-              ref_type            branch
-              ref_protected       true
-              runner_environment  gitlab-hosted
-              project_path        octo-org/metal-app
-              project_id          741852963
-              job_project_path    octo-org/metal-app
-              job_project_id      741852963
-              namespace_path      octo-org
-              project_visibility  private
-              pipeline_source     push
-              ref_path            refs/heads/main
-              ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
-              pipeline_id         17430925816
-              job_id              9276154380
-              (13 more with --all-claims)
+        Claims
+          ref                 main
+          ref_type            branch
+          ref_protected       true
+          runner_environment  gitlab-hosted
+          project_path        octo-org/metal-app
+          project_id          741852963
+          job_project_path    octo-org/metal-app
+          job_project_id      741852963
+          namespace_path      octo-org
+          project_visibility  private
+          pipeline_source     push
+          ref_path            refs/heads/main
+          ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
+          pipeline_id         17430925816
+          job_id              9276154380
+          (13 more with --all-claims)
 
-            What to enter at Equinix
-              1 provider    issuerLocation    http://@@ISSUER@@
-                            trustedClientIds  https://sts.eqix.equinix.example/metal
-              2 principal   principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main
-                            the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
-              3 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        What to enter at Equinix
+          1 provider    issuerLocation    http://@@ISSUER@@
+                        trustedClientIds  https://sts.eqix.equinix.example/metal
+          2 principal   principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main
+                        the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
+          3 grant       of a role or an access policy, to that principal
+          4 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
 
-            The same by API (EQUINIX_API_TOKEN is an administrator's token)
-              # OIDC provider
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-                -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
-              # Grant of a role (scope roleassignments:<org-id>)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/roleAssignments' \
-                -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main","roleId":"<role-id>"}'
-              # Grant of an access policy (scope: that policy's ERN)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
-                -d '{"grantee":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main"}'
-            "###);
+        The same by API (EQUINIX_API_TOKEN is an administrator's token)
+          # OIDC provider
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+          # Grant of a role (scope roleassignments:<org-id>)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/roleAssignments' \
+            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main","roleId":"<role-id>"}'
+          # Grant of an access policy (scope: that policy's ERN)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
+            -d '{"grantee":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main"}'
+        "#);
         insta::assert_snapshot!(members(signed(Job::gitlab()), false), @r###"
             {
               "audience": [
@@ -539,55 +538,56 @@ mod snapshots {
 
     #[test]
     fn gitlab_fork_merge_request() {
-        insta::assert_snapshot!(page(fork_merge_request(), false), @r###"
-            Who this job is (decoded, not verified)
-              platform      GitLab CI (gitlab): GITLAB_CI is "true"
-                            not github: GITHUB_ACTIONS is not set
-              issuer        http://@@ISSUER@@
-              audience      https://sts.eqix.equinix.example/metal
-              subject       project_path:contributor/metal-app:ref_type:branch:ref:patch-1
-              expires       @@TIME@@ (in @@LIFE@@ s)
-              note          this is a merge request from a fork: project_path and the subject describe the fork (project 852963741), while the job runs in project 741852963
+        insta::assert_snapshot!(page(fork_merge_request(), false), @r#"
+        Who this job is (decoded, not verified)
+          platform      GitLab CI (gitlab): GITLAB_CI is "true"
+                        not github: GITHUB_ACTIONS is not set
+          issuer        http://@@ISSUER@@
+          audience      https://sts.eqix.equinix.example/metal
+          subject       project_path:contributor/metal-app:ref_type:branch:ref:patch-1
+          expires       @@TIME@@ (in @@LIFE@@ s)
+          note          this is a merge request from a fork: project_path and the subject describe the fork (project 852963741), while the job runs in project 741852963
 
-            Claims
-              ref                 patch-1
-              ref_type            branch
-              ref_protected       false
-              runner_environment  gitlab-hosted
-              project_path        contributor/metal-app
-              project_id          852963741
-              job_project_path    octo-org/metal-app
-              job_project_id      741852963
-              namespace_path      contributor
-              project_visibility  private
-              pipeline_source     merge_request_event
-              ref_path            refs/heads/patch-1
-              ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
-              pipeline_id         17430925816
-              job_id              9276154380
-              (13 more with --all-claims)
+        Claims
+          ref                 patch-1
+          ref_type            branch
+          ref_protected       false
+          runner_environment  gitlab-hosted
+          project_path        contributor/metal-app
+          project_id          852963741
+          job_project_path    octo-org/metal-app
+          job_project_id      741852963
+          namespace_path      contributor
+          project_visibility  private
+          pipeline_source     merge_request_event
+          ref_path            refs/heads/patch-1
+          ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
+          pipeline_id         17430925816
+          job_id              9276154380
+          (13 more with --all-claims)
 
-            What to enter at Equinix
-              1 provider    issuerLocation    http://@@ISSUER@@
-                            trustedClientIds  https://sts.eqix.equinix.example/metal
-              2 principal   principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1
-                            the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
-              3 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
+        What to enter at Equinix
+          1 provider    issuerLocation    http://@@ISSUER@@
+                        trustedClientIds  https://sts.eqix.equinix.example/metal
+          2 principal   principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1
+                        the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
+          3 grant       of a role or an access policy, to that principal
+          4 scope       roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
 
-            The same by API (EQUINIX_API_TOKEN is an administrator's token)
-              # OIDC provider
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-                -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
-              # Grant of a role (scope roleassignments:<org-id>)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/roleAssignments' \
-                -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1","roleId":"<role-id>"}'
-              # Grant of an access policy (scope: that policy's ERN)
-              curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
-                'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
-                -d '{"grantee":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1"}'
-            "###);
+        The same by API (EQUINIX_API_TOKEN is an administrator's token)
+          # OIDC provider
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+          # Grant of a role (scope roleassignments:<org-id>)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/roleAssignments' \
+            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1","roleId":"<role-id>"}'
+          # Grant of an access policy (scope: that policy's ERN)
+          curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
+            'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
+            -d '{"grantee":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1"}'
+        "#);
         insta::assert_snapshot!(members(fork_merge_request(), false), @r###"
             {
               "audience": [

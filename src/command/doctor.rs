@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::claims::{self, Now};
+use crate::claims::{self, Concern, Now};
 use crate::cli::DoctorArgs;
 use crate::clock::Clock;
 use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver, is_variable_name};
@@ -54,6 +54,9 @@ pub fn run(
 
     let provider = checks.platform(&wanted, env);
     checks.network(&network);
+    if let Some(provider) = provider {
+        checks.request_host(provider, &wanted, env);
+    }
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
     report.provider = provider.map(Provider::id);
@@ -115,6 +118,9 @@ struct Check {
     error: Option<Error>,
 }
 
+/// Checks without which there is no ID token.
+const NEEDED: [&str; 2] = ["permission", "request URL"];
+
 #[derive(Default)]
 struct Checks(Vec<Check>);
 
@@ -160,6 +166,27 @@ impl Checks {
             Err(error) => self.fail("permission", error),
         }
         Some(provider)
+    }
+
+    /// Where the platform is asked, which an earlier step could have changed.
+    fn request_host(&mut self, provider: &dyn Provider, wanted: &IdentitySettings, env: &Env) {
+        const NAME: &str = "request URL";
+        if self.0.iter().any(|check| check.name == "permission" && check.status == Status::Fail) {
+            return self.add(NAME, Status::Skip, "there is nothing to ask with");
+        }
+        match provider.request_host(env) {
+            Err(error) => self.fail(NAME, error),
+            Ok(None) => self.add(NAME, Status::Skip, "the platform hands over a ready token"),
+            Ok(Some((origin, None))) => self.add(NAME, Status::Ok, origin),
+            Ok(Some((_, Some(Concern { code: None, text })))) => self.add(NAME, Status::Ok, text),
+            Ok(Some((_, Some(Concern { code: Some(code), text })))) => {
+                if wanted.validation == claims::Validation::Strict {
+                    self.fail(NAME, Error::new(code, text));
+                } else {
+                    self.warn(NAME, text, "The runner sets it; look for a step that changes it.");
+                }
+            }
+        }
     }
 
     fn network(&mut self, network: &NetworkSettings) {
@@ -227,9 +254,10 @@ impl Checks {
         report.warnings = job.warnings();
     }
 
+    /// The ID token, unless an earlier check says that there is no way to it.
     fn id_token(&mut self, job: &Job<'_>, masks_are_lost: bool) -> Option<Identity> {
-        if self.0.iter().any(|check| check.name == "permission" && check.status == Status::Fail) {
-            self.add("ID token", Status::Skip, "the platform gives none");
+        if self.0.iter().any(|check| NEEDED.contains(&check.name) && check.status == Status::Fail) {
+            self.add("ID token", Status::Skip, "it cannot be asked for");
             return None;
         }
         if masks(job.env) && masks_are_lost {
@@ -361,6 +389,14 @@ impl Checks {
                                 answer.status
                             ),
                             &cure,
+                        );
+                    }
+                    300..=399 => {
+                        let cure = "Redirects are never followed; check --sts-endpoint and what answers in its place.";
+                        self.warn(
+                            "STS",
+                            format!("{place} answers with a redirect ({}, {tls})", answer.status),
+                            cure,
                         );
                     }
                     500.. => {

@@ -67,7 +67,9 @@ impl Provider for GitHub {
                 "GitHub has to be told whom the ID token is for: no audience is set",
             )
         })?;
-        let url = request_url(&url, audience, context)?;
+        let (url, concern) = request_url(&url, context.env)?;
+        concern.map_or(Ok(()), context.concern)?;
+        let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
         context.law.run("fetching the ID token", |_| {
             let response = context.http.send(PEER, &Request::Get { url: &url, bearer: &bearer })?;
             let now = context.clock.unix_time();
@@ -77,6 +79,11 @@ impl Provider for GitHub {
             let token = read(&response)?;
             Ok(Fetched { token, skew: response.date.map(|date| date.saturating_sub(now)) })
         })
+    }
+
+    fn request_host(&self, env: &Env) -> Result<Option<(String, Option<Concern>)>, Error> {
+        let (url, _) = request_variables(env)?;
+        request_url(&url, env).map(|(url, concern)| Some((url.origin(), concern)))
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -153,40 +160,36 @@ fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
     Ok((url, bearer))
 }
 
-/// The URL with the audience, refused when it is unsafe and remarked on when it is unusual.
-fn request_url(text: &str, audience: &str, context: &Context<'_>) -> Result<Url, Error> {
+/// Where to ask, refused when it is unsafe, with what is unusual about it.
+fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Concern>), Error> {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
-    let refuse = |why: String| {
-        Error::new(
-            Code::InsecureUrl,
-            format!("{name} is not a URL that the request token may be sent to: {why}"),
-        )
-        .at(Stage::Identity)
-        .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
-    };
-    let url = Url::parse(text).map_err(|why| refuse(why.to_string()))?;
+    let url = Url::parse(text).map_err(|why| unsafe_url(&why.to_string()))?;
     if url.has_query_pair("audience") {
-        return Err(refuse("it names an audience already".to_owned()));
+        return Err(unsafe_url("it names an audience already"));
     }
-    let server = context.env.text(names::GITHUB_SERVER_URL)?;
-    let server = server.and_then(|text| Url::parse(&text).ok());
+    let server = env.text(names::GITHUB_SERVER_URL)?.and_then(|text| Url::parse(&text).ok());
     let is_known = url.is_under("actions.githubusercontent.com")
         || server.is_some_and(|server| url.is_under(server.host()));
-    if url.is_loopback() {
-        (context.concern)(Concern::warning(format!(
-            "asking for the ID token on this machine: {}",
-            url.origin()
-        )))?;
-    } else if !is_known {
+    let origin = url.origin();
+    let concern = if url.is_loopback() {
+        Some(Concern::warning(format!("asking for the ID token on this machine: {origin}")))
+    } else if is_known {
+        None
+    } else {
         // A hard list would break enterprise servers, and buys little: the runner sets the variable anew for each step.
-        let text = format!(
-            "{name} leads to {}, which is neither GitHub's host nor the one of {}",
-            url.origin(),
-            names::GITHUB_SERVER_URL
-        );
-        (context.concern)(Concern::strict(Code::EndpointUntrusted, text))?;
-    }
-    url.with_query_pair("audience", audience).map_err(|why| refuse(why.to_string()))
+        let server = names::GITHUB_SERVER_URL;
+        let text =
+            format!("{name} leads to {origin}, which is neither GitHub's host nor the one of {server}");
+        Some(Concern::strict(Code::EndpointUntrusted, text))
+    };
+    Ok((url, concern))
+}
+
+fn unsafe_url(why: &str) -> Error {
+    let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
+    Error::new(Code::InsecureUrl, format!("{name} is not a URL that the request token may be sent to: {why}"))
+        .at(Stage::Identity)
+        .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
 }
 
 fn read(response: &Response) -> Result<Secret, Error> {

@@ -94,6 +94,11 @@ pub trait Provider: Sync {
     /// Gets the ID token, or says what is missing and how to provide it.
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error>;
 
+    /// Where the token is asked for, with what is unusual about it; `None` where a ready token is handed over.
+    fn request_host(&self, _env: &Env) -> Result<Option<(String, Option<Concern>)>, Error> {
+        Ok(None)
+    }
+
     /// The issuer that its tokens name, if the environment tells.
     fn expected_issuer(&self, _env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
         Ok(None)
