@@ -121,6 +121,7 @@ mod expectations {
     const ABSENT: &str = "(the token has no such claim)";
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "it is one table")]
     fn that_do_not_hold_keep_the_token_here_and_show_the_difference() {
         const CASE: &str = "\"octo-org/metal-app\". They differ only in upper and lower case.";
         let cases: Vec<(&str, Unmet)> = vec![
@@ -463,9 +464,10 @@ mod validation {
         for by_flag in [true, false] {
             for (name, job, exit, code, exchanges, said) in odd() {
                 println!("case: {name}");
-                let (job, source) = match by_flag {
-                    true => (job.args(["--validation", "strict"]), "--validation"),
-                    false => (job.env("EQUINIX_WIF_VALIDATION", "strict"), "EQUINIX_WIF_VALIDATION"),
+                let (job, source) = if by_flag {
+                    (job.args(["--validation", "strict"]), "--validation")
+                } else {
+                    (job.env("EQUINIX_WIF_VALIDATION", "strict"), "EQUINIX_WIF_VALIDATION")
                 };
                 let outcome = job.run();
                 outcome.fails(exit, code).sts_requests(exchanges);

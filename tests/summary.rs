@@ -153,7 +153,7 @@ fn a_success_tells_what_was_granted_to_whom() {
         format!("| scope | {SCOPE} |"),
         format!("| expires | {expires_at} |"),
         "| subject | repo:octo-org/metal-app:ref:refs/heads/main |".to_owned(),
-        format!("| claims | decoded, not verified |"),
+        "| claims | decoded, not verified |".to_owned(),
     ] {
         assert!(seen.lines().any(|line| line == row), "{row}\nin\n{seen}");
     }
