@@ -265,6 +265,10 @@ mod generated {
             .replace(sts, "https://sts.eqix.equinix.com")
             .replace("without TLS", "TLS 1.3, certificate trusted")
             .replace(&format!("{server}/_services/token"), "https://token.actions.githubusercontent.com")
+            .replace(
+                &format!("asking for the ID token on this machine: {server}"),
+                "https://pipelines.actions.githubusercontent.com",
+            )
             .replace(server, "https://gitlab.com")
             .replace(host, "gitlab.com")
             .replace("equinix-sandbox", "my-equinix-audience")

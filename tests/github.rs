@@ -623,7 +623,7 @@ mod answers {
             ("a number", with_value(json!(7)), bad, "value is a number"),
             ("an object", with_value(json!({"token": "x"})), bad, "value is an object"),
             ("an empty text", with_value(json!("")), bad, "is empty"),
-            ("no JWT", with_value(json!("opaque-text-of-some-length")), bad, "1 dot-separated"),
+            ("no JWT", with_value(json!("opaque-text-of-some-length")), bad, "dot-separated parts: 1"),
             ("a padded JWT", with_value(json!(format!(" {good}"))), bad, "character"),
             ("a JWT with a line after it", with_value(json!(two_lines)), bad, "character"),
             ("a huge JWT", with_value(json!(huge)), large, "bytes"),
