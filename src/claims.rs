@@ -274,15 +274,13 @@ fn check_audience(
 /// The service that is known to use this audience, if any. A token for it must not be sent to Equinix, and a token
 /// for Equinix should not be usable there.
 pub fn other_service(audience: &str) -> Option<&'static str> {
-    const WHOLE: [(&str, &str); 9] = [
+    const WHOLE: [(&str, &str); 7] = [
         ("*", "everybody"),
         ("sts.amazonaws.com", "AWS"),
         ("api://AzureADTokenExchange", "Azure"),
         ("sigstore", "Sigstore"),
         ("pypi", "PyPI"),
         ("testpypi", "TestPyPI"),
-        ("crates.io", "crates.io"),
-        ("rubygems.org", "RubyGems"),
         ("https://kubernetes.default.svc", "the Kubernetes API"),
     ];
     const PREFIX: [(&str, &str); 7] = [

@@ -71,10 +71,7 @@ pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<Issu
             metadata("the issuer's metadata names no usable place for its keys".to_owned())
                 .detail("jwks_uri", quote(jwks_uri))
         })?;
-    let algorithms = document
-        .get("id_token_signing_alg_values_supported")
-        .and_then(Value::as_array)
-        .map(|list| list.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect());
+    let algorithms = algorithms(&document)?;
     let set = get(http, law, &jwks, "fetching the issuer's keys")?;
     let keys = set.get("keys").and_then(Value::as_array).ok_or_else(|| {
         metadata(format!(
@@ -84,6 +81,18 @@ pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<Issu
     })?;
     let keys = keys.iter().filter_map(Value::as_object).cloned().collect();
     Ok(IssuerKeys { jwks_uri: jwks_uri.to_owned(), algorithms, keys })
+}
+
+/// The algorithms that the issuer lists. A list that cannot be read is not the same as none.
+fn algorithms(document: &Map<String, Value>) -> Result<Option<Vec<String>>, Error> {
+    const NAME: &str = "id_token_signing_alg_values_supported";
+    let Some(value) = document.get(NAME) else { return Ok(None) };
+    let names =
+        value.as_array().and_then(|list| list.iter().map(|name| Some(name.as_str()?.to_owned())).collect());
+    match names {
+        Some(names) => Ok(Some(names)),
+        None => Err(metadata(format!("the issuer's metadata has no list of texts as {NAME}"))),
+    }
 }
 
 fn metadata(message: String) -> Error {
@@ -407,6 +416,17 @@ mod tests {
         );
         published.algorithms = Some(vec!["ES256".to_owned(), "RS256".to_owned()]);
         assert!(check(&head, &signed, RS256_SIGNATURE, &published).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_algorithms_that_cannot_be_read_is_not_none() {
+        let read =
+            |value: Value| algorithms(&header(json!({"id_token_signing_alg_values_supported": value})));
+        assert_eq!(read(json!(["RS256"])).unwrap(), Some(vec!["RS256".to_owned()]));
+        for value in [json!("RS256"), json!(["RS256", 1]), Value::Null] {
+            assert_eq!(read(value).unwrap_err().code(), Code::IssuerMetadata);
+        }
+        assert_eq!(algorithms(&Map::new()).unwrap(), None);
     }
 
     #[test]
