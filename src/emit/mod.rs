@@ -82,6 +82,7 @@ pub fn by_name(id: &str) -> Result<&'static dyn Format, Error> {
         let known: Vec<_> = FORMATS.iter().map(|format| format.id()).collect();
         Error::new(Code::CfgValueInvalid, format!("there is no format {}", quote(id)))
             .detail("known", format!("auto, {}", known.join(", ")))
+            .hint("Use one of the known ones, or leave --format out.")
     })
 }
 

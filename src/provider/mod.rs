@@ -147,6 +147,7 @@ pub fn select(asked: Option<&str>, source: &TokenSource, env: &Env) -> Result<&'
             let known: Vec<_> = PROVIDERS.iter().map(|provider| provider.id()).collect();
             Error::new(Code::CfgValueInvalid, format!("there is no provider {}", quote(id)))
                 .detail("known", format!("auto, {}", known.join(", ")))
+                .hint("Use one of the known ones, or leave --provider out.")
         });
     }
     if source.file.is_some() {
