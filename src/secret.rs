@@ -12,6 +12,39 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A secret text: an ID token, an access token, or the bearer that fetches an ID token.
+///
+/// ```
+/// use equinix_wif::secret::Secret;
+///
+/// let secret = Secret::new("kept to ourselves");
+/// assert_eq!(format!("{secret:?}"), "Secret(***)");
+/// assert_eq!(secret.reveal(), "kept to ourselves");
+/// ```
+///
+/// What would let it slip out does not compile: showing it,
+///
+/// ```compile_fail,E0277
+/// println!("{}", equinix_wif::secret::Secret::new("kept to ourselves"));
+/// ```
+///
+/// serialising it,
+///
+/// ```compile_fail,E0277
+/// serde_json::to_string(&equinix_wif::secret::Secret::new("kept to ourselves"));
+/// ```
+///
+/// comparing it, which could tell something of it by the time it takes or in a failed assertion,
+///
+/// ```compile_fail,E0369
+/// let secret = || equinix_wif::secret::Secret::new("kept to ourselves");
+/// secret() == secret();
+/// ```
+///
+/// and copying it.
+///
+/// ```compile_fail,E0599
+/// equinix_wif::secret::Secret::new("kept to ourselves").clone();
+/// ```
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
