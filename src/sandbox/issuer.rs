@@ -93,7 +93,7 @@ impl Issuer {
             Platform::Gitlab => 5,
         };
         if let Some(claims) = claims.as_object_mut() {
-            claims.insert("jti".into(), keys::random_name()?.into());
+            claims.insert("jti".into(), crate::random::hex()?.into());
             claims.insert("iss".into(), self.id().into());
             claims.insert("sub".into(), self.subject().into());
             claims.insert("aud".into(), audience.into());

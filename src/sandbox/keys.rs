@@ -40,7 +40,7 @@ impl SigningKey {
             _ => return Err(unusable(&"its public part has an unexpected form")),
         };
         let [x, y] = [x, y].map(|coordinate| URL_SAFE_NO_PAD.encode(coordinate));
-        let id = random_name()?;
+        let id = crate::random::hex()?;
         let public =
             json!({"kty": "EC", "crv": "P-256", "x": x, "y": y, "use": "sig", "alg": "ES256", "kid": id});
         Ok(Self { private: EncodingKey::from_ec_der(pkcs8.as_ref()), public, id })
@@ -67,21 +67,11 @@ impl SigningKey {
     }
 }
 
-/// `N` random bytes.
-fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|error| failed("no random numbers can be had", &error))?;
-    Ok(bytes)
-}
-
 /// An opaque token of 256 random bits, whose characters RFC 6750 allows in a bearer token.
 pub(super) fn random_token() -> Result<Secret, Error> {
-    random::<32>().map(|bytes| Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
-}
-
-/// 128 random bits in hexadecimal digits, for names.
-pub(super) fn random_name() -> Result<String, Error> {
-    random::<16>().map(|bytes| format!("{:032x}", u128::from_be_bytes(bytes)))
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|error| failed("no random numbers can be had", &error))?;
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 #[cfg(test)]
@@ -116,7 +106,6 @@ mod tests {
     #[test]
     fn random_texts_have_their_length() {
         assert_eq!(random_token().unwrap().reveal().len(), 43);
-        assert_eq!(random_name().unwrap().len(), 32);
-        assert_ne!(random_name().unwrap(), random_name().unwrap());
+        assert_ne!(random_token().unwrap().reveal(), random_token().unwrap().reveal());
     }
 }

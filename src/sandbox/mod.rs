@@ -239,7 +239,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn create(env: &Env) -> Result<Self, Error> {
         let parent = env.os(names::TMPDIR).map_or_else(std::env::temp_dir, PathBuf::from);
-        let folder = parent.join(format!("equinix-wif-sandbox-{}", keys::random_name()?));
+        let folder = parent.join(format!("equinix-wif-sandbox-{}", crate::random::hex()?));
         // The job's variables must hold wherever the command goes.
         let folder = std::path::absolute(&folder).map_err(|error| unwritable(&folder, &error))?;
         private_folders().create(&folder).map_err(|error| unwritable(&folder, &error))?;
