@@ -66,6 +66,14 @@ impl Concern {
         Self { code: None, text: text.into() }
     }
 
+    /// The text of a warning, or with strict validation the error.
+    pub fn judge(self, validation: Validation) -> Result<String, Error> {
+        match self.code {
+            Some(code) if validation == Validation::Strict => Err(Error::new(code, self.text)),
+            _ => Ok(self.text),
+        }
+    }
+
     /// A warning that `strict` makes an error.
     pub fn strict(code: Code, text: impl Into<String>) -> Self {
         Self { code: Some(code), text: text.into() }

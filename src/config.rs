@@ -420,7 +420,8 @@ fn shown_url(text: &str) -> String {
     if text.contains('@') { "(not shown, since it holds a user name)".to_owned() } else { quote(text) }
 }
 
-fn invalid(source: Source, found: &str, allowed: &str) -> Error {
+/// A setting whose value it does not allow.
+pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
         .detail("expected", allowed)
         .detail("found", quote(found))

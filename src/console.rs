@@ -78,8 +78,7 @@ impl Console {
         }
         message.push_str("\nhint: ");
         message.push_str(error.cure());
-        let lines: Vec<String> = message.split('\n').map(|line| self.safe(line)).collect();
-        let data = lines.join("\n").replace('%', "%25").replace('\n', "%0A");
+        let data = self.safe_lines(&message).replace('%', "%25").replace('\n', "%0A");
         // The title holds nothing but our own words: the runner does not mask it.
         self.raw(&format!("::error title=equinix-wif {}::{data}\n", error.code().name())).ok();
     }
@@ -100,6 +99,11 @@ impl Console {
     /// A text as it may be shown: cleaned, and without the secrets of this run.
     pub fn safe(&self, line: &str) -> String {
         lock(&self.redactor).scrub(&text::clean(line)).0
+    }
+
+    /// Several lines, each as it may be shown.
+    pub fn safe_lines(&self, text: &str) -> String {
+        text.split('\n').map(|line| self.safe(line)).collect::<Vec<_>>().join("\n")
     }
 
     /// Whether showing this text needed a secret to be cut out: somebody echoed it.

@@ -103,16 +103,12 @@ impl<'a> Job<'a> {
 
     /// Warns of something odd, or with strict validation takes it as an error.
     pub fn concern(&self, concern: Concern) -> Result<(), Error> {
-        match concern.code {
-            Some(code) if self.settings.validation == Validation::Strict => {
-                Err(Error::new(code, concern.text)
-                    .hint(format!("{} --validation basic only warns of this.", code.cure())))
-            }
-            _ => {
-                self.warn(&concern.text);
-                Ok(())
-            }
-        }
+        let text = concern.judge(self.settings.validation).map_err(|error| {
+            let hint = format!("{} --validation basic only warns of this.", error.cure());
+            error.hint(hint)
+        })?;
+        self.warn(&text);
+        Ok(())
     }
 
     /// Hides a secret from now on: in every line of ours, and in the runner's log.
@@ -168,20 +164,19 @@ impl<'a> Job<'a> {
     }
 
     /// Holds an ID token against what is expected. The result is what is odd about it.
-    pub fn check(&self, identity: &Identity) -> Result<Vec<Concern>, Error> {
-        let expected = self.expected()?;
+    fn check(&self, identity: &Identity, expected: &Expected) -> Result<Vec<Concern>, Error> {
         let now = Now { local: self.clock.unix_time(), skew: identity.skew };
         // The claims belong into the account of a refusal as well.
-        claims::check(&identity.claims, &expected, now)
+        claims::check(&identity.claims, expected, now)
             .map_err(|error| self.explain_expiry(error).claims(identity.claims.clone()))
     }
 
     /// Fetches the ID token and checks it.
     pub fn identity(&self) -> Result<Identity, Error> {
         // What the environment says is read first, so that no token is fetched for nothing.
-        self.expected()?;
+        let expected = self.expected()?;
         let mut identity = self.fetch()?;
-        for concern in self.check(&identity)? {
+        for concern in self.check(&identity, &expected)? {
             self.concern(concern).map_err(|error| error.claims(identity.claims.clone()))?;
         }
         if self.settings.verify_signature {

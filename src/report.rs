@@ -104,8 +104,7 @@ pub struct Report {
 
 impl Report {
     fn render(&self, error: Option<&Error>, elapsed: Duration, console: &Console) -> Value {
-        let safe =
-            |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
+        let safe = |text: &str| console.safe_lines(text);
         let message = error.map(|error| {
             let details = error.details().iter().map(|(label, value)| format!("; {label}: {value}"));
             std::iter::once(error.message().to_owned()).chain(details).collect::<String>()

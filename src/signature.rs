@@ -114,7 +114,6 @@ fn get(http: &Client<'_>, law: &Law<'_>, url: &Url, what: &str) -> Result<Map<St
 fn refusal(response: &Response, url: &Url) -> Failure {
     let status = response.status;
     if let Some(code) = response.transient_code() {
-        let code = if code == Code::RateLimited { code } else { Code::ServerError };
         let error = Error::new(code, format!("the issuer at {} failed ({status})", url.origin()));
         let error = error.at(Stage::Claims).http_status(status);
         let after = response.date.and_then(|date| response.retry_after(date));

@@ -67,12 +67,21 @@ impl Api {
         }
     }
 
-    const fn other(self) -> Self {
+    /// The other version.
+    #[must_use]
+    pub const fn other(self) -> Self {
         match self {
             Self::Alpha => Self::V1,
             Self::V1 => Self::Alpha,
         }
     }
+}
+
+/// The token endpoint's URL.
+fn token_endpoint(base: &Url, api: Api) -> Result<Url, Error> {
+    base.at(api.path()).map_err(|why| {
+        Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
+    })
 }
 
 /// One exchange.
@@ -99,9 +108,7 @@ impl Exchange<'_> {
         clock: &dyn Clock,
         concerns: &mut Vec<Concern>,
     ) -> Result<Credential, Failure> {
-        let url = self.endpoint.at(self.api.path()).map_err(|why| {
-            Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
-        })?;
+        let url = token_endpoint(self.endpoint, self.api)?;
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
             ("scope", self.scope),
@@ -121,6 +128,8 @@ impl Exchange<'_> {
         let status = response.status;
         let oauth = OAuthError::read(response);
         if let Some(code) = response.transient_code() {
+            // Equinix's own client takes a conflict for something that passes.
+            let code = if status == 409 { Code::StsConflict } else { code };
             let message = match code {
                 Code::RateLimited => "the STS asks to slow down (429)".to_owned(),
                 Code::StsConflict => "the STS answered with a conflict (409)".to_owned(),
@@ -147,9 +156,7 @@ impl Exchange<'_> {
                 )
             }
             300..=399 => {
-                let to = response
-                    .redirect_origin()
-                    .map_or_else(|| "elsewhere".to_owned(), |origin| quote(&origin));
+                let to = response.redirect_target();
                 Error::new(
                     Code::StsRedirect,
                     format!("the STS answered with a redirect ({status}) to {to}, which was not followed"),
@@ -315,9 +322,7 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
 /// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
 /// endpoint refuses in one way or another. Never retried.
 pub fn probe(http: &Client<'_>, settings: &ExchangeSettings) -> Result<Response, Error> {
-    let url = settings.sts_endpoint.at(settings.sts_api.path()).map_err(|why| {
-        Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
-    })?;
+    let url = token_endpoint(&settings.sts_endpoint, settings.sts_api)?;
     http.send(PEER, &Request::GetPublic { url: &url }).map_err(|failure| failure.error)
 }
 

@@ -3,13 +3,13 @@
 //! A summary is read by everybody who can see the run, and rendered: so nothing from a server or a token is Markdown or
 //! HTML in it, and it holds no secret.
 
+use crate::config::{Source, invalid};
 use crate::console::Console;
 use crate::emit::sink;
 use crate::env::{Env, names};
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::provider::{self, Provider};
 use crate::report::{Report, claims_status};
-use crate::text::quote;
 
 /// When a summary is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,20 +28,15 @@ impl When {
     pub fn resolve(typed: Option<&str>, env: &Env) -> Result<Self, Error> {
         let variable = env.text(names::SUMMARY)?;
         let (source, word) = match (typed, variable.as_deref()) {
-            (Some(word), _) => ("--summary", word),
-            (None, Some(word)) => (names::SUMMARY, word),
+            (Some(word), _) => (Source::Flag("--summary"), word),
+            (None, Some(word)) => (Source::Variable(names::SUMMARY), word),
             (None, None) => return Ok(Self::Never),
         };
         match word {
             "never" => Ok(Self::Never),
             "on-failure" => Ok(Self::OnFailure),
             "always" => Ok(Self::Always),
-            other => {
-                Err(Error::new(Code::CfgValueInvalid, format!("{source} has a value that it does not allow"))
-                    .detail("expected", "never, on-failure or always")
-                    .detail("found", quote(other))
-                    .hint("Correct the value or leave the setting out."))
-            }
+            other => Err(invalid(source, other, "never, on-failure or always")),
         }
     }
 }
@@ -125,6 +120,7 @@ mod tests {
 
     use super::*;
     use crate::console::{Verbosity, captured};
+    use crate::error::Code;
     use crate::jwt::UnverifiedClaims;
     use crate::secret::Secret;
 

@@ -77,13 +77,6 @@ pub fn quote(text: &str) -> String {
     }
 }
 
-/// Untrusted bytes, as [`quote`] shows them.
-pub fn quote_bytes(bytes: &[u8]) -> String {
-    // Four bytes a character at most, and a little more for what cleaning takes away.
-    let head = bytes.get(..MAX_QUOTED * 8).unwrap_or(bytes);
-    quote(&String::from_utf8_lossy(head))
-}
-
 /// Replaces everything that begins like a JSON object in base64url (`eyJ`) and goes on like one.
 fn cut_tokens(text: &str) -> String {
     const START: &str = "eyJ";
@@ -217,7 +210,6 @@ mod tests {
         assert_eq!(quote(&"ü".repeat(301)), format!("\"{}…\"", "ü".repeat(300)));
         assert_eq!(quote("bad token eyJhbGciOiJSUzI1NiJ9.e30.c2ln!"), "\"bad token ***!\"");
         assert_eq!(quote("eyJ is how they begin"), "\"eyJ is how they begin\"");
-        assert_eq!(quote_bytes(b"a\xff\xfeb\n"), "\"a\u{fffd}\u{fffd}b \"");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::claims::{self, Concern, Now};
+use crate::claims::{self, Now};
 use crate::cli::DoctorArgs;
 use crate::clock::Clock;
 use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver, is_variable_name};
@@ -25,7 +25,7 @@ use crate::signature;
 use crate::sts;
 use crate::{Rest, StdoutKind};
 
-use super::{check_source, client};
+use super::{check_masks, check_source, client};
 
 /// Why no signature could be checked.
 fn no_issuer_to_believe(job: &Job<'_>) -> &'static str {
@@ -146,6 +146,11 @@ impl Checks {
         });
     }
 
+    /// Whether a check of this name has failed.
+    fn failed(&self, name: &str) -> bool {
+        self.0.iter().any(|check| check.name == name && check.status == Status::Fail)
+    }
+
     /// The platform, and whether it can give an ID token at all.
     fn platform(&mut self, wanted: &IdentitySettings, env: &Env) -> Option<&'static dyn Provider> {
         let provider = match provider::select(wanted.provider.as_deref(), &wanted.source, env) {
@@ -171,19 +176,21 @@ impl Checks {
     /// Where the platform is asked, which an earlier step could have changed.
     fn request_host(&mut self, provider: &dyn Provider, wanted: &IdentitySettings, env: &Env) {
         const NAME: &str = "request URL";
-        if self.0.iter().any(|check| check.name == "permission" && check.status == Status::Fail) {
+        if self.failed("permission") {
             return self.add(NAME, Status::Skip, "there is nothing to ask with");
         }
         match provider.request_host(env) {
             Err(error) => self.fail(NAME, error),
             Ok(None) => self.add(NAME, Status::Skip, "the platform hands over a ready token"),
             Ok(Some((origin, None))) => self.add(NAME, Status::Ok, origin),
-            Ok(Some((_, Some(Concern { code: None, text })))) => self.add(NAME, Status::Ok, text),
-            Ok(Some((_, Some(Concern { code: Some(code), text })))) => {
-                if wanted.validation == claims::Validation::Strict {
-                    self.fail(NAME, Error::new(code, text));
-                } else {
-                    self.warn(NAME, text, "The runner sets it; look for a step that changes it.");
+            Ok(Some((_, Some(concern)))) => {
+                let strict_only = concern.code.is_some();
+                match concern.judge(wanted.validation) {
+                    Err(error) => self.fail(NAME, error),
+                    Ok(text) if strict_only => {
+                        self.warn(NAME, text, "The runner sets it; look for a step that changes it.");
+                    }
+                    Ok(text) => self.add(NAME, Status::Ok, text),
                 }
             }
         }
@@ -235,7 +242,7 @@ impl Checks {
             (Some(_), _) if !sound => {
                 self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent");
             }
-            _ if self.0.iter().any(|check| check.name == "scope" && check.status == Status::Fail) => {
+            _ if self.failed("scope") => {
                 self.add("exchange", Status::Skip, "the scope cannot be asked for; nothing was sent");
             }
             (Some(identity), Some(scope)) => match job.exchange(identity, scope, exchange) {
@@ -256,11 +263,11 @@ impl Checks {
 
     /// The ID token, unless an earlier check says that there is no way to it.
     fn id_token(&mut self, job: &Job<'_>, masks_are_lost: bool) -> Option<Identity> {
-        if self.0.iter().any(|check| NEEDED.contains(&check.name) && check.status == Status::Fail) {
+        if NEEDED.iter().any(|name| self.failed(name)) {
             self.add("ID token", Status::Skip, "it cannot be asked for");
             return None;
         }
-        if masks(job.env) && masks_are_lost {
+        if check_masks(job.env, masks_are_lost).is_err() {
             self.add(
                 "ID token",
                 Status::Skip,
@@ -320,13 +327,12 @@ impl Checks {
                 }
                 Ok(concerns) => {
                     for concern in concerns {
-                        let strict = job.settings.validation == claims::Validation::Strict;
-                        match concern.code.filter(|_| strict) {
-                            Some(code) => {
+                        match concern.judge(job.settings.validation) {
+                            Ok(text) => self.warn(name, text, "It is only odd; the STS decides."),
+                            Err(error) => {
                                 sound = false;
-                                self.fail(name, Error::new(code, concern.text));
+                                self.fail(name, error);
                             }
-                            None => self.warn(name, concern.text, "It is only odd; the STS decides."),
                         }
                     }
                 }
@@ -375,10 +381,7 @@ impl Checks {
                     .map_or("without TLS".to_owned(), |tls| format!("{tls}, certificate trusted"));
                 match answer.status {
                     404 | 410 => {
-                        let other = sts::Api::ALL
-                            .iter()
-                            .find(|api| **api != exchange.sts_api)
-                            .map_or("", |api| api.id());
+                        let other = exchange.sts_api.other().id();
                         let cure = format!(
                             "If an exchange fails as well, try --sts-api {other} and check --sts-endpoint."
                         );
@@ -460,13 +463,13 @@ impl Checks {
 
     /// Whether the platform's own format could be delivered, and masked.
     fn delivery(&mut self, provider: Option<&'static dyn Provider>, env: &Env, masks_are_lost: bool) {
-        if !masks(env) {
-            self.add("masks", Status::Skip, "this platform cannot be told to hide a value; none is printed");
-        } else if masks_are_lost {
-            let message = "standard error of this step does not reach the runner";
-            self.fail("masks", Error::new(Code::MaskUndeliverable, message));
-        } else {
-            self.add("masks", Status::Ok, "the runner reads standard error");
+        match check_masks(env, masks_are_lost) {
+            Err(error) => self.fail("masks", error),
+            Ok(()) if masks(env) => self.add("masks", Status::Ok, "the runner reads standard error"),
+            Ok(()) => {
+                let text = "this platform cannot be told to hide a value; none is printed";
+                self.add("masks", Status::Skip, text);
+            }
         }
         // What `token` would use: flags of its own aside, the variables decide.
         let asked = env.text(names::FORMAT).ok().flatten().filter(|format| format != "auto");
@@ -527,8 +530,6 @@ impl Checks {
 
     /// For programs. Scrubbed like the text: a server may have echoed a secret into an error.
     fn json(&self, console: &Console) -> Value {
-        let lines =
-            |text: &str| text.split('\n').map(|line| console.safe(line)).collect::<Vec<_>>().join("\n");
         let checks: Vec<Value> = self
             .0
             .iter()
@@ -539,7 +540,7 @@ impl Checks {
                     "message": console.safe(&check.text),
                     "details": check.error.iter().flat_map(Error::details).map(|(label, value)| json!({*label: console.safe(value)})).collect::<Vec<_>>(),
                     "code": check.error.as_ref().map(|error| error.code().name()),
-                    "cure": check.cure.as_deref().map(lines),
+                    "cure": check.cure.as_deref().map(|cure| console.safe_lines(cure)),
                 })
             })
             .collect();

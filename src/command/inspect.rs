@@ -4,21 +4,21 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::claims::{self, Concern, Validation};
+use crate::claims;
 use crate::cli::InspectArgs;
 use crate::clock::{Clock, rfc3339};
 use crate::config::{IdentitySettings, NetworkSettings, Resolver};
 use crate::console::Console;
 use crate::env::Env;
-use crate::error::{Code, Error};
-use crate::job::{Identity, Job, masks};
+use crate::error::Error;
+use crate::job::{Identity, Job};
 use crate::provider::{self, PROVIDERS};
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::subject;
 use crate::text::{clean, printable};
 
-use super::{check_source, client, json_text};
+use super::{check_masks, check_source, client, json_text};
 use crate::Rest;
 
 /// Claims that say which job this is and nothing about persons (S-14), in the order in which they are shown.
@@ -73,12 +73,7 @@ pub fn run(
     let provider = provider::select(wanted.provider.as_deref(), &wanted.source, env)?;
     check_source(&wanted, provider)?;
     report.provider = Some(provider.id());
-    if masks(env) && streams.stderr_is_lost {
-        return Err(Error::new(
-            Code::MaskUndeliverable,
-            "standard error of this step does not reach the runner",
-        ));
-    }
+    check_masks(env, streams.stderr_is_lost)?;
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
@@ -119,10 +114,10 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     for (_, outcome) in claims::checks(&identity.claims, &job.expected()?, now) {
         match outcome {
             Ok(concerns) => {
-                for Concern { code, text } in concerns {
-                    match code.filter(|_| job.settings.validation == Validation::Strict) {
-                        Some(code) => problems.push(Error::new(code, text)),
-                        None => remarks.push(text),
+                for concern in concerns {
+                    match concern.judge(job.settings.validation) {
+                        Ok(text) => remarks.push(text),
+                        Err(error) => problems.push(error),
                     }
                 }
             }

@@ -12,13 +12,14 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::config::{IdentitySettings, NetworkSettings, Source};
+use crate::config::{IdentitySettings, NetworkSettings, Source, invalid};
 use crate::console::Console;
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::http::Client;
+use crate::job::masks;
 use crate::provider::Provider;
 use crate::retry::Deadline;
-use crate::text::quote;
 
 /// Writes a payload without secrets to standard output.
 pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
@@ -65,10 +66,7 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
     match format {
         None | Some("text") => Ok(false),
         Some("json") => Ok(true),
-        Some(other) => Err(Error::new(Code::CfgValueInvalid, "--format has a value that it does not allow")
-            .detail("expected", "text or json")
-            .detail("found", quote(other))
-            .hint("Correct the value or leave the setting out.")),
+        Some(other) => Err(invalid(Source::Flag("--format"), other, "text or json")),
     }
 }
 
@@ -76,6 +74,15 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
 /// when its second character is escaped. Number signs occur in texts only.
 fn json_text(value: &Value) -> String {
     value.to_string().replace("##", r"#\u0023")
+}
+
+/// A runner that is told what to hide has to be able to read it.
+fn check_masks(env: &Env, stderr_is_lost: bool) -> Result<(), Error> {
+    if masks(env) && stderr_is_lost {
+        let message = "standard error of this step does not reach the runner";
+        return Err(Error::new(Code::MaskUndeliverable, message));
+    }
+    Ok(())
 }
 
 /// Settings that contradict the provider.

@@ -19,7 +19,7 @@ use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 
-use super::{check_source, client};
+use super::{check_masks, check_source, client};
 
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
@@ -41,12 +41,7 @@ pub fn run(
     report.format = Some(format.id());
 
     // Everything that could stop the delivery is found out before a token exists.
-    if masks(env) && streams.stderr_is_lost {
-        return Err(Error::new(
-            Code::MaskUndeliverable,
-            "standard error of this step does not reach the runner",
-        ));
-    }
+    check_masks(env, streams.stderr_is_lost)?;
     check_trace(format, env, output.force)?;
     let sinks = Sinks::open(
         format,

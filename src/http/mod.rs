@@ -125,12 +125,17 @@ impl Response {
     }
 
     /// Where a redirect points to, without path and query: enough to recognise a captive portal. Untrusted.
-    pub fn redirect_origin(&self) -> Option<String> {
+    fn redirect_origin(&self) -> Option<String> {
         let location = self.location.as_deref()?;
         let (scheme, rest) = location.split_once("://")?;
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let host = authority.rsplit('@').next().unwrap_or_default();
         Some(format!("{scheme}://{host}"))
+    }
+
+    /// Where a redirect points to, as a message may show it.
+    pub fn redirect_target(&self) -> String {
+        self.redirect_origin().map_or_else(|| "elsewhere".to_owned(), |origin| text::quote(&origin))
     }
 
     /// Whether the server gave this secret, a piece of it or anything that looks like a JSON Web Token back, in the
@@ -147,9 +152,8 @@ impl Response {
     /// The code for a status that may pass by itself (retry law, `security.md` 2.1), or `None` for a permanent one.
     pub fn transient_code(&self) -> Option<Code> {
         match self.status {
-            409 => Some(Code::StsConflict),
             429 => Some(Code::RateLimited),
-            408 | 425 | 500 | 502 | 503 | 504 => Some(Code::ServerError),
+            408 | 409 | 425 | 500 | 502 | 503 | 504 => Some(Code::ServerError),
             _ => None,
         }
     }

@@ -237,10 +237,7 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         return Failure { error, retry: Retry::Again { after: None }, lost_answer: false };
     }
     if let Some(code) = response.transient_code() {
-        let (code, what) = match code {
-            Code::RateLimited => (code, "asks to slow down"),
-            _ => (Code::ServerError, "failed"),
-        };
+        let what = if code == Code::RateLimited { "asks to slow down" } else { "failed" };
         let error = finish(Error::new(code, format!("GitHub's ID-token endpoint {what} ({status})")));
         return Failure {
             error,
@@ -249,7 +246,7 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         };
     }
     if (300..400).contains(&status) {
-        let to = response.redirect_origin().map_or_else(|| "elsewhere".to_owned(), |origin| quote(&origin));
+        let to = response.redirect_target();
         let message = format!(
             "GitHub's ID-token endpoint answered with a redirect ({status}) to {to}, which was not followed"
         );
