@@ -488,6 +488,10 @@ mod settings {
         }
         let gitlab = Job::gitlab().env(SUBJECT_TOKEN, &bytes).secret("hunter22");
         fails(gitlab, 2, "cfg-env-not-utf8").stderr_has(SUBJECT_TOKEN);
+        // The Terraform provider reads this one, whatever the flag says: found out before a token exists.
+        let named = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR";
+        let flag = Job::gitlab().env(named, &bytes).args(["--subject-token-env", SUBJECT_TOKEN]);
+        fails(flag.secret("hunter22"), 2, "cfg-env-not-utf8").stderr_has(named).sts_requests(0);
         Job::github().env("UNRELATED", &bytes).run().succeeds();
     }
 }

@@ -560,6 +560,40 @@ fn no_id_token() {
     each(&cases, check);
 }
 
+/// The format is that of the platform on which the job runs, also with an identity from elsewhere: as with `token`.
+#[test]
+fn the_format_is_the_one_that_token_would_use() {
+    let job = github();
+    let token = job.mint();
+    let job = job.env("METAL_ID_TOKEN", token).args(["--subject-token-env", "METAL_ID_TOKEN"]);
+    let (rows, outcome) = diagnose(job);
+    let output = rows.iter().find(|row| row.name == "output").expect("a row for the output");
+    outcome.require(output.status == "ok" && output.says.contains("the format github"), &output.says);
+    outcome.id_token_requests(0);
+}
+
+#[cfg(unix)]
+#[test]
+fn variables_that_cannot_be_read_fail_as_with_token() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let bytes = std::ffi::OsString::from_vec(b"hunter22\xff".to_vec());
+    let named = github().args(["--subject-token-env", SUBJECT_TOKEN, "--provider", "github"]);
+    for (name, variable, job, row) in [
+        ("the format", "EQUINIX_WIF_FORMAT", github(), "output fail cfg-env-not-utf8"),
+        (
+            "the variable's name",
+            "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR",
+            named,
+            "Terraform fail cfg-env-not-utf8",
+        ),
+    ] {
+        println!("case: {name}");
+        let (rows, outcome) = diagnose(job.env(variable, &bytes).secret("hunter22"));
+        assert_eq!(odd(&rows), [NOT_ASKED, row], "{}", outcome.context());
+        assert_eq!(outcome.status, Some(2), "{}", outcome.context());
+    }
+}
+
 #[test]
 fn claims_that_do_not_hold() {
     let cases = [

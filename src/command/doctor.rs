@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use crate::claims::{self, Now};
 use crate::cli::DoctorArgs;
 use crate::clock::Clock;
-use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver, is_variable_name};
+use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
 use crate::console::Console;
-use crate::emit;
 use crate::emit::sink::{Policy, Sinks};
 use crate::env::{Env, names};
 use crate::error::{Code, Error, Exit};
@@ -25,7 +24,7 @@ use crate::signature;
 use crate::sts;
 use crate::{Rest, StdoutKind};
 
-use super::{check_masks, check_source, client};
+use super::{check_masks, check_source, client, shadowing_variable, token};
 
 /// Why no signature could be checked.
 fn no_issuer_to_believe(job: &Job<'_>) -> &'static str {
@@ -472,8 +471,7 @@ impl Checks {
             }
         }
         // What `token` would use: flags of its own aside, the variables decide.
-        let asked = env.text(names::FORMAT).ok().flatten().filter(|format| format != "auto");
-        let id = asked.as_deref().unwrap_or_else(|| provider.map_or("json", Provider::format));
+        let format = env.text(names::FORMAT).and_then(|asked| token::format(asked.as_deref(), provider, env));
         let output = env.os(names::OUTPUT).map(PathBuf::from);
         let policy = Policy {
             env,
@@ -483,24 +481,30 @@ impl Checks {
             stdout: StdoutKind::Ordinary,
         };
         // Opening is the check; what was opened is closed, and removed where it was made, when it is dropped.
-        match emit::by_name(id).and_then(|format| Sinks::open(format, false, &policy)) {
-            Ok(_) => self.add("output", Status::Ok, format!("the format {id} can be written")),
+        match format.and_then(|format| Sinks::open(format, false, &policy).map(|_| format.id())) {
+            Ok(id) => self.add("output", Status::Ok, format!("the format {id} can be written")),
             Err(error) => self.fail("output", error),
         }
     }
 
     fn shadowing(&mut self, env: &Env) {
-        let name = env.text(names::SUBJECT_TOKEN_ENV_VAR).ok().flatten();
-        let name = name.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
-        if env.has(names::SCOPE) && is_variable_name(&name) && env.has(&name) {
-            let text = format!(
-                "{} and {name} are both set: the Equinix provider exchanges by itself and ignores EQUINIX_API_TOKEN",
-                names::SCOPE
-            );
-            let cure = "Unset one of them for the Terraform run; the formats env-file and shell unset the second by themselves.";
-            self.warn("Terraform", text, cure);
-        } else {
-            self.add("Terraform", Status::Ok, "no variable would make the Equinix provider ignore the token");
+        match shadowing_variable(env) {
+            Ok(Some(name)) => {
+                let text = format!(
+                    "{} and {name} are both set: the Equinix provider exchanges by itself and ignores EQUINIX_API_TOKEN",
+                    names::SCOPE
+                );
+                let cure = "Unset one of them for the Terraform run; the formats env-file and shell unset the second by themselves.";
+                self.warn("Terraform", text, cure);
+            }
+            Ok(None) => {
+                self.add(
+                    "Terraform",
+                    Status::Ok,
+                    "no variable would make the Equinix provider ignore the token",
+                );
+            }
+            Err(error) => self.fail("Terraform", error),
         }
     }
 

@@ -12,9 +12,9 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::config::{IdentitySettings, NetworkSettings, Source, invalid};
+use crate::config::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
 use crate::console::Console;
-use crate::env::Env;
+use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::job::masks;
@@ -83,6 +83,13 @@ fn check_masks(env: &Env, stderr_is_lost: bool) -> Result<(), Error> {
         return Err(Error::new(Code::MaskUndeliverable, message));
     }
     Ok(())
+}
+
+/// The variable that makes the Equinix Terraform provider exchange by itself, if it is set beside a scope.
+fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
+    let name = env.text(names::SUBJECT_TOKEN_ENV_VAR)?.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
+    let is_set = env.has(names::SCOPE) && is_variable_name(&name) && env.has(&name);
+    Ok(is_set.then_some(name))
 }
 
 /// Settings that contradict the provider.

@@ -19,7 +19,7 @@ use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
 use crate::secret::Secret;
 
-use super::{check_masks, check_source, client};
+use super::{check_masks, check_source, client, shadowing_variable};
 
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
@@ -43,6 +43,7 @@ pub fn run(
     // Everything that could stop the delivery is found out before a token exists.
     check_masks(env, streams.stderr_is_lost)?;
     check_trace(format, env, output.force)?;
+    let shadowing = shadowing_variable(env)?;
     let sinks = Sinks::open(
         format,
         output.export_env,
@@ -68,7 +69,7 @@ pub fn run(
     report.warnings = job.warnings();
     let credential = outcome?;
     report.granted = Some((credential.scope.clone(), credential.expires_at_text()));
-    deliver(&credential, &output, env, sinks, console, streams.stdout)?;
+    deliver(&credential, &output, shadowing.as_deref(), sinks, console, streams.stdout)?;
     console.note(&format!(
         "access token for {} is valid until {} ({} s)",
         credential.scope,
@@ -140,14 +141,13 @@ fn jwt_signature(token: &Secret) -> Option<Secret> {
 fn deliver(
     credential: &Credential,
     settings: &OutputSettings,
-    env: &Env,
+    shadowing: Option<&str>,
     sinks: Sinks,
     console: &Console,
     stdout: &mut dyn Write,
 ) -> Result<(), Error> {
     let format = sinks.format();
-    let shadowing = shadowing_variable(env)?;
-    if let Some(name) = shadowing.as_ref().filter(|_| !format.is_sourced()) {
+    if let Some(name) = shadowing.filter(|_| !format.is_sourced()) {
         console.warn(&format!(
             "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {}",
             names::SCOPE,
@@ -157,7 +157,7 @@ fn deliver(
     let options = Options {
         env_name: &settings.env_name,
         export_env: settings.export_env,
-        shadowing: shadowing.as_deref(),
+        shadowing,
         delimiter: &delimiter(credential)?,
     };
     sinks.commit(|place| format.render(credential, &options, place), stdout)
@@ -175,16 +175,9 @@ fn delimiter(credential: &Credential) -> Result<String, Error> {
     }
 }
 
-/// The variable that makes the Equinix Terraform provider exchange by itself, if it is set beside a scope.
-fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
-    let name = env.text(names::SUBJECT_TOKEN_ENV_VAR)?.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
-    let is_set = env.has(names::SCOPE) && crate::config::is_variable_name(&name) && env.has(&name);
-    Ok(is_set.then_some(name))
-}
-
 /// The format that was asked for, else the one that suits the platform on which this process runs, whatever the
 /// identity's source.
-fn format(
+pub(super) fn format(
     asked: Option<&str>,
     provider: Option<&'static dyn Provider>,
     env: &Env,
