@@ -1,6 +1,7 @@
 //! The command line as typed. Parsing only: what a setting means, and where it comes from when no flag was given, is
 //! decided in [`crate::config`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -28,6 +29,10 @@ pub struct Cli {
 pub enum Command {
     /// Exchange the job's ID token for an Equinix access token and hand it over
     Token(Box<TokenArgs>),
+    /// Exchange the job's ID token for an Equinix access token and run a command with it
+    Exec(Box<ExecArgs>),
+    /// Hand over the job's ID token itself, for tools that exchange it on their own
+    IdToken(Box<IdTokenArgs>),
     /// Tell who this job is and what an Equinix administrator has to enter to trust it
     Inspect(Box<InspectArgs>),
     /// Check every step between this job and a token
@@ -78,12 +83,62 @@ pub struct TokenArgs {
     /// How the token is handed over.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// What becomes of a job without an identity.
+    #[command(flatten)]
+    pub unavailable: UnavailableArgs,
     /// How requests are made.
     #[command(flatten)]
     pub network: NetworkArgs,
     /// What is told about the run.
     #[command(flatten)]
     pub account: AccountArgs,
+}
+
+/// Options of `id-token`.
+#[derive(Debug, Args)]
+pub struct IdTokenArgs {
+    /// Who the job is.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// How the token is handed over.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What becomes of a job without an identity.
+    #[command(flatten)]
+    pub unavailable: UnavailableArgs,
+    /// How requests are made.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// What is told about the run.
+    #[command(flatten)]
+    pub account: AccountArgs,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Who the job is.
+    #[command(flatten)]
+    pub identity: IdentityArgs,
+    /// What is asked for.
+    #[command(flatten)]
+    pub exchange: ExchangeArgs,
+    /// What the command gets.
+    #[command(flatten)]
+    pub child: ChildArgs,
+    /// What becomes of a job without an identity.
+    #[command(flatten)]
+    pub unavailable: UnavailableArgs,
+    /// How requests are made.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// What is told about the run.
+    #[command(flatten)]
+    pub account: AccountArgs,
+
+    /// Command to run, with its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
 }
 
 /// Who the job is.
@@ -144,7 +199,8 @@ pub struct ExchangeArgs {
 #[derive(Debug, Args, Default)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Format: auto, github, env-file, shell, json, raw
+    /// Format: auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process,
+    /// terraform-external, kubernetes, raw
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
 
@@ -152,7 +208,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
-    /// Variable for the access token, where the format sets variables
+    /// Variable for the token, where the format sets variables
     #[arg(long, value_name = "NAME")]
     pub env_name: Option<String>,
 
@@ -160,13 +216,39 @@ pub struct OutputArgs {
     #[arg(long)]
     pub export_env: bool,
 
-    /// Consent to a token on a terminal or in a traced shell
+    /// Consent to a token on a terminal, in a traced shell, or without a mask in Terraform
     #[arg(long)]
     pub force: bool,
 
     /// Consent to an output file inside the checkout
     #[arg(long)]
     pub allow_workspace: bool,
+
+    /// Consent to a token in an artifact (gitlab-dotenv)
+    #[arg(long)]
+    pub accept_artifact_exposure: bool,
+}
+
+/// What the command of `exec` gets.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Command")]
+pub struct ChildArgs {
+    /// Variable for the access token
+    #[arg(long, value_name = "NAME")]
+    pub env_name: Option<String>,
+
+    /// Leave the command the variables with which it could get ID tokens itself
+    #[arg(long)]
+    pub keep_oidc_env: bool,
+}
+
+/// What becomes of a job that can have no ID token.
+#[derive(Debug, Args, Default)]
+#[command(next_help_heading = "Identity")]
+pub struct UnavailableArgs {
+    /// Whether a job that can have no ID token fails, or goes on without a token: fail, skip
+    #[arg(long, value_name = "WHAT")]
+    pub on_unavailable: Option<String>,
 }
 
 /// How requests are made.
@@ -279,7 +361,7 @@ pub struct SandboxArgs {
 
     /// Command to run in a job of that platform; without one, the main job runs and is explained
     #[arg(last = true, value_name = "CMD")]
-    pub command: Vec<std::ffi::OsString>,
+    pub command: Vec<OsString>,
 }
 
 #[cfg(test)]

@@ -58,6 +58,11 @@ pub fn rfc3339(unix_time: i64) -> String {
         .unwrap_or_else(|| unix_time.to_string())
 }
 
+/// A moment of RFC 3339 as Unix time; a fraction of a second is dropped.
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+}
+
 /// A clock that stands still until somebody sleeps, for unit tests.
 #[cfg(test)]
 pub(crate) mod fixed {
@@ -108,6 +113,12 @@ mod tests {
         assert_eq!(rfc3339(1_795_320_000), "2026-11-22T04:00:00Z");
         assert_eq!(rfc3339(-1), "1969-12-31T23:59:59Z");
         assert_eq!(rfc3339(i64::MAX), i64::MAX.to_string());
+        for text in ["2026-11-22T04:00:00Z", "2026-11-22T06:30:00.9+02:30", "2026-11-21t23:00:00-05:00"] {
+            assert_eq!(parse_rfc3339(text), Some(1_795_320_000), "{text}");
+        }
+        for text in ["", "now", "2026-11-22", "2026-13-22T04:00:00Z", "2026-11-22T04:00:00"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
     }
 
     #[test]

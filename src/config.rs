@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::claims::Validation;
 use crate::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
+use crate::credential::Kind;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::expect::{self, Expectation};
@@ -19,6 +20,7 @@ use crate::http;
 use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
 use crate::provider::TokenSource;
+use crate::request::Request;
 use crate::scope;
 use crate::sts::{self, Api};
 use crate::text::quote;
@@ -30,6 +32,8 @@ pub enum Source {
     Flag(&'static str),
     /// This environment variable.
     Variable(&'static str),
+    /// What the program that runs this one asked for.
+    Request(&'static str),
     /// Neither.
     Default,
 }
@@ -38,7 +42,7 @@ impl Source {
     /// As it stands in messages and in the report.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Flag(name) | Self::Variable(name) => name,
+            Self::Flag(name) | Self::Variable(name) | Self::Request(name) => name,
             Self::Default => "default",
         }
     }
@@ -88,7 +92,7 @@ pub struct ExchangeSettings {
 }
 
 /// How the token is handed over.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OutputSettings {
     /// The format that was asked for.
     pub format: Option<String>,
@@ -102,6 +106,18 @@ pub struct OutputSettings {
     pub force: bool,
     /// Consent: `--allow-workspace`.
     pub allow_workspace: bool,
+    /// Consent: `--accept-artifact-exposure`.
+    pub accept_artifact_exposure: bool,
+}
+
+/// What becomes of a job that can have no ID token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnavailable {
+    /// It fails.
+    #[default]
+    Fail,
+    /// It goes on without a token, and says so.
+    Skip,
 }
 
 /// How requests are made.
@@ -125,13 +141,24 @@ pub fn report_place(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
 /// Collects settings and remembers where each came from.
 pub struct Resolver<'a> {
     env: &'a Env,
+    request: Request,
     seen: Map<String, Value>,
 }
 
 impl<'a> Resolver<'a> {
     /// Nothing collected yet.
     pub fn new(env: &'a Env) -> Self {
-        Self { env, seen: Map::new() }
+        Self { env, request: Request::default(), seen: Map::new() }
+    }
+
+    /// From now on, what was asked for counts where no flag was given.
+    pub fn with_request(&mut self, request: Request) {
+        self.request = request;
+    }
+
+    /// The version of the answer that was asked for.
+    pub fn api_version(&self) -> Option<&'static str> {
+        self.request.api_version
     }
 
     /// What has been collected, for the report: name → value and source.
@@ -145,9 +172,16 @@ impl<'a> Resolver<'a> {
         typed: Option<&str>,
         variable: &'static str,
     ) -> Result<Option<Setting<String>>, Error> {
-        let setting = match typed.filter(|text| !text.is_empty()) {
-            Some(text) => Some(Setting { value: text.to_owned(), source: Source::Flag(flag) }),
-            None => {
+        let asked = self.request.settings.get(flag).map(String::as_str);
+        let setting = match (typed.filter(|text| !text.is_empty()), asked) {
+            (Some(text), asked) => {
+                self.check_agreement(flag, text, asked)?;
+                Some(Setting { value: text.to_owned(), source: Source::Flag(flag) })
+            }
+            (None, Some(asked)) => {
+                Some(Setting { value: asked.to_owned(), source: Source::Request(self.request.source) })
+            }
+            (None, None) => {
                 self.env.text(variable)?.map(|value| Setting { value, source: Source::Variable(variable) })
             }
         };
@@ -155,6 +189,20 @@ impl<'a> Resolver<'a> {
             self.remember(flag, json!(setting.value), setting.source);
         }
         Ok(setting)
+    }
+
+    /// Who asks for one thing and gets another would never know.
+    fn check_agreement(&self, flag: &str, typed: &str, asked: Option<&str>) -> Result<(), Error> {
+        match asked.filter(|asked| *asked != typed) {
+            None => Ok(()),
+            Some(asked) => {
+                let source = self.request.source;
+                Err(Error::new(Code::CfgRequestInvalid, format!("{flag} and {source} contradict each other"))
+                    .detail("flag", quote(typed))
+                    .detail("asked for", quote(asked))
+                    .hint("Give the setting in one of the two places."))
+            }
+        }
     }
 
     fn path(
@@ -238,12 +286,11 @@ impl<'a> Resolver<'a> {
         if let Some(name) = variable.as_ref().filter(|name| !is_variable_name(&name.value)) {
             return Err(invalid(name.source, &name.value, "the name of a variable, not its value"));
         }
-        let file =
-            self.path("--subject-token-file", args.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE);
+        let file = self.subject_token_file(args);
         Ok(IdentitySettings {
             audience: audience.map(|setting| setting.value),
             provider: provider.map(|setting| setting.value),
-            source: TokenSource { variable: variable.map(|s| s.value), file: file.map(|s| s.value) },
+            source: TokenSource { variable: variable.map(|s| s.value), file },
             expectations: self.expectations(&args.expect)?,
             verify_signature: self.switch(
                 "--verify-signature",
@@ -260,14 +307,27 @@ impl<'a> Resolver<'a> {
         })
     }
 
+    /// The file that holds the ID token.
+    pub fn subject_token_file(&mut self, args: &IdentityArgs) -> Option<PathBuf> {
+        self.path("--subject-token-file", args.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE)
+            .map(|setting| setting.value)
+    }
+
     /// Flags take the place of the variable as a whole, as for every other setting.
     fn expectations(&mut self, typed: &[String]) -> Result<Vec<Expectation>, Error> {
-        let (source, lines) = if typed.is_empty() {
-            let Some(text) = self.env.text(names::EXPECT)? else { return Ok(Vec::new()) };
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned);
-            (Source::Variable(names::EXPECT), lines.collect())
+        const FLAG: &str = "--expect";
+        let split = |text: &str| -> Vec<String> {
+            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
+        };
+        let asked = self.request.settings.get(FLAG).map(|text| split(text));
+        let (source, lines) = if !typed.is_empty() {
+            self.check_agreement(FLAG, &typed.join("\n"), asked.map(|lines| lines.join("\n")).as_deref())?;
+            (Source::Flag(FLAG), typed.to_vec())
+        } else if let Some(lines) = asked {
+            (Source::Request(self.request.source), lines)
         } else {
-            (Source::Flag("--expect"), typed.to_vec())
+            let Some(text) = self.env.text(names::EXPECT)? else { return Ok(Vec::new()) };
+            (Source::Variable(names::EXPECT), split(&text))
         };
         self.remember("--expect", json!(lines), source);
         expect::parse(lines.iter().map(String::as_str), source.name())
@@ -311,30 +371,42 @@ impl<'a> Resolver<'a> {
     }
 
     /// The settings of [`OutputArgs`].
-    pub fn output(&mut self, args: &OutputArgs) -> Result<OutputSettings, Error> {
+    pub fn output(&mut self, args: &OutputArgs, kind: Kind) -> Result<OutputSettings, Error> {
         let format = self.text("--format", args.format.as_deref(), names::FORMAT)?;
         self.remember_default("--format", "auto");
-        let env_name = self
-            .text("--env-name", args.env_name.as_deref(), names::ENV_NAME)?
-            .unwrap_or(Setting { value: "EQUINIX_API_TOKEN".to_owned(), source: Source::Default });
-        self.remember_default("--env-name", &env_name.value);
-        check_env_name(&env_name)?;
         Ok(OutputSettings {
             format: format.map(|setting| setting.value),
             output: self.path("--output", args.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
-            env_name: env_name.value,
+            env_name: self.env_name(args.env_name.as_deref(), kind)?,
             export_env: self.switch("--export-env", args.export_env, names::EXPORT_ENV)?,
             force: args.force,
             allow_workspace: args.allow_workspace,
+            accept_artifact_exposure: args.accept_artifact_exposure,
         })
+    }
+
+    /// The variable for the token.
+    pub fn env_name(&mut self, typed: Option<&str>, kind: Kind) -> Result<String, Error> {
+        let setting = self
+            .text("--env-name", typed, names::ENV_NAME)?
+            .unwrap_or(Setting { value: kind.variable().to_owned(), source: Source::Default });
+        self.remember_default("--env-name", &setting.value);
+        check_env_name(&setting, kind)?;
+        Ok(setting.value)
+    }
+
+    /// What becomes of a job that can have no ID token.
+    pub fn on_unavailable(&mut self, typed: Option<&str>) -> Result<OnUnavailable, Error> {
+        let words = [("fail", OnUnavailable::Fail), ("skip", OnUnavailable::Skip)];
+        self.choice("--on-unavailable", typed, names::ON_UNAVAILABLE, words)
     }
 
     /// The settings of [`NetworkArgs`].
     pub fn network(&mut self, args: &NetworkArgs) -> Result<NetworkSettings, Error> {
-        let timeout = self.seconds("--timeout", args.timeout.as_deref(), names::TIMEOUT, 60, 1..=3600)?;
+        let timeout = self.timeout(args)?;
         let (extra_roots, roots_source) = self.extra_roots(args.ca_file.as_deref())?;
         Ok(NetworkSettings {
-            timeout: Duration::from_secs(timeout),
+            timeout,
             extra_roots,
             roots_source,
             proxies: if args.no_proxy {
@@ -343,6 +415,12 @@ impl<'a> Resolver<'a> {
                 ProxySettings::from_env(self.env)?
             },
         })
+    }
+
+    /// The time for the whole run alone, for what happens before the other settings are known.
+    pub fn timeout(&mut self, args: &NetworkArgs) -> Result<Duration, Error> {
+        let seconds = self.seconds("--timeout", args.timeout.as_deref(), names::TIMEOUT, 60, 1..=3600)?;
+        Ok(Duration::from_secs(seconds))
     }
 
     /// One of a few words; the default is `T`'s.
@@ -365,8 +443,8 @@ impl<'a> Resolver<'a> {
         found.map(|(_, value)| value).ok_or_else(|| invalid(setting.source, &setting.value, &words))
     }
 
-    /// The STS's base URL. A variable can be planted by an earlier step, so it is trusted for Equinix's own hosts and
-    /// for this machine only (S-19).
+    /// The STS's base URL. A variable can be planted by an earlier step, and a query by somebody's module, so these are
+    /// trusted for Equinix's own hosts and for this machine only (S-19).
     fn endpoint(&mut self, typed: Option<&str>) -> Result<Url, Error> {
         let setting = self
             .text("--sts-endpoint", typed, names::STS_ENDPOINT)?
@@ -388,8 +466,8 @@ impl<'a> Resolver<'a> {
                 .detail("found", shown_url(&setting.value))
                 .hint("Give the base URL only; the path follows from --sts-api."));
         }
-        if matches!(setting.source, Source::Variable(_)) && !url.is_loopback() && !url.is_under("equinix.com")
-        {
+        let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
+        if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
             return Err(Error::new(
                 Code::EndpointUntrusted,
                 format!("{from} names {}, which is not a host under equinix.com", url.origin()),
@@ -451,7 +529,7 @@ pub fn is_variable_name(name: &str) -> bool {
 }
 
 /// A name for the token's variable that changes nothing else (S-40).
-fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
+fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
     const WHOLE: [&str; 14] = [
         "PATH",
         "ENV",
@@ -496,6 +574,9 @@ fn check_env_name(setting: &Setting<String>) -> Result<(), Error> {
     if !is_variable_name(name) {
         return fail("it is not the name of a variable");
     }
+    if kind == Kind::IdToken && name == kind.variable() {
+        return Ok(());
+    }
     let upper = name.to_ascii_uppercase();
     let is_special = WHOLE.contains(&upper.as_str())
         || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
@@ -527,7 +608,7 @@ mod tests {
         let config = Config {
             identity: resolver.identity(&args.identity)?,
             exchange: resolver.exchange(&args.exchange)?,
-            output: resolver.output(&args.output)?,
+            output: resolver.output(&args.output, Kind::AccessToken)?,
             network: resolver.network(&args.network)?,
         };
         Ok((config, resolver.into_report()))

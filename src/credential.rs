@@ -1,26 +1,86 @@
-//! What comes out of the exchange and goes into a format.
+//! What comes out of a run and goes into a format: a token, with what the next step may want to know about it.
 
+use crate::clock;
+use crate::env::names;
 use crate::secret::Secret;
 
-/// An access token with what the next step may want to know about it.
+/// Which token is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The access token that the STS issued (`token`, `exec`).
+    AccessToken,
+    /// The ID token that the platform issued, for tools that exchange it by themselves (`id-token`).
+    IdToken,
+}
+
+impl Kind {
+    /// As messages call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access token",
+            Self::IdToken => "ID token",
+        }
+    }
+
+    /// The step output on GitHub.
+    pub const fn output(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access-token",
+            Self::IdToken => "id-token",
+        }
+    }
+
+    /// The member of a JSON object: RFC 6749 section 5.1 and OpenID Connect Core section 3.1.3.3.
+    pub const fn member(self) -> &'static str {
+        match self {
+            Self::AccessToken => "access_token",
+            Self::IdToken => "id_token",
+        }
+    }
+
+    /// The variable, unless another is named: the one that the Equinix Terraform provider reads.
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::AccessToken => "EQUINIX_API_TOKEN",
+            Self::IdToken => names::SUBJECT_TOKEN,
+        }
+    }
+
+    /// The token's type (RFC 8693 section 3). The STS may issue no other access token.
+    pub const fn token_type_uri(self) -> &'static str {
+        match self {
+            Self::AccessToken => "urn:ietf:params:oauth:token-type:access_token",
+            Self::IdToken => "urn:ietf:params:oauth:token-type:id_token",
+        }
+    }
+}
+
+/// A token with what the next step may want to know about it.
 #[derive(Debug)]
 pub struct Credential {
-    /// The access token. Its alphabet is that of RFC 6750's b64token, so no format needs to quote it.
-    pub access_token: Secret,
-    /// Its life in seconds, as the STS said.
+    /// Which token it is.
+    pub kind: Kind,
+    /// The token. Its alphabet is that of RFC 6750's b64token (an access token) or of a JWT, so no format needs to quote
+    /// it.
+    pub token: Secret,
+    /// Its life in seconds: as the STS said, or what is left until the `exp` of an ID token.
     pub expires_in: u64,
-    /// When it expires (Unix time), by this machine's clock.
+    /// When it expires (Unix time): by this machine's clock, or the `exp` of an ID token.
     pub expires_at: i64,
-    /// The scope that was granted.
-    pub scope: String,
-    /// The issuer of the ID token that was exchanged. Decoded, not verified.
+    /// The scope that was granted. An ID token has none.
+    pub scope: Option<String>,
+    /// The issuer of the ID token, which may have been exchanged. Decoded, not verified.
     pub issuer: String,
-    /// The subject of the ID token that was exchanged. Decoded, not verified.
+    /// The subject of the ID token, which may have been exchanged. Decoded, not verified.
     pub subject: String,
+}
+
+impl Credential {
+    /// When it expires, as RFC 3339 in UTC.
+    pub fn expires_at_text(&self) -> String {
+        clock::rfc3339(self.expires_at)
+    }
 }
 
 /// The access token's type (RFC 6750): the STS may issue no other.
 pub const TOKEN_TYPE: &str = "Bearer";
-
-/// The issued token's type (RFC 8693 section 3): the STS may issue no other.
-pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";

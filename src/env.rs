@@ -113,6 +113,8 @@ pub mod names {
         ENV_NAME = "EQUINIX_WIF_ENV_NAME";
         /// Also write the token to `GITHUB_ENV` (`--export-env`).
         EXPORT_ENV = "EQUINIX_WIF_EXPORT_ENV";
+        /// What becomes of a job that can have no ID token (`--on-unavailable`).
+        ON_UNAVAILABLE = "EQUINIX_WIF_ON_UNAVAILABLE";
         /// The shortest acceptable life of the access token, in seconds (`--min-ttl`).
         MIN_TTL = "EQUINIX_WIF_MIN_TTL";
         /// The deadline of the whole run, in seconds (`--timeout`).
@@ -183,8 +185,16 @@ pub mod names {
         CI_PROJECT_ID = "CI_PROJECT_ID";
         /// The checkout of a GitLab job: no token is written there.
         CI_PROJECT_DIR = "CI_PROJECT_DIR";
+        /// How long this job may run, in seconds.
+        CI_JOB_TIMEOUT = "CI_JOB_TIMEOUT";
+        /// When this job started (RFC 3339).
+        CI_JOB_STARTED_AT = "CI_JOB_STARTED_AT";
         /// `true` when GitLab's runner traces every command with its variables into the job log.
         CI_DEBUG_TRACE = "CI_DEBUG_TRACE";
+        /// What a Kubernetes client asks for when it runs this program (format `kubernetes`).
+        KUBERNETES_EXEC_INFO = "KUBERNETES_EXEC_INFO";
+        /// Where `exec` looks for the command.
+        PATH = "PATH";
         /// The folder for temporary files.
         TMPDIR = "TMPDIR";
     }

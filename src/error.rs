@@ -34,6 +34,10 @@ pub enum Exit {
     Delivery,
     /// 10: refused for safety.
     Safety,
+    /// 126: `exec` found the command, but it cannot be run.
+    NotExecutable,
+    /// 127: `exec` did not find the command.
+    NotFound,
 }
 
 impl Exit {
@@ -50,6 +54,17 @@ impl Exit {
             Self::Transient => 8,
             Self::Delivery => 9,
             Self::Safety => 10,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+        }
+    }
+
+    /// The exit status under `exec`, where the statuses below belong to the command (as with `env` and `nohup` of
+    /// POSIX.1-2024): 125 for whatever failed before it ran.
+    pub const fn status_under_exec(self) -> u8 {
+        match self {
+            Self::NotExecutable | Self::NotFound => self.status(),
+            _ => 125,
         }
     }
 
@@ -81,11 +96,13 @@ impl Exit {
             Self::Transient => "transient, retries used up",
             Self::Delivery => "the token could not be delivered",
             Self::Safety => "refused for safety",
+            Self::NotExecutable => "the command cannot be run",
+            Self::NotFound => "the command was not found",
         }
     }
 
     /// All classes in the order of their status.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Internal,
         Self::Usage,
         Self::NoIdentity,
@@ -96,6 +113,8 @@ impl Exit {
         Self::Transient,
         Self::Delivery,
         Self::Safety,
+        Self::NotExecutable,
+        Self::NotFound,
     ];
 }
 
@@ -238,6 +257,10 @@ codes! {
         "The proxy variable does not hold the URL of an http or https proxy. It is not skipped silently, since the request would then go out directly.",
         "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.",
         "HTTPS_PROXY does not hold the URL of a proxy: only http and https proxies are supported";
+    CfgRequestInvalid = "cfg-request-invalid", Usage, Config,
+        "The program that runs this one has to say what it wants, and what it said could not be understood: Terraform's data source external in a query on standard input, a Kubernetes client in KUBERNETES_EXEC_INFO.",
+        "Run it from there: as the program of a data source external, or as the exec plugin of a kubeconfig. docs/usage.md shows both and lists what a query may hold. Elsewhere choose another --format.",
+        "the query has a member \"scpe\" that is not known\n  known: scope, audience, expect, min_ttl, provider, sts_api, sts_endpoint, subject_token_env, timeout, validation";
 
     // 3: no identity
     AmbientNotCi = "ambient-not-ci", NoIdentity, Identity,
@@ -489,6 +512,14 @@ codes! {
         "The runner's file for outputs or variables is not there.",
         "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
         "GITHUB_OUTPUT is not set, so there is no runner file to write to";
+    OutPartial = "out-partial", Delivery, Delivery,
+        "The token goes to several places, and writing failed after the first. What was written stays there.",
+        "Mend what the message names, and run the step again; until then, let no later step use what was written.",
+        "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
+    DotenvTooLarge = "dotenv-too-large", Delivery, Delivery,
+        "GitLab refuses a dotenv report of 5120 bytes or more, and with the token it would have as many.",
+        "Use the token in the job that gets it (--format env-file, or exec), or exchange again in the later job, which needs id_tokens: of its own.",
+        "the access token is too long for a dotenv report\n  expected: fewer than 5120 bytes\n  found:    6021 bytes";
 
     // 10: safety
     MaskUndeliverable = "mask-undeliverable", Safety, Delivery,
@@ -511,6 +542,10 @@ codes! {
         "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would stand in the job log, where GitLab cannot mask it.",
         "Remove CI_DEBUG_TRACE from the job, or consent with --force.",
         "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
+    ArtifactExposure = "artifact-exposure", Safety, Delivery,
+        "A dotenv report is an artifact: GitLab keeps it, whoever may see the job's artifacts can download it, in a public project everybody, and the log of a later job does not mask its values.",
+        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: none, expire_in) and consent with --accept-artifact-exposure.",
+        "the format gitlab-dotenv puts the token into an artifact";
     EndpointUntrusted = "endpoint-untrusted", Safety, Config,
         "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
         "If the host is right, say so with --sts-endpoint.",
@@ -523,6 +558,35 @@ codes! {
         "The server's certificate is not trusted, so it may be somebody else. Nothing was sent.",
         "If a private certificate authority is in use, add it with --ca-file. If the certificate is reported as expired or not yet valid, check this machine's clock.",
         "the certificate of the STS at https://sts.eqix.equinix.com is not trusted: it was not issued by a trusted authority";
+
+    // 126 and 127: the command of exec
+    CmdNotExecutable = "cmd-not-executable", NotExecutable, Config,
+        "The command behind -- is there, but it cannot be run. No token was requested for it.",
+        "Check its permissions and, of a script, its first line.",
+        "the command \"./deploy.sh\" cannot be run: it is not executable";
+    CmdNotFound = "cmd-not-found", NotFound, Config,
+        "The command behind -- was not found. No token was requested for it.",
+        "Check its spelling, PATH, and that an earlier step has installed it.",
+        "the command \"terrafrom\" was not found";
+}
+
+impl Code {
+    /// Why this job can have no ID token, in a word for `--on-unavailable skip`: for every code of exit class 3, and for
+    /// no other.
+    pub const fn reason(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AmbientNotCi => "not-ci",
+            Self::GhIdTokenPermission => "missing-permission",
+            Self::GhForkPr => "fork-pull-request",
+            Self::GhDependabot => "dependabot",
+            Self::GhRequestIncomplete => "incomplete-request",
+            Self::GlIdTokensMissing | Self::TokenEnvEmpty => "missing-id-token",
+            Self::TokenEnvUnexpanded => "unexpanded-variable",
+            Self::TokenEnvPadded => "altered-token",
+            Self::TokenFileUnreadable => "unreadable-file",
+            _ => return None,
+        })
+    }
 }
 
 impl Code {
@@ -716,9 +780,18 @@ mod tests {
     #[test]
     fn exit_classes_have_the_contract_s_numbers() {
         let numbers: Vec<u8> = Exit::ALL.iter().map(|e| e.status()).collect();
-        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 126, 127]);
+        let under_exec: Vec<u8> = Exit::ALL.iter().map(|e| e.status_under_exec()).collect();
+        assert_eq!(under_exec, [125, 125, 125, 125, 125, 125, 125, 125, 125, 125, 126, 127]);
         let retryable: Vec<u8> = Exit::ALL.iter().filter(|e| e.retryable()).map(|e| e.status()).collect();
         assert_eq!(retryable, [8]);
+    }
+
+    #[test]
+    fn exactly_the_codes_without_an_identity_have_a_reason() {
+        for code in Code::ALL {
+            assert_eq!(code.reason().is_some(), code.exit() == Exit::NoIdentity, "{}", code.name());
+        }
     }
 
     #[test]

@@ -6,12 +6,12 @@ use crate::claims::{self, Concern, Expected, Now, Validation};
 use crate::clock::Clock;
 use crate::config::{ExchangeSettings, IdentitySettings};
 use crate::console::Console;
-use crate::credential::Credential;
-use crate::env::Env;
+use crate::credential::{Credential, Kind};
+use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::jwt::{self, UnverifiedClaims};
-use crate::provider::{self, Context, Provider};
+use crate::provider::{Context, Provider};
 use crate::random;
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
@@ -39,6 +39,8 @@ pub struct Job<'a> {
     pub provider: &'static dyn Provider,
     /// Who the job should be.
     pub settings: &'a IdentitySettings,
+    /// Whether the runner is told what to hide.
+    masks: bool,
     /// What is warned of, for the report.
     warnings: Mutex<Vec<String>>,
 }
@@ -66,9 +68,10 @@ impl Identity {
     }
 }
 
-/// Whether the runner around this process reads masks from its output.
+/// Whether the runner around this process reads `::add-mask::` and other workflow commands from its output. GitHub's does,
+/// and so do those that imitate it (Forgejo, Gitea, act), wherever the identity comes from. GitLab's has no such thing.
 pub fn masks(env: &Env) -> bool {
-    provider::detected(env).iter().any(|provider| provider.reads_workflow_commands())
+    env.is(names::GITHUB_ACTIONS, "true")
 }
 
 impl<'a> Job<'a> {
@@ -82,8 +85,24 @@ impl<'a> Job<'a> {
         provider: &'static dyn Provider,
         settings: &'a IdentitySettings,
     ) -> Self {
-        let warnings = Mutex::new(Vec::new());
-        Self { env, clock, deadline, console, http, random: &random::fraction, provider, settings, warnings }
+        Self {
+            env,
+            clock,
+            deadline,
+            console,
+            http,
+            random: &random::fraction,
+            provider,
+            settings,
+            masks: masks(env),
+            warnings: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The same job, but for the masks: for a reader of standard error that would show them instead of obeying them.
+    #[must_use]
+    pub fn without_masks(self) -> Self {
+        Self { masks: false, ..self }
     }
 
     /// What has been warned of so far.
@@ -114,12 +133,24 @@ impl<'a> Job<'a> {
     /// Hides a secret from now on: in every line of ours, and in the runner's log.
     pub fn hide(&self, secret: &Secret) -> Result<(), Error> {
         self.console.guard(secret);
-        if !masks(self.env) {
+        if !self.masks {
             return Ok(());
         }
         self.console.mask(secret).map_err(|_| {
             Error::new(Code::MaskUndeliverable, "the mask could not be written to standard error")
         })
+    }
+
+    /// [`Job::hide`] for an access token. One that is a JWT has its signature hidden as well: other tools break tokens at
+    /// their dots, and a mask of the whole does not hide a part. Short pieces are never masked: they would hide innocent
+    /// text.
+    pub fn hide_access_token(&self, token: &Secret) -> Result<(), Error> {
+        self.hide(token)?;
+        let parts: Vec<&str> = token.reveal().split('.').collect();
+        match parts.as_slice() {
+            [_, _, signature] if signature.len() >= 20 => self.hide(&Secret::new(*signature)),
+            _ => Ok(()),
+        }
     }
 
     /// Fetches the ID token and reads it, without holding it against anything.
@@ -217,6 +248,38 @@ impl<'a> Job<'a> {
         }
     }
 
+    fn is_short(&self, identity: &Identity) -> bool {
+        identity.life(self.clock).is_some_and(|life| life <= SHORTEST_LIFE)
+    }
+
+    /// Refuses an ID token that could expire before somebody exchanges it. Without validation the STS decides: this
+    /// machine's clock may be what is wrong.
+    fn check_life(&self, identity: &Identity) -> Result<(), Error> {
+        if self.settings.validation == Validation::Off || !self.is_short(identity) {
+            return Ok(());
+        }
+        let life = identity.life(self.clock).unwrap_or_default();
+        let message = format!("the ID token expires in {life} s, too soon to exchange it");
+        Err(self.explain_expiry(Error::new(Code::IdTokenExpiring, message)))
+    }
+
+    /// The ID token itself as what is handed over. Every form carries its expiry, so that has to be known even without
+    /// validation.
+    pub fn id_token(&self, identity: Identity) -> Result<Credential, Error> {
+        self.check_life(&identity)?;
+        let expires_at = claims::expiry(&identity.claims)?;
+        let life = Now { local: self.clock.unix_time(), skew: identity.skew };
+        Ok(Credential {
+            kind: Kind::IdToken,
+            expires_in: u64::try_from(expires_at.saturating_sub(life.best())).unwrap_or(0),
+            expires_at,
+            scope: None,
+            issuer: identity.claims.issuer().to_owned(),
+            subject: identity.claims.subject().to_owned(),
+            token: identity.token,
+        })
+    }
+
     /// Exchanges the identity for an access token, with a fresh ID token where the first one has grown too old or may
     /// have been used in an attempt whose answer was lost.
     pub fn exchange(
@@ -228,19 +291,12 @@ impl<'a> Job<'a> {
         let mut answer_lost = false;
         let mut concerns = Vec::new();
         let renewable = self.provider.mints_on_request();
-        let is_short =
-            |identity: &Identity| identity.life(self.clock).is_some_and(|life| life <= SHORTEST_LIFE);
         let credential = self.law().run("exchanging the token", |_| {
-            if renewable && (answer_lost || is_short(identity)) {
+            if renewable && (answer_lost || self.is_short(identity)) {
                 *identity = self.identity()?;
                 answer_lost = false;
             }
-            // Without validation the STS decides: this machine's clock may be what is wrong.
-            if is_short(identity) && self.settings.validation != Validation::Off {
-                let life = identity.life(self.clock).unwrap_or_default();
-                let message = format!("the ID token expires in {life} s, too soon to exchange it");
-                return Err(self.explain_expiry(Error::new(Code::IdTokenExpiring, message)).into());
-            }
+            self.check_life(identity)?;
             let exchange = Exchange {
                 endpoint: &settings.sts_endpoint,
                 api: settings.sts_api,

@@ -10,10 +10,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
+pub mod child;
 pub mod claims;
 pub mod cli;
 pub mod clock;
@@ -28,12 +30,14 @@ pub mod env;
 pub mod error;
 pub mod expect;
 pub mod http;
+pub mod input;
 pub mod job;
 pub mod json;
 pub mod jwt;
 pub mod provider;
 pub mod random;
 pub mod report;
+pub mod request;
 pub mod retry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
@@ -74,6 +78,8 @@ pub struct Streams<'a> {
     pub stderr: Box<dyn Write + Send>,
     /// What is known about standard output.
     pub stdout_kind: StdoutKind,
+    /// Whether standard input is a terminal, where nobody answers.
+    pub stdin_is_terminal: bool,
     /// Whether standard error is a terminal.
     pub stderr_is_terminal: bool,
     /// Whether standard error leads to a file or nowhere, so that a runner cannot read it.
@@ -87,7 +93,8 @@ pub fn run(
     clock: &dyn Clock,
     streams: Streams<'_>,
 ) -> u8 {
-    let Streams { stdout, stderr, stdout_kind, stderr_is_terminal, stderr_is_lost } = streams;
+    let Streams { stdout, stderr, stdout_kind, stdin_is_terminal, stderr_is_terminal, stderr_is_lost } =
+        streams;
     let args: Vec<OsString> = args.into_iter().collect();
     // Asked for by every installer and health check, and answered without building the whole command line.
     if args.get(1).is_some_and(|arg| args.len() == 2 && (arg == "--version" || arg == "-V")) {
@@ -105,46 +112,83 @@ pub fn run(
         _ => None,
     };
     let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
+    let rest = Rest { stdout, stdout_kind, stdin_is_terminal, stderr_is_lost };
+    let is_exec = is_exec(&args);
     let outcome = match parsed {
         Err(error) => {
             account_for_usage(&args, env, &console, &error);
             Err(error)
         }
-        Ok(Parsed::Help(text)) => command::print(stdout, &text).map(|()| 0),
-        Ok(Parsed::Command(cli)) => match cli.command {
-            Command::Explain(args) => command::explain::run(&args, stdout).map(|()| 0),
-            #[cfg(feature = "sandbox")]
-            Command::Sandbox(args) => command::sandbox::run(&args, env, stdout, &console),
-            Command::Token(args) => {
-                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
-                accounted(&args.account, env, clock, &console, |report| {
-                    command::token::run(&args, env, clock, &console, rest, report)
-                })
-                .inspect_err(|error| command::token::leave_failure(args.output.format.as_deref(), env, error))
-                .map(|()| 0)
-            }
-            Command::Inspect(args) => {
-                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
-                accounted(&args.account, env, clock, &console, |report| {
-                    command::inspect::run(&args, env, clock, &console, rest, report)
-                })
-                .map(|()| 0)
-            }
-            Command::Doctor(args) => {
-                let rest = Rest { stdout, stdout_kind, stderr_is_lost };
-                accounted(&args.account, env, clock, &console, |report| {
-                    command::doctor::run(&args, env, clock, &console, rest, report)
-                })
-            }
-        },
+        Ok(Parsed::Help(text)) => command::print(rest.stdout, &text).map(|()| 0),
+        Ok(Parsed::Command(cli)) => dispatch(cli.command, env, clock, &console, rest),
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);
         if job::masks(env) {
             console.annotate(&error);
         }
-        error.code().exit().status()
+        report::status(error.code(), is_exec)
     })
+}
+
+fn dispatch(
+    command: Command,
+    env: &Env,
+    clock: &dyn Clock,
+    console: &Console,
+    rest: Rest<'_>,
+) -> Result<u8, Error> {
+    match command {
+        Command::Explain(args) => command::explain::run(&args, rest.stdout).map(|()| 0),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox(args) => command::sandbox::run(&args, env, rest.stdout, console),
+        Command::Token(args) => accounted(&args.account, env, clock, console, |report| {
+            command::token::run((&*args).into(), env, clock, console, rest, report)
+        })
+        .inspect_err(|error| {
+            command::main_job::leave_failure(args.output.format.as_deref(), env, error);
+        })
+        .map(|()| 0),
+        Command::IdToken(args) => accounted(&args.account, env, clock, console, |report| {
+            command::token::run((&*args).into(), env, clock, console, rest, report)
+        })
+        .inspect_err(|error| {
+            command::main_job::leave_failure(args.output.format.as_deref(), env, error);
+        })
+        .map(|()| 0),
+        Command::Exec(args) => accounted(&args.account, env, clock, console, |report| {
+            command::exec::run(&args, env, clock, console, &rest, report)
+        })
+        .and_then(|prepared| match prepared {
+            // The account of the run ends here; what comes now is the command's own.
+            Some(prepared) => child::hand_over(prepared).inspect_err(|error| {
+                account_for_exec(&args.account, env, console, error);
+            }),
+            None => Ok(0),
+        })
+        .inspect_err(|error| command::main_job::leave_failure(Some("auto"), env, error)),
+        Command::Inspect(args) => accounted(&args.account, env, clock, console, |report| {
+            command::inspect::run(&args, env, clock, console, rest, report)
+        })
+        .map(|()| 0),
+        Command::Doctor(args) => accounted(&args.account, env, clock, console, |report| {
+            command::doctor::run(&args, env, clock, console, rest, report)
+        }),
+    }
+}
+
+/// Whether the command line is one of `exec`, whose statuses below 125 belong to the command that it runs.
+fn is_exec(args: &[OsString]) -> bool {
+    // Flags of every command may stand before it.
+    let mut own = args.iter().skip(1);
+    while let Some(arg) = own.next() {
+        match arg.to_string_lossy().as_ref() {
+            "--color" => drop(own.next()),
+            flag if flag.starts_with('-') && flag != "--" => {}
+            command => return command == "exec",
+        }
+    }
+    false
 }
 
 enum Parsed {
@@ -152,12 +196,14 @@ enum Parsed {
     Help(String),
 }
 
-/// What `token` needs of the streams; standard error belongs to the console.
+/// What commands need of the streams; standard error belongs to the console.
 pub struct Rest<'a> {
     /// Payload only.
     pub stdout: &'a mut dyn Write,
     /// What is known about it.
     pub stdout_kind: StdoutKind,
+    /// Whether standard input is a terminal.
+    pub stdin_is_terminal: bool,
     /// Whether standard error leads to a file or nowhere.
     pub stderr_is_lost: bool,
 }
@@ -206,11 +252,25 @@ fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Er
         None
     };
     let place = config::report_place(raw("--report").map(std::path::PathBuf::from).as_deref(), env);
+    let is_exec = is_exec(args);
     if let Ok(destination) = Destination::open(place.as_deref()) {
-        destination.write(&Report::default(), Some(error), std::time::Duration::ZERO, console).ok();
+        let report = Report { is_exec, ..Report::default() };
+        destination.write(&report, Some(error), Duration::ZERO, console).ok();
     }
-    if args.get(1).is_some_and(|command| command == "token") {
-        command::token::leave_failure(raw("--format").as_deref(), env, error);
+    if is_exec {
+        command::main_job::leave_failure(Some("auto"), env, error);
+    } else if args.get(1).is_some_and(|command| command == "token" || command == "id-token") {
+        command::main_job::leave_failure(raw("--format").as_deref(), env, error);
+    }
+}
+
+/// The command could not take this process's place although it had been found. The account had been written by then, so
+/// it is written anew.
+fn account_for_exec(args: &cli::AccountArgs, env: &Env, console: &Console, error: &Error) {
+    let place = config::report_place(args.report.as_deref(), env);
+    if let Ok(destination) = Destination::open(place.as_deref()) {
+        let report = Report { is_exec: true, available: Some(true), ..Report::default() };
+        destination.write(&report, Some(error), Duration::ZERO, console).ok();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
@@ -20,15 +21,46 @@ fn main() -> ExitCode {
         std::process::exit(1);
     }));
     let clock = SystemClock::start();
-    let (mut stdout, stderr) = (io::stdout(), io::stderr());
+    let (stdout, stderr) = (io::stdout(), io::stderr());
     let streams = Streams {
         stdout_kind: stdout_kind(&stdout),
+        stdin_is_terminal: io::stdin().is_terminal(),
         stderr_is_terminal: stderr.is_terminal(),
         stderr_is_lost: leads_nowhere(&stderr),
-        stdout: &mut stdout,
-        stderr: Box::new(stderr),
+        stdout: &mut Patient(stdout),
+        stderr: Box::new(Patient(stderr)),
     };
     ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
+}
+
+/// A stream that waits for a slow reader. A parent may have made the pipe non-blocking; then a full one is an error that
+/// passes, and giving up would lose part of a token or of a mask.
+struct Patient<W>(W);
+
+impl<W> Patient<W> {
+    fn patiently<T>(&mut self, mut act: impl FnMut(&mut W) -> io::Result<T>) -> io::Result<T> {
+        const PAUSE: Duration = Duration::from_millis(5);
+        const LIMIT: Duration = Duration::from_secs(30);
+        let started = Instant::now();
+        loop {
+            match act(&mut self.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && started.elapsed() < LIMIT => {
+                    std::thread::sleep(PAUSE);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+impl<W: io::Write> io::Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.patiently(|stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.patiently(io::Write::flush)
+    }
 }
 
 fn stdout_kind(stdout: &io::Stdout) -> StdoutKind {

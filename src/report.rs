@@ -94,8 +94,16 @@ pub struct Report {
     pub provider: Option<&'static str>,
     /// The format that was used.
     pub format: Option<&'static str>,
-    /// The scope that was granted and when the access token expires (RFC 3339), once there is one.
-    pub granted: Option<(String, String)>,
+    /// The scope that was granted, once there is an access token.
+    pub granted_scope: Option<String>,
+    /// When the token that is handed over expires (RFC 3339), once there is one.
+    pub expires_at: Option<String>,
+    /// Whether there is a token, once that is known; `false` after `--on-unavailable skip`.
+    pub available: Option<bool>,
+    /// Why there is none, in a word.
+    pub reason: Option<&'static str>,
+    /// Whether a command was to run (`exec`): then a failure ends with that command's kind of status.
+    pub is_exec: bool,
     /// Warnings.
     pub warnings: Vec<String>,
     /// What a run found to fail without failing itself: `doctor` tells of every check.
@@ -116,7 +124,7 @@ impl Report {
         json!({
             "v": VERSION,
             "code": code.map(Code::name),
-            "exit": code.map_or(0, |code| code.exit().status()),
+            "exit": code.map_or(0, |code| status(code, self.is_exec)),
             "retryable": code.is_some_and(|code| code.exit().retryable()),
             "stage": error.map(|error| error.stage().name()),
             "message": message.map(|message| safe(&message)),
@@ -130,12 +138,19 @@ impl Report {
             "claims_status": claims.map(|_| claims_status(self.verified)),
             "provider": self.provider,
             "format": self.format,
-            "granted_scope": self.granted.as_ref().map(|(scope, _)| safe(scope)),
-            "expires_at": self.granted.as_ref().map(|(_, expires_at)| expires_at),
+            "available": self.available,
+            "reason": self.reason,
+            "granted_scope": self.granted_scope.as_deref().map(safe),
+            "expires_at": self.expires_at,
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
             "settings": self.settings.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect::<Map<_, _>>(),
         })
     }
+}
+
+/// The exit status of a failure.
+pub fn status(code: Code, is_exec: bool) -> u8 {
+    if is_exec { code.exit().status_under_exec() } else { code.exit().status() }
 }
 
 /// How far claims can be believed, in words that are the same everywhere.
@@ -177,13 +192,15 @@ mod tests {
             verified: false,
             provider: Some("github"),
             format: None,
-            granted: Some(("roleassignments:o".into(), "2026-11-22T04:00:00Z".into())),
+            available: Some(true),
+            granted_scope: Some("roleassignments:o".into()),
+            expires_at: Some("2026-11-22T04:00:00Z".into()),
             warnings: vec!["w ::set-env::".into()],
-            failure: None,
             settings: json!({"scope": {"value": "roleassignments:o", "source": "--scope"}})
                 .as_object()
                 .unwrap()
                 .clone(),
+            ..Report::default()
         };
         let (console, _) = captured::console(Verbosity::Quiet, false);
         console.guard(&Secret::new("the-bearer-of-this-run"));
@@ -199,12 +216,14 @@ mod tests {
                 "message": "slow down; STS says: you sent ***", "hint": Code::RateLimited.cure(), "http_status": 429,
                 "attempts": 4, "elapsed_ms": 12, "oauth_error": "slow", "server_echoed_secret": true,
                 "claims": {"iss": "i", "sub": "s", "aud": ["a"], "exp": 1}, "claims_status": "decoded, not verified",
-                "provider": "github", "format": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
+                "provider": "github", "format": null, "available": true, "reason": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
                 "warnings": ["w : :set-env: :"],
                 "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })
         );
         let good = Report::default().render(None, Duration::ZERO, &console);
         assert_eq!((&good["code"], &good["exit"], &good["claims"]), (&Value::Null, &json!(0), &Value::Null));
+        let under_exec = Report { is_exec: true, ..Report::default() };
+        assert_eq!(under_exec.render(Some(&error), Duration::ZERO, &console)["exit"], json!(125));
     }
 }

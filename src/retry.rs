@@ -26,7 +26,12 @@ pub struct Deadline(Duration);
 impl Deadline {
     /// A deadline this far from now.
     pub fn after(clock: &dyn Clock, limit: Duration) -> Self {
-        Self(clock.monotonic().saturating_add(limit))
+        Self::since(clock.monotonic(), limit)
+    }
+
+    /// A deadline this far from a moment of the monotonic clock.
+    pub fn since(started: Duration, limit: Duration) -> Self {
+        Self(started.saturating_add(limit))
     }
 
     /// The time that is left; zero when it has passed.

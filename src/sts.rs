@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::claims::Concern;
-use crate::clock::{Clock, rfc3339};
+use crate::clock::Clock;
 use crate::config::ExchangeSettings;
-use crate::credential::{ACCESS_TOKEN_TYPE, Credential};
+use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request, Response};
@@ -245,12 +245,13 @@ impl Exchange<'_> {
                 .detail("found", quote(token_type)));
         }
         let issued = text_member(members, "issued_token_type")?;
-        if issued != ACCESS_TOKEN_TYPE {
+        let expected = Kind::AccessToken.token_type_uri();
+        if issued != expected {
             return Err(Error::new(
                 Code::StsIssuedTokenType,
                 "the STS issued something else than an access token",
             )
-            .detail("expected", quote(ACCESS_TOKEN_TYPE))
+            .detail("expected", quote(expected))
             .detail("found", quote(issued)));
         }
         let access_token = text_member(members, "access_token")?;
@@ -273,10 +274,11 @@ impl Exchange<'_> {
         }
         let expires_at = now.saturating_add(i64::try_from(expires_in).unwrap_or(i64::MAX));
         Ok(Credential {
-            access_token: Secret::new(access_token),
+            kind: Kind::AccessToken,
+            token: Secret::new(access_token),
             expires_in,
             expires_at,
-            scope,
+            scope: Some(scope),
             issuer: self.claims.issuer().to_owned(),
             subject: self.claims.subject().to_owned(),
         })
@@ -324,13 +326,6 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
 pub fn probe(http: &Client<'_>, settings: &ExchangeSettings) -> Result<Response, Error> {
     let url = token_endpoint(&settings.sts_endpoint, settings.sts_api)?;
     http.send(PEER, &Request::GetPublic { url: &url }).map_err(|failure| failure.error)
-}
-
-impl Credential {
-    /// When it expires, as RFC 3339.
-    pub fn expires_at_text(&self) -> String {
-        rfc3339(self.expires_at)
-    }
 }
 
 fn invalid(message: String) -> Error {
@@ -452,7 +447,7 @@ mod tests {
     }
 
     fn good() -> Value {
-        json!({"access_token": TOKEN, "issued_token_type": ACCESS_TOKEN_TYPE, "token_type": "Bearer", "expires_in": 3600})
+        json!({"access_token": TOKEN, "issued_token_type": Kind::AccessToken.token_type_uri(), "token_type": "Bearer", "expires_in": 3600})
     }
 
     /// Reads the good answer with one member changed (`null` removes it).
@@ -475,12 +470,12 @@ mod tests {
     #[test]
     fn a_good_answer_becomes_a_credential() {
         let (credential, warnings) = read("x", json!("ignored")).unwrap();
-        assert_eq!(credential.access_token.reveal(), TOKEN);
+        assert_eq!(credential.token.reveal(), TOKEN);
         assert_eq!((credential.expires_in, credential.expires_at), (3600, 4600));
         assert_eq!(credential.expires_at_text(), "1970-01-01T01:16:40Z");
         assert_eq!(
-            (credential.scope.as_str(), credential.issuer.as_str()),
-            ("roleassignments:o", "https://i")
+            (credential.scope.as_deref(), credential.issuer.as_str()),
+            (Some("roleassignments:o"), "https://i")
         );
         assert_eq!(warnings, []);
     }

@@ -71,12 +71,17 @@ fn failure(error: &Error, console: &Console) -> String {
 }
 
 fn success(report: &Report, console: &Console) -> String {
-    let title = if report.granted.is_some() { "access token issued" } else { "identity checked" };
+    let title = match (report.available, &report.granted_scope) {
+        (Some(false), _) => "no token",
+        (_, Some(_)) => "access token issued",
+        (Some(true), None) => "ID token handed over",
+        (None, None) => "identity checked",
+    };
     let mut text = format!("### equinix-wif: {title}\n\n");
     let mut rows: Vec<(&str, String)> = Vec::new();
-    if let Some((scope, expires_at)) = &report.granted {
-        rows.extend([("scope", scope.clone()), ("expires", expires_at.clone())]);
-    }
+    let known = [("scope", &report.granted_scope), ("expires", &report.expires_at)];
+    rows.extend(known.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+    rows.extend(report.reason.map(|reason| ("reason", reason.to_owned())));
     if let Some(claims) = &report.claims {
         rows.push(("subject", claims.subject().to_owned()));
         rows.push(("issuer", claims.issuer().to_owned()));
@@ -146,7 +151,8 @@ mod tests {
         let (console, _) = captured::console(Verbosity::Quiet, false);
         let claims = json!({"iss": "i", "sub": "s"});
         let report = Report {
-            granted: Some(("roleassignments:o".into(), "2026-11-22T04:00:00Z".into())),
+            granted_scope: Some("roleassignments:o".into()),
+            expires_at: Some("2026-11-22T04:00:00Z".into()),
             claims: Some(UnverifiedClaims {
                 header: serde_json::Map::new(),
                 claims: claims.as_object().unwrap().clone(),

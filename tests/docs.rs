@@ -22,6 +22,7 @@ use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
 use equinix_wif::cli::Cli;
+use equinix_wif::credential::{Credential, Kind};
 use equinix_wif::emit::{FORMATS, Options, Place};
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
@@ -695,28 +696,29 @@ mod tables {
     #[test]
     fn the_examples_are_what_the_formats_write() {
         let credential = Credential {
-            access_token: Secret::new("EXAMPLE-ACCESS-TOKEN"),
+            kind: Kind::AccessToken,
+            token: Secret::new("EXAMPLE-ACCESS-TOKEN"),
             expires_in: 3600,
             expires_at: 1_795_320_000,
-            scope: "roleassignments:00000000-0000-0000-0000-000000000000".into(),
+            scope: Some("roleassignments:00000000-0000-0000-0000-000000000000".into()),
             issuer: "https://token.actions.githubusercontent.com".into(),
             subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
         };
         let delimiter = "equinix-wif-0123456789abcdef0123456789abcdef";
         let options =
-            |shadowing| Options { env_name: "EQUINIX_API_TOKEN", export_env: true, shadowing, delimiter };
+            |shadowing| Options { env_name: "EQUINIX_API_TOKEN", shadowing, delimiter, api_version: None };
         let examples: Vec<String> =
             markdown::split(&page("docs/usage.md")).0.into_iter().map(|block| block.text).collect();
         for format in FORMATS {
             for place in format.places(true) {
-                let bytes = format.render(&credential, &options(None), place);
+                let bytes = format.render(&credential, &options(None), place).unwrap();
                 let text = String::from_utf8(bytes.reveal().to_vec()).unwrap();
                 assert!(examples.contains(&text), "docs/usage.md lacks this of {}:\n{text}", format.id());
             }
         }
         let shell = FORMATS.iter().find(|format| format.id() == "shell").unwrap();
         let lines = |shadowing| {
-            let bytes = shell.render(&credential, &options(shadowing), Place::Stdout);
+            let bytes = shell.render(&credential, &options(shadowing), Place::Stdout).unwrap();
             String::from_utf8(bytes.reveal().to_vec()).unwrap()
         };
         let more = lines(Some(names::SUBJECT_TOKEN)).replace(&lines(None), "");

@@ -24,7 +24,7 @@ use crate::signature;
 use crate::sts;
 use crate::{Rest, StdoutKind};
 
-use super::{check_masks, check_source, client, shadowing_variable, token};
+use super::{check_masks, check_source, client, main_job, shadowing_variable};
 
 /// Why no signature could be checked.
 fn no_issuer_to_believe(job: &Job<'_>) -> &'static str {
@@ -247,10 +247,11 @@ impl Checks {
             (Some(identity), Some(scope)) => match job.exchange(identity, scope, exchange) {
                 Ok(credential) => {
                     // Nothing is handed out, but a mask costs nothing should anything ever show it.
-                    job.hide(&credential.access_token).ok();
+                    job.hide_access_token(&credential.token).ok();
+                    let granted = credential.scope.as_deref().unwrap_or(scope);
                     let text = format!(
-                        "a token for {} and {} s was issued, and dropped",
-                        credential.scope, credential.expires_in
+                        "a token for {granted} and {} s was issued, and dropped",
+                        credential.expires_in
                     );
                     self.add("exchange", Status::Ok, text);
                 }
@@ -471,12 +472,15 @@ impl Checks {
             }
         }
         // What `token` would use: flags of its own aside, the variables decide.
-        let format = env.text(names::FORMAT).and_then(|asked| token::format(asked.as_deref(), provider, env));
+        let format =
+            env.text(names::FORMAT).and_then(|asked| main_job::format(asked.as_deref(), provider, env));
         let output = env.os(names::OUTPUT).map(PathBuf::from);
         let policy = Policy {
             env,
             output: output.as_deref(),
             allow_workspace: false,
+            // Consent is given when a token is asked for.
+            accept_artifact_exposure: true,
             force: false,
             stdout: StdoutKind::Ordinary,
         };
@@ -494,7 +498,7 @@ impl Checks {
                     "{} and {name} are both set: the Equinix provider exchanges by itself and ignores EQUINIX_API_TOKEN",
                     names::SCOPE
                 );
-                let cure = "Unset one of them for the Terraform run; the formats env-file and shell unset the second by themselves.";
+                let cure = "Unset one of them for the Terraform run; the formats that a shell reads unset the second by themselves, and exec does not pass it on.";
                 self.warn("Terraform", text, cure);
             }
             Ok(None) => {

@@ -1,8 +1,10 @@
 //! The commands, one file each.
 
 pub mod doctor;
+pub mod exec;
 pub mod explain;
 pub mod inspect;
+pub mod main_job;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod token;

@@ -1,203 +1,348 @@
-//! `token`: the main job.
+//! `token`, the main job, and `id-token`, which is the main job without the exchange.
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::time::Duration;
 
 use crate::Rest;
-use crate::cli::TokenArgs;
+use crate::cli::{
+    ExchangeArgs, IdTokenArgs, IdentityArgs, NetworkArgs, OutputArgs, TokenArgs, UnavailableArgs,
+};
 use crate::clock::Clock;
-use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver};
+use crate::config::{
+    ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
+};
 use crate::console::Console;
-use crate::credential::Credential;
-use crate::emit::sink::{self, Policy, Sinks};
+use crate::credential::{Credential, Kind};
+use crate::emit::sink::{Policy, Sinks};
 use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::input::{self, Trouble};
 use crate::job::{Job, masks};
-use crate::provider::{self, Provider};
+use crate::provider;
 use crate::random;
-use crate::report::{Report, claims_status};
+use crate::report::Report;
+use crate::request::{self, Asker, Request};
 use crate::retry::Deadline;
-use crate::secret::Secret;
 
+use super::main_job::{
+    access_token, account_for, announce, format as format_for, identity, required_scope, skipped,
+};
 use super::{check_masks, check_source, client, shadowing_variable};
+
+/// The arguments of either command.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    identity: &'a IdentityArgs,
+    /// Only an access token is exchanged for.
+    exchange: Option<&'a ExchangeArgs>,
+    output: &'a OutputArgs,
+    unavailable: &'a UnavailableArgs,
+    network: &'a NetworkArgs,
+}
+
+impl<'a> From<&'a TokenArgs> for Args<'a> {
+    fn from(args: &'a TokenArgs) -> Self {
+        Self {
+            identity: &args.identity,
+            exchange: Some(&args.exchange),
+            output: &args.output,
+            unavailable: &args.unavailable,
+            network: &args.network,
+        }
+    }
+}
+
+impl<'a> From<&'a IdTokenArgs> for Args<'a> {
+    fn from(args: &'a IdTokenArgs) -> Self {
+        Self {
+            identity: &args.identity,
+            exchange: None,
+            output: &args.output,
+            unavailable: &args.unavailable,
+            network: &args.network,
+        }
+    }
+}
+
+impl Args<'_> {
+    fn kind(&self) -> Kind {
+        if self.exchange.is_some() { Kind::AccessToken } else { Kind::IdToken }
+    }
+}
 
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
-    args: &TokenArgs,
+    args: Args<'_>,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
     streams: Rest<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
+    let started = clock.monotonic();
     let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let settings = settings(args, &mut resolver, env, clock, started, &streams);
     report.settings = resolver.into_report();
-    let Settings { identity, exchange, output, network, scope } = settings?;
-    let provider = provider::select(identity.provider.as_deref(), &identity.source, env)?;
-    check_source(&identity, provider)?;
-    let format = format(output.format.as_deref(), Some(provider), env)?;
-    report.provider = Some(provider.id());
-    report.format = Some(format.id());
-
-    // Everything that could stop the delivery is found out before a token exists.
-    check_masks(env, streams.stderr_is_lost)?;
-    check_trace(format, env, output.force)?;
-    let shadowing = shadowing_variable(env)?;
-    let sinks = Sinks::open(
-        format,
-        output.export_env,
-        &Policy {
-            env,
-            output: output.output.as_deref(),
-            allow_workspace: output.allow_workspace,
-            force: output.force,
-            stdout: streams.stdout_kind,
-        },
-    )?;
-
-    let deadline = Deadline::after(clock, network.timeout);
-    let http = client(network, clock, deadline, console);
-    let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
-    if output.export_env && format.id() != "github" {
-        job.warn(&format!(
-            "--export-env is for the format github; {} sets no variable for later steps",
-            format.id()
-        ));
+    let mut settings = settings?;
+    let shadowing = match args.kind() {
+        Kind::AccessToken => shadowing_variable(env)?,
+        Kind::IdToken => None,
+    };
+    let handover = Handover {
+        kind: args.kind(),
+        output: std::mem::take(&mut settings.output),
+        api_version: settings.api_version,
+        shadowing,
+        stdout_kind: streams.stdout_kind,
+        env,
+        console,
+    };
+    let choice = settings.on_unavailable;
+    let masks_are_lost = streams.stderr_is_lost;
+    match handover.with_token(settings, clock, started, masks_are_lost, streams.stdout, report) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let reason = skipped(error, choice, console, report)?;
+            handover.without_token(reason, streams.stdout, report)
+        }
     }
-    let outcome = obtain(&job, &scope, &exchange, report);
-    report.warnings = job.warnings();
-    let credential = outcome?;
-    report.granted = Some((credential.scope.clone(), credential.expires_at_text()));
-    deliver(&credential, &output, shadowing.as_deref(), sinks, console, streams.stdout)?;
-    console.note(&format!(
-        "access token for {} is valid until {} ({} s)",
-        credential.scope,
-        credential.expires_at_text(),
-        credential.expires_in
-    ));
-    Ok(())
 }
 
 struct Settings {
     identity: IdentitySettings,
-    exchange: ExchangeSettings,
+    exchange: Option<(ExchangeSettings, String)>,
     output: OutputSettings,
+    on_unavailable: OnUnavailable,
     network: NetworkSettings,
-    scope: String,
+    api_version: Option<&'static str>,
 }
 
-fn settings(args: &TokenArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
-    let exchange = resolver.exchange(&args.exchange)?;
-    let scope = exchange.scope.clone().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))?;
+fn settings(
+    args: Args<'_>,
+    resolver: &mut Resolver<'_>,
+    env: &Env,
+    clock: &dyn Clock,
+    started: Duration,
+    streams: &Rest<'_>,
+) -> Result<Settings, Error> {
+    let output = resolver.output(args.output, args.kind())?;
+    let on_unavailable = resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?;
+    if let Some(name) = output.format.as_deref().filter(|name| *name != "auto") {
+        let format = emit::by_name(name)?;
+        if on_unavailable == OnUnavailable::Skip
+            && format.render_unavailable("", &Options::default()).is_none()
+        {
+            let message = format!("the format {name} cannot say that there is no token");
+            return Err(Error::new(Code::CfgValueInvalid, message)
+                .hint("Leave out --on-unavailable skip, or choose another --format."));
+        }
+        if let Some(asker) = format.asker() {
+            let deadline = Deadline::since(started, resolver.timeout(args.network)?);
+            let reads_stdin =
+                resolver.subject_token_file(args.identity).is_some_and(|path| path == OsStr::new("-"));
+            resolver.with_request(ask(asker, env, clock, deadline, reads_stdin, streams)?);
+        }
+    }
+    let exchange = match args.exchange {
+        None => None,
+        Some(args) => {
+            let exchange = resolver.exchange(args)?;
+            let scope = required_scope(&exchange)?;
+            Some((exchange, scope))
+        }
+    };
+    let identity = resolver.identity(args.identity)?;
+    if args.kind() == Kind::AccessToken && output.env_name == identity.source.variable() {
+        let message = format!("the access token cannot be in {}: the ID token is there", output.env_name);
+        return Err(Error::new(Code::CfgEnvNameInvalid, message));
+    }
     Ok(Settings {
-        scope,
+        identity,
         exchange,
-        identity: resolver.identity(&args.identity)?,
-        output: resolver.output(&args.output)?,
-        network: resolver.network(&args.network)?,
+        output,
+        on_unavailable,
+        network: resolver.network(args.network)?,
+        api_version: resolver.api_version(),
     })
 }
 
-/// From the identity to the masked access token.
-fn obtain(
-    job: &Job<'_>,
-    scope: &str,
-    exchange: &ExchangeSettings,
-    report: &mut Report,
-) -> Result<Credential, Error> {
-    for warning in exchange.warnings.iter().chain(&job.settings.warnings) {
-        job.warn(warning);
+/// Reads what the program that runs this one asks for.
+fn ask(
+    asker: Asker,
+    env: &Env,
+    clock: &dyn Clock,
+    deadline: Deadline,
+    reads_stdin: bool,
+    streams: &Rest<'_>,
+) -> Result<Request, Error> {
+    if asker == Asker::Kubernetes {
+        return request::kubernetes_exec_info(env.text(names::KUBERNETES_EXEC_INFO)?.as_deref());
     }
-    job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
-    let mut identity = job.identity()?;
-    report.claims = Some(identity.claims.clone());
-    report.verified = identity.verified;
-    job.console.detail(&format!(
-        "issuer {}, subject {} ({})",
-        identity.claims.issuer(),
-        identity.claims.subject(),
-        claims_status(identity.verified)
+    if reads_stdin {
+        let message = "the query and the ID token cannot both come from standard input";
+        return Err(Error::new(Code::CfgValueInvalid, message)
+            .hint("Give the ID token in a file or a variable, or choose another --format."));
+    }
+    let invalid = |why: &str| Error::new(Code::CfgRequestInvalid, why);
+    if streams.stdin_is_terminal {
+        return Err(invalid("the query has to come on standard input, and that is a terminal"));
+    }
+    let read = input::read(request::QUERY_LIMIT + 1, deadline.left(clock), || Ok(io::stdin()));
+    let bytes = read.map_err(|trouble| match trouble {
+        Trouble::TimedOut => invalid("the query did not end before the time for this run was used up"),
+        Trouble::Io(error) => invalid(&format!("the query cannot be read: {}", error.kind())),
+    })?;
+    request::terraform_query(&bytes)
+}
+
+/// How the token is handed over.
+struct Handover<'a> {
+    kind: Kind,
+    output: OutputSettings,
+    api_version: Option<&'static str>,
+    shadowing: Option<String>,
+    stdout_kind: crate::StdoutKind,
+    env: &'a Env,
+    console: &'a Console,
+}
+
+impl Handover<'_> {
+    fn with_token(
+        &self,
+        settings: Settings,
+        clock: &dyn Clock,
+        started: Duration,
+        masks_are_lost: bool,
+        stdout: &mut dyn Write,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let Settings { identity: wanted, exchange, network, .. } = settings;
+        let provider = provider::select(wanted.provider.as_deref(), &wanted.source, self.env)?;
+        check_source(&wanted, provider)?;
+        provider.ready(self.env, &wanted.source, wanted.audience.as_deref())?;
+        let format = format_for(self.output.format.as_deref(), Some(provider), self.env)?;
+        report.provider = Some(provider.id());
+        report.format = Some(format.id());
+
+        // Everything that could stop the delivery is found out before a token exists.
+        let is_captured = self.is_captured(format)?;
+        if !is_captured {
+            check_masks(self.env, masks_are_lost)?;
+        }
+        check_trace(format, self.env, self.output.force)?;
+        let sinks = Sinks::open(format, self.output.export_env, &self.policy())?;
+
+        let deadline = Deadline::since(started, network.timeout);
+        let http = client(network, clock, deadline, self.console);
+        let job = Job::new(self.env, clock, deadline, self.console, &http, provider, &wanted);
+        let job = if is_captured { job.without_masks() } else { job };
+        self.warn(&job, format);
+        let outcome = match &exchange {
+            Some((exchange, scope)) => access_token(&job, scope, exchange, report),
+            None => identity(&job, report).and_then(|identity| job.id_token(identity)),
+        };
+        report.warnings = job.warnings();
+        let credential = outcome?;
+        account_for(&credential, report);
+        let delimiter = delimiter(&credential)?;
+        let options = self.options(&delimiter);
+        sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
+        announce(&credential, self.console);
+        Ok(())
+    }
+
+    /// Leaves what the next step needs to go on without a token.
+    fn without_token(
+        &self,
+        reason: &'static str,
+        stdout: &mut dyn Write,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let format = format_for(self.output.format.as_deref(), None, self.env)?;
+        report.format = Some(format.id());
+        let delimiter = format!("equinix-wif-{}", random::hex()?);
+        let Some((place, bytes)) = format.render_unavailable(reason, &self.options(&delimiter)) else {
+            return Ok(());
+        };
+        // Nothing of it is secret.
+        let policy = Policy { force: true, ..self.policy() };
+        Sinks::open(format, false, &policy)?.commit_one(place, &bytes, stdout)
+    }
+
+    fn policy(&self) -> Policy<'_> {
+        Policy {
+            env: self.env,
+            output: self.output.output.as_deref(),
+            allow_workspace: self.output.allow_workspace,
+            accept_artifact_exposure: self.output.accept_artifact_exposure,
+            force: self.output.force,
+            stdout: self.stdout_kind,
+        }
+    }
+
+    fn options<'o>(&'o self, delimiter: &'o str) -> Options<'o> {
+        Options {
+            env_name: &self.output.env_name,
+            shadowing: self.shadowing.as_deref(),
+            delimiter,
+            api_version: self.api_version,
+        }
+    }
+
+    /// Whether standard error is read by a program that shows it when this run fails. Masks are secrets there, and the
+    /// runner never obeys them.
+    fn is_captured(&self, format: &dyn Format) -> Result<bool, Error> {
+        if format.asker() != Some(Asker::Terraform) || !masks(self.env) {
+            return Ok(false);
+        }
+        if self.output.force {
+            return Ok(true);
+        }
+        let message = "Terraform keeps standard error of its programs to itself, so the runner cannot be told to hide the token";
+        Err(Error::new(Code::MaskUndeliverable, message).hint(
+            "Run `equinix-wif exec -- terraform apply` in the step instead, or consent to a token that the log does not hide with --force.",
+        ))
+    }
+
+    /// What may surprise later.
+    fn warn(&self, job: &Job<'_>, format: &dyn Format) {
+        let id = format.id();
+        if self.output.export_env && id != "github" {
+            job.warn(&format!(
+                "--export-env is for the format github; {id} sets no variable for later steps"
+            ));
+        }
+        if format.asker() == Some(Asker::Terraform) {
+            job.warn(&format!(
+                "Terraform keeps the answer of a data source in its state, in clear text: whoever can read the state can use the {} until it expires; `equinix-wif exec -- terraform apply` leaves none there",
+                self.kind.name()
+            ));
+        }
+        if let Some(name) = self.shadowing.as_deref().filter(|_| !format.is_sourced()) {
+            warn_of_shadowing(job, name, &self.output.env_name);
+        }
+    }
+}
+
+/// The token that is made would be ignored.
+pub(super) fn warn_of_shadowing(job: &Job<'_>, name: &str, env_name: &str) {
+    job.warn(&format!(
+        "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {env_name}",
+        names::SCOPE
     ));
-    let credential = job.exchange(&mut identity, scope, exchange)?;
-    report.claims = Some(identity.claims);
-    job.hide(&credential.access_token)?;
-    if let Some(signature) = jwt_signature(&credential.access_token).filter(|_| masks(job.env)) {
-        job.hide(&signature)?;
-    }
-    Ok(credential)
-}
-
-/// The signature of an access token that is a JWT: other tools break tokens at their dots, and a mask of the whole does
-/// not hide a part. Short pieces are never masked: they would hide innocent text.
-fn jwt_signature(token: &Secret) -> Option<Secret> {
-    let parts: Vec<&str> = token.reveal().split('.').collect();
-    match parts.as_slice() {
-        [_, _, signature] if signature.len() >= 20 => Some(Secret::new(*signature)),
-        _ => None,
-    }
-}
-
-fn deliver(
-    credential: &Credential,
-    settings: &OutputSettings,
-    shadowing: Option<&str>,
-    sinks: Sinks,
-    console: &Console,
-    stdout: &mut dyn Write,
-) -> Result<(), Error> {
-    let format = sinks.format();
-    if let Some(name) = shadowing.filter(|_| !format.is_sourced()) {
-        console.warn(&format!(
-            "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {}",
-            names::SCOPE,
-            settings.env_name
-        ));
-    }
-    let options = Options {
-        env_name: &settings.env_name,
-        export_env: settings.export_env,
-        shadowing,
-        delimiter: &delimiter(credential)?,
-    };
-    sinks.commit(|place| format.render(credential, &options, place), stdout)
 }
 
 /// A delimiter that stands in none of the values. With 128 random bits the first one always does.
 fn delimiter(credential: &Credential) -> Result<String, Error> {
-    let values =
-        [credential.access_token.reveal(), &credential.scope, &credential.issuer, &credential.subject];
+    let scope = credential.scope.as_deref().unwrap_or_default();
+    let values = [credential.token.reveal(), scope, &credential.issuer, &credential.subject];
     loop {
         let delimiter = format!("equinix-wif-{}", random::hex()?);
         if !values.iter().any(|value| value.contains(&delimiter)) {
             return Ok(delimiter);
         }
-    }
-}
-
-/// The format that was asked for, else the one that suits the platform on which this process runs, whatever the
-/// identity's source.
-pub(super) fn format(
-    asked: Option<&str>,
-    provider: Option<&'static dyn Provider>,
-    env: &Env,
-) -> Result<&'static dyn Format, Error> {
-    if let Some(name) = asked.filter(|name| *name != "auto") {
-        return emit::by_name(name);
-    }
-    let home = match provider::detected(env).as_slice() {
-        [only] => Some(*only),
-        _ => provider,
-    };
-    emit::by_name(home.map_or("json", Provider::format))
-}
-
-/// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been
-/// understood, so only what is needed here is looked at.
-pub fn leave_failure(asked: Option<&str>, env: &Env, error: &Error) {
-    let asked = asked.map(ToOwned::to_owned).or_else(|| env.text(names::FORMAT).ok().flatten());
-    if let Ok(format) = format(asked.as_deref(), None, env) {
-        sink::leave_failure(format, error.code(), env);
     }
 }
 

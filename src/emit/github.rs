@@ -4,9 +4,9 @@
 //! Always in the heredoc form with a random delimiter (S-38): a block that is cut short then makes the runner fail
 //! loudly, whereas a cut `NAME=value` would pass as a shorter token.
 
-use crate::credential::{Credential, TOKEN_TYPE};
+use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::env::names;
-use crate::error::Code;
+use crate::error::{Code, Error};
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
@@ -32,29 +32,47 @@ impl Format for GitHub {
         places
     }
 
-    fn render(&self, credential: &Credential, options: &Options<'_>, place: Place) -> SecretBytes {
-        let token = credential.access_token.reveal();
+    fn render(
+        &self,
+        credential: &Credential,
+        options: &Options<'_>,
+        place: Place,
+    ) -> Result<SecretBytes, Error> {
+        let token = credential.token.reveal();
         let expires_at = credential.expires_at_text();
         if place == Place::RunnerFile(names::GITHUB_ENV) {
-            return block(
+            return Ok(block(
                 &[(options.env_name, token), (&options.expiry_name(), &expires_at)],
                 options.delimiter,
-            );
+            ));
         }
-        block(
-            &[
-                ("access-token", token),
-                ("token-type", TOKEN_TYPE),
-                ("expires-in", &credential.expires_in.to_string()),
-                ("expires-at", &expires_at),
-                // These come from a server or a token and may not add lines to the file.
-                ("scope", &printable(&credential.scope)),
-                ("subject", &printable(&credential.subject)),
-                ("issuer", &printable(&credential.issuer)),
-                ("available", "true"),
-            ],
-            options.delimiter,
-        )
+        // These come from a server or a token and may not add lines to the file.
+        let [scope, subject, issuer] =
+            [credential.scope.as_deref().unwrap_or_default(), &credential.subject, &credential.issuer]
+                .map(printable);
+        let expires_in = credential.expires_in.to_string();
+        let all = [
+            (credential.kind.output(), token),
+            ("token-type", TOKEN_TYPE),
+            ("expires-in", &expires_in),
+            ("expires-at", &expires_at),
+            ("scope", &scope),
+            ("subject", &subject),
+            ("issuer", &issuer),
+            ("available", "true"),
+        ];
+        // An ID token is no bearer token for anybody but the STS, and its scope is yet to be asked for.
+        let of_access_tokens = ["token-type", "scope"];
+        let pairs: Vec<_> = all
+            .into_iter()
+            .filter(|(name, _)| credential.kind == Kind::AccessToken || !of_access_tokens.contains(name))
+            .collect();
+        Ok(block(&pairs, options.delimiter))
+    }
+
+    fn render_unavailable(&self, reason: &str, options: &Options<'_>) -> Option<(Place, SecretBytes)> {
+        let pairs = [("available", "false"), ("reason", reason)];
+        Some((Place::RunnerFile(names::GITHUB_OUTPUT), block(&pairs, options.delimiter)))
     }
 
     /// The runner reads the outputs of failed steps as well.
@@ -77,7 +95,7 @@ fn block(pairs: &[(&str, &str)], delimiter: &str) -> SecretBytes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::rendered;
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
     use super::*;
 
     #[test]
@@ -96,6 +114,24 @@ mod tests {
         let expected: String =
             expected.map(|(name, value)| format!("{name}<<DELIMITER\n{value}\nDELIMITER\n")).concat();
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_id_token_has_neither_a_type_nor_a_scope() {
+        let text = rendered_id_token(&GitHub, Place::RunnerFile(names::GITHUB_OUTPUT));
+        let names: Vec<&str> = text.lines().filter_map(|line| line.strip_suffix("<<DELIMITER")).collect();
+        assert_eq!(names, ["id-token", "expires-in", "expires-at", "subject", "issuer", "available"]);
+        assert!(text.starts_with("id-token<<DELIMITER\ntok.en-._~+/0123456789==\nDELIMITER\n"), "{text}");
+    }
+
+    #[test]
+    fn a_run_without_a_token_says_so_and_why() {
+        let (place, text) = rendered_unavailable(&GitHub).unwrap();
+        assert_eq!(place, Place::RunnerFile("GITHUB_OUTPUT"));
+        assert_eq!(
+            text,
+            "available<<DELIMITER\nfalse\nDELIMITER\nreason<<DELIMITER\nfork-pull-request\nDELIMITER\n"
+        );
     }
 
     #[test]

@@ -1,24 +1,35 @@
 //! A JSON object with RFC 8693's names and `expires_at`.
 
 use serde::Serialize;
-use zeroize::Zeroizing;
 
-use crate::credential::{ACCESS_TOKEN_TYPE, Credential, TOKEN_TYPE};
+use crate::credential::{Credential, Kind, TOKEN_TYPE};
+use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::{Format, Options, Place};
+use super::{Format, Options, Place, json_line, json_size};
 
 /// RFC 8693 section 2.2.1, with the moment of expiry added.
 pub(super) struct Json;
 
 #[derive(Serialize)]
 struct Answer<'a> {
-    access_token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
     issued_token_type: &'static str,
-    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
     expires_in: u64,
     expires_at: String,
-    scope: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Unavailable<'a> {
+    available: bool,
+    reason: &'a str,
 }
 
 impl Format for Json {
@@ -34,28 +45,28 @@ impl Format for Json {
         vec![Place::Stdout]
     }
 
-    fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> SecretBytes {
+    fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
+        let is = |kind: Kind| credential.kind == kind;
         let answer = Answer {
-            access_token: credential.access_token.reveal(),
-            issued_token_type: ACCESS_TOKEN_TYPE,
-            token_type: TOKEN_TYPE,
+            access_token: is(Kind::AccessToken).then(|| credential.token.reveal()),
+            id_token: is(Kind::IdToken).then(|| credential.token.reveal()),
+            issued_token_type: credential.kind.token_type_uri(),
+            token_type: is(Kind::AccessToken).then_some(TOKEN_TYPE),
             expires_in: credential.expires_in,
             expires_at: credential.expires_at_text(),
-            scope: &credential.scope,
+            scope: credential.scope.as_deref(),
         };
-        // Room for everything at once, so that no smaller buffer with the token stays behind.
-        let mut text =
-            Zeroizing::new(Vec::with_capacity(answer.access_token.len() + 6 * answer.scope.len() + 512));
-        // Texts and numbers into memory: this cannot fail.
-        let _ = serde_json::to_writer(&mut *text, &answer);
-        text.push(b'\n');
-        SecretBytes::new(std::mem::take(&mut *text))
+        Ok(json_line(&answer, json_size(credential)))
+    }
+
+    fn render_unavailable(&self, reason: &str, _: &Options<'_>) -> Option<(Place, SecretBytes)> {
+        Some((Place::Stdout, json_line(&Unavailable { available: false, reason }, 128)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::rendered;
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
     use super::*;
 
     #[test]
@@ -68,6 +79,19 @@ mod tests {
                 r#""expires_in":3600,"expires_at":"2026-11-22T04:00:00Z","scope":"roleassignments:org"}"#,
                 "\n"
             )
+        );
+        assert_eq!(
+            rendered_id_token(&Json, Place::Stdout),
+            concat!(
+                r#"{"id_token":"tok.en-._~+/0123456789==","#,
+                r#""issued_token_type":"urn:ietf:params:oauth:token-type:id_token","#,
+                r#""expires_in":3600,"expires_at":"2026-11-22T04:00:00Z"}"#,
+                "\n"
+            )
+        );
+        assert_eq!(
+            rendered_unavailable(&Json).unwrap().1,
+            "{\"available\":false,\"reason\":\"fork-pull-request\"}\n"
         );
     }
 }

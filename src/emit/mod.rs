@@ -1,23 +1,44 @@
-//! How the access token is handed over.
+//! How the token is handed over.
 //!
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
 //! with the places where they belong. Opening and writing those places is [`sink`]'s work.
 
+mod credential_process;
 mod env_file;
+mod fish;
 mod github;
+mod gitlab_dotenv;
 mod json;
+mod kubernetes;
+mod powershell;
 mod raw;
 mod shell;
 pub mod sink;
+mod terraform_external;
+
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::credential::Credential;
 use crate::error::{Code, Error};
+use crate::request::Asker;
 use crate::secret::SecretBytes;
 use crate::text::quote;
 
 /// Every format.
-pub const FORMATS: &[&dyn Format] =
-    &[&github::GitHub, &env_file::EnvFile, &shell::Shell, &json::Json, &raw::Raw];
+pub const FORMATS: &[&dyn Format] = &[
+    &github::GitHub,
+    &env_file::EnvFile,
+    &shell::Shell,
+    &powershell::PowerShell,
+    &fish::Fish,
+    &gitlab_dotenv::GitLabDotenv,
+    &json::Json,
+    &credential_process::CredentialProcess,
+    &terraform_external::TerraformExternal,
+    &kubernetes::Kubernetes,
+    &raw::Raw,
+];
 
 /// Where bytes of a format go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,19 +49,21 @@ pub enum Place {
     RunnerFile(&'static str),
     /// A new private file, whose path is printed: the file of `--output`, or one in a temporary folder.
     NewFile,
+    /// The file of `--output`, which the platform publishes as an artifact.
+    Artifact,
 }
 
 /// What a format may have to know besides the credential.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Options<'a> {
-    /// The variable for the access token.
+    /// The variable for the token.
     pub env_name: &'a str,
-    /// Whether GitHub's later steps get the variable too.
-    pub export_env: bool,
     /// A variable that would make the Equinix Terraform provider ignore the token, if one is set.
     pub shadowing: Option<&'a str>,
     /// Random text that occurs in no value, for formats that need a delimiter.
     pub delimiter: &'a str,
+    /// The version of the answer that was asked for, for formats that have several.
+    pub api_version: Option<&'a str>,
 }
 
 impl Options<'_> {
@@ -61,8 +84,19 @@ pub trait Format: Sync {
     /// The places that [`Format::render`] will fill, so that they can be opened before the token exists.
     fn places(&self, export_env: bool) -> Vec<Place>;
 
-    /// The bytes for one of its places.
-    fn render(&self, credential: &Credential, options: &Options<'_>, place: Place) -> SecretBytes;
+    /// The bytes for one of its places. Fails when the token does not fit into the form.
+    fn render(
+        &self,
+        credential: &Credential,
+        options: &Options<'_>,
+        place: Place,
+    ) -> Result<SecretBytes, Error>;
+
+    /// What a run leaves that ends without a token, as `--on-unavailable skip` wants it: one of its places and the bytes.
+    /// `None` where the form has no way to say so.
+    fn render_unavailable(&self, _reason: &str, _options: &Options<'_>) -> Option<(Place, SecretBytes)> {
+        None
+    }
 
     /// What a failed run leaves behind, where the next step can read it: nothing but the error's code.
     fn render_failure(&self, _code: Code, _delimiter: &str) -> Option<(Place, SecretBytes)> {
@@ -73,6 +107,11 @@ pub trait Format: Sync {
     /// that traces its commands shows the token.
     fn is_sourced(&self) -> bool {
         false
+    }
+
+    /// The program that reads it, if that one says what it wants before.
+    fn asker(&self) -> Option<Asker> {
+        None
     }
 }
 
@@ -86,26 +125,102 @@ pub fn by_name(id: &str) -> Result<&'static dyn Format, Error> {
     })
 }
 
+/// How a shell sets and unsets a variable. What is set needs no escapes: the token's alphabet and the names have been
+/// checked, and the time is ours. The quotation marks are a second lock.
+struct Dialect {
+    /// Appends a line that sets a variable for this shell and its children.
+    set: fn(&mut String, &str, &str),
+    /// Appends a line that unsets a variable; it does no harm when there is none.
+    unset: fn(&mut String, &str),
+}
+
+impl Dialect {
+    /// The token and its expiry; what would shadow the token is unset.
+    fn assignments(&self, credential: &Credential, options: &Options<'_>) -> SecretBytes {
+        let token = credential.token.reveal();
+        // Room for everything at once, so that no smaller buffer with the token stays behind.
+        let mut lines = Zeroizing::new(String::with_capacity(token.len() + 1024));
+        (self.set)(&mut lines, options.env_name, token);
+        (self.set)(&mut lines, &options.expiry_name(), &credential.expires_at_text());
+        if let Some(name) = options.shadowing {
+            (self.unset)(&mut lines, name);
+        }
+        SecretBytes::new(std::mem::take(&mut *lines))
+    }
+
+    /// There is no token, and no older one may be taken for it.
+    fn without_token(&self, options: &Options<'_>) -> SecretBytes {
+        let mut lines = String::new();
+        (self.unset)(&mut lines, options.env_name);
+        (self.unset)(&mut lines, &options.expiry_name());
+        SecretBytes::new(lines)
+    }
+}
+
+/// A value as one line of JSON. In a step's output `##[` begins a runner's command anywhere in a line, and means the same
+/// in a JSON text when its second character is escaped. Number signs occur in texts only.
+fn json_line(value: &impl Serialize, size: usize) -> SecretBytes {
+    // Room for everything at once, as above.
+    let mut text = Zeroizing::new(Vec::with_capacity(size));
+    // Texts and numbers into memory: this cannot fail.
+    let _ = serde_json::to_writer(&mut *text, value);
+    text.push(b'\n');
+    while let Some(at) = text.windows(2).position(|pair| pair == b"##") {
+        text.splice(at + 1..at + 2, *br"\u0023");
+    }
+    SecretBytes::new(std::mem::take(&mut *text))
+}
+
+/// More than a line of JSON with these texts can need, were every character of them escaped.
+fn json_size(credential: &Credential) -> usize {
+    let scope = credential.scope.as_deref().unwrap_or_default();
+    let texts = credential.issuer.len() + credential.subject.len() + scope.len();
+    // The token's alphabet needs no escapes.
+    credential.token.reveal().len() + 6 * texts + 512
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::credential::Kind;
     use crate::secret::Secret;
 
-    pub(super) fn credential() -> Credential {
+    pub(super) fn credential(kind: Kind) -> Credential {
         Credential {
-            access_token: Secret::new("tok.en-._~+/0123456789=="),
+            kind,
+            token: Secret::new("tok.en-._~+/0123456789=="),
             expires_in: 3600,
             expires_at: 1_795_320_000,
-            scope: "roleassignments:org".into(),
+            scope: (kind == Kind::AccessToken).then(|| "roleassignments:org".into()),
             issuer: "https://token.actions.githubusercontent.com".into(),
             subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
         }
     }
 
+    pub(super) fn options<'a>(shadowing: Option<&'a str>) -> Options<'a> {
+        Options {
+            env_name: "EQUINIX_API_TOKEN",
+            shadowing,
+            delimiter: "DELIMITER",
+            api_version: Some("client.authentication.k8s.io/v1"),
+        }
+    }
+
+    pub(super) fn text(bytes: &SecretBytes) -> String {
+        String::from_utf8(bytes.reveal().to_vec()).unwrap()
+    }
+
     pub(super) fn rendered(format: &dyn Format, place: Place, shadowing: Option<&str>) -> String {
-        let options =
-            Options { env_name: "EQUINIX_API_TOKEN", export_env: true, shadowing, delimiter: "DELIMITER" };
-        String::from_utf8(format.render(&credential(), &options, place).reveal().to_vec()).unwrap()
+        text(&format.render(&credential(Kind::AccessToken), &options(shadowing), place).unwrap())
+    }
+
+    pub(super) fn rendered_id_token(format: &dyn Format, place: Place) -> String {
+        text(&format.render(&credential(Kind::IdToken), &options(None), place).unwrap())
+    }
+
+    pub(super) fn rendered_unavailable(format: &dyn Format) -> Option<(Place, String)> {
+        let (place, bytes) = format.render_unavailable("fork-pull-request", &options(None))?;
+        Some((place, text(&bytes)))
     }
 
     #[test]
@@ -125,6 +240,28 @@ mod tests {
     fn an_unknown_format_names_the_known_ones() {
         assert_eq!(by_name("json").unwrap().id(), "json");
         let error = by_name("yaml").err().unwrap();
-        assert_eq!(error.details()[0].1, "auto, github, env-file, shell, json, raw");
+        assert_eq!(
+            error.details()[0].1,
+            "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+        );
+    }
+
+    #[test]
+    fn what_a_run_without_a_token_leaves_goes_to_a_place_that_is_opened_for_it() {
+        for format in FORMATS {
+            if let Some((place, text)) = rendered_unavailable(*format) {
+                assert!(format.places(false).contains(&place), "{}", format.id());
+                assert!(!text.contains("tok.en"), "{}", format.id());
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_of_json_begins_a_command() {
+        for hostile in ["##[add-mask]x", "###[x", "a##b####c#"] {
+            let line = text(&json_line(&hostile, 10));
+            assert!(!line.contains("##"), "{line}");
+            assert_eq!(serde_json::from_str::<String>(&line).unwrap(), hostile);
+        }
     }
 }

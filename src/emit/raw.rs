@@ -1,6 +1,7 @@
 //! The token and a line break.
 
 use crate::credential::Credential;
+use crate::error::Error;
 use crate::secret::SecretBytes;
 
 use super::{Format, Options, Place};
@@ -21,18 +22,29 @@ impl Format for Raw {
         vec![Place::Stdout]
     }
 
-    fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> SecretBytes {
-        SecretBytes::new(format!("{}\n", credential.access_token.reveal()))
+    fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
+        let token = credential.token.reveal();
+        let mut line = Vec::with_capacity(token.len() + 1);
+        line.extend_from_slice(token.as_bytes());
+        line.push(b'\n');
+        Ok(SecretBytes::new(line))
+    }
+
+    /// `TOKEN=$(equinix-wif token …)` then leaves the variable empty.
+    fn render_unavailable(&self, _: &str, _: &Options<'_>) -> Option<(Place, SecretBytes)> {
+        Some((Place::Stdout, SecretBytes::new(Vec::new())))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::rendered;
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
     use super::*;
 
     #[test]
-    fn is_one_line() {
+    fn is_one_line_or_nothing() {
         assert_eq!(rendered(&Raw, Place::Stdout, None), "tok.en-._~+/0123456789==\n");
+        assert_eq!(rendered_id_token(&Raw, Place::Stdout), "tok.en-._~+/0123456789==\n");
+        assert_eq!(rendered_unavailable(&Raw).unwrap().1, "");
     }
 }

@@ -1,12 +1,23 @@
 //! POSIX assignments on standard output, for `eval`.
 
 use crate::credential::Credential;
+use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::{Format, Options, Place};
+use super::{Dialect, Format, Options, Place};
 
 /// `export NAME='…'` lines.
 pub(super) struct Shell;
+
+/// POSIX.1-2024, Shell Command Language, sections 2.2.2 (single quotes) and 2.15 (export, unset).
+pub(super) const POSIX: Dialect = Dialect {
+    set: |lines, name, value| {
+        for piece in ["export ", name, "='", value, "'\n"] {
+            lines.push_str(piece);
+        }
+    },
+    unset: |lines, name| lines.push_str(&format!("unset {name}\n")),
+};
 
 impl Format for Shell {
     fn id(&self) -> &'static str {
@@ -21,8 +32,12 @@ impl Format for Shell {
         vec![Place::Stdout]
     }
 
-    fn render(&self, credential: &Credential, options: &Options<'_>, _: Place) -> SecretBytes {
-        assignments(credential, options)
+    fn render(&self, credential: &Credential, options: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
+        Ok(POSIX.assignments(credential, options))
+    }
+
+    fn render_unavailable(&self, _: &str, options: &Options<'_>) -> Option<(Place, SecretBytes)> {
+        Some((Place::Stdout, POSIX.without_token(options)))
     }
 
     fn is_sourced(&self) -> bool {
@@ -30,25 +45,9 @@ impl Format for Shell {
     }
 }
 
-/// The lines. Nothing in them needs quoting: the token's alphabet and the names have been checked, and the time is ours.
-/// The quotation marks are a second lock.
-pub(super) fn assignments(credential: &Credential, options: &Options<'_>) -> SecretBytes {
-    let mut lines = format!(
-        "export {}='{}'\nexport {}='{}'\n",
-        options.env_name,
-        credential.access_token.reveal(),
-        options.expiry_name(),
-        credential.expires_at_text()
-    );
-    if let Some(name) = options.shadowing {
-        lines.push_str(&format!("unset {name}\n"));
-    }
-    SecretBytes::new(lines)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::rendered;
+    use super::super::tests::{rendered, rendered_unavailable};
     use super::*;
 
     #[test]
@@ -60,7 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn unsets_what_would_shadow_the_token() {
-        assert!(rendered(&Shell, Place::Stdout, Some("MY_ID_TOKEN")).ends_with("Z'\nunset MY_ID_TOKEN\n"));
+    fn unsets_what_would_shadow_the_token_or_be_taken_for_it() {
+        assert!(rendered(&Shell, Place::Stdout, Some("MY_TOKEN")).ends_with("'\nunset MY_TOKEN\n"));
+        assert_eq!(
+            rendered_unavailable(&Shell).unwrap().1,
+            "unset EQUINIX_API_TOKEN\nunset EQUINIX_API_TOKEN_EXPIRES_AT\n"
+        );
     }
 }

@@ -23,6 +23,8 @@ pub struct Policy<'a> {
     pub output: Option<&'a Path>,
     /// `--allow-workspace`.
     pub allow_workspace: bool,
+    /// `--accept-artifact-exposure`.
+    pub accept_artifact_exposure: bool,
     /// `--force`.
     pub force: bool,
     /// What standard output leads to.
@@ -66,6 +68,9 @@ impl Sinks {
                     check_open(policy)?;
                     Sink::File { file: temporary_file(policy)?, announce: true }
                 }
+                (Place::Artifact, output) => {
+                    Sink::File { file: artifact(format, output, policy)?, announce: false }
+                }
                 (Place::RunnerFile(variable), None) => Sink::Runner(RunnerFile::open(variable, policy.env)?),
                 (Place::RunnerFile(variable), Some(_)) => {
                     let message = format!(
@@ -87,30 +92,65 @@ impl Sinks {
         self.format
     }
 
-    /// Writes all places. When one fails, the error says what had been written before.
-    pub fn commit(self, render: impl Fn(Place) -> SecretBytes, stdout: &mut dyn Write) -> Result<(), Error> {
-        let mut written: Vec<String> = Vec::new();
+    /// Writes all places, in the order file, outputs, variables. What does not fit its form is found out before the first
+    /// byte is written; when a later place fails, the error says which had been written before.
+    pub fn commit(
+        self,
+        render: impl Fn(Place) -> Result<SecretBytes, Error>,
+        stdout: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let mut rendered = Vec::new();
         for (place, sink) in self.places {
-            let bytes = render(place);
-            let (name, outcome) = match sink {
-                Sink::Stdout => ("standard output".to_owned(), print(stdout, bytes.reveal())),
-                Sink::Runner(file) => (file.variable.to_owned(), file.append(bytes.reveal())),
-                Sink::File { file, announce } => {
-                    let name = quote(&file.target.to_string_lossy());
-                    (
-                        name,
-                        file.commit(bytes.reveal())
-                            .and_then(|path| if announce { print_path(stdout, &path) } else { Ok(()) }),
-                    )
-                }
-            };
-            outcome.map_err(|error| {
-                if written.is_empty() { error } else { error.detail("already written", written.join(", ")) }
-            })?;
+            rendered.push((sink, render(place)?));
+        }
+        let mut written: Vec<String> = Vec::new();
+        for (sink, bytes) in rendered {
+            let name = sink.name();
+            sink.write(bytes.reveal(), stdout).map_err(|error| partial(error, &written))?;
             written.push(name);
         }
         Ok(())
     }
+
+    /// Writes to one place, and leaves the others as they are.
+    pub fn commit_one(self, place: Place, bytes: &SecretBytes, stdout: &mut dyn Write) -> Result<(), Error> {
+        for (_, sink) in self.places.into_iter().filter(|(opened, _)| *opened == place) {
+            sink.write(bytes.reveal(), stdout)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink {
+    /// As messages call it.
+    fn name(&self) -> String {
+        match self {
+            Self::Stdout => "standard output".to_owned(),
+            Self::Runner(file) => file.variable.to_owned(),
+            Self::File { file, .. } => quote(&file.target.to_string_lossy()),
+        }
+    }
+
+    fn write(self, bytes: &[u8], stdout: &mut dyn Write) -> Result<(), Error> {
+        match self {
+            Self::Stdout => print(stdout, bytes),
+            Self::Runner(file) => file.append(bytes),
+            Self::File { file, announce } => {
+                let path = file.commit(bytes)?;
+                if announce { print_path(stdout, &path) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// A failure after other places have been written: a token is out there, in part of the places.
+fn partial(error: Error, written: &[String]) -> Error {
+    if written.is_empty() {
+        return error;
+    }
+    Error::new(Code::OutPartial, format!("{} was written, but then {}", written.join(", "), error.message()))
+        .detail("code", error.code().name())
+        .hint(error.cure())
 }
 
 /// A path or a token that is printed has to reach somebody.
@@ -213,6 +253,24 @@ impl RunnerFile {
                 &format!("the runner file {shown} of {variable} cannot be opened for writing"),
             )
         })?;
+        // What was opened counts, not what had been looked at.
+        let opened = file.metadata().map_err(|error| {
+            failed(
+                &error,
+                Code::OutOpen,
+                &format!("the runner file {shown} of {variable} cannot be looked at"),
+            )
+        })?;
+        if !opened.is_file() {
+            let message = format!("the runner file {shown} of {variable} was swapped for something else");
+            return Err(Error::new(Code::OutSymlink, message));
+        }
+        if !is_ours(&opened) {
+            return Err(Error::new(
+                Code::OutSymlink,
+                format!("the runner file {shown} of {variable} belongs to another user"),
+            ));
+        }
         Ok(Self { variable, file })
     }
 
@@ -256,53 +314,139 @@ impl RunnerFile {
     }
 }
 
-/// A file that is written beside its place and then put there by renaming.
+/// A file that appears at its place whole or not at all.
+///
+/// While the program waits for others it has no name (Linux) or is not there yet: a signal or a crash then leaves
+/// nothing behind.
 #[derive(Debug)]
 pub struct NewFile {
-    file: File,
-    temporary: PathBuf,
+    folder: PathBuf,
     target: PathBuf,
+    mode: Mode,
+    /// The file itself, where the system has files without a name.
+    unnamed: Option<File>,
+}
+
+/// The permissions of a new file on Unix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// For this user only, whatever the umask.
+    Private,
+    /// As the umask says.
+    Public,
 }
 
 impl NewFile {
-    /// Opens a file beside `target`; `mode` is its permissions on Unix.
-    fn beside(target: PathBuf, folder: &Path, mode: u32) -> Result<Self, Error> {
-        let temporary = folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
+    /// Opens a file that will be at `target`, in `folder`.
+    fn open(target: PathBuf, folder: PathBuf, mode: Mode) -> Result<Self, Error> {
+        let unnamed = unnamed_file(&folder, mode);
+        let new = Self { folder, target, mode, unnamed };
+        if new.unnamed.is_none() {
+            // Whether there may be a file is seen from one that goes at once.
+            drop(new.named()?);
+        }
+        Ok(new)
+    }
+
+    /// A file with a name for the time of writing.
+    fn named(&self) -> Result<Named, Error> {
+        let path = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
         let mut options = OpenOptions::new();
         // create_new refuses whatever is there already, a symbolic link included.
         options.write(true).create_new(true);
         no_follow(&mut options);
-        with_mode(&mut options, mode);
-        let file = options.open(&temporary).map_err(|error| {
-            let shown = quote(&folder.to_string_lossy());
+        with_mode(&mut options, self.mode);
+        let file = options.open(&path).map_err(|error| {
+            let shown = quote(&self.folder.to_string_lossy());
             failed(&error, Code::OutOpen, &format!("no file can be made in the folder {shown}"))
         })?;
-        Ok(Self { file, temporary, target })
+        Ok(Named { file, path })
     }
 
     /// Writes everything, then makes it appear.
     pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
         let what = format!("{} cannot be written", quote(&self.target.to_string_lossy()));
-        self.file
-            .write_all(bytes)
-            .and_then(|()| self.file.sync_all())
-            .and_then(|()| fs::rename(&self.temporary, &self.target))
-            .map_err(|error| failed(&error, Code::OutWrite, &what))?;
-        Ok(self.target.clone())
+        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
+        if let Some(mut file) = self.unnamed.take() {
+            fill(&mut file, self.mode, bytes).map_err(|error| fail(&error))?;
+            if give_name(&file, &self.target) {
+                return Ok(self.target);
+            }
+            // There is a file to be replaced. Linking cannot do that, renaming can.
+            let name = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
+            if give_name(&file, &name) {
+                Named { file, path: name }.become_file(&self.target).map_err(|error| fail(&error))?;
+                return Ok(self.target);
+            }
+        }
+        let mut named = self.named()?;
+        fill(&mut named.file, self.mode, bytes)
+            .and_then(|()| named.become_file(&self.target))
+            .map_err(|error| fail(&error))?;
+        Ok(self.target)
     }
 }
 
-impl Drop for NewFile {
+fn fill(file: &mut File, mode: Mode, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes)?;
+    if mode == Mode::Private {
+        make_private(file)?;
+    }
+    file.sync_all()
+}
+
+/// A file with a temporary name, which goes when it is dropped.
+struct Named {
+    file: File,
+    path: PathBuf,
+}
+
+impl Named {
+    fn become_file(self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)
+    }
+}
+
+impl Drop for Named {
     /// After the renaming there is nothing of this name; before it, nothing may stay.
     fn drop(&mut self) {
-        fs::remove_file(&self.temporary).ok();
+        fs::remove_file(&self.path).ok();
     }
+}
+
+/// A file without a name (`O_TMPFILE`, Linux). Not every file system has them.
+#[cfg(target_os = "linux")]
+fn unnamed_file(folder: &Path, mode: Mode) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(flags(rustix::fs::OFlags::TMPFILE));
+    with_mode(&mut options, mode);
+    options.open(folder).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed_file(_: &Path, _: Mode) -> Option<File> {
+    None
+}
+
+/// Gives a file without a name this one, if nothing has it. That needs `/proc` (open(2), `O_TMPFILE`).
+#[cfg(target_os = "linux")]
+fn give_name(file: &File, name: &Path) -> bool {
+    use std::os::fd::AsRawFd;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(rustix::fs::CWD, own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW)
+        .is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_name(_: &File, _: &Path) -> bool {
+    false
 }
 
 /// A file for text without secrets, anywhere the user wants it.
 pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     let (target, folder) = split(path)?;
-    NewFile::beside(target, &folder, 0o666)
+    NewFile::open(target, folder, Mode::Public)
 }
 
 /// The file of `--output`.
@@ -314,13 +458,26 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
             Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy()))
         );
     }
-    let new = NewFile::beside(target, &folder, 0o600)?;
-    if !is_private(&folder, &new.file) {
+    if !is_private(&folder) {
         let message =
             format!("in the folder {} other users could swap the file", quote(&folder.to_string_lossy()));
         return Err(Error::new(Code::OutSymlink, message));
     }
-    Ok(new)
+    NewFile::open(target, folder, Mode::Private)
+}
+
+/// A file that the platform publishes: everybody who may see the job's artifacts can read it, and nothing masks it where
+/// it is used. Artifacts lie inside the checkout, so consent to the one is consent to the other.
+fn artifact(format: &dyn Format, output: Option<&Path>, policy: &Policy<'_>) -> Result<NewFile, Error> {
+    if !policy.accept_artifact_exposure {
+        let message = format!("the format {} puts the token into an artifact", format.id());
+        return Err(Error::new(Code::ArtifactExposure, message));
+    }
+    let path = output.ok_or_else(|| {
+        Error::new(Code::CfgValueInvalid, format!("the format {} needs --output", format.id()))
+            .hint("Name the same file as under artifacts:reports:dotenv.")
+    })?;
+    private_file(path, &Policy { allow_workspace: true, ..*policy })
 }
 
 /// The target's full path and its folder, without symbolic links in the folder. The target may be a file that is to be
@@ -358,9 +515,12 @@ fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
             continue;
         }
         let target = real.join(format!("equinix-wif-{}.env", random::hex()?));
-        match NewFile::beside(target, &real, 0o600) {
-            Ok(new) if is_private(&real, &new.file) => return Ok(new),
-            Ok(_) => tried.push(format!("{shown} (other users may write there)")),
+        if !is_private(&real) {
+            tried.push(format!("{shown} (other users may write there)"));
+            continue;
+        }
+        match NewFile::open(target, real, Mode::Private) {
+            Ok(new) => return Ok(new),
             Err(error) if error.code() == Code::OutFull => return Err(error),
             Err(_) => tried.push(format!("{shown} (not writable)")),
         }
@@ -397,41 +557,81 @@ fn workspace_around(folder: &Path, env: &Env) -> Option<PathBuf> {
         .find(|workspace| folder.starts_with(workspace))
 }
 
-/// Whether nobody but this user and root can replace files in the folder. `ours` is a file that this process made there.
+/// Whether nobody but this user and root can replace files in the folder.
 #[cfg(unix)]
-fn is_private(folder: &Path, ours: &File) -> bool {
+fn is_private(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let (Ok(folder), Ok(ours)) = (fs::metadata(folder), ours.metadata()) else { return false };
-    let owner_is_trusted = folder.uid() == 0 || folder.uid() == ours.uid();
-    owner_is_trusted && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
+    let Ok(folder) = fs::metadata(folder) else { return false };
+    is_trusted(folder.uid()) && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
 }
 
 /// Windows keeps temporary folders per user; its access lists are not looked at (see SECURITY.md).
 #[cfg(not(unix))]
-fn is_private(_: &Path, _: &File) -> bool {
+fn is_private(_: &Path) -> bool {
     true
+}
+
+/// Whether what belongs to this user cannot be a trap of another one: it is our own, or root's.
+#[cfg(unix)]
+fn is_trusted(owner: u32) -> bool {
+    owner == 0 || owner == rustix::process::geteuid().as_raw()
+}
+
+/// Whether a runner file is one that the runner made for this step. As root this may be a container, whose files belong
+/// to the runner's user outside.
+#[cfg(unix)]
+fn is_ours(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    rustix::process::geteuid().is_root() || is_trusted(metadata.uid())
+}
+
+#[cfg(not(unix))]
+fn is_ours(_: &Metadata) -> bool {
+    true
+}
+
+/// The system's flags as the standard library takes them.
+#[cfg(unix)]
+fn flags(flags: rustix::fs::OFlags) -> i32 {
+    flags.bits().cast_signed()
 }
 
 #[cfg(unix)]
 fn no_follow(options: &mut OpenOptions) {
+    use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
     // Non-blocking, so that a FIFO that took the file's place does not hold up the run.
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
 }
 
 #[cfg(not(unix))]
 fn no_follow(_: &mut OpenOptions) {}
 
 #[cfg(unix)]
-fn with_mode(options: &mut OpenOptions, mode: u32) {
+fn with_mode(options: &mut OpenOptions, mode: Mode) {
     use std::os::unix::fs::OpenOptionsExt;
-    options.mode(mode);
+    options.mode(match mode {
+        Mode::Private => 0o600,
+        Mode::Public => 0o666,
+    });
 }
 
 #[cfg(not(unix))]
-fn with_mode(_: &mut OpenOptions, _: u32) {}
+fn with_mode(_: &mut OpenOptions, _: Mode) {}
+
+/// A umask may have taken more than it should.
+#[cfg(unix)]
+fn make_private(file: &File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(PermissionsExt::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &File) -> io::Result<()> {
+    Ok(())
+}
 
 fn kind(metadata: &Metadata) -> &'static str {
     if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" }
@@ -484,13 +684,20 @@ mod tests {
     }
 
     fn policy<'a>(env: &'a Env, output: Option<&'a Path>) -> Policy<'a> {
-        Policy { env, output, allow_workspace: false, force: false, stdout: StdoutKind::Ordinary }
+        Policy {
+            env,
+            output,
+            allow_workspace: false,
+            accept_artifact_exposure: false,
+            force: false,
+            stdout: StdoutKind::Ordinary,
+        }
     }
 
     fn deliver(format: &str, policy: &Policy<'_>) -> Result<Vec<u8>, Error> {
         let sinks = Sinks::open(by_name(format)?, false, policy)?;
         let mut stdout = Vec::new();
-        sinks.commit(|_| SecretBytes::new("the token\n"), &mut stdout)?;
+        sinks.commit(|_| Ok(SecretBytes::new("the token\n")), &mut stdout)?;
         Ok(stdout)
     }
 
@@ -620,7 +827,7 @@ mod tests {
         let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
         for format in ["raw", "env-file"] {
             let sinks = Sinks::open(by_name(format).unwrap(), false, &policy(&env, None)).unwrap();
-            let error = sinks.commit(|_| SecretBytes::new("t"), &mut Closed).unwrap_err();
+            let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed).unwrap_err();
             assert_eq!(error.code(), Code::OutClosed, "{format}");
         }
         assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);

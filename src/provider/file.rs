@@ -3,13 +3,10 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-
-use zeroize::Zeroizing;
 
 use crate::env::Env;
 use crate::error::{Code, Error};
+use crate::input::{self, Trouble};
 use crate::jwt;
 use crate::secret::Secret;
 use crate::text::quote;
@@ -47,17 +44,18 @@ impl Provider for File {
     fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
         let path = path(context.source)?;
         let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
-        // Reading can block for ever (a pipe that nobody closes, a network file system), so it happens in a thread
-        // that the run does not wait for longer than its deadline.
-        let (sender, receiver) = mpsc::sync_channel(1);
         let reader = path.to_path_buf();
-        thread::Builder::new()
-            .spawn(move || sender.send(read(&reader)).ok())
-            .map_err(|_| Error::new(Code::Internal, "no thread could be started"))?;
-        let content = receiver
-            .recv_timeout(context.deadline.left(context.clock))
-            .map_err(|_| unreadable(&shown, "nothing came before the time for this run was used up"))?
-            .map_err(|error| unreadable(&shown, &reason(&error)))?;
+        let time = context.deadline.left(context.clock);
+        // A little more than the longest token, so that a wrong path to something huge does no harm.
+        let content = input::read(jwt::MAX_LENGTH + 3, time, move || open(&reader)).map_err(|trouble| {
+            unreadable(
+                &shown,
+                &match trouble {
+                    Trouble::TimedOut => "nothing came before the time for this run was used up".to_owned(),
+                    Trouble::Io(error) => reason(&error),
+                },
+            )
+        })?;
         if content.len() > jwt::MAX_LENGTH + 2 {
             let message = format!("{shown} is larger than any ID token ({} KiB)", jwt::MAX_LENGTH / 1024);
             return Err(Error::new(Code::IdTokenTooLarge, message));
@@ -81,20 +79,15 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// At most a little more than the longest token, so that a wrong path to something huge does no harm.
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let limit = u64::try_from(jwt::MAX_LENGTH).unwrap_or(u64::MAX) + 3;
-    let mut content = Zeroizing::new(Vec::with_capacity(jwt::MAX_LENGTH + 3));
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
     if is_stdin(path) {
-        io::stdin().lock().take(limit).read_to_end(&mut content)?;
-    } else {
-        // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
-        }
-        fs::File::open(path)?.take(limit).read_to_end(&mut content)?;
+        return Ok(Box::new(io::stdin()));
     }
-    Ok(content)
+    // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
+    }
+    Ok(Box::new(fs::File::open(path)?))
 }
 
 const NOT_REGULAR: &str = "it is not a regular file; for a pipe use --subject-token-file -";

@@ -119,8 +119,8 @@ impl Provider for GitHub {
         "github"
     }
 
-    fn reads_workflow_commands(&self) -> bool {
-        true
+    fn identity_variables<'a>(&self, _: &'a TokenSource) -> Vec<&'a str> {
+        vec![names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN]
     }
 
     fn summary_file(&self) -> Option<&'static str> {

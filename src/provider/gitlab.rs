@@ -4,6 +4,7 @@
 //! when the job is handed to the runner, and cannot be renewed.
 
 use crate::claims::{ExpectedIssuer, RunBinding};
+use crate::clock;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
@@ -67,6 +68,15 @@ impl Provider for GitLab {
         )
     }
 
+    fn time_left(&self, env: &Env, now: i64) -> Option<u64> {
+        let seconds = |name: &str| env.text(name).ok().flatten()?.parse::<u64>().ok();
+        let timeout = seconds(names::CI_JOB_TIMEOUT)?;
+        let started = env.text(names::CI_JOB_STARTED_AT).ok().flatten();
+        // Without the start the whole time is the best that can be said.
+        let elapsed = started.and_then(|text| clock::parse_rfc3339(&text)).map_or(0, |start| now - start);
+        Some(timeout.saturating_sub(u64::try_from(elapsed).unwrap_or(0)))
+    }
+
     fn format(&self) -> &'static str {
         "env-file"
     }
@@ -84,4 +94,30 @@ fn token(env: &Env, source: &TokenSource, audience: Option<&str>) -> Result<Secr
         audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
     );
     token_from_variable(env, variable, Code::GlIdTokensMissing, Some(&cure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_left_follows_from_the_job_s_start() {
+        let left =
+            |pairs: &[(&str, &str)]| GitLab.time_left(&Env::fixed(pairs.iter().copied()), 1_795_320_000);
+        let timeout = ("CI_JOB_TIMEOUT", "3600");
+        let started = |at| ("CI_JOB_STARTED_AT", at);
+        assert_eq!(left(&[]), None);
+        assert_eq!(left(&[started("2026-11-22T03:50:00Z")]), None);
+        assert_eq!(left(&[("CI_JOB_TIMEOUT", "1h")]), None);
+        for (at, expected) in [
+            ("2026-11-22T03:50:00Z", 3000),
+            ("2026-11-22T05:50:00+02:00", 3000),
+            ("2026-11-22T02:00:00Z", 0),
+            ("2026-11-22T04:10:00Z", 3600), // a clock that goes differently
+            ("yesterday", 3600),
+        ] {
+            assert_eq!(left(&[timeout, started(at)]), Some(expected), "{at}");
+        }
+        assert_eq!(left(&[timeout]), Some(3600));
+    }
 }

@@ -119,9 +119,14 @@ pub trait Provider: Sync {
         "json"
     }
 
-    /// Whether its runner reads `::add-mask::` and other workflow commands from a step's output.
-    fn reads_workflow_commands(&self) -> bool {
-        false
+    /// The variables with which whoever has them gets ID tokens of this job.
+    fn identity_variables<'a>(&self, source: &'a TokenSource) -> Vec<&'a str> {
+        vec![source.variable()]
+    }
+
+    /// How long this job may go on, in seconds, if the environment tells. `now` is Unix time.
+    fn time_left(&self, _env: &Env, _now: i64) -> Option<u64> {
+        None
     }
 
     /// The variable that names the runner file for the job summary.

@@ -18,12 +18,12 @@ mod story;
 mod sts;
 mod wire;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 pub use fault::Fault;
@@ -33,10 +33,11 @@ use self::job::{Place, Prepared};
 use self::story::{Handover, Story};
 use self::sts::{Grant, Sts, Trust};
 use self::wire::{Running, lock, serve};
+use crate::child;
 use crate::console::Console;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::text::{self, Redactor};
+use crate::text::Redactor;
 
 /// The CI platform that the sandbox behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,9 +106,9 @@ pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Conso
             console.note(&format!(
                 "sandbox: issuer, STS, job and tokens are made up; nothing here is real{fault}"
             ));
-            let mut child = Command::new(command);
-            child.args(arguments).env_clear().envs(job::environment(std::env::vars_os(), job, programs));
-            Ok(child.status().map_or_else(|error| not_started(command, &error, console), status_of))
+            let mut running = Command::new(command);
+            running.args(arguments).env_clear().envs(job::environment(std::env::vars_os(), job, programs));
+            running.status().map(child::status_of).map_err(|error| child::not_started(command, &error))
         }
     }
 }
@@ -160,24 +161,24 @@ impl Sandbox {
     /// Runs the child in the job and tells what happened.
     fn narrate(
         &self,
-        mut child: Command,
+        mut main_job: Command,
         programs: Option<&Path>,
         job: Prepared,
         folder: &Path,
         stdout: &mut dyn Write,
     ) -> Result<u8, Error> {
         let outputs = job.get(names::GITHUB_OUTPUT).map(PathBuf::from);
-        let child = child
+        let output = main_job
             .env_clear()
             .envs(job::environment(std::env::vars_os(), job, programs))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| failed("this program cannot run itself", &error))?;
-        let out = String::from_utf8_lossy(&child.stdout);
+        let out = String::from_utf8_lossy(&output.stdout);
         // GitHub's runner names the file beforehand; on GitLab the program tells it. Only files in the
         // sandbox's own folder are looked at.
         let handover = outputs.unwrap_or_else(|| PathBuf::from(out.trim_end()));
-        let status = status_of(child.status);
+        let status = child::status_of(output.status);
         let story = story::tell(&Story {
             platform: self.platform,
             fault: self.fault,
@@ -186,7 +187,7 @@ impl Sandbox {
             sts_log: &self.sts.log(),
             status,
             stdout: &out,
-            stderr: &String::from_utf8_lossy(&child.stderr),
+            stderr: &String::from_utf8_lossy(&output.stderr),
             handover: Some(handover).filter(|path| path.starts_with(folder)).and_then(|path| read(&path)),
             scrub: &|line| lock(&self.hush).scrub(line).0,
         });
@@ -210,27 +211,6 @@ fn read(path: &Path) -> Option<Handover> {
     #[cfg(not(unix))]
     let mode = None;
     Some(Handover { text, mode })
-}
-
-/// The command could not be run: says so, and gives the status that a shell gives then.
-fn not_started(command: &OsStr, error: &io::Error, console: &Console) -> u8 {
-    let command = text::quote(&command.to_string_lossy());
-    let (status, message) = match error.kind() {
-        io::ErrorKind::NotFound => (127, format!("the command {command} was not found")),
-        _ => (126, format!("the command {command} cannot be run: {error}")),
-    };
-    console.error(&Error::new(Code::CfgUsage, message).hint("Check its spelling, PATH and permissions."));
-    status
-}
-
-/// The exit status in a shell's terms: a signal is 128 and its number.
-fn status_of(status: ExitStatus) -> u8 {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        return u8::try_from(128 + signal).unwrap_or(u8::MAX);
-    }
-    // Windows has statuses that no byte holds; what is left to say is that it failed.
-    status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))
 }
 
 /// A folder that only this user can enter. It is removed with everything in it at the end.
@@ -285,7 +265,10 @@ mod tests {
             Options { platform, fault: None, command: command.iter().map(OsString::from).collect() };
         let mut out = Vec::new();
         let (console, lines) = captured::console(Verbosity::Normal, false);
-        let status = run(&options, &env, &mut out, &console).unwrap();
+        let status = run(&options, &env, &mut out, &console).unwrap_or_else(|error| {
+            console.error(&error);
+            error.code().exit().status()
+        });
         assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "the folder is gone");
         (status, String::from_utf8(out).unwrap(), lines.text())
     }

@@ -1,0 +1,132 @@
+//! Running another program: finding it, starting it, and what its end means in a shell's terms.
+
+use std::ffi::OsStr;
+use std::io;
+use std::process::{Command, ExitStatus};
+
+use crate::error::{Code, Error};
+use crate::text::quote;
+
+/// Looks for a program as the system will, so that nothing is requested for one that is not there. Whether it really runs
+/// is known only when it is started.
+#[cfg(unix)]
+pub fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
+    use std::path::Path;
+
+    // What execvp(3) of glibc does without PATH.
+    const DEFAULT_PATH: &str = "/bin:/usr/bin";
+    let is_executable =
+        |file: &Path| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
+    let folders: Vec<_> = if program.to_string_lossy().contains('/') {
+        vec![Path::new("").to_owned()]
+    } else {
+        std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))).collect()
+    };
+    // An empty entry is the working directory, and joining leaves it at that.
+    let files: Vec<_> =
+        folders.iter().map(|folder| folder.join(program)).filter(|file| file.exists()).collect();
+    match files.first() {
+        _ if program.is_empty() => Err(not_found(program)),
+        None => Err(not_found(program)),
+        Some(_) if files.iter().any(|file| is_executable(file)) => Ok(()),
+        Some(file) => {
+            let why = if file.is_dir() { "it is a folder" } else { "it is not executable" };
+            Err(not_executable(program, why))
+        }
+    }
+}
+
+/// Windows knows more places and endings than stand in a variable; starting the program will tell.
+#[cfg(not(unix))]
+pub fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Lets a program take this process's place, so that its exit status and signals are its own. Comes back only when that
+/// fails.
+#[cfg(unix)]
+pub fn hand_over(mut command: Command) -> Result<u8, Error> {
+    let error = std::os::unix::process::CommandExt::exec(&mut command);
+    Err(not_started(command.get_program(), &error))
+}
+
+/// Where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough
+/// that they do not end this one first.
+#[cfg(not(unix))]
+pub fn hand_over(mut command: Command) -> Result<u8, Error> {
+    #[cfg(windows)]
+    ctrlc::set_handler(|| {}).ok();
+    let status = command.status().map_err(|error| not_started(command.get_program(), &error))?;
+    Ok(status_of(status))
+}
+
+/// Why a program could not be started.
+pub fn not_started(program: &OsStr, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => not_found(program),
+        io::ErrorKind::PermissionDenied => not_executable(program, "this user may not run it"),
+        _ => not_executable(program, &error.to_string()),
+    }
+}
+
+fn not_found(program: &OsStr) -> Error {
+    Error::new(Code::CmdNotFound, format!("the command {} was not found", quote(&program.to_string_lossy())))
+}
+
+fn not_executable(program: &OsStr, why: &str) -> Error {
+    let message = format!("the command {} cannot be run: {why}", quote(&program.to_string_lossy()));
+    Error::new(Code::CmdNotExecutable, message)
+}
+
+/// The exit status in a shell's terms: a signal is 128 and its number.
+pub fn status_of(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return u8::try_from(128 + signal).unwrap_or(u8::MAX);
+    }
+    // Windows has statuses that no byte holds; what is left to say is that it failed.
+    status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_is_found_in_path_or_by_its_own_path() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = |name: &str| root.path().join(name);
+        for name in ["first", "second"] {
+            fs::create_dir_all(folder(name)).unwrap();
+        }
+        let file = |name: &str, mode: u32| {
+            fs::write(folder(name), "#!/bin/sh\n").unwrap();
+            fs::set_permissions(folder(name), PermissionsExt::from_mode(mode)).unwrap();
+        };
+        file("second/tool", 0o755);
+        file("first/tool", 0o644);
+        file("first/plain", 0o644);
+        fs::create_dir(folder("first/folder")).unwrap();
+        let path = std::env::join_paths([folder("first"), folder("second")]).unwrap();
+        let outcome = |program: &OsStr| match find(program, Some(&path)) {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("{} {}", error.code().name(), error.message().replace('"', "")),
+        };
+        for (program, expected) in [
+            ("tool", "ok"),
+            ("plain", "cmd-not-executable the command plain cannot be run: it is not executable"),
+            ("folder", "cmd-not-executable the command folder cannot be run: it is a folder"),
+            ("none", "cmd-not-found the command none was not found"),
+            ("", "cmd-not-found the command  was not found"),
+        ] {
+            assert_eq!(outcome(OsStr::new(program)), expected);
+        }
+        assert_eq!(outcome(folder("second/tool").as_os_str()), "ok");
+        assert!(outcome(folder("first/tool").as_os_str()).starts_with("cmd-not-executable"));
+        assert!(outcome(folder("none").as_os_str()).starts_with("cmd-not-found"));
+        assert!(find(OsStr::new("sh"), None).is_ok(), "without PATH the system's own folders count");
+    }
+}

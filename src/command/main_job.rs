@@ -1,0 +1,118 @@
+//! What `token`, `id-token` and `exec` share: the way from the settings to a token, and what becomes of a job that can
+//! have none.
+
+use crate::config::{ExchangeSettings, OnUnavailable};
+use crate::console::Console;
+use crate::credential::Credential;
+use crate::emit::{self, Format};
+use crate::env::{Env, names};
+use crate::error::{Code, Error};
+use crate::job::{Identity, Job};
+use crate::provider::{self, Provider};
+use crate::report::{Report, claims_status};
+
+/// The scope, without which there is nothing to exchange for.
+pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
+    exchange.scope.clone().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))
+}
+
+/// The checked ID token.
+pub(super) fn identity(job: &Job<'_>, report: &mut Report) -> Result<Identity, Error> {
+    for warning in &job.settings.warnings {
+        job.warn(warning);
+    }
+    job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
+    let identity = job.identity()?;
+    report.claims = Some(identity.claims.clone());
+    report.verified = identity.verified;
+    job.console.detail(&format!(
+        "issuer {}, subject {} ({})",
+        identity.claims.issuer(),
+        identity.claims.subject(),
+        claims_status(identity.verified)
+    ));
+    Ok(identity)
+}
+
+/// From the identity to the masked access token.
+pub(super) fn access_token(
+    job: &Job<'_>,
+    scope: &str,
+    exchange: &ExchangeSettings,
+    report: &mut Report,
+) -> Result<Credential, Error> {
+    for warning in &exchange.warnings {
+        job.warn(warning);
+    }
+    let mut identity = identity(job, report)?;
+    let credential = job.exchange(&mut identity, scope, exchange)?;
+    report.claims = Some(identity.claims);
+    job.hide_access_token(&credential.token)?;
+    Ok(credential)
+}
+
+/// Notes in the report what is about to be handed over.
+pub(super) fn account_for(credential: &Credential, report: &mut Report) {
+    report.available = Some(true);
+    report.granted_scope.clone_from(&credential.scope);
+    report.expires_at = Some(credential.expires_at_text());
+}
+
+/// One line about what was handed over.
+pub(super) fn announce(credential: &Credential, console: &Console) {
+    let what = credential.scope.as_ref().unwrap_or(&credential.subject);
+    console.note(&format!(
+        "{} for {what} is valid until {} ({} s)",
+        credential.kind.name(),
+        credential.expires_at_text(),
+        credential.expires_in
+    ));
+}
+
+/// Why the run goes on without a token, in a word; or the failure, if it is one.
+pub(super) fn skipped(
+    error: Error,
+    choice: OnUnavailable,
+    console: &Console,
+    report: &mut Report,
+) -> Result<&'static str, Error> {
+    let Some(reason) = error.code().reason().filter(|_| choice == OnUnavailable::Skip) else {
+        return Err(error);
+    };
+    report.available = Some(false);
+    report.reason = Some(reason);
+    let warning = format!(
+        "no token ({reason}): {} [{}]; going on without one, as --on-unavailable skip says",
+        error.message(),
+        error.code().name()
+    );
+    console.warn(&warning);
+    report.warnings.push(warning);
+    Ok(reason)
+}
+
+/// The format that was asked for, else the one that suits the platform on which this process runs, whatever the
+/// identity's source.
+pub(super) fn format(
+    asked: Option<&str>,
+    provider: Option<&'static dyn Provider>,
+    env: &Env,
+) -> Result<&'static dyn Format, Error> {
+    if let Some(name) = asked.filter(|name| *name != "auto") {
+        return emit::by_name(name);
+    }
+    let home = match provider::detected(env).as_slice() {
+        [only] => Some(*only),
+        _ => provider,
+    };
+    emit::by_name(home.map_or("json", Provider::format))
+}
+
+/// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been
+/// understood, so only what is needed here is looked at.
+pub fn leave_failure(asked: Option<&str>, env: &Env, error: &Error) {
+    let asked = asked.map(ToOwned::to_owned).or_else(|| env.text(names::FORMAT).ok().flatten());
+    if let Ok(format) = format(asked.as_deref(), None, env) {
+        emit::sink::leave_failure(format, error.code(), env);
+    }
+}

@@ -1,0 +1,78 @@
+//! The shape that AWS's `credential_process` made known, for tools that run a program to get a credential:
+//! <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>.
+//!
+//! Only the shape: it holds a token and no AWS keys, so AWS's own tools refuse it.
+
+use serde::Serialize;
+
+use crate::credential::{Credential, Kind, TOKEN_TYPE};
+use crate::error::Error;
+use crate::secret::SecretBytes;
+
+use super::{Format, Options, Place, json_line, json_size};
+
+/// `Version`, the token and its `Expiration`.
+pub(super) struct CredentialProcess;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer<'a> {
+    /// The number 1: a text is refused by those who read it.
+    version: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<&'a str>,
+    expiration: String,
+}
+
+impl Format for CredentialProcess {
+    fn id(&self) -> &'static str {
+        "credential-process"
+    }
+
+    fn about(&self) -> &'static str {
+        "a JSON object in the shape of AWS's credential_process on standard output; no AWS credential"
+    }
+
+    fn places(&self, _: bool) -> Vec<Place> {
+        vec![Place::Stdout]
+    }
+
+    fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
+        let is = |kind: Kind| credential.kind == kind;
+        let answer = Answer {
+            version: 1,
+            access_token: is(Kind::AccessToken).then(|| credential.token.reveal()),
+            token_type: is(Kind::AccessToken).then_some(TOKEN_TYPE),
+            id_token: is(Kind::IdToken).then(|| credential.token.reveal()),
+            expiration: credential.expires_at_text(),
+        };
+        Ok(json_line(&answer, json_size(credential)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
+    use super::*;
+
+    #[test]
+    fn has_the_contract_s_members_in_order() {
+        assert_eq!(
+            rendered(&CredentialProcess, Place::Stdout, None),
+            concat!(
+                r#"{"Version":1,"AccessToken":"tok.en-._~+/0123456789==","TokenType":"Bearer","#,
+                r#""Expiration":"2026-11-22T04:00:00Z"}"#,
+                "\n"
+            )
+        );
+        assert_eq!(
+            rendered_id_token(&CredentialProcess, Place::Stdout),
+            "{\"Version\":1,\"IdToken\":\"tok.en-._~+/0123456789==\",\"Expiration\":\"2026-11-22T04:00:00Z\"}\n"
+        );
+        assert_eq!(rendered_unavailable(&CredentialProcess), None, "whoever reads it expects a token");
+    }
+}

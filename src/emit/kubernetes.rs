@@ -1,0 +1,79 @@
+//! An `ExecCredential` for client-go's exec plugins:
+//! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
+
+use serde::Serialize;
+
+use crate::credential::Credential;
+use crate::error::Error;
+use crate::request::{Asker, EXEC_CREDENTIAL, EXEC_CREDENTIAL_VERSIONS};
+use crate::secret::SecretBytes;
+
+use super::{Format, Options, Place, json_line, json_size};
+
+/// `status.token` with its expiry, in the version that was asked for.
+pub(super) struct Kubernetes;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExecCredential<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    status: Status<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    token: &'a str,
+    /// Without it client-go keeps the token until the cluster refuses it.
+    expiration_timestamp: String,
+}
+
+impl Format for Kubernetes {
+    fn id(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn about(&self) -> &'static str {
+        "an ExecCredential of the version in KUBERNETES_EXEC_INFO on standard output"
+    }
+
+    fn places(&self, _: bool) -> Vec<Place> {
+        vec![Place::Stdout]
+    }
+
+    fn render(&self, credential: &Credential, options: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
+        let [newest, ..] = EXEC_CREDENTIAL_VERSIONS;
+        let answer = ExecCredential {
+            api_version: options.api_version.unwrap_or(newest),
+            kind: EXEC_CREDENTIAL,
+            status: Status {
+                token: credential.token.reveal(),
+                expiration_timestamp: credential.expires_at_text(),
+            },
+        };
+        Ok(json_line(&answer, json_size(credential)))
+    }
+
+    fn asker(&self) -> Option<Asker> {
+        Some(Asker::Kubernetes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
+    use super::*;
+
+    #[test]
+    fn is_an_exec_credential_of_the_version_asked_for() {
+        let expected = concat!(
+            r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","#,
+            r#""status":{"token":"tok.en-._~+/0123456789==","expirationTimestamp":"2026-11-22T04:00:00Z"}}"#,
+            "\n"
+        );
+        assert_eq!(rendered(&Kubernetes, Place::Stdout, None), expected);
+        assert_eq!(rendered_id_token(&Kubernetes, Place::Stdout), expected, "a cluster may trust the issuer");
+        assert_eq!(rendered_unavailable(&Kubernetes), None, "client-go takes no other answer");
+    }
+}
