@@ -432,7 +432,12 @@ mod settings {
             ("--timeout", "EQUINIX_WIF_TIMEOUT", "99999999999999999999", &timeout),
             ("--sts-api", "EQUINIX_STS_API", "v2", "alpha or v1"),
             ("--sts-api", "EQUINIX_STS_API", "V1", "alpha or v1"),
-            ("--format", "EQUINIX_WIF_FORMAT", "yaml", "auto, github, env-file, shell, json, raw"),
+            (
+                "--format",
+                "EQUINIX_WIF_FORMAT",
+                "yaml",
+                "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw",
+            ),
             ("--provider", "EQUINIX_WIF_PROVIDER", "travis", "auto, github, gitlab, env, file"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\nb", "at most 1024 characters on one line"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\u{7f}", "at most 1024 characters on one line"),
@@ -815,7 +820,7 @@ mod explain {
             })
             .collect();
         let classes: std::collections::BTreeSet<&str> = codes.iter().map(|(_, exit)| *exit).collect();
-        assert_eq!(classes, ["1", "10", "2", "3", "4", "5", "6", "7", "8", "9"].into());
+        assert_eq!(classes, ["1", "10", "126", "127", "2", "3", "4", "5", "6", "7", "8", "9"].into());
         for (code, exit) in codes {
             println!("case: {code}");
             let outcome = only(&["explain", code]);

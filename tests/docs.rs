@@ -22,7 +22,6 @@ use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
 use equinix_wif::cli::Cli;
-use equinix_wif::credential::{Credential, Kind};
 use equinix_wif::emit::{FORMATS, Options, Place};
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
@@ -510,7 +509,7 @@ mod settings {
 }
 
 mod tables {
-    use equinix_wif::credential::Credential;
+    use equinix_wif::credential::{Credential, Kind};
     use equinix_wif::secret::Secret;
 
     use super::*;

@@ -275,7 +275,7 @@ mod formats {
         outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
         for format in ["yaml", "JSON", "raw "] {
             let outcome = Job::gitlab().args(["--format", format]).run();
-            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, shell, json, raw");
+            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw");
             nobody_was_called(&outcome);
         }
     }
@@ -817,7 +817,9 @@ mod places {
             .prefill_env(&before)
             .run();
         outcome.require(outcome.status == Some(9), "the exit status is 9");
-        outcome.stderr_has("already written: GITHUB_OUTPUT");
+        outcome.stderr_has(
+            "error[out-partial]: GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV",
+        );
         assert_eq!(outcome.env_file.as_deref(), Some(before.as_bytes()));
     }
 }
@@ -1075,6 +1077,7 @@ mod reports {
 
     const MEMBERS: [&str; 20] = [
         "attempts",
+        "available",
         "claims",
         "claims_status",
         "code",
@@ -1088,6 +1091,7 @@ mod reports {
         "message",
         "oauth_error",
         "provider",
+        "reason",
         "retryable",
         "server_echoed_secret",
         "settings",

@@ -458,12 +458,13 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
             Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy()))
         );
     }
-    if !is_private(&folder) {
-        let message =
-            format!("in the folder {} other users could swap the file", quote(&folder.to_string_lossy()));
+    let new = NewFile::open(target, folder, Mode::Private)?;
+    if !is_private(&new.folder) {
+        let shown = quote(&new.folder.to_string_lossy());
+        let message = format!("in the folder {shown} other users could swap the file");
         return Err(Error::new(Code::OutSymlink, message));
     }
-    NewFile::open(target, folder, Mode::Private)
+    Ok(new)
 }
 
 /// A file that the platform publishes: everybody who may see the job's artifacts can read it, and nothing masks it where

@@ -1,5 +1,5 @@
 //! The answer to Terraform's data source `external`: one flat object whose values are all strings,
-//! <https://registry.terraform.io/providers/hashicorp/external/latest/docs/data-sources/external>.
+//! <https://github.com/hashicorp/terraform-provider-external/blob/main/docs/data-sources/external.md>.
 
 use serde::Serialize;
 
