@@ -26,6 +26,7 @@ use equinix_wif::emit::{FORMATS, Options, Place};
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
 use equinix_wif::provider::PROVIDERS;
+use equinix_wif::request::{QUERY_LIMIT, QUERY_MEMBERS};
 use equinix_wif::{claims, http, jwt, retry, sts};
 use serde_json::Value;
 
@@ -564,6 +565,33 @@ mod tables {
     }
 
     #[test]
+    fn reasons_are_those_of_the_error_table() {
+        let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (reason, name) in Code::ALL.iter().filter_map(|code| Some((code.reason()?, code.name()))) {
+            let link = format!("[`{name}`](errors.md#{name})");
+            expected.entry(code(reason)).or_default().insert(link);
+        }
+        let rows = rows("docs/usage.md", "## Going on without a token");
+        let found = rows
+            .into_iter()
+            .map(|row| (row[0].clone(), row[1].split(", ").map(ToOwned::to_owned).collect::<BTreeSet<_>>()));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+    }
+
+    #[test]
+    fn members_of_the_query_are_those_of_the_program() {
+        let text = prose("docs/usage.md");
+        let (_, section) = text.split_once("### `terraform-external`").unwrap();
+        let (section, _) = section.split_once("###").unwrap();
+        let spans = markdown::spans(section);
+        for (member, flag) in QUERY_MEMBERS {
+            assert!(spans.contains(&member), "{member}");
+            assert_eq!(member.replace('_', "-"), flag.trim_start_matches('-'));
+        }
+        assert!(section.contains(&format!("{} KiB", QUERY_LIMIT >> 10)));
+    }
+
+    #[test]
     fn report_members_are_those_of_a_report() {
         let report = settings::report(&["token", "--report", "-"], &[]);
         let members: BTreeSet<String> = report.as_object().unwrap().keys().map(|name| code(name)).collect();
@@ -730,7 +758,7 @@ mod tables {
             blocks("text").into_iter().map(|(_, text)| text).find(|text| text.starts_with("access-token<<"));
         let shown = shown.unwrap();
         let names = shown.lines().filter_map(|line| line.split_once("<<")).map(|(name, _)| name.to_owned());
-        names.chain(["error-code".to_owned()]).collect()
+        names.chain(["error-code", "id-token", "reason"].map(ToOwned::to_owned)).collect()
     }
 
     #[test]
@@ -914,7 +942,7 @@ mod blocks_and_recipes {
             for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
                 assert_eq!(text.matches(open).count(), text.matches(close).count(), "{at}");
             }
-            assert!(text.contains("equinix/equinix"), "{at}");
+            assert!(text.contains("equinix"), "{at}");
         }
     }
 
@@ -976,7 +1004,7 @@ mod blocks_and_recipes {
                 in_sandbox(&["--platform", platform, "--fault", "refused-scope"], &["sh", "-ec"], &lines);
             assert_eq!(output.status.code(), Some(6), "{at}:\n{lines}\n{}", told(&output));
         }
-        assert_eq!(tried, 4);
+        assert_eq!(tried, 5);
     }
 
     #[test]

@@ -1075,7 +1075,7 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 20] = [
+    const MEMBERS: [&str; 22] = [
         "attempts",
         "available",
         "claims",
