@@ -3,30 +3,15 @@
 //!
 //! Only the shape: it holds a token and no AWS keys, so AWS's own tools refuse it.
 
-use serde::Serialize;
-
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::{Format, Options, Place, json_line, json_size};
+use super::Member::{Number, Text};
+use super::{Format, Options, Place, json_line};
 
 /// `Version`, the token and its `Expiration`.
 pub(super) struct CredentialProcess;
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Answer<'a> {
-    /// The number 1: a text is refused by those who read it.
-    version: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<&'a str>,
-    expiration: String,
-}
 
 impl Format for CredentialProcess {
     fn id(&self) -> &'static str {
@@ -42,15 +27,16 @@ impl Format for CredentialProcess {
     }
 
     fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
-        let is = |kind: Kind| credential.kind == kind;
-        let answer = Answer {
-            version: 1,
-            access_token: is(Kind::AccessToken).then(|| credential.token.reveal()),
-            token_type: is(Kind::AccessToken).then_some(TOKEN_TYPE),
-            id_token: is(Kind::IdToken).then(|| credential.token.reveal()),
-            expiration: credential.expires_at_text(),
-        };
-        Ok(json_line(&answer, json_size(credential)))
+        let expires_at = credential.expires_at_text();
+        let token = Text(credential.token.reveal());
+        // The version is the number 1: a text is refused by those who read it.
+        let mut members = vec![("Version", Number(1))];
+        match credential.kind {
+            Kind::AccessToken => members.extend([("AccessToken", token), ("TokenType", Text(TOKEN_TYPE))]),
+            Kind::IdToken => members.push(("IdToken", token)),
+        }
+        members.push(("Expiration", Text(&expires_at)));
+        Ok(json_line(&members))
     }
 }
 

@@ -1,36 +1,14 @@
 //! A JSON object with RFC 8693's names and `expires_at`.
 
-use serde::Serialize;
-
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::{Format, Options, Place, json_line, json_size};
+use super::Member::{Flag, Number, Text};
+use super::{Format, Options, Place, json_line};
 
 /// RFC 8693 section 2.2.1, with the moment of expiry added.
 pub(super) struct Json;
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<&'a str>,
-    issued_token_type: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_type: Option<&'static str>,
-    expires_in: u64,
-    expires_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Unavailable<'a> {
-    available: bool,
-    reason: &'a str,
-}
 
 impl Format for Json {
     fn id(&self) -> &'static str {
@@ -46,21 +24,22 @@ impl Format for Json {
     }
 
     fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
-        let is = |kind: Kind| credential.kind == kind;
-        let answer = Answer {
-            access_token: is(Kind::AccessToken).then(|| credential.token.reveal()),
-            id_token: is(Kind::IdToken).then(|| credential.token.reveal()),
-            issued_token_type: credential.kind.token_type_uri(),
-            token_type: is(Kind::AccessToken).then_some(TOKEN_TYPE),
-            expires_in: credential.expires_in,
-            expires_at: credential.expires_at_text(),
-            scope: credential.scope.as_deref(),
-        };
-        Ok(json_line(&answer, json_size(credential)))
+        let expires_at = credential.expires_at_text();
+        let mut members = vec![
+            (credential.kind.member(), Text(credential.token.reveal())),
+            ("issued_token_type", Text(credential.kind.token_type_uri())),
+        ];
+        // An ID token is no bearer token for anybody but the STS.
+        if credential.kind == Kind::AccessToken {
+            members.push(("token_type", Text(TOKEN_TYPE)));
+        }
+        members.extend([("expires_in", Number(credential.expires_in)), ("expires_at", Text(&expires_at))]);
+        members.extend(credential.scope.as_deref().map(|scope| ("scope", Text(scope))));
+        Ok(json_line(&members))
     }
 
     fn render_unavailable(&self, reason: &str, _: &Options<'_>) -> Option<(Place, SecretBytes)> {
-        Some((Place::Stdout, json_line(&Unavailable { available: false, reason }, 128)))
+        Some((Place::Stdout, json_line(&[("available", Flag(false)), ("reason", Text(reason))])))
     }
 }
 

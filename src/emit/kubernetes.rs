@@ -1,33 +1,16 @@
 //! An `ExecCredential` for client-go's exec plugins:
 //! <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>.
 
-use serde::Serialize;
-
 use crate::credential::Credential;
 use crate::error::Error;
 use crate::request::{Asker, EXEC_CREDENTIAL, EXEC_CREDENTIAL_VERSIONS};
 use crate::secret::SecretBytes;
 
-use super::{Format, Options, Place, json_line, json_size};
+use super::Member::{Object, Text};
+use super::{Format, Options, Place, json_line};
 
 /// `status.token` with its expiry, in the version that was asked for.
 pub(super) struct Kubernetes;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ExecCredential<'a> {
-    api_version: &'a str,
-    kind: &'static str,
-    status: Status<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Status<'a> {
-    token: &'a str,
-    /// Without it client-go keeps the token until the cluster refuses it.
-    expiration_timestamp: String,
-}
 
 impl Format for Kubernetes {
     fn id(&self) -> &'static str {
@@ -44,15 +27,19 @@ impl Format for Kubernetes {
 
     fn render(&self, credential: &Credential, options: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
         let [newest, ..] = EXEC_CREDENTIAL_VERSIONS;
-        let answer = ExecCredential {
-            api_version: options.api_version.unwrap_or(newest),
-            kind: EXEC_CREDENTIAL,
-            status: Status {
-                token: credential.token.reveal(),
-                expiration_timestamp: credential.expires_at_text(),
-            },
-        };
-        Ok(json_line(&answer, json_size(credential)))
+        let expires_at = credential.expires_at_text();
+        Ok(json_line(&[
+            ("apiVersion", Text(options.api_version.unwrap_or(newest))),
+            ("kind", Text(EXEC_CREDENTIAL)),
+            (
+                "status",
+                Object(&[
+                    ("token", Text(credential.token.reveal())),
+                    // Without it client-go keeps the token until the cluster refuses it.
+                    ("expirationTimestamp", Text(&expires_at)),
+                ]),
+            ),
+        ]))
     }
 
     fn asker(&self) -> Option<Asker> {

@@ -1,41 +1,17 @@
 //! The answer to Terraform's data source `external`: one flat object whose values are all strings,
 //! <https://github.com/hashicorp/terraform-provider-external/blob/main/docs/data-sources/external.md>.
 
-use serde::Serialize;
-
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::error::Error;
 use crate::request::Asker;
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
-use super::{Format, Options, Place, json_line, json_size};
+use super::Member::Text;
+use super::{Format, Options, Place, json_line};
 
 /// A flat object of strings; what is asked for comes on standard input.
 pub(super) struct TerraformExternal;
-
-#[derive(Serialize)]
-struct Answer<'a> {
-    available: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id_token: Option<&'a str>,
-    expires_in: String,
-    expires_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    subject: String,
-    issuer: String,
-}
-
-#[derive(Serialize)]
-struct Unavailable<'a> {
-    available: &'static str,
-    reason: &'a str,
-}
 
 impl Format for TerraformExternal {
     fn id(&self) -> &'static str {
@@ -51,24 +27,24 @@ impl Format for TerraformExternal {
     }
 
     fn render(&self, credential: &Credential, _: &Options<'_>, _: Place) -> Result<SecretBytes, Error> {
-        let is = |kind: Kind| credential.kind == kind;
-        let answer = Answer {
-            available: "true",
-            access_token: is(Kind::AccessToken).then(|| credential.token.reveal()),
-            token_type: is(Kind::AccessToken).then_some(TOKEN_TYPE),
-            id_token: is(Kind::IdToken).then(|| credential.token.reveal()),
-            expires_in: credential.expires_in.to_string(),
-            expires_at: credential.expires_at_text(),
-            // These come from a server or a token, and Terraform shows them to people.
-            scope: credential.scope.as_deref().map(printable),
-            subject: printable(&credential.subject),
-            issuer: printable(&credential.issuer),
-        };
-        Ok(json_line(&answer, json_size(credential)))
+        let expires_in = credential.expires_in.to_string();
+        let expires_at = credential.expires_at_text();
+        // These come from a server or a token, and Terraform shows them to people.
+        let scope = credential.scope.as_deref().map(printable);
+        let [subject, issuer] = [&credential.subject, &credential.issuer].map(|text| printable(text));
+        let mut members =
+            vec![("available", Text("true")), (credential.kind.member(), Text(credential.token.reveal()))];
+        if credential.kind == Kind::AccessToken {
+            members.push(("token_type", Text(TOKEN_TYPE)));
+        }
+        members.extend([("expires_in", Text(&expires_in)), ("expires_at", Text(&expires_at))]);
+        members.extend(scope.as_deref().map(|scope| ("scope", Text(scope))));
+        members.extend([("subject", Text(&subject)), ("issuer", Text(&issuer))]);
+        Ok(json_line(&members))
     }
 
     fn render_unavailable(&self, reason: &str, _: &Options<'_>) -> Option<(Place, SecretBytes)> {
-        Some((Place::Stdout, json_line(&Unavailable { available: "false", reason }, 128)))
+        Some((Place::Stdout, json_line(&[("available", Text("false")), ("reason", Text(reason))])))
     }
 
     fn asker(&self) -> Option<Asker> {
