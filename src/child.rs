@@ -47,7 +47,14 @@ pub fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
 #[cfg(unix)]
 pub fn hand_over(mut command: Command) -> Result<u8, Error> {
     let error = std::os::unix::process::CommandExt::exec(&mut command);
-    Err(not_started(command.get_program(), &error))
+    let program = command.get_program();
+    if error.kind() == io::ErrorKind::NotFound {
+        // The program had been found, so it is what its first line names.
+        let message =
+            format!("the interpreter of the command {} was not found", quote(&program.to_string_lossy()));
+        return Err(Error::new(Code::CmdNotFound, message));
+    }
+    Err(not_started(program, &error))
 }
 
 /// Where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough

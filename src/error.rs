@@ -561,11 +561,11 @@ codes! {
 
     // 126 and 127: the command of exec
     CmdNotExecutable = "cmd-not-executable", NotExecutable, Config,
-        "The command behind -- is there, but it cannot be run. No token was requested for it.",
+        "The command behind -- is there, but it cannot be run. As far as its permissions show that, no token was requested for it.",
         "Check its permissions and, of a script, its first line.",
         "the command \"./deploy.sh\" cannot be run: it is not executable";
     CmdNotFound = "cmd-not-found", NotFound, Config,
-        "The command behind -- was not found. No token was requested for it.",
+        "The command behind -- was not found, which is seen before a token is requested, or the interpreter that its first line names.",
         "Check its spelling, PATH, and that an earlier step has installed it.",
         "the command \"terrafrom\" was not found";
 }

@@ -138,40 +138,48 @@ fn dispatch(
     console: &Console,
     rest: Rest<'_>,
 ) -> Result<u8, Error> {
+    let mut report = Report::default();
     match command {
         Command::Explain(args) => command::explain::run(&args, rest.stdout).map(|()| 0),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => command::sandbox::run(&args, env, rest.stdout, console),
-        Command::Token(args) => accounted(&args.account, env, clock, console, |report| {
-            command::token::run((&*args).into(), env, clock, console, rest, report)
-        })
-        .inspect_err(|error| {
-            command::main_job::leave_failure(args.output.format.as_deref(), env, error);
-        })
-        .map(|()| 0),
-        Command::IdToken(args) => accounted(&args.account, env, clock, console, |report| {
-            command::token::run((&*args).into(), env, clock, console, rest, report)
-        })
-        .inspect_err(|error| {
-            command::main_job::leave_failure(args.output.format.as_deref(), env, error);
-        })
-        .map(|()| 0),
-        Command::Exec(args) => accounted(&args.account, env, clock, console, |report| {
-            command::exec::run(&args, env, clock, console, &rest, report)
-        })
-        .and_then(|prepared| match prepared {
-            // The account of the run ends here; what comes now is the command's own.
-            Some(prepared) => child::hand_over(prepared).inspect_err(|error| {
-                account_for_exec(&args.account, env, console, error);
-            }),
-            None => Ok(0),
-        })
-        .inspect_err(|error| command::main_job::leave_failure(Some("auto"), env, error)),
-        Command::Inspect(args) => accounted(&args.account, env, clock, console, |report| {
+        Command::Token(args) => {
+            let asked = args.output.format.as_deref();
+            accounted(&args.account, env, clock, console, &mut report, |report| {
+                command::token::run((&*args).into(), env, clock, console, rest, report)
+            })
+            .inspect_err(|error| command::main_job::leave_failure(asked, env, error))
+            .map(|()| 0)
+        }
+        Command::IdToken(args) => {
+            let asked = args.output.format.as_deref();
+            accounted(&args.account, env, clock, console, &mut report, |report| {
+                command::token::run((&*args).into(), env, clock, console, rest, report)
+            })
+            .inspect_err(|error| command::main_job::leave_failure(asked, env, error))
+            .map(|()| 0)
+        }
+        Command::Exec(args) => {
+            let account = |report: &mut Report, act: &mut dyn FnMut(&mut Report) -> Result<_, Error>| {
+                accounted(&args.account, env, clock, console, report, act)
+            };
+            account(&mut report, &mut |report| command::exec::run(&args, env, clock, console, &rest, report))
+                .and_then(|prepared| match prepared {
+                    // The account of the run ends here; what comes now is the command's own. Should it not be able to take
+                    // this process's place, although it had been found, the account is written anew.
+                    Some(prepared) => child::hand_over(prepared).or_else(|error| {
+                        let mut error = Some(error);
+                        account(&mut report, &mut |_| error.take().map_or(Ok(None), Err)).map(|_| 0)
+                    }),
+                    None => Ok(0),
+                })
+                .inspect_err(|error| command::main_job::leave_failure(Some("auto"), env, error))
+        }
+        Command::Inspect(args) => accounted(&args.account, env, clock, console, &mut report, |report| {
             command::inspect::run(&args, env, clock, console, rest, report)
         })
         .map(|()| 0),
-        Command::Doctor(args) => accounted(&args.account, env, clock, console, |report| {
+        Command::Doctor(args) => accounted(&args.account, env, clock, console, &mut report, |report| {
             command::doctor::run(&args, env, clock, console, rest, report)
         }),
     }
@@ -214,21 +222,21 @@ fn accounted<T>(
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
+    report: &mut Report,
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.monotonic();
     let place = config::report_place(args.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
-    let mut report = Report::default();
     // A wrong word is told in the report like every other wrong setting.
     let (summary, outcome) = match summary::When::resolve(args.summary.as_deref(), env) {
-        Ok(when) => (when, act(&mut report)),
+        Ok(when) => (when, act(report)),
         Err(error) => (summary::When::Never, Err(error)),
     };
     let elapsed = clock.monotonic().saturating_sub(started);
     let error = outcome.as_ref().err().or(report.failure.as_ref());
-    summary::write(summary, &report, error, env, console);
-    let told = destination.write(&report, error, elapsed, console);
+    summary::write(summary, report, error, env, console);
+    let told = destination.write(report, error, elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and_then(|value| told.map(|()| value))
 }
@@ -264,16 +272,6 @@ fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Er
     }
 }
 
-/// The command could not take this process's place although it had been found. The account had been written by then, so
-/// it is written anew.
-fn account_for_exec(args: &cli::AccountArgs, env: &Env, console: &Console, error: &Error) {
-    let place = config::report_place(args.report.as_deref(), env);
-    if let Ok(destination) = Destination::open(place.as_deref()) {
-        let report = Report { is_exec: true, available: Some(true), ..Report::default() };
-        destination.write(&report, Some(error), Duration::ZERO, console).ok();
-    }
-}
-
 /// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What
 /// stands behind `--` belongs to another program.
 fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
@@ -292,7 +290,15 @@ fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
 /// The argument parser's complaint in our own form: its first line, and its tips as the hint.
 fn usage_error(error: &clap::Error) -> Error {
     let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let mut lines = text.lines().map(str::trim);
+    let mut first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    // What is missing stands on lines of its own.
+    if first.ends_with(':') {
+        for line in lines.take_while(|line| !line.is_empty()) {
+            first.push(' ');
+            first.push_str(line);
+        }
+    }
     let message = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
             "no command was given".to_owned()
@@ -362,5 +368,7 @@ mod tests {
         assert!(error.cure().contains("a similar argument exists: '--scope'"), "{}", error.cure());
         let none = usage_error(&Cli::try_parse_from(args(&[])).unwrap_err());
         assert_eq!(none.message(), "no command was given");
+        let bare = usage_error(&Cli::try_parse_from(args(&["exec"])).unwrap_err());
+        assert_eq!(bare.message(), "the following required arguments were not provided: <CMD>...");
     }
 }
