@@ -165,8 +165,8 @@ mod tests {
         ] {
             assert!(why(terraform_query(query.as_bytes())).contains(reason), "{query}");
         }
-        assert!(terraform_query(&[b' '; QUERY_LIMIT]).unwrap_err().message().contains("empty"));
-        assert!(why(terraform_query(&[b' '; QUERY_LIMIT + 1])).contains("too long"));
+        assert!(terraform_query(&vec![b' '; QUERY_LIMIT]).unwrap_err().message().contains("empty"));
+        assert!(why(terraform_query(&vec![b' '; QUERY_LIMIT + 1])).contains("too long"));
     }
 
     #[test]

@@ -93,10 +93,10 @@ fn prepare(
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
-    if args.child.keep_oidc_env {
-        if let Some(name) = shadowing_variable(env)? {
-            warn_of_shadowing(&job, &name, &env_name);
-        }
+    if args.child.keep_oidc_env
+        && let Some(name) = shadowing_variable(env)?
+    {
+        warn_of_shadowing(&job, &name, &env_name);
     }
     let outcome = access_token(&job, &scope, &exchange, report);
     if let Ok(credential) = &outcome {

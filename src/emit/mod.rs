@@ -229,7 +229,7 @@ mod tests {
         }
     }
 
-    pub(super) fn options<'a>(shadowing: Option<&'a str>) -> Options<'a> {
+    pub(super) fn options(shadowing: Option<&str>) -> Options<'_> {
         Options {
             env_name: "EQUINIX_API_TOKEN",
             shadowing,
