@@ -166,6 +166,9 @@ mod environment {
 mod command {
     use super::*;
 
+    /// What is done to the job, the command, and how the run ends.
+    type Missing = (Box<dyn Fn(Job) -> Job + Sync>, &'static str, i32, &'static str);
+
     #[test]
     fn gets_its_arguments_unchanged() {
         let arguments: Vec<OsString> = [
@@ -309,8 +312,7 @@ mod command {
                 job
             }
         };
-        type Prepare = Box<dyn Fn(Job) -> Job + Sync>;
-        let cases: Vec<(&str, (Prepare, &str, i32, &str))> = vec![
+        let cases: Vec<(&str, Missing)> = vec![
             ("nowhere", (Box::new(|job| job), "no-such-command-anywhere", 127, "cmd-not-found")),
             ("a path", (Box::new(|job| job), "./no-such-command", 127, "cmd-not-found")),
             ("a folder", (Box::new(|job| job), "/", 126, "cmd-not-executable")),
