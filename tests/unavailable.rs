@@ -21,9 +21,12 @@ use support::server::Reply;
 use support::table::each;
 
 type Prepare = fn(Job) -> Job;
+type Make = fn() -> Job;
+/// A code, a job, a reason and a command.
+type Case = (&'static str, Make, &'static str, &'static str);
 
 /// Each code of exit class 3: a job that ends with it, and the reason.
-const CASES: [(&str, fn() -> Job, &str); 13] = [
+const CASES: [(&str, Make, &str); 13] = [
     ("gh-id-token-permission", || Job::github().without_id_token_permission(), "missing-permission"),
     // In a reusable workflow too, whose caller has to grant it.
     (
@@ -72,7 +75,7 @@ fn command(job: Job, command: &str) -> Job {
     }
 }
 
-fn cases() -> Vec<(String, (&'static str, fn() -> Job, &'static str, &'static str))> {
+fn cases() -> Vec<(String, Case)> {
     let all = CASES.iter().flat_map(|(code, job, reason)| {
         ["token", "id-token", "exec"].map(|command| (*code, *job, *reason, command))
     });

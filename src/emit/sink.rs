@@ -472,7 +472,8 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
 fn artifact(format: &dyn Format, output: Option<&Path>, policy: &Policy<'_>) -> Result<NewFile, Error> {
     if !policy.accept_artifact_exposure {
         let message = format!("the format {} puts the token into an artifact", format.id());
-        return Err(Error::new(Code::ArtifactExposure, message));
+        let exposure = "the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
+        return Err(Error::new(Code::ArtifactExposure, message).detail("exposure", exposure));
     }
     let path = output.ok_or_else(|| {
         Error::new(Code::CfgValueInvalid, format!("the format {} needs --output", format.id()))
