@@ -168,7 +168,7 @@ mod dotenv {
                 .arg("--accept-artifact-exposure")
                 .file(FILE, "EQUINIX_API_TOKEN=old\n")
                 .sts_answer(move |answer| {
-                    drop(answer.insert("access_token".into(), json!("t".repeat(length))))
+                    drop(answer.insert("access_token".into(), json!("t".repeat(length))));
                 })
                 .token_in(FILE)
                 .run()
