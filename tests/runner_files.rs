@@ -56,7 +56,10 @@ fn blocks(outcome: &Outcome, before: &[u8]) -> [(&'static str, Vec<u8>, BTreeMap
     })
 }
 
-fn cases() -> Vec<(String, (&'static str, &'static [u8], bool))> {
+/// A command, what was there before, and whether the runner can read on after it.
+type Case = (&'static str, &'static [u8], bool);
+
+fn cases() -> Vec<(String, Case)> {
     let both = ["token", "id-token"].into_iter();
     both.flat_map(|command| {
         BEFORE.map(|(name, before, whole)| (format!("{command} after {name}"), (command, before, whole)))
