@@ -1,8 +1,12 @@
 //! Where bytes are written. Everything is opened and checked before a token exists (no token is
 //! minted for nothing), and a file appears whole or not at all.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+mod new_file;
+mod runner_file;
+mod system;
+
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::StdoutKind;
@@ -14,6 +18,12 @@ use crate::secret::SecretBytes;
 use crate::text::quote;
 
 use super::{Format, Place};
+
+pub use new_file::NewFile;
+
+use new_file::{Mode, split};
+use runner_file::RunnerFile;
+use system::is_private;
 
 /// What is allowed.
 pub struct Policy<'a> {
@@ -127,7 +137,7 @@ impl Sink {
         match self {
             Self::Stdout => "standard output".to_owned(),
             Self::Runner(file) => file.variable.to_owned(),
-            Self::File { file, .. } => quote(&file.target.to_string_lossy()),
+            Self::File { file, .. } => quote(&file.target().to_string_lossy()),
         }
     }
 
@@ -204,245 +214,6 @@ fn remove_on_failure(outcome: Result<(), Error>, path: &Path) -> Result<(), Erro
     outcome
 }
 
-/// A file of the runner, which exists already and is read when the step has ended.
-#[derive(Debug)]
-struct RunnerFile {
-    variable: &'static str,
-    file: File,
-}
-
-impl RunnerFile {
-    fn open(variable: &'static str, env: &Env) -> Result<Self, Error> {
-        let path = env.os(variable).map(PathBuf::from).ok_or_else(|| {
-            Error::new(
-                Code::OutRunnerFileMissing,
-                format!("{variable} is not set, so there is no runner file to write to"),
-            )
-        })?;
-        let shown = quote(&path.to_string_lossy());
-        let metadata = fs::symlink_metadata(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::new(
-                Code::OutRunnerFileMissing,
-                format!("the runner file {shown} of {variable} does not exist"),
-            ),
-            _ => failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be looked at"),
-            ),
-        })?;
-        if metadata.is_symlink() {
-            return Err(Error::new(
-                Code::OutSymlink,
-                format!("the runner file {shown} of {variable} is a symbolic link"),
-            ));
-        }
-        if !metadata.is_file() {
-            let message =
-                format!("the runner file {shown} of {variable} is {} instead of a file", kind(&metadata));
-            return Err(Error::new(Code::OutOpen, message));
-        }
-        // Never created here: the runner would not read it.
-        let mut options = OpenOptions::new();
-        options.read(true).append(true);
-        no_follow(&mut options);
-        let file = options.open(&path).map_err(|error| {
-            failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be opened for writing"),
-            )
-        })?;
-        // What was opened counts, not what had been looked at.
-        let opened = file.metadata().map_err(|error| {
-            failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be looked at"),
-            )
-        })?;
-        if !opened.is_file() {
-            let message = format!("the runner file {shown} of {variable} was swapped for something else");
-            return Err(Error::new(Code::OutSymlink, message));
-        }
-        if !is_ours(&opened) {
-            return Err(Error::new(
-                Code::OutSymlink,
-                format!("the runner file {shown} of {variable} belongs to another user"),
-            ));
-        }
-        Ok(Self { variable, file })
-    }
-
-    /// Appends in one write, so that two processes cannot mix their lines. A line that the file's last writer left
-    /// unfinished is ended first: otherwise our first line would fuse with it.
-    fn append(mut self, block: &[u8]) -> Result<(), Error> {
-        let what = format!("the runner file of {} cannot be written", self.variable);
-        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
-        let before = self.file.metadata().map_err(|e| fail(&e))?.len();
-        let mut bytes = Vec::with_capacity(block.len() + 1);
-        if before > 0 {
-            let mut last = [0_u8];
-            self.file
-                .seek(SeekFrom::End(-1))
-                .and_then(|_| self.file.read_exact(&mut last))
-                .map_err(|e| fail(&e))?;
-            if last != *b"\n" {
-                bytes.push(b'\n');
-            }
-        }
-        bytes.extend_from_slice(block);
-        let bytes = SecretBytes::new(bytes);
-        let outcome = loop {
-            match self.file.write(bytes.reveal()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        match outcome {
-            Ok(count) if count == bytes.reveal().len() => Ok(()),
-            Ok(count) => {
-                // Taken back only if nobody has written since; else the unfinished block makes the runner fail loudly.
-                let expected = before.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-                if self.file.metadata().is_ok_and(|now| now.len() == expected) {
-                    self.file.set_len(before).ok();
-                }
-                Err(Error::new(Code::OutFull, format!("{what}: only part of the data fitted")))
-            }
-            Err(error) => Err(fail(&error)),
-        }
-    }
-}
-
-/// A file that appears at its place whole or not at all.
-///
-/// While the program waits for others it has no name (Linux) or is not there yet: a signal or a crash then leaves
-/// nothing behind.
-#[derive(Debug)]
-pub struct NewFile {
-    folder: PathBuf,
-    target: PathBuf,
-    mode: Mode,
-    /// The file itself, where the system has files without a name.
-    unnamed: Option<File>,
-}
-
-/// The permissions of a new file on Unix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// For this user only, whatever the umask.
-    Private,
-    /// As the umask says.
-    Public,
-}
-
-impl NewFile {
-    /// Opens a file that will be at `target`, in `folder`.
-    fn open(target: PathBuf, folder: PathBuf, mode: Mode) -> Result<Self, Error> {
-        let unnamed = unnamed_file(&folder, mode);
-        let new = Self { folder, target, mode, unnamed };
-        if new.unnamed.is_none() {
-            // Whether there may be a file is seen from one that goes at once.
-            drop(new.named()?);
-        }
-        Ok(new)
-    }
-
-    /// A file with a name for the time of writing.
-    fn named(&self) -> Result<Named, Error> {
-        let path = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
-        let mut options = OpenOptions::new();
-        // create_new refuses whatever is there already, a symbolic link included.
-        options.write(true).create_new(true);
-        no_follow(&mut options);
-        with_mode(&mut options, self.mode);
-        let file = options.open(&path).map_err(|error| {
-            let shown = quote(&self.folder.to_string_lossy());
-            failed(&error, Code::OutOpen, &format!("no file can be made in the folder {shown}"))
-        })?;
-        Ok(Named { file, path })
-    }
-
-    /// Writes everything, then makes it appear.
-    pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
-        let what = format!("{} cannot be written", quote(&self.target.to_string_lossy()));
-        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
-        if let Some(mut file) = self.unnamed.take() {
-            fill(&mut file, self.mode, bytes).map_err(|error| fail(&error))?;
-            if give_name(&file, &self.target) {
-                return Ok(self.target);
-            }
-            // There is a file to be replaced. Linking cannot do that, renaming can.
-            let name = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
-            if give_name(&file, &name) {
-                Named { file, path: name }.become_file(&self.target).map_err(|error| fail(&error))?;
-                return Ok(self.target);
-            }
-        }
-        let mut named = self.named()?;
-        fill(&mut named.file, self.mode, bytes)
-            .and_then(|()| named.become_file(&self.target))
-            .map_err(|error| fail(&error))?;
-        Ok(self.target)
-    }
-}
-
-fn fill(file: &mut File, mode: Mode, bytes: &[u8]) -> io::Result<()> {
-    file.write_all(bytes)?;
-    if mode == Mode::Private {
-        make_private(file)?;
-    }
-    file.sync_all()
-}
-
-/// A file with a temporary name, which goes when it is dropped.
-struct Named {
-    file: File,
-    path: PathBuf,
-}
-
-impl Named {
-    fn become_file(self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)
-    }
-}
-
-impl Drop for Named {
-    /// After the renaming there is nothing of this name; before it, nothing may stay.
-    fn drop(&mut self) {
-        fs::remove_file(&self.path).ok();
-    }
-}
-
-/// A file without a name (`O_TMPFILE`, Linux). Not every file system has them.
-#[cfg(target_os = "linux")]
-fn unnamed_file(folder: &Path, mode: Mode) -> Option<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = OpenOptions::new();
-    options.write(true).custom_flags(flags(rustix::fs::OFlags::TMPFILE));
-    with_mode(&mut options, mode);
-    options.open(folder).ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unnamed_file(_: &Path, _: Mode) -> Option<File> {
-    None
-}
-
-/// Gives a file without a name this one, if nothing has it. That needs `/proc` (open(2), `O_TMPFILE`).
-#[cfg(target_os = "linux")]
-fn give_name(file: &File, name: &Path) -> bool {
-    use std::os::fd::AsRawFd;
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(rustix::fs::CWD, own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW)
-        .is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_name(_: &File, _: &Path) -> bool {
-    false
-}
-
 /// A file for text without secrets, anywhere the user wants it.
 pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     let (target, folder) = split(path)?;
@@ -459,8 +230,8 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
         );
     }
     let new = NewFile::open(target, folder, Mode::Private)?;
-    if !is_private(&new.folder) {
-        let shown = quote(&new.folder.to_string_lossy());
+    if !is_private(new.folder()) {
+        let shown = quote(&new.folder().to_string_lossy());
         let message = format!("in the folder {shown} other users could swap the file");
         return Err(Error::new(Code::OutSymlink, message));
     }
@@ -480,26 +251,6 @@ fn artifact(format: &dyn Format, output: Option<&Path>, policy: &Policy<'_>) -> 
             .hint("Name the same file as under artifacts:reports:dotenv.")
     })?;
     private_file(path, &Policy { allow_workspace: true, ..*policy })
-}
-
-/// The target's full path and its folder, without symbolic links in the folder. The target may be a file that is to be
-/// replaced, and nothing else: renaming over `/dev/null` would take it away from the whole machine.
-fn split(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
-    let shown = quote(&path.to_string_lossy());
-    let name = path.file_name().ok_or_else(|| Error::new(Code::OutOpen, format!("{shown} names no file")))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = fs::canonicalize(parent)
-        .map_err(|error| failed(&error, Code::OutOpen, &format!("the folder of {shown} cannot be opened")))?;
-    let target = folder.join(name);
-    match fs::symlink_metadata(&target) {
-        Ok(there) if there.is_symlink() => {
-            Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link")))
-        }
-        Ok(there) if !there.is_file() => {
-            Err(Error::new(Code::OutOpen, format!("{shown} is {} instead of a file", kind(&there))))
-        }
-        _ => Ok((target, folder)),
-    }
 }
 
 /// A new file in the first temporary folder that is there and private enough.
@@ -557,82 +308,6 @@ fn workspace_around(folder: &Path, env: &Env) -> Option<PathBuf> {
         .filter_map(|provider| env.os(provider.workspace()?))
         .filter_map(|path| fs::canonicalize(path).ok())
         .find(|workspace| folder.starts_with(workspace))
-}
-
-/// Whether nobody but this user and root can replace files in the folder.
-#[cfg(unix)]
-fn is_private(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    const OTHERS_WRITE: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
-    let Ok(folder) = fs::metadata(folder) else { return false };
-    is_trusted(folder.uid()) && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
-}
-
-/// Windows keeps temporary folders per user; its access lists are not looked at (see SECURITY.md).
-#[cfg(not(unix))]
-fn is_private(_: &Path) -> bool {
-    true
-}
-
-/// Whether what belongs to this user cannot be a trap of another one: it is our own, or root's.
-#[cfg(unix)]
-fn is_trusted(owner: u32) -> bool {
-    owner == 0 || owner == rustix::process::geteuid().as_raw()
-}
-
-/// Whether a runner file is one that the runner made for this step. As root this may be a container, whose files belong
-/// to the runner's user outside.
-#[cfg(unix)]
-fn is_ours(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    rustix::process::geteuid().is_root() || is_trusted(metadata.uid())
-}
-
-#[cfg(not(unix))]
-fn is_ours(_: &Metadata) -> bool {
-    true
-}
-
-/// The system's flags as the standard library takes them.
-#[cfg(unix)]
-fn flags(flags: rustix::fs::OFlags) -> i32 {
-    flags.bits().cast_signed()
-}
-
-#[cfg(unix)]
-fn no_follow(options: &mut OpenOptions) {
-    use rustix::fs::OFlags;
-    use std::os::unix::fs::OpenOptionsExt;
-    // Non-blocking, so that a FIFO that took the file's place does not hold up the run.
-    options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
-}
-
-#[cfg(not(unix))]
-fn no_follow(_: &mut OpenOptions) {}
-
-#[cfg(unix)]
-fn with_mode(options: &mut OpenOptions, mode: Mode) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(match mode {
-        Mode::Private => 0o600,
-        Mode::Public => 0o666,
-    });
-}
-
-#[cfg(not(unix))]
-fn with_mode(_: &mut OpenOptions, _: Mode) {}
-
-/// A umask may have taken more than it should.
-#[cfg(unix)]
-fn make_private(file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(PermissionsExt::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn make_private(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 fn kind(metadata: &Metadata) -> &'static str {
