@@ -7,8 +7,9 @@ use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::Member::{Number, Text};
-use super::{Format, Options, Place, json_line};
+use super::object::Member::{Number, Text};
+use super::object::json_line;
+use super::{Format, Options, Place};
 
 /// `Version`, the token and its `Expiration`.
 pub(super) struct CredentialProcess;

@@ -4,8 +4,9 @@ use crate::credential::{Credential, Kind, TOKEN_TYPE};
 use crate::error::Error;
 use crate::secret::SecretBytes;
 
-use super::Member::{Flag, Number, Text};
-use super::{Format, Options, Place, json_line};
+use super::object::Member::{Flag, Number, Text};
+use super::object::json_line;
+use super::{Format, Options, Place};
 
 /// RFC 8693 section 2.2.1, with the moment of expiry added.
 pub(super) struct Json;

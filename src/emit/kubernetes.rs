@@ -6,8 +6,9 @@ use crate::error::Error;
 use crate::request::{Asker, EXEC_CREDENTIAL, EXEC_CREDENTIAL_VERSIONS};
 use crate::secret::SecretBytes;
 
-use super::Member::{Object, Text};
-use super::{Format, Options, Place, json_line};
+use super::object::Member::{Object, Text};
+use super::object::json_line;
+use super::{Format, Options, Place};
 
 /// `status.token` with its expiry, in the version that was asked for.
 pub(super) struct Kubernetes;

@@ -10,14 +10,13 @@ mod github;
 mod gitlab_dotenv;
 mod json;
 mod kubernetes;
+mod object;
 mod powershell;
 mod raw;
+mod script;
 mod shell;
 pub mod sink;
 mod terraform_external;
-
-use serde::{Serialize, Serializer};
-use zeroize::Zeroizing;
 
 use crate::credential::Credential;
 use crate::error::{Code, Error};
@@ -28,10 +27,10 @@ use crate::text::quote;
 /// Every format.
 pub const FORMATS: &[&dyn Format] = &[
     &github::GitHub,
-    &env_file::EnvFile,
-    &shell::Shell,
-    &powershell::PowerShell,
-    &fish::Fish,
+    &env_file::ENV_FILE,
+    &shell::SHELL,
+    &powershell::POWERSHELL,
+    &fish::FISH,
     &gitlab_dotenv::GitLabDotenv,
     &json::Json,
     &credential_process::CredentialProcess,
@@ -125,92 +124,6 @@ pub fn by_name(id: &str) -> Result<&'static dyn Format, Error> {
     })
 }
 
-/// How a shell sets and unsets a variable. What is set needs no escapes: the token's alphabet and the names have been
-/// checked, and the time is ours. The quotation marks are a second lock.
-struct Dialect {
-    /// Appends a line that sets a variable for this shell and its children.
-    set: fn(&mut String, &str, &str),
-    /// Appends a line that unsets a variable; it does no harm when there is none.
-    unset: fn(&mut String, &str),
-}
-
-impl Dialect {
-    /// The token and its expiry; what would shadow the token is unset.
-    fn assignments(&self, credential: &Credential, options: &Options<'_>) -> SecretBytes {
-        let token = credential.token.reveal();
-        // Room for everything at once, so that no smaller buffer with the token stays behind.
-        let mut lines = Zeroizing::new(String::with_capacity(token.len() + 1024));
-        (self.set)(&mut lines, options.env_name, token);
-        (self.set)(&mut lines, &options.expiry_name(), &credential.expires_at_text());
-        if let Some(name) = options.shadowing {
-            (self.unset)(&mut lines, name);
-        }
-        SecretBytes::new(std::mem::take(&mut *lines))
-    }
-
-    /// There is no token, and no older one may be taken for it.
-    fn without_token(&self, options: &Options<'_>) -> SecretBytes {
-        let mut lines = String::new();
-        (self.unset)(&mut lines, options.env_name);
-        (self.unset)(&mut lines, &options.expiry_name());
-        SecretBytes::new(lines)
-    }
-}
-
-/// A value in a JSON object that is handed over.
-enum Member<'a> {
-    Text(&'a str),
-    Number(u64),
-    Flag(bool),
-    Object(&'a Members<'a>),
-}
-
-/// The members of a JSON object, in the order in which they are written.
-type Members<'a> = [(&'a str, Member<'a>)];
-
-struct Object<'a>(&'a Members<'a>);
-
-impl Serialize for Object<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-impl Serialize for Member<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Number(number) => serializer.serialize_u64(*number),
-            Self::Flag(flag) => serializer.serialize_bool(*flag),
-            Self::Object(members) => Object(members).serialize(serializer),
-        }
-    }
-}
-
-/// An object as one line of JSON. In a step's output `##[` begins a runner's command anywhere in a line, and means the same
-/// in a JSON text when its second character is escaped. Number signs occur in texts only.
-fn json_line(members: &Members<'_>) -> SecretBytes {
-    // Room for everything at once, were every character escaped, so that no smaller buffer with a token stays behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(6 * size(members)));
-    // Texts and numbers into memory: this cannot fail.
-    let _ = serde_json::to_writer(&mut *text, &Object(members));
-    text.push(b'\n');
-    while let Some(at) = text.windows(2).position(|pair| pair == b"##") {
-        text.splice(at + 1..at + 2, *br"\u0023");
-    }
-    SecretBytes::new(std::mem::take(&mut *text))
-}
-
-/// About as many bytes as it has without escapes, and not fewer.
-fn size(members: &Members<'_>) -> usize {
-    let of = |value: &Member<'_>| match value {
-        Member::Text(text) => text.len(),
-        Member::Object(members) => size(members),
-        Member::Number(_) | Member::Flag(_) => 20,
-    };
-    members.iter().map(|(name, value)| name.len() + of(value) + 8).sum::<usize>() + 8
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,7 +173,7 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/emit"))
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-"))
-            .filter(|name| name != "mod" && name != "sink")
+            .filter(|name| !["mod", "object", "script", "sink"].contains(&name.as_str()))
             .collect();
         files.sort();
         let mut ids: Vec<&str> = FORMATS.iter().map(|f| f.id()).collect();
@@ -285,16 +198,6 @@ mod tests {
                 assert!(format.places(false).contains(&place), "{}", format.id());
                 assert!(!text.contains("tok.en"), "{}", format.id());
             }
-        }
-    }
-
-    #[test]
-    fn no_line_of_json_begins_a_command() {
-        for hostile in ["##[add-mask]x", "###[x", "a##b####c#", "\"\u{1b}\\"] {
-            let line = text(&json_line(&[("x", Member::Text(hostile))]));
-            assert!(!line.contains("##"), "{line}");
-            let read: std::collections::BTreeMap<String, String> = serde_json::from_str(&line).unwrap();
-            assert_eq!(read["x"], hostile);
         }
     }
 }

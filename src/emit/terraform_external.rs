@@ -7,8 +7,9 @@ use crate::request::Asker;
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
-use super::Member::Text;
-use super::{Format, Options, Place, json_line};
+use super::object::Member::Text;
+use super::object::json_line;
+use super::{Format, Options, Place};
 
 /// A flat object of strings; what is asked for comes on standard input.
 pub(super) struct TerraformExternal;
