@@ -21,6 +21,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use support::foreign::works;
 use support::gitlab::{Limits, parse_dotenv};
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
@@ -30,18 +31,9 @@ fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers")
 }
 
-/// Whether this consumer is installed; says so if not, and fails where none may be missing.
+/// Whether this consumer is installed.
 fn is_installed(what: &str, command: &mut Command) -> bool {
-    let output = command.stdin(Stdio::null()).output();
-    let works = output.is_ok_and(|output| output.status.success());
-    if !works {
-        assert!(
-            std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none(),
-            "{what} is missing: run tests/consumers/install.sh"
-        );
-        eprintln!("SKIPPED: {what} is not installed: run tests/consumers/install.sh");
-    }
-    works
+    works(what, command, "run tests/consumers/install.sh")
 }
 
 /// A folder with a Git repository, and one for what the consumers' steps saw.

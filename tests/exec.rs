@@ -20,6 +20,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
+use support::foreign::python_works;
 use support::job::{Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
 use support::server::Reply;
@@ -50,6 +51,11 @@ fn marking(job: Job) -> Job {
 fn has_not_run(outcome: &Outcome) {
     let mark = outcome.root().join("tmp/mark");
     outcome.require(!outcome.files.contains_key(&mark), "the command has not run");
+}
+
+/// With every signal as a program has it by default, whatever the caller of the tests ignores (nohup does).
+fn with_default_signals(job: Job) -> Job {
+    job.wrap_shell(["env", "--default-signal"])
 }
 
 mod environment {
@@ -238,10 +244,11 @@ mod command {
         let signals = [("HUP", 1), ("INT", 2), ("KILL", 9), ("USR1", 10), ("PIPE", 13), ("TERM", 15)];
         each(&signals.map(|(name, number)| (name, (name, number))), |(name, number)| {
             // Raised by itself.
-            let outcome = Job::gitlab().exec(["sh", "-c", &format!("kill -{name} $$; exit 3")]).run();
+            let job = || with_default_signals(Job::gitlab());
+            let outcome = job().exec(["sh", "-c", &format!("kill -{name} $$; exit 3")]).run();
             outcome.require(outcome.signal == Some(*number), "it was ended by the signal");
             // Sent from outside, to the process that was started.
-            let running = Job::gitlab().exec(["sh", "-c", "echo ready >&2; exec sleep 60"]).start();
+            let running = job().exec(["sh", "-c", "echo ready >&2; exec sleep 60"]).start();
             assert!(running.stderr_gets("ready\n"));
             running.signal(name);
             let outcome = running.wait();
@@ -289,13 +296,7 @@ mod command {
             except OSError: pass\n\
             print('status', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
         let script = "test -t 0 && test -t 1 && test -t 2 || exit 9; trap 'exit 45' INT; echo ready; while :; do sleep 0.02; done";
-        let python3 = std::process::Command::new("python3").arg("--version").output();
-        if !python3.is_ok_and(|output| output.status.success()) {
-            assert!(
-                std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none(),
-                "python3 is needed to make a terminal"
-            );
-            eprintln!("SKIPPED: there is no python3 to make a terminal");
+        if !python_works() {
             return;
         }
         let outcome = Job::gitlab().wrap_shell(["python3", "-c", python]).exec(["sh", "-c", script]).run();
@@ -396,7 +397,8 @@ mod failures {
     #[test]
     fn by_a_signal_leave_nothing() {
         for signal in ["TERM", "INT", "HUP"] {
-            let running = marking(Job::gitlab()).sts_always(Reply::stall()).start();
+            let job = with_default_signals(marking(Job::gitlab()));
+            let running = job.sts_always(Reply::stall()).start();
             assert!(running.sts().wait_for_requests(1));
             running.signal(signal);
             let outcome = running.wait();

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use support::foreign::python_works;
 use support::gitlab::{Limits, parse_dotenv};
 use support::job::{AUDIENCE, Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
@@ -318,10 +319,7 @@ mod terraform {
     #[test]
     fn does_not_wait_for_a_terminal() {
         let python = "import pty, sys, os\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-        let there = std::process::Command::new("python3").arg("--version").output();
-        if !there.is_ok_and(|output| output.status.success()) {
-            assert!(std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none(), "python3 is needed here");
-            eprintln!("SKIPPED: there is no python3 to make a terminal");
+        if !python_works() {
             return;
         }
         let outcome = job().wrap_shell(["python3", "-c", python]).run();

@@ -15,8 +15,9 @@
 
 mod support;
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
+use support::foreign::works;
 use support::job::{Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
 use support::table::each;
@@ -46,20 +47,10 @@ const MODES: [(&str, &str); 9] = [
     ("zsh: glob_subst", "setopt glob_subst extended_glob"),
 ];
 
-/// Whether this shell can be run here; says so if not, and fails where none may be missing.
+/// Whether this shell can be run here.
 fn is_there(command: &[&str]) -> bool {
     let mut started = Command::new(command[0]);
-    started.args(&command[1..]).arg(":").stdin(Stdio::null());
-    let works = started.output().is_ok_and(|output| output.status.success());
-    if !works {
-        assert!(
-            std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none(),
-            "{} is missing: run tests/shells/install.sh",
-            command[0]
-        );
-        eprintln!("SKIPPED: there is no {}: run tests/shells/install.sh", command[0]);
-    }
-    works
+    works(command[0], started.args(&command[1..]).arg(":"), "run tests/shells/install.sh")
 }
 
 /// The harness's access tokens have every character that the STS may use.
