@@ -159,6 +159,10 @@ mod environment {
             let outcome = marking(Job::gitlab()).args(["--env-name", name]).run();
             has_not_run(outcome.fails(125, "cfg-env-name-invalid"));
         }
+        let job = || Job::gitlab().args(["--subject-token-env", "MY_TOKEN", "--env-name", "MY_TOKEN"]);
+        let outcome = marking(job()).run();
+        has_not_run(outcome.fails(125, "cfg-env-name-invalid").stderr_has("the ID token is there"));
+        job().run().fails(2, "cfg-env-name-invalid").stderr_has("the ID token is there");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::random;
 use crate::report::Report;
 use crate::retry::Deadline;
 
-use super::main_job::{access_token, account_for, announce, format, required_scope, skipped};
+use super::main_job::{access_token, account_for, announce, check_is_free, format, required_scope, skipped};
 use super::token::warn_of_shadowing;
 use super::{check_masks, check_source, client, shadowing_variable};
 
@@ -60,11 +60,15 @@ struct Settings {
 
 fn settings(args: &ExecArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
     let exchange = resolver.exchange(&args.exchange)?;
+    let scope = required_scope(&exchange)?;
+    let identity = resolver.identity(&args.identity)?;
+    let env_name = resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken)?;
+    check_is_free(&env_name, &identity)?;
     Ok(Settings {
-        scope: required_scope(&exchange)?,
+        identity,
         exchange,
-        identity: resolver.identity(&args.identity)?,
-        env_name: resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken)?,
+        scope,
+        env_name,
         on_unavailable: resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?,
         network: resolver.network(&args.network)?,
     })

@@ -1,7 +1,7 @@
 //! What `token`, `id-token` and `exec` share: the way from the settings to a token, and what becomes of a job that can
 //! have none.
 
-use crate::config::{ExchangeSettings, OnUnavailable};
+use crate::config::{ExchangeSettings, IdentitySettings, OnUnavailable};
 use crate::console::Console;
 use crate::credential::Credential;
 use crate::emit::{self, Format};
@@ -14,6 +14,15 @@ use crate::report::{Report, claims_status};
 /// The scope, without which there is nothing to exchange for.
 pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
     exchange.scope.clone().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))
+}
+
+/// The access token may not take the place of the ID token: whoever looks for that one would find the wrong token.
+pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Result<(), Error> {
+    if env_name != identity.source.variable() {
+        return Ok(());
+    }
+    let message = format!("the access token cannot be in {env_name}: the ID token is there");
+    Err(Error::new(Code::CfgEnvNameInvalid, message))
 }
 
 /// The checked ID token.

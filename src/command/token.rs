@@ -27,7 +27,8 @@ use crate::request::{self, Asker, Request};
 use crate::retry::Deadline;
 
 use super::main_job::{
-    access_token, account_for, announce, format as format_for, identity, required_scope, skipped,
+    access_token, account_for, announce, check_is_free, format as format_for, identity, required_scope,
+    skipped,
 };
 use super::{check_masks, check_source, client, shadowing_variable};
 
@@ -154,9 +155,8 @@ fn settings(
         }
     };
     let identity = resolver.identity(args.identity)?;
-    if args.kind() == Kind::AccessToken && output.env_name == identity.source.variable() {
-        let message = format!("the access token cannot be in {}: the ID token is there", output.env_name);
-        return Err(Error::new(Code::CfgEnvNameInvalid, message));
+    if args.kind() == Kind::AccessToken {
+        check_is_free(&output.env_name, &identity)?;
     }
     Ok(Settings {
         identity,

@@ -1,6 +1,6 @@
 //! What the operating system is asked about users and told about opening.
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{Metadata, OpenOptions};
 use std::path::Path;
 
 /// Whether nobody but this user and root can replace files in the folder.
@@ -9,7 +9,7 @@ pub(super) fn is_private(folder: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     const OTHERS_WRITE: u32 = 0o022;
     const STICKY: u32 = 0o1000;
-    let Ok(folder) = fs::metadata(folder) else { return false };
+    let Ok(folder) = std::fs::metadata(folder) else { return false };
     is_trusted(folder.uid()) && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
 }
 
