@@ -62,7 +62,10 @@ pub fn hand_over(mut command: Command) -> Result<u8, Error> {
 #[cfg(not(unix))]
 pub fn hand_over(mut command: Command) -> Result<u8, Error> {
     #[cfg(windows)]
-    ctrlc::set_handler(|| {}).ok();
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Whoever has a handler is not ended; the flag itself is of no interest.
+        signal_hook::flag::register(signal, std::sync::Arc::default()).ok();
+    }
     let status = command.status().map_err(|error| not_started(command.get_program(), &error))?;
     Ok(status_of(status))
 }
