@@ -85,9 +85,9 @@ fn prepare(
 ) -> Result<Command, Error> {
     let Settings { identity, exchange, scope, env_name, network, .. } = settings;
     let provider = provider::select(identity.provider.as_deref(), &identity.source, env)?;
+    report.provider = Some(provider.id());
     check_source(&identity, provider)?;
     provider.ready(env, &identity.source, identity.audience.as_deref())?;
-    report.provider = Some(provider.id());
 
     // What could stop the command is found out before a token exists.
     let (program, arguments) = split(&args.command)?;

@@ -220,11 +220,11 @@ impl Handover<'_> {
     ) -> Result<(), Error> {
         let Settings { identity: wanted, exchange, network, .. } = settings;
         let provider = provider::select(wanted.provider.as_deref(), &wanted.source, self.env)?;
+        report.provider = Some(provider.id());
+        let format = format_for(self.output.format.as_deref(), Some(provider), self.env)?;
+        report.format = Some(format.id());
         check_source(&wanted, provider)?;
         provider.ready(self.env, &wanted.source, wanted.audience.as_deref())?;
-        let format = format_for(self.output.format.as_deref(), Some(provider), self.env)?;
-        report.provider = Some(provider.id());
-        report.format = Some(format.id());
 
         // Everything that could stop the delivery is found out before a token exists.
         let is_captured = self.is_captured(format)?;
