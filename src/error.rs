@@ -544,7 +544,7 @@ codes! {
         "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
     ArtifactExposure = "artifact-exposure", Safety, Delivery,
         "A dotenv report is an artifact: GitLab keeps it, whoever may see the job's artifacts can download it, in a public project everybody, and the log of a later job does not mask its values.",
-        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: none, expire_in) and consent with --accept-artifact-exposure.",
+        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
         "the format gitlab-dotenv puts the token into an artifact\n  exposure: the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
     EndpointUntrusted = "endpoint-untrusted", Safety, Config,
         "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
