@@ -259,7 +259,7 @@ mod command {
             outcome.require(outcome.signal == Some(*number), "it was ended by the signal");
         });
         let trap = "trap 'exit 44' TERM; echo ready >&2; while :; do sleep 0.02; done";
-        let running = Job::gitlab().exec(["sh", "-c", trap]).start();
+        let running = with_default_signals(Job::gitlab()).exec(["sh", "-c", trap]).start();
         assert!(running.stderr_gets("ready\n"));
         running.signal("TERM");
         assert_eq!(running.wait().status, Some(44), "it may handle the signal");
@@ -286,9 +286,11 @@ mod command {
     #[test]
     fn has_the_terminal() {
         // Python's pty module makes the terminal, types ^C, and reports what the command saw.
-        let python = "import os, pty, sys\n\
+        let python = "import os, pty, signal, sys\n\
             pid, terminal = pty.fork()\n\
-            if pid == 0: os.execvp(sys.argv[1], sys.argv[1:])\n\
+            if pid == 0:\n\
+            \x20   signal.signal(signal.SIGINT, signal.SIG_DFL)\n\
+            \x20   os.execvp(sys.argv[1], sys.argv[1:])\n\
             seen = b''\n\
             while b'ready' not in seen: seen += os.read(terminal, 4096)\n\
             os.write(terminal, b'\\x03')\n\
