@@ -166,6 +166,9 @@ pub(super) fn split(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
         Ok(there) if !there.is_file() => {
             Err(Error::new(Code::OutOpen, format!("{shown} is {} instead of a file", kind(&there))))
         }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(failed(&error, Code::OutOpen, &format!("{shown} cannot be looked at")))
+        }
         _ => Ok((target, folder)),
     }
 }
