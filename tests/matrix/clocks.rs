@@ -29,11 +29,15 @@ fn date(ago: i64) -> String {
     httpdate::fmt_http_date(moment.into())
 }
 
+/// What the answer's `Date` is.
+type When = fn() -> Option<String>;
+/// A name, how long ago the token was made, its answer's date, how the run ends, and the requests.
+type Case = (&'static str, i64, When, Ends, (usize, usize));
+
 pub(super) fn rows() -> Rows {
     let expired = Ends::Badly(5, "claim-expired");
     let future = Ends::Badly(5, "claim-not-yet-valid");
-    type When = fn() -> Option<String>;
-    let cases: [(&str, i64, When, Ends, (usize, usize)); 10] = [
+    let cases: [Case; 10] = [
         ("in step", 0, || Some(date(0)), Ends::Well, (1, 1)),
         ("an old token", 3600, || Some(date(0)), expired, (1, 0)),
         ("this clock is an hour ahead", 3600, || Some(date(3600)), Ends::Well, (1, 1)),
@@ -51,7 +55,7 @@ pub(super) fn rows() -> Rows {
         ),
         ("an old token and a date that makes it older", 3600, || Some(date(-3600)), expired, (1, 0)),
     ];
-    let row = |(name, ago, when, ends, requests): (&str, i64, When, Ends, (usize, usize))| {
+    let row = |(name, ago, when, ends, requests): Case| {
         (name.to_owned(), Row::new(ends, requests, move || job(ago, when())))
     };
     cases.into_iter().map(row).collect()
