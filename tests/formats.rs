@@ -581,6 +581,26 @@ mod masks {
     use super::*;
 
     #[test]
+    fn and_one_line_about_the_result_are_all_that_is_said() {
+        for (job, what) in [
+            (Job::gitlab(), format!("equinix-wif: access token for {SCOPE} is valid until ")),
+            (
+                id_token(Job::gitlab()),
+                "equinix-wif: ID token for project_path:octo-org/metal-app:ref_type:branch:ref:main is valid until "
+                    .to_owned(),
+            ),
+            (Job::gitlab().exec(["true"]), format!("equinix-wif: access token for {SCOPE} is valid until ")),
+        ] {
+            let outcome = job.run();
+            let lines: Vec<&str> =
+                outcome.succeeds().stderr.lines().filter(|line| !line.starts_with("warning: the STS is on")).collect();
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            let end = format!("{} (", expires_at(&outcome));
+            assert!(lines[0].strip_prefix(&what).is_some_and(|rest| rest.starts_with(&end)), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn go_out_wherever_a_runner_reads_them() {
         for fork in ["FORGEJO_ACTIONS", "GITEA_ACTIONS"] {
             let job = bare().env("GITHUB_ACTIONS", "true").env(fork, "true").args(["--format", "json"]);

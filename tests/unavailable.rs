@@ -213,6 +213,17 @@ fn the_place_is_checked_even_so() {
 }
 
 #[test]
+fn a_command_is_not_run_wherever_the_reason_may_be_left() {
+    // Not every runner that imitates GitHub's has outputs.
+    let job = || Job::github().without_id_token_permission().args(["--on-unavailable", "skip"]);
+    let outcome = command(job().unset("GITHUB_OUTPUT"), "exec").run();
+    is_skipped(&outcome, "gh-id-token-permission", "missing-permission");
+    // One that is named and not there is an error, as for every other format that writes to it.
+    let outcome = command(job().env("GITHUB_OUTPUT", "/no/such/file"), "exec").run();
+    outcome.fails(125, "out-runner-file-missing");
+}
+
+#[test]
 fn the_summary_tells_it() {
     let job = Job::github().without_id_token_permission().pull_request(true);
     let outcome = job.args(["--on-unavailable", "skip", "--summary", "always"]).run();
