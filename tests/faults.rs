@@ -292,6 +292,41 @@ mod another_user {
     }
 }
 
+mod an_empty_root {
+    use super::*;
+
+    /// The program alone with its libraries: no user, no folder for temporary files, no device, and no `/proc`.
+    const SCRIPT: &str = "mkdir \"$ROOT\"; program=$(command -v equinix-wif); cp \"$program\" \"$ROOT/equinix-wif\"\n\
+        for library in $(ldd \"$program\" | grep -o '/[^ ]*'); do mkdir -p \"$ROOT${library%/*}\"; cp \"$library\" \"$ROOT$library\"; done\n\
+        status=0; chroot \"$ROOT\" /equinix-wif \"$@\" || status=$?\n\
+        rm -r \"$ROOT/equinix-wif\" \"$ROOT\"/lib* \"$ROOT/usr\" 2>/dev/null || :\n\
+        exit $status";
+
+    fn job() -> Job {
+        let job = Job::gitlab().without_report().unset("TMPDIR");
+        let root = job.root().join("empty");
+        job.env("ROOT", root).wrap_shell(["sh", "-ec", SCRIPT])
+    }
+
+    #[test]
+    fn is_enough() {
+        if !is_root() {
+            return;
+        }
+        let outcome = job().args(["--format", "raw"]).token_on_stdout().run();
+        outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
+        // A file that has no name yet gets it through /proc; without that it is written under a name of its own.
+        let outcome = job().args(["--format", "raw", "--output", "/token"]).token_in("empty/token").run();
+        outcome.succeeds().stdout_is("");
+        assert_eq!(file(&outcome, "empty/token"), format!("{}\n", outcome.access_token()).as_bytes());
+        assert_eq!(outcome.new_files(), [outcome.root().join("empty/token")]);
+        let outcome = job().run();
+        outcome.require(outcome.status == Some(9), "there is no folder for the file");
+        outcome.stderr_has("error[out-open]").stderr_has("there is no temporary folder");
+        nobody_was_called(&outcome);
+    }
+}
+
 mod streams {
     use super::*;
 
@@ -445,6 +480,16 @@ mod signals {
 
 mod the_environment {
     use super::*;
+
+    #[test]
+    fn may_be_poor() {
+        // Sixteen descriptors, and little memory beside what the program itself maps.
+        for limit in ["ulimit -n 16", "ulimit -v 65536", "ulimit -n 16 -v 65536", "ulimit -c 0 -s 1024"] {
+            let script = format!("{limit}; exec equinix-wif \"$@\"");
+            let outcome = Job::github().wrap_shell(["bash", "-ec", &script]).run();
+            assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token(), "{limit}");
+        }
+    }
 
     #[test]
     fn may_be_odd_or_huge() {
