@@ -3,15 +3,24 @@
 //! At most four attempts. Between them a random wait with full jitter: anything from nothing to 0.5, 1, 2 seconds.
 //! A `Retry-After` replaces the wait, up to 30 seconds. Permanent failures end at once, and so does a wait that the
 //! deadline does not leave room for.
+//!
+//! A server that asks to slow down works, and has said what it needs: so many jobs may have come at once that four
+//! attempts are not enough for all of them. It is asked up to twelve times, with waits that grow to 8 seconds.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::console::Console;
-use crate::error::Error;
+use crate::error::{Code, Error};
 
 /// How often something is tried.
 pub const ATTEMPTS: u32 = 4;
+
+/// How often a server is asked that asks to slow down (429).
+pub const ATTEMPTS_WHEN_LIMITED: u32 = 12;
+
+/// The longest random wait.
+const LONGEST_RANDOM_WAIT: Duration = Duration::from_secs(8);
 
 /// The upper bound of the first wait; it doubles with each attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -112,8 +121,12 @@ impl Law<'_> {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
+            let attempts = match failure.error.code() {
+                Code::RateLimited => ATTEMPTS_WHEN_LIMITED,
+                _ => ATTEMPTS,
+            };
             let wait = match failure.retry {
-                _ if number >= ATTEMPTS => None,
+                _ if number >= attempts => None,
                 Retry::Never => None,
                 Retry::Once if once_used => None,
                 Retry::Once => {
@@ -128,14 +141,14 @@ impl Law<'_> {
                 return Err(if counted { failure.error } else { failure.error.attempts(number) });
             };
             self.console.note(&format!(
-                "{what}: attempt {number} of {ATTEMPTS} failed ({}), trying again in {:.1} s",
+                "{what}: attempt {number} of {attempts} failed ({}), trying again in {:.1} s",
                 failure.error.code().name(),
                 wait.as_secs_f64()
             ));
             self.clock.sleep(wait);
         }
         // Unreachable: the loop above only ends by returning.
-        Err(Error::new(crate::error::Code::Internal, format!("{what}: the attempts ran out")))
+        Err(Error::new(Code::Internal, format!("{what}: the attempts ran out")))
     }
 
     /// How long to wait after this attempt, or `None` when the deadline leaves no room for it.
@@ -145,7 +158,10 @@ impl Law<'_> {
             return None;
         }
         let wait = asked.map_or_else(
-            || FIRST_WAIT.saturating_mul(1 << (attempt - 1).min(8)).mul_f64((self.random)().clamp(0.0, 1.0)),
+            || {
+                let bound = FIRST_WAIT.saturating_mul(1 << (attempt - 1).min(8)).min(LONGEST_RANDOM_WAIT);
+                bound.mul_f64((self.random)().clamp(0.0, 1.0))
+            },
             |asked| asked.min(LONGEST_WAIT),
         );
         (wait < left).then_some(wait)
@@ -157,19 +173,25 @@ mod tests {
     use super::*;
     use crate::clock::fixed::FixedClock;
     use crate::console::{Verbosity, captured};
-    use crate::error::Code;
 
     /// Runs the law over scripted failures; `None` is a success. Returns the result, the waits and what was said.
     fn run(limit: u64, random: f64, script: &[Option<Retry>]) -> (Result<u32, Error>, Vec<Duration>, String) {
+        run_with(Code::ServerError, limit, random, script)
+    }
+
+    fn run_with(
+        code: Code,
+        limit: u64,
+        random: f64,
+        script: &[Option<Retry>],
+    ) -> (Result<u32, Error>, Vec<Duration>, String) {
         let clock = FixedClock::at(0);
         let (console, lines) = captured::console(Verbosity::Normal, false);
         let deadline = Deadline::after(&clock, Duration::from_secs(limit));
         let law = Law { clock: &clock, deadline, random: &|| random, console: &console };
         let result = law.run("asking", |number| match script[number as usize - 1] {
             None => Ok(number),
-            Some(retry) => {
-                Err(Failure { error: Error::new(Code::RateLimited, "x"), retry, lost_answer: false })
-            }
+            Some(retry) => Err(Failure { error: Error::new(code, "x"), retry, lost_answer: false }),
         });
         (result, clock.sleeps(), lines.text())
     }
@@ -190,7 +212,7 @@ mod tests {
         assert_eq!((result.unwrap(), seconds(&sleeps)), (4, vec![0.5, 1.0, 2.0]));
         assert_eq!(
             said.lines().next().unwrap(),
-            "equinix-wif: asking: attempt 1 of 4 failed (rate-limited), trying again in 0.5 s"
+            "equinix-wif: asking: attempt 1 of 4 failed (server-error), trying again in 0.5 s"
         );
         let (_, sleeps, _) = run(60, 0.0, &[AGAIN, AGAIN, AGAIN, None]);
         assert_eq!(seconds(&sleeps), [0.0; 3]);
@@ -202,6 +224,18 @@ mod tests {
     fn four_attempts_and_no_wait_after_the_last() {
         let (result, sleeps, _) = run(60, 1.0, &[AGAIN; 4]);
         assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(4), 3));
+    }
+
+    #[test]
+    fn a_server_that_asks_to_slow_down_is_asked_more_often_and_more_slowly() {
+        let (result, sleeps, said) = run_with(Code::RateLimited, 600, 1.0, &[AGAIN; 12]);
+        assert_eq!(result.unwrap_err().attempt_count(), Some(12));
+        assert_eq!(seconds(&sleeps), [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
+        assert!(said.contains("attempt 11 of 12 failed (rate-limited), trying again in 8.0 s"), "{said}");
+        // What it asks for still replaces the wait, and the deadline still ends the run.
+        let asking = [Some(asked(1)); 12];
+        assert_eq!(seconds(&run_with(Code::RateLimited, 600, 1.0, &asking).1), [1.0; 11]);
+        assert_eq!(run_with(Code::RateLimited, 5, 1.0, &asking).1.len(), 4);
     }
 
     #[test]

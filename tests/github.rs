@@ -566,20 +566,21 @@ mod refusals {
             let outcome = Job::github().id_token_reply(reply).run();
             outcome.succeeds().id_token_requests(2).sts_requests(1);
             let code = if status == 429 { "rate-limited" } else { "server-error" };
-            outcome.stderr_has(&format!("fetching the ID token: attempt 1 of 4 failed ({code})"));
+            let of = if status == 429 { 12 } else { 4 };
+            outcome.stderr_has(&format!("fetching the ID token: attempt 1 of {of} failed ({code})"));
             outcome.stderr_lacks("later");
         }
     }
 
     #[test]
-    fn that_do_not_pass_end_after_four_attempts() {
-        for (status, code) in [(429, "rate-limited"), (503, "server-error")] {
+    fn that_do_not_pass_end_after_four_attempts_or_twelve() {
+        for (status, code, attempts) in [(429, "rate-limited", 12), (503, "server-error", 4)] {
             println!("case: {status}");
             let reply = Reply::status(status).header("Retry-After", "0").body("<html>busy</html>");
             let outcome = fails(Job::github().id_token_always(reply), 8, code);
-            outcome.id_token_requests(4).sts_requests(0).stderr_lacks("busy");
+            outcome.id_token_requests(attempts).sts_requests(0).stderr_lacks("busy");
             let report = outcome.report.as_ref().unwrap();
-            assert_eq!((&report["attempts"], &report["stage"]), (&json!(4), &json!("identity")));
+            assert_eq!((&report["attempts"], &report["stage"]), (&json!(attempts), &json!("identity")));
         }
     }
 

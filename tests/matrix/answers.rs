@@ -14,9 +14,13 @@ fn at(end: End, codes: Codes) -> Ends {
     Ends::Badly(exit, code)
 }
 
-/// How often each server is asked when this end fails, once or four times.
-fn requests(end: End, exit: i32) -> (usize, usize) {
-    let tries = if exit == 8 { 4 } else { 1 };
+/// How often each server is asked when this end fails: once, four times, or more when it asks to slow down.
+fn requests(end: End, exit: i32, code: &str) -> (usize, usize) {
+    let tries = match (exit, code) {
+        (8, "rate-limited") => 12,
+        (8, _) => 4,
+        _ => 1,
+    };
     match end {
         End::IdToken => (tries, 0),
         End::Sts => (1, tries),
@@ -26,8 +30,9 @@ fn requests(end: End, exit: i32) -> (usize, usize) {
 fn both(name: &str, reply: &Reply, codes: Codes, rows: &mut Rows) {
     for end in End::BOTH {
         let reply = reply.clone();
-        let (exit, _) = codes[usize::from(end == End::Sts)];
-        let row = Row::new(at(end, codes), requests(end, exit), move || end.always(github(), reply.clone()));
+        let (exit, code) = codes[usize::from(end == End::Sts)];
+        let row =
+            Row::new(at(end, codes), requests(end, exit, code), move || end.always(github(), reply.clone()));
         rows.push((format!("{name}, {end:?}"), row));
     }
 }

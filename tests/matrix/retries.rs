@@ -12,10 +12,15 @@ pub(super) fn rows() -> Rows {
         ("503", busy(503), "server-error"),
         ("a reset", Reply::reset(), "net-reset"),
     ] {
-        for failures in 1..=4_usize {
+        // A server that asks to slow down is asked more often.
+        let attempts = if code == "rate-limited" { 12 } else { 4 };
+        for failures in [1, 2, 3, attempts] {
             let reply = reply.clone();
-            let (ends, asked) =
-                if failures < 4 { (Ends::Well, failures + 1) } else { (Ends::Badly(8, code), 4) };
+            let (ends, asked) = if failures < attempts {
+                (Ends::Well, failures + 1)
+            } else {
+                (Ends::Badly(8, code), attempts)
+            };
             // An answer that was lost may have used the ID token up, so each attempt has a fresh one.
             let id_tokens = if name == "a reset" { asked } else { 1 };
             let row =
