@@ -28,6 +28,7 @@ use support::outcome::Outcome;
 use support::runner;
 use support::server::Reply;
 use support::table::each;
+use support::tls::Leaf;
 
 /// Whether this user may mount and become another one.
 fn is_root() -> bool {
@@ -289,6 +290,54 @@ mod another_user {
         outcome.succeeds();
         let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
         assert!(outcome.stdout.starts_with(&expected), "{}", outcome.context());
+    }
+}
+
+mod addresses {
+    use super::*;
+
+    /// The name that the other certificate is for, with an IPv6 address before the one that the STS listens on.
+    const HOST: &str = "elsewhere.example";
+
+    fn job(before: &str) -> Job {
+        let job = Job::gitlab().sts_tls(Leaf::WrongHost).args(["--format", "raw"]);
+        let url = job.sts_url();
+        let (_, port) = url.rsplit_once(':').unwrap();
+        let script = format!(
+            "printf '::1 {HOST}\\n127.0.0.1 {HOST}\\n' >\"$TMPDIR/hosts\"; mount --bind \"$TMPDIR/hosts\" /etc/hosts; {before}\n\
+             status=0; equinix-wif \"$@\" || status=$?; rm \"$TMPDIR\"/*; exit $status"
+        );
+        job.env("PORT", port)
+            .without_flag("--sts-endpoint")
+            .args(["--sts-endpoint", &format!("https://{HOST}:{port}")])
+            .wrap_shell(["unshare", "-m", "sh", "-ec", &script])
+            .token_on_stdout()
+    }
+
+    #[test]
+    fn that_refuse_are_passed_over() {
+        if !is_root() {
+            return;
+        }
+        job("").run().succeeds().sts_requests(1).stderr_lacks("trying again");
+    }
+
+    #[test]
+    fn that_are_silent_do_not_take_the_whole_time() {
+        if !is_root() || !python_works() {
+            return;
+        }
+        // A listener whose queue is full answers nobody any more.
+        let silent = "import os, signal, socket; port = int(os.environ['PORT']); \
+            server = socket.socket(socket.AF_INET6); server.bind(('::1', port)); server.listen(0); \
+            fill = [socket.socket(socket.AF_INET6) for _ in range(4)]; \
+            [each.setblocking(False) or each.connect_ex(('::1', port)) for each in fill]; \
+            open(os.environ['TMPDIR'] + '/silent', 'w').close(); signal.pause()";
+        let before = format!(
+            "python3 -c \"{silent}\" & silent=$!; trap 'kill $silent' EXIT; until test -e \"$TMPDIR/silent\"; do sleep 0.01; done"
+        );
+        let outcome = job(&before).run();
+        outcome.succeeds().sts_requests(1).within(Duration::from_secs(15));
     }
 }
 
