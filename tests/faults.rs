@@ -18,7 +18,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -345,7 +345,7 @@ mod an_empty_root {
     use super::*;
 
     /// The program alone with its libraries: no user, no folder for temporary files, no device, and no `/proc`.
-    const SCRIPT: &str = "mkdir \"$ROOT\"; program=$(command -v equinix-wif); cp \"$program\" \"$ROOT/equinix-wif\"\n\
+    const SCRIPT: &str = "mkdir \"$ROOT\"; program=${PROGRAM:-$(command -v equinix-wif)}; cp \"$program\" \"$ROOT/equinix-wif\"\n\
         for library in $(ldd \"$program\" | grep -o '/[^ ]*'); do mkdir -p \"$ROOT${library%/*}\"; cp \"$library\" \"$ROOT$library\"; done\n\
         status=0; chroot \"$ROOT\" /equinix-wif \"$@\" || status=$?\n\
         rm -r \"$ROOT/equinix-wif\" \"$ROOT\"/lib* \"$ROOT/usr\" 2>/dev/null || :\n\
@@ -357,11 +357,30 @@ mod an_empty_root {
         job.env("ROOT", root).wrap_shell(["sh", "-ec", SCRIPT])
     }
 
+    /// The program with its libraries inside it, as `.ci/build-static` makes it.
+    fn static_program() -> PathBuf {
+        let targets = Path::new(env!("CARGO_BIN_EXE_equinix-wif")).ancestors().nth(2).unwrap();
+        targets.join(format!("{}-unknown-linux-gnu/debug/equinix-wif", std::env::consts::ARCH))
+    }
+
     #[test]
-    fn is_enough() {
-        if !is_root() {
-            return;
+    fn is_enough_with_the_libraries() {
+        if is_root() {
+            is_enough(&job);
         }
+    }
+
+    #[test]
+    fn is_enough_for_the_static_program() {
+        let program = static_program();
+        if is_root()
+            && works("the static program", Command::new(&program).arg("--version"), "run .ci/build-static")
+        {
+            is_enough(&|| job().env("PROGRAM", &program));
+        }
+    }
+
+    fn is_enough(job: &dyn Fn() -> Job) {
         let outcome = job().args(["--format", "raw"]).token_on_stdout().run();
         outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
         // A file that has no name yet gets it through /proc; without that it is written under a name of its own.
