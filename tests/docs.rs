@@ -32,7 +32,7 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -41,6 +41,7 @@ const PAGES: [&str; 8] = [
     "docs/platforms.md",
     "docs/errors.md",
     "docs/security.md",
+    "docs/reliability.md",
 ];
 
 fn root() -> &'static Path {
@@ -477,7 +478,7 @@ mod settings {
     fn no_page_mentions_an_unknown_flag() {
         let mut known: BTreeSet<String> = flags().into_keys().collect();
         // Cargo's and curl's own, and a mistake in an example.
-        known.extend(["release", "test", "fail-with-body", "scpe"].map(ToOwned::to_owned));
+        known.extend(["release", "test", "fail-with-body", "nocapture", "scpe"].map(ToOwned::to_owned));
         for path in PAGES {
             let text = page(path).replace("<!--", "").replace("-->", "");
             for (at, _) in text.match_indices("--") {
@@ -839,6 +840,44 @@ mod links {
                 assert!(seen.insert(anchor.clone()), "{path}: #{anchor} is ambiguous");
             }
         }
+    }
+
+    /// The page on reliability tells of tests that are there.
+    #[test]
+    fn the_evidence_is_that_of_the_tests() {
+        let text = page("docs/reliability.md");
+        assert!(text.contains(&format!("bodies over {} KiB are not read", http::MAX_BODY / 1024)));
+        let matrix = page("tests/matrix/main.rs");
+        let half = |at: usize| {
+            let blocks = rows("docs/reliability.md", "## The matrix");
+            blocks.into_iter().map(move |row| (row[at].clone(), row[at + 1].clone())).collect::<Vec<_>>()
+        };
+        let told: Vec<_> = half(0).into_iter().chain(half(3)).collect();
+        let sizes = matrix.split("const BLOCKS").nth(1).unwrap().split("];").next().unwrap();
+        let tested: Vec<_> = sizes
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("(\"")?.strip_suffix("),")?.split_once("\", "))
+            .map(|(block, size)| (block.to_owned(), size.to_owned()))
+            .collect();
+        assert_eq!(told, tested);
+        let commands = rows("docs/reliability.md", "## How to run the evidence");
+        for (_, command) in commands.iter().map(|row| (&row[0], &row[1])) {
+            for test in markdown::spans(command).iter().flat_map(|command| command.split("--test ").skip(1)) {
+                let test = test.split(' ').next().unwrap();
+                let there = ["tests/NAME.rs", "tests/NAME/main.rs"]
+                    .map(|path| root().join(path.replace("NAME", test)));
+                assert!(there.iter().any(|path| path.is_file()), "there is no {test}");
+            }
+        }
+        let script = page("tests/differential/run.py");
+        let compared = rows("docs/reliability.md", "## Compared with what people do otherwise");
+        let scripted = script.split("def main").next().unwrap();
+        let faults =
+            scripted.lines().filter_map(|line| line.strip_prefix("        (\"")?.split_once("\", ["));
+        let faults: Vec<_> = faults.map(|(fault, _)| fault.to_owned()).collect();
+        let told: Vec<_> = compared.iter().map(|row| row[0].clone()).take(faults.len()).collect();
+        assert_eq!(told, faults);
+        assert_eq!(faults.len(), 25);
     }
 
     /// The page on security names modules and tests; they must exist.
