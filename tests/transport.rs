@@ -298,9 +298,9 @@ fn a_bad_certificate_is_refused_before_anything_is_sent() {
     let why = |leaf: Leaf| match leaf {
         Leaf::Expired => "it has expired",
         Leaf::NotYetValid => "it is not valid yet",
-        Leaf::WrongHost => "it belongs to another host",
+        Leaf::WrongHost | Leaf::CommonNameOnly => "it belongs to another host",
         Leaf::WrongUse => "it is not meant for servers",
-        Leaf::SelfSigned | Leaf::UntrustedCa | Leaf::Good => "",
+        Leaf::SelfSigned | Leaf::UntrustedCa | Leaf::UnderAServer | Leaf::Good => "",
     };
     let cases = Leaf::BAD
         .into_iter()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -31,17 +31,23 @@ pub enum Leaf {
     SelfSigned,
     /// From another CA, which has the same name as the right one.
     UntrustedCa,
+    /// For `localhost` by its common name alone, which RFC 9110, section 4.3.4, no longer counts.
+    CommonNameOnly,
+    /// Signed by another server's certificate, which is no CA.
+    UnderAServer,
 }
 
 impl Leaf {
     /// Those that no client may accept.
-    pub const BAD: [Self; 6] = [
+    pub const BAD: [Self; 8] = [
         Self::Expired,
         Self::NotYetValid,
         Self::WrongHost,
         Self::WrongUse,
         Self::SelfSigned,
         Self::UntrustedCa,
+        Self::CommonNameOnly,
+        Self::UnderAServer,
     ];
 }
 
@@ -99,11 +105,15 @@ pub fn client_config() -> Arc<ClientConfig> {
 }
 
 fn issue(leaf: Leaf) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-    let names: &[&str] =
-        if leaf == Leaf::WrongHost { &["elsewhere.example"] } else { &["localhost", "127.0.0.1"] };
+    let names: &[&str] = match leaf {
+        Leaf::WrongHost => &["elsewhere.example"],
+        Leaf::CommonNameOnly => &[],
+        _ => &["localhost", "127.0.0.1"],
+    };
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let mut params = CertificateParams::new(names).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "equinix-wif test server");
+    let name = if leaf == Leaf::CommonNameOnly { "localhost" } else { "equinix-wif test server" };
+    params.distinguished_name.push(DnType::CommonName, name);
     let usage = match leaf {
         Leaf::WrongUse => ExtendedKeyUsagePurpose::ClientAuth,
         _ => ExtendedKeyUsagePurpose::ServerAuth,
@@ -119,11 +129,19 @@ fn issue(leaf: Leaf) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
     params.not_after = now + Duration::days(end);
 
     let key = KeyPair::generate().unwrap();
+    let mut chain = Vec::new();
     let certificate = match leaf {
         Leaf::SelfSigned => params.self_signed(&key),
         Leaf::UntrustedCa => params.signed_by(&key, &new_ca()),
+        Leaf::UnderAServer => {
+            let server = KeyPair::generate().unwrap();
+            let mut above = params.clone();
+            above.distinguished_name.push(DnType::CommonName, "equinix-wif test server above");
+            chain.push(above.signed_by(&server, ca()).unwrap().der().clone());
+            params.signed_by(&key, &Issuer::from_params(&above, server))
+        }
         _ => params.signed_by(&key, ca()),
     };
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    (vec![certificate.unwrap().der().clone()], key.into())
+    chain.insert(0, certificate.unwrap().der().clone());
+    (chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
