@@ -18,52 +18,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use support::end::End;
 use support::job::{Job, sts_success};
-use support::outcome::{Log, Outcome};
+use support::outcome::Outcome;
 use support::server::{Queue, Reply, Request, Server};
 use support::table::each;
 use support::tls::{self, Leaf};
-
-/// Which of the two servers a case is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    IdToken,
-    Sts,
-}
-
-impl End {
-    const BOTH: [Self; 2] = [Self::IdToken, Self::Sts];
-
-    /// The next replies of this server.
-    fn replies(self, job: Job, replies: impl IntoIterator<Item = Reply>) -> Job {
-        replies.into_iter().fold(job, |job, reply| match self {
-            Self::IdToken => job.id_token_reply(reply),
-            Self::Sts => job.sts_reply(reply),
-        })
-    }
-
-    fn log(self, outcome: &Outcome) -> &Log {
-        match self {
-            Self::IdToken => &outcome.issuer,
-            Self::Sts => &outcome.sts,
-        }
-    }
-
-    /// What the other server has to have seen when this one fails: the STS is asked only after the issuer has answered.
-    fn other_is_right(self, outcome: &Outcome) {
-        match self {
-            Self::IdToken => outcome.require(outcome.sts.connections == 0, "the STS was not called"),
-            Self::Sts => outcome.require(!outcome.issuer.requests.is_empty(), "the issuer was asked"),
-        }
-    }
-
-    fn stage(self) -> &'static str {
-        match self {
-            Self::IdToken => "identity",
-            Self::Sts => "exchange",
-        }
-    }
-}
 
 #[track_caller]
 fn reports(outcome: &Outcome, members: &Value) {

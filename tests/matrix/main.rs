@@ -37,37 +37,10 @@ mod transport;
 
 use std::time::Duration;
 
+use support::end::End;
 use support::job::Job;
 use support::outcome::Outcome;
-use support::server::Reply;
 use support::table::each;
-
-/// Which of the two servers a fault is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    IdToken,
-    Sts,
-}
-
-impl End {
-    const BOTH: [Self; 2] = [Self::IdToken, Self::Sts];
-
-    /// The next answers of this server, also to mere connections.
-    fn next(self, job: Job, replies: Vec<Reply>) -> Job {
-        replies.into_iter().fold(job, |job, reply| match self {
-            Self::IdToken => job.id_token_reply(reply),
-            Self::Sts => job.sts_reply(reply),
-        })
-    }
-
-    /// Every answer of this server.
-    fn always(self, job: Job, reply: Reply) -> Job {
-        match self {
-            Self::IdToken => job.id_token_always(reply),
-            Self::Sts => job.sts_always(reply),
-        }
-    }
-}
 
 /// How a run ends.
 #[derive(Debug, Clone, Copy)]

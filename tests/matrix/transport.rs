@@ -46,8 +46,9 @@ pub(super) fn rows() -> Rows {
                 End::Sts if unread => (4, 0),
                 End::Sts => (4, 4),
             };
-            let row =
-                Row::new(Ends::Badly(8, code), requests, move || end.next(github(), vec![reply.clone(); 4]));
+            let row = Row::new(Ends::Badly(8, code), requests, move || {
+                end.replies(github(), vec![reply.clone(); 4])
+            });
             rows.push((format!("{name}, {end:?}"), row));
         }
         for (name, reply) in silent.clone() {
@@ -57,7 +58,7 @@ pub(super) fn rows() -> Rows {
                 End::Sts => (1, usize::from(!unread)),
             };
             let row = Row::new(Ends::Badly(8, "deadline"), requests, move || {
-                end.next(github(), vec![reply.clone()])
+                end.replies(github(), vec![reply.clone()])
             });
             rows.push((format!("{name}, {end:?}"), row.within(1)));
         }

@@ -22,6 +22,7 @@
     reason = "a failing test should stop where it fails; clippy.toml permits this in test functions only"
 )]
 
+pub mod end;
 pub mod foreign;
 pub mod gitlab;
 pub mod job;
