@@ -6,6 +6,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::error::{Code, Error};
 
+/// A line for the end of a runner file's block, which nobody can guess and no value holds by chance.
+pub fn delimiter() -> Result<String, Error> {
+    Ok(format!("equinix-wif-{}", hex()?))
+}
+
 /// 128 random bits as 32 hexadecimal digits: for names and delimiters that nobody can guess.
 pub fn hex() -> Result<String, Error> {
     let mut bytes = [0_u8; 16];

@@ -154,7 +154,7 @@ fn warn_of_short_life(job: &Job<'_>, credential: &Credential) {
 /// Leaves the reason where later steps read it, if the platform has such a place. The command has no say in that: it is
 /// not run.
 fn leave_reason(reason: &str, env: &Env) -> Result<(), Error> {
-    let delimiter = format!("equinix-wif-{}", random::hex()?);
+    let delimiter = random::delimiter()?;
     let options = Options { delimiter: &delimiter, ..Options::default() };
     match format(None, None, env)?.render_unavailable(reason, &options) {
         Some((Place::RunnerFile(variable), bytes)) if env.has(variable) => {

@@ -262,7 +262,7 @@ impl Handover<'_> {
     ) -> Result<(), Error> {
         let format = format_for(self.output.format.as_deref(), None, self.env)?;
         report.format = Some(format.id());
-        let delimiter = format!("equinix-wif-{}", random::hex()?);
+        let delimiter = random::delimiter()?;
         let Some((place, bytes)) = format.render_unavailable(reason, &self.options(&delimiter)) else {
             return Ok(());
         };
@@ -339,7 +339,7 @@ fn delimiter(credential: &Credential) -> Result<String, Error> {
     let scope = credential.scope.as_deref().unwrap_or_default();
     let values = [credential.token.reveal(), scope, &credential.issuer, &credential.subject];
     loop {
-        let delimiter = format!("equinix-wif-{}", random::hex()?);
+        let delimiter = random::delimiter()?;
         if !values.iter().any(|value| value.contains(&delimiter)) {
             return Ok(delimiter);
         }

@@ -45,9 +45,14 @@ impl NewFile {
         Ok(new)
     }
 
+    /// A name for the time of writing.
+    fn temporary(&self) -> Result<PathBuf, Error> {
+        Ok(self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?)))
+    }
+
     /// A file with a name for the time of writing.
     fn named(&self) -> Result<Named, Error> {
-        let path = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
+        let path = self.temporary()?;
         let mut options = OpenOptions::new();
         // create_new refuses whatever is there already, a symbolic link included.
         options.write(true).create_new(true);
@@ -80,7 +85,7 @@ impl NewFile {
                 return Ok(self.target);
             }
             // There is a file to be replaced. Linking cannot do that, renaming can.
-            let name = self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?));
+            let name = self.temporary()?;
             if give_name(&file, &name) {
                 Named { file, path: name }.become_file(&self.target).map_err(|error| fail(&error))?;
                 return Ok(self.target);
