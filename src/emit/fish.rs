@@ -8,13 +8,9 @@ pub(super) const FISH: Script = Script {
     id: "fish",
     about: "fish set lines on standard output",
     place: Place::Stdout,
-    set: |lines, name, value| {
-        for piece in ["set -gx ", name, " '", value, "'\n"] {
-            lines.push_str(piece);
-        }
-    },
+    set: ["set -gx ", " '", "'\n"],
     // It fails for a variable that is not set, and says nothing.
-    unset: |lines, name| lines.push_str(&format!("set -e {name}\n")),
+    unset: ["set -e ", "\n"],
 };
 
 #[cfg(test)]

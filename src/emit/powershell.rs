@@ -9,14 +9,8 @@ pub(super) const POWERSHELL: Script = Script {
     id: "powershell",
     about: "PowerShell assignments on standard output",
     place: Place::Stdout,
-    set: |lines, name, value| {
-        for piece in ["$env:", name, " = '", value, "'\n"] {
-            lines.push_str(piece);
-        }
-    },
-    unset: |lines, name| {
-        lines.push_str(&format!("Remove-Item -Path Env:{name} -ErrorAction SilentlyContinue\n"));
-    },
+    set: ["$env:", " = '", "'\n"],
+    unset: ["Remove-Item -Path Env:", " -ErrorAction SilentlyContinue\n"],
 };
 
 #[cfg(test)]

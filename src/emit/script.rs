@@ -17,10 +17,27 @@ pub(super) struct Script {
     pub(super) about: &'static str,
     /// Where the lines go.
     pub(super) place: Place,
-    /// Appends a line that sets a variable for this shell and its children.
-    pub(super) set: fn(&mut String, &str, &str),
-    /// Appends a line that unsets a variable; it does no harm when there is none.
-    pub(super) unset: fn(&mut String, &str),
+    /// The line that sets a variable for this shell and its children: what stands before the name, between name and value,
+    /// and behind the value.
+    pub(super) set: [&'static str; 3],
+    /// The line that unsets a variable, before and behind the name. It does no harm when there is none.
+    pub(super) unset: [&'static str; 2],
+}
+
+impl Script {
+    fn set(&self, lines: &mut String, name: &str, value: &str) {
+        let [before, between, behind] = self.set;
+        for piece in [before, name, between, value, behind] {
+            lines.push_str(piece);
+        }
+    }
+
+    fn unset(&self, lines: &mut String, name: &str) {
+        let [before, behind] = self.unset;
+        for piece in [before, name, behind] {
+            lines.push_str(piece);
+        }
+    }
 }
 
 impl Format for Script {
@@ -41,10 +58,10 @@ impl Format for Script {
         let token = credential.token.reveal();
         // Room for everything at once, so that no smaller buffer with the token stays behind.
         let mut lines = Zeroizing::new(String::with_capacity(token.len() + 1024));
-        (self.set)(&mut lines, options.env_name, token);
-        (self.set)(&mut lines, &options.expiry_name(), &credential.expires_at_text());
+        self.set(&mut lines, options.env_name, token);
+        self.set(&mut lines, &options.expiry_name(), &credential.expires_at_text());
         if let Some(name) = options.shadowing {
-            (self.unset)(&mut lines, name);
+            self.unset(&mut lines, name);
         }
         Ok(SecretBytes::new(std::mem::take(&mut *lines)))
     }
@@ -52,8 +69,8 @@ impl Format for Script {
     /// There is no token, and no older one may be taken for it.
     fn render_unavailable(&self, _: &str, options: &Options<'_>) -> Option<(Place, SecretBytes)> {
         let mut lines = String::new();
-        (self.unset)(&mut lines, options.env_name);
-        (self.unset)(&mut lines, &options.expiry_name());
+        self.unset(&mut lines, options.env_name);
+        self.unset(&mut lines, &options.expiry_name());
         Some((self.place, SecretBytes::new(lines)))
     }
 

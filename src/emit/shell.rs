@@ -8,12 +8,8 @@ pub(super) const SHELL: Script = Script {
     id: "shell",
     about: "POSIX export lines on standard output",
     place: Place::Stdout,
-    set: |lines, name, value| {
-        for piece in ["export ", name, "='", value, "'\n"] {
-            lines.push_str(piece);
-        }
-    },
-    unset: |lines, name| lines.push_str(&format!("unset {name}\n")),
+    set: ["export ", "='", "'\n"],
+    unset: ["unset ", "\n"],
 };
 
 #[cfg(test)]
