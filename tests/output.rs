@@ -401,6 +401,9 @@ mod formats {
 mod places {
     use super::*;
 
+    /// What stood in a file before. No token has a space, so none can be mistaken for it.
+    const STALE: &str = "what stood here";
+
     #[test]
     fn output_takes_the_place_of_stdout() {
         each(&["json", "raw", "shell", "env-file"].map(|format| (format, format)), |format| {
@@ -408,7 +411,7 @@ mod places {
                 let job = Job::gitlab();
                 let path = fs::canonicalize(job.tmp()).unwrap().join("token of mine");
                 if existing {
-                    fs::write(&path, "old").unwrap();
+                    fs::write(&path, STALE).unwrap();
                     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
                 }
                 let job = job.args(["--format", format]).token_in(&path);
@@ -424,7 +427,7 @@ mod places {
                 outcome.stdout_is(&printed);
                 let text = String::from_utf8(outcome.files[&path].clone()).unwrap();
                 outcome.require(
-                    text.contains(outcome.access_token()) && !text.contains("old"),
+                    text.contains(outcome.access_token()) && !text.contains(STALE),
                     "the file has the token",
                 );
                 let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
