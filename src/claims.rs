@@ -234,6 +234,19 @@ pub fn is_issuer_known(
     }
 }
 
+/// The issuer whose keys will be asked for, as far as that is known before there is a token.
+pub fn likely_issuer<'a>(
+    expected: Option<&'a ExpectedIssuer>,
+    expectations: &'a [Expectation],
+) -> Option<&'a str> {
+    match expectations.iter().find(|expectation| expectation.claim == "iss") {
+        Some(expectation) => expectation.values.first().map(String::as_str),
+        None => expected.map(|issuer| match issuer {
+            ExpectedIssuer::Exactly(url) | ExpectedIssuer::WithSegment(url) => url.as_str(),
+        }),
+    }
+}
+
 fn check_audience(
     token: &UnverifiedClaims,
     expected: Option<&str>,

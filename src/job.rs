@@ -153,6 +153,18 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Begins to connect to the issuer whose keys will be asked for, if it is known already and the ID token is still to
+    /// be waited for. A ready token says at once whom to ask.
+    pub fn connect_to_issuer(&self) {
+        if !self.provider.mints_on_request() {
+            return;
+        }
+        let expected = self.provider.expected_issuer(self.env).ok().flatten();
+        if let Some(issuer) = claims::likely_issuer(expected.as_ref(), &self.settings.expectations) {
+            signature::open_ahead(self.http, issuer);
+        }
+    }
+
     /// Fetches the ID token and reads it, without holding it against anything.
     pub fn fetch(&self) -> Result<Identity, Error> {
         let context = Context {
@@ -206,6 +218,9 @@ impl<'a> Job<'a> {
     pub fn identity(&self) -> Result<Identity, Error> {
         // What the environment says is read first, so that no token is fetched for nothing.
         let expected = self.expected()?;
+        if self.settings.verify_signature {
+            self.connect_to_issuer();
+        }
         let mut identity = self.fetch()?;
         for concern in self.check(&identity, &expected)? {
             self.concern(concern).map_err(|error| error.claims(identity.claims.clone()))?;
@@ -231,6 +246,9 @@ impl<'a> Job<'a> {
                 "the ID token's header names keys of its own ({}), which were ignored",
                 ignored.join(", ")
             ));
+        }
+        if !self.provider.mints_on_request() {
+            signature::open_ahead(self.http, identity.claims.issuer());
         }
         let keys = signature::fetch_keys(self.http, &self.law(), identity.claims.issuer())?;
         signature::verify(identity.token.reveal(), &identity.claims, &keys)?;

@@ -49,6 +49,14 @@ pub fn key_headers(token: &UnverifiedClaims) -> Vec<&'static str> {
     KEY_HEADERS.into_iter().filter(|name| token.header.contains_key(*name)).collect()
 }
 
+/// Begins to connect to an issuer, once for its metadata and once for its keys, which are nearly always at the same host.
+pub fn open_ahead(http: &Client<'_>, issuer: &str) {
+    if let Ok(url) = Url::parse(issuer) {
+        http.open_ahead(&url);
+        http.open_ahead(&url);
+    }
+}
+
 /// Fetches the keys of an issuer that has been found to be the expected one.
 pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<IssuerKeys, Error> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);

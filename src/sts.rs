@@ -321,6 +321,13 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
     error.hint(hint)
 }
 
+/// Begins to connect to the token endpoint. Nothing is sent to it.
+pub fn open_ahead(http: &Client<'_>, settings: &ExchangeSettings) {
+    if let Ok(url) = token_endpoint(&settings.sts_endpoint, settings.sts_api) {
+        http.open_ahead(&url);
+    }
+}
+
 /// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
 /// endpoint refuses in one way or another. Never retried.
 pub fn probe(http: &Client<'_>, settings: &ExchangeSettings) -> Result<Response, Error> {

@@ -30,7 +30,7 @@ use support::token::{self, Token};
 fn refused(job: Job, exit: i32, code: &str) -> Outcome {
     let outcome = job.run();
     outcome.fails(exit, code).sts_requests(0);
-    assert_eq!(outcome.sts.connections, 0);
+    outcome.require(outcome.sts.heard_nothing(), "the STS heard nothing");
     assert_eq!(outcome.report.as_ref().unwrap()["stage"], "claims");
     outcome
 }

@@ -28,7 +28,7 @@ const VARIABLE: &str = "EQUINIX_WIF_EXPECT";
 fn refused(job: Job, exit: i32, code: &str) -> Outcome {
     let outcome = job.run();
     outcome.fails(exit, code).sts_requests(0);
-    outcome.require(outcome.sts.connections == 0, "the STS heard nothing");
+    outcome.require(outcome.sts.heard_nothing(), "the STS heard nothing");
     outcome
 }
 

@@ -216,7 +216,7 @@ impl Checks {
         masks_are_lost: bool,
         report: &mut Report,
     ) {
-        let identity = self.id_token(job, masks_are_lost);
+        let identity = self.id_token(job, exchange, really, masks_are_lost);
         let skew = identity.as_ref().and_then(|identity| identity.skew);
         let mut sound = false;
         let mut identity = identity.map(|mut identity| {
@@ -262,7 +262,13 @@ impl Checks {
     }
 
     /// The ID token, unless an earlier check says that there is no way to it.
-    fn id_token(&mut self, job: &Job<'_>, masks_are_lost: bool) -> Option<Identity> {
+    fn id_token(
+        &mut self,
+        job: &Job<'_>,
+        exchange: &ExchangeSettings,
+        really: bool,
+        masks_are_lost: bool,
+    ) -> Option<Identity> {
         if NEEDED.iter().any(|name| self.failed(name)) {
             self.add("ID token", Status::Skip, "it cannot be asked for");
             return None;
@@ -274,6 +280,11 @@ impl Checks {
                 "it could not be masked: standard error does not reach the runner",
             );
             return None;
+        }
+        // Who is asked later on is connected to meanwhile.
+        job.connect_to_issuer();
+        for _ in 0..=usize::from(really) {
+            sts::open_ahead(job.http, exchange);
         }
         match job.fetch() {
             Ok(identity) => {

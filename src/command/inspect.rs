@@ -106,6 +106,9 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     for warning in &job.settings.warnings {
         job.warn(warning);
     }
+    if job.settings.verify_signature {
+        job.connect_to_issuer();
+    }
     let mut identity = job.fetch()?;
     report.claims = Some(identity.claims.clone());
     let now = claims::Now { local: job.clock.unix_time(), skew: identity.skew };

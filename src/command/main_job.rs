@@ -10,6 +10,7 @@ use crate::error::{Code, Error};
 use crate::job::{Identity, Job};
 use crate::provider::{self, Provider};
 use crate::report::{Report, claims_status};
+use crate::sts;
 
 /// The scope, without which there is nothing to exchange for.
 pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
@@ -52,6 +53,10 @@ pub(super) fn access_token(
 ) -> Result<Credential, Error> {
     for warning in &exchange.warnings {
         job.warn(warning);
+    }
+    // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
+    if job.provider.mints_on_request() || job.settings.verify_signature {
+        sts::open_ahead(job.http, exchange);
     }
     let mut identity = identity(job, report)?;
     let credential = job.exchange(&mut identity, scope, exchange)?;

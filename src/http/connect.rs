@@ -1,8 +1,9 @@
 //! How a connection comes to be: name resolution, TCP, the proxy's tunnel, TLS.
 //!
-//! Built from the HTTP library's parts (`ureq::unversioned`), with two of our own: TLS, because certificates from
-//! `--ca-file` are added to the built-in roots instead of replacing them, and a watcher that knows whether any byte
-//! of the request has left, because only then can an answer be lost.
+//! Built from the HTTP library's parts (`ureq::unversioned`), with some of our own: TCP, because a connection may be opened
+//! long before it is used; TLS, because certificates from `--ca-file` are added to the built-in roots instead of replacing
+//! them; and a watcher that sends the request in one piece and knows whether any byte of it has left, because only then
+//! can an answer be lost.
 
 use std::fmt;
 use std::io;
@@ -10,7 +11,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
@@ -21,9 +22,12 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration as UreqDuration, Instant as UreqInstant};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    TcpConnector, Transport, TransportAdapter,
+    Transport, TransportAdapter,
 };
+use zeroize::Zeroizing;
 
+use super::ahead::Ahead;
+use super::tcp::Tcp;
 use super::url::ip;
 
 /// How far a request has come. Shared with the connection, read when something fails.
@@ -60,14 +64,87 @@ impl Progress {
     }
 }
 
-/// Makes a connection: a tunnel through the proxy if there is one, else TCP; then TLS where the URL asks for it.
-#[derive(Debug)]
-pub(super) struct Connection {
+/// A connection that stands, and on which nothing has been sent yet.
+pub(super) struct Opened {
+    /// What the request goes out on.
+    pub(super) transport: Box<dyn Transport>,
+    tls: Option<&'static str>,
+}
+
+impl Opened {
+    /// The same connection, if the server has neither closed it nor said anything that it was not asked for. TLS's own
+    /// messages, such as session tickets, are read and count for nothing.
+    pub(super) fn if_idle(mut self) -> Option<Self> {
+        let at_once = NextTimeout { after: UreqDuration::Exact(Duration::ZERO), ..NextTimeout::default() };
+        matches!(self.transport.await_input(at_once), Err(ureq::Error::Timeout(_))).then_some(self)
+    }
+}
+
+/// Opens connections: a tunnel through the proxy if there is one, else TCP; then TLS where the URL asks for it.
+#[derive(Debug, Clone)]
+pub(super) struct Opener {
     /// The TLS settings; a plain URL needs none.
     pub(super) tls: Option<Arc<ClientConfig>>,
     /// Whether there is a proxy in between.
     pub(super) proxied: bool,
-    /// Where to note how far it has come.
+}
+
+impl Opener {
+    /// Whether what is asked for is the connection to the proxy itself. That is made through here as well, then without a
+    /// proxy in its settings.
+    pub(super) fn is_for_proxy(&self, details: &ConnectionDetails<'_>) -> bool {
+        self.proxied && details.config.proxy().is_none()
+    }
+
+    /// Opens one.
+    pub(super) fn open(&self, details: &ConnectionDetails<'_>) -> Result<Opened, ureq::Error> {
+        let tunnel = ConnectProxyConnector::default().connect(details, None::<()>)?;
+        let transport: Box<dyn Transport> = match tunnel {
+            Some(Either::B(tunnel)) => tunnel,
+            _ => Box::new(Tcp::connect(details)?),
+        };
+        if details.needs_tls() {
+            self.wrap_in_tls(details, transport)
+        } else {
+            Ok(Opened { transport, tls: None })
+        }
+    }
+
+    fn wrap_in_tls(
+        &self,
+        details: &ConnectionDetails<'_>,
+        transport: Box<dyn Transport>,
+    ) -> Result<Opened, ureq::Error> {
+        let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
+        let host = details.uri.host().unwrap_or_default();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let name =
+            ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
+        let mut connection =
+            ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
+        let mut socket = TransportAdapter::new(transport, details.current_time.clone());
+        socket.set_timeout(remaining(details));
+        connection.complete_io(&mut socket).map_err(handshake_error)?;
+        let tls = match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            _ => "TLS",
+        };
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let stream = StreamOwned::new(connection, socket);
+        Ok(Opened { transport: Box::new(TlsTransport { buffers, stream }), tls: Some(tls) })
+    }
+}
+
+/// Provides the connection for one request: the one that was opened ahead, else a new one.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// How to open one.
+    pub(super) opener: Opener,
+    /// The one that was opened ahead.
+    pub(super) ahead: Option<Arc<Ahead>>,
+    /// Where to note how far the request has come.
     pub(super) progress: Progress,
 }
 
@@ -79,51 +156,21 @@ impl Connector for Connection {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
-        let tunnel = ConnectProxyConnector::default().connect(details, None::<()>)?;
-        let transport: Box<dyn Transport> = match tunnel {
-            Some(Either::B(tunnel)) => tunnel,
-            _ => match TcpConnector::default().connect(details, None::<()>)? {
-                Some(Either::B(socket)) => Box::new(socket),
-                _ => return Ok(None),
-            },
-        };
-        let transport = if details.needs_tls() { self.wrap_in_tls(details, transport)? } else { transport };
-        // The connection to a proxy is made through here as well, then without a proxy in its settings: what goes out
-        // there is CONNECT, not the request.
-        if self.proxied && details.config.proxy().is_none() {
-            return Ok(Some(transport));
+        // What goes out to a proxy is CONNECT, not the request.
+        if self.opener.is_for_proxy(details) {
+            return self.opener.open(details).map(|opened| Some(opened.transport));
+        }
+        let ahead = self.ahead.as_ref().map(|ahead| ahead.take(details)).transpose()?.flatten();
+        let opened = ahead.map_or_else(|| self.opener.open(details), Ok)?;
+        if let Some(tls) = opened.tls {
+            self.progress.0.tls.get_or_init(|| tls);
         }
         self.progress.reach(Progress::CONNECTED);
-        Ok(Some(Box::new(Watched { inner: transport, progress: self.progress.clone() })))
-    }
-}
-
-impl Connection {
-    fn wrap_in_tls(
-        &self,
-        details: &ConnectionDetails<'_>,
-        transport: Box<dyn Transport>,
-    ) -> Result<Box<dyn Transport>, ureq::Error> {
-        let config = self.tls.clone().ok_or(ureq::Error::TlsRequired)?;
-        let host = details.uri.host().unwrap_or_default();
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let name =
-            ServerName::try_from(bare.to_owned()).map_err(|_| ureq::Error::BadUri("host".to_owned()))?;
-        let mut connection =
-            ClientConnection::new(config, name).map_err(|e| ConnectFault::Tls(e).into_ureq())?;
-        let mut socket = TransportAdapter::new(transport, details.current_time.clone());
-        socket.set_timeout(remaining(details));
-        connection.complete_io(&mut socket).map_err(handshake_error)?;
-        if !self.proxied || details.config.proxy().is_some() {
-            self.progress.0.tls.get_or_init(|| match connection.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
-                Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
-                _ => "TLS",
-            });
-        }
-        let buffers =
-            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Box::new(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) }))
+        Ok(Some(Box::new(Watched {
+            inner: opened.transport,
+            request: Zeroizing::default(),
+            progress: self.progress.clone(),
+        })))
     }
 }
 
@@ -208,13 +255,20 @@ fn is_temporary(error: &io::Error) -> bool {
     ["Temporary failure", "Try again", "temporarily"].iter().any(|t| text.contains(t))
 }
 
-/// What TCP and the tunnel have left of the time for connecting.
-fn remaining(details: &ConnectionDetails<'_>) -> NextTimeout {
-    let mut timeout = details.timeout;
-    if let (UreqDuration::Exact(limit), UreqInstant::Exact(then), UreqInstant::Exact(now)) =
-        (timeout.after, details.now, (details.current_time)())
-    {
-        timeout.after = UreqDuration::Exact(limit.saturating_sub(now.saturating_duration_since(then)));
+/// What is left of the time for connecting.
+pub(super) fn remaining(details: &ConnectionDetails<'_>) -> NextTimeout {
+    match (details.now, (details.current_time)()) {
+        (UreqInstant::Exact(then), UreqInstant::Exact(now)) => {
+            less(details.timeout, now.saturating_duration_since(then))
+        }
+        _ => details.timeout,
+    }
+}
+
+/// A time limit of which some has passed.
+fn less(mut timeout: NextTimeout, elapsed: Duration) -> NextTimeout {
+    if let UreqDuration::Exact(limit) = timeout.after {
+        timeout.after = UreqDuration::Exact(limit.saturating_sub(elapsed));
     }
     timeout
 }
@@ -282,11 +336,41 @@ impl Transport for TlsTransport {
     }
 }
 
-/// Notes when the first byte of the request goes out.
+/// Sends a request in one piece, and notes when it goes out.
+///
+/// The library hands over the head and the body one by one. Sent so, they would be two packets, and whatever is cut off
+/// between them a request that the server cannot understand.
 #[derive(Debug)]
 struct Watched {
     inner: Box<dyn Transport>,
+    request: Zeroizing<Vec<u8>>,
     progress: Progress,
+}
+
+impl Watched {
+    fn send(&mut self, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        let request = std::mem::take(&mut self.request);
+        self.progress.reach(Progress::SENT);
+        let mut rest = request.as_slice();
+        while !rest.is_empty() {
+            let room = self.inner.buffers().output();
+            let (now, later) = rest.split_at(room.len().min(rest.len()));
+            room.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
+            self.inner.transmit_output(now.len(), timeout)?;
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+/// Adds to a text that is secret: no copy of it stays behind in a buffer that has become too small.
+fn append(text: &mut Zeroizing<Vec<u8>>, part: &[u8]) {
+    if text.capacity() - text.len() < part.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(2 * (text.len() + part.len())));
+        larger.extend_from_slice(text);
+        *text = larger;
+    }
+    text.extend_from_slice(part);
 }
 
 impl Transport for Watched {
@@ -294,12 +378,19 @@ impl Transport for Watched {
         self.inner.buffers()
     }
 
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.progress.reach(Progress::SENT);
-        self.inner.transmit_output(amount, timeout)
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        let part = self.inner.buffers().output().get(..amount).unwrap_or_default();
+        append(&mut self.request, part);
+        Ok(())
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+    /// Whoever waits for the answer has said everything.
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if !self.request.is_empty() {
+            let started = Instant::now();
+            self.send(timeout)?;
+            timeout = less(timeout, started.elapsed());
+        }
         self.inner.await_input(timeout)
     }
 

@@ -4,11 +4,13 @@
 //! decompression, capped headers and bodies, a time limit on every phase and one deadline over all, the proxy and
 //! the trusted roots decided by us, TLS 1.2 or newer, no connection used twice, nothing logged.
 
+mod ahead;
 mod connect;
 pub mod proxy;
+mod tcp;
 pub mod url;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,7 +30,8 @@ use crate::retry::{Deadline, Failure, Retry};
 use crate::secret::Secret;
 use crate::text;
 
-use connect::{CONNECT_TIMEOUT, ConnectFault, Connection, Progress, SystemResolver};
+use ahead::{Ahead, AheadResolver};
+use connect::{CONNECT_TIMEOUT, ConnectFault, Connection, Opener, Progress};
 use proxy::ProxySettings;
 use url::Url;
 
@@ -166,6 +169,8 @@ pub struct Client<'a> {
     proxies: ProxySettings,
     extra_roots: Vec<CertificateDer<'static>>,
     tls: OnceLock<Arc<ClientConfig>>,
+    /// Connections that were opened ahead, each with the origin that it leads to.
+    ahead: Mutex<Vec<(String, Arc<Ahead>)>>,
 }
 
 impl<'a> Client<'a> {
@@ -178,7 +183,28 @@ impl<'a> Client<'a> {
         proxies: ProxySettings,
         extra_roots: Vec<CertificateDer<'static>>,
     ) -> Self {
-        Self { clock, deadline, proxies, extra_roots, tls: OnceLock::new() }
+        Self { clock, deadline, proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
+    }
+
+    /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
+    /// good for one request. Nothing can go wrong here: a request that finds no connection makes its own.
+    pub fn open_ahead(&self, url: &Url) {
+        let left = self.deadline.left(self.clock);
+        let Ok((config, opener)) = self.route(url, left, CONNECT_TIMEOUT) else { return };
+        if let Some(ahead) = Ahead::begin(url.uri().clone(), config, opener) {
+            self.opened_ahead().push((url.origin(), ahead));
+        }
+    }
+
+    /// The oldest connection that was opened ahead to where this leads, which is then this request's own.
+    fn take_ahead(&self, url: &Url) -> Option<Arc<Ahead>> {
+        let mut opened = self.opened_ahead();
+        let position = opened.iter().position(|(origin, _)| *origin == url.origin())?;
+        Some(opened.remove(position).1)
+    }
+
+    fn opened_ahead(&self) -> MutexGuard<'_, Vec<(String, Arc<Ahead>)>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends one request, once.
@@ -223,6 +249,18 @@ impl<'a> Client<'a> {
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 
+    /// How to get there: the library's settings, and how to connect.
+    fn route(&self, url: &Url, left: Duration, connecting: Duration) -> Result<(Config, Opener), Fault> {
+        let proxy = match self.proxies.for_url(url) {
+            Some(proxy) => Some(ureq::Proxy::new(proxy.url.reveal()).map_err(|_| Fault::ProxyConnect)?),
+            None => None,
+        };
+        // A plain URL is loopback and never proxied, so it needs no TLS for a proxy either.
+        let tls = if url.is_https() { Some(self.tls()?) } else { None };
+        let opener = Opener { tls, proxied: proxy.is_some() };
+        Ok((policy(url, proxy, left.min(ATTEMPT_TIMEOUT), connecting), opener))
+    }
+
     fn attempt(
         &self,
         url: &Url,
@@ -230,19 +268,17 @@ impl<'a> Client<'a> {
         left: Duration,
         progress: &Progress,
     ) -> Result<Response, Fault> {
-        let proxy = match self.proxies.for_url(url) {
-            Some(proxy) => Some(ureq::Proxy::new(proxy.url.reveal()).map_err(|_| Fault::ProxyConnect)?),
-            None => None,
+        // The ID token is asked for first, so there was nothing to wait for meanwhile.
+        let ahead = match request {
+            Request::Get { .. } => None,
+            Request::GetPublic { .. } | Request::PostForm { .. } => self.take_ahead(url),
         };
-        // A plain URL is loopback and never proxied, so it needs no TLS for a proxy either.
-        let tls = if url.is_https() { Some(self.tls()?) } else { None };
-        let proxied = proxy.is_some();
-        let config = policy(url, proxy, left.min(ATTEMPT_TIMEOUT));
-        let agent = Agent::with_parts(
-            config,
-            Connection { tls, proxied, progress: progress.clone() },
-            SystemResolver,
-        );
+        // One that was opened ahead may use its time up, and the one in its place has as much as any other.
+        let connecting = if ahead.is_some() { CONNECT_TIMEOUT * 2 } else { CONNECT_TIMEOUT };
+        let (config, opener) = self.route(url, left, connecting)?;
+        let resolver = AheadResolver(ahead.clone().filter(|_| !opener.proxied));
+        let agent =
+            Agent::with_parts(config, Connection { opener, ahead, progress: progress.clone() }, resolver);
         let fault = |error: ureq::Error| Fault::from_ureq(error, progress);
         let answer = match request {
             Request::Get { bearer, .. } => {
@@ -312,8 +348,7 @@ impl KeyProvider for NoClientKeys {
 }
 
 /// The library's settings, none of them left at its default where it matters.
-fn policy(url: &Url, proxy: Option<ureq::Proxy>, attempt: Duration) -> Config {
-    let connecting = CONNECT_TIMEOUT.min(attempt);
+fn policy(url: &Url, proxy: Option<ureq::Proxy>, attempt: Duration, connecting: Duration) -> Config {
     Agent::config_builder()
         .https_only(url.is_https())
         .http_status_as_error(false)
@@ -331,8 +366,8 @@ fn policy(url: &Url, proxy: Option<ureq::Proxy>, attempt: Duration) -> Config {
         .max_idle_connections(0)
         .max_idle_connections_per_host(0)
         .timeout_global(Some(attempt))
-        .timeout_resolve(Some(connecting))
-        .timeout_connect(Some(connecting))
+        .timeout_resolve(Some(CONNECT_TIMEOUT.min(attempt)))
+        .timeout_connect(Some(connecting.min(attempt)))
         .build()
 }
 
@@ -510,7 +545,7 @@ fn connect_reason(kind: std::io::ErrorKind) -> &'static str {
     use std::io::ErrorKind as K;
     match kind {
         K::ConnectionRefused => "connection refused",
-        K::TimedOut | K::WouldBlock => "no answer within 5 seconds",
+        K::TimedOut | K::WouldBlock => "no answer in time",
         K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::AddrNotAvailable => "no route to it",
         K::PermissionDenied => "not permitted on this machine",
         K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => {

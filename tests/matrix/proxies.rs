@@ -66,7 +66,7 @@ pub(super) fn rows() -> Rows {
         // What a server answers that knows no newer version: the alert protocol_version in a record of TLS 1.1.
         ("TLS 1.1", b"\x15\x03\x02\x00\x02\x02\x46"),
     ] {
-        let make = move || End::Sts.replies(Job::github().tls(), vec![Reply::raw_unread(said)]);
+        let make = move || End::Sts.replies(Job::github().tls(), vec![Reply::raw_unread(said); 2]);
         rows.push((name.to_owned(), Row::new(Ends::Badly(8, "tls-handshake"), (1, 0), make)));
     }
     rows

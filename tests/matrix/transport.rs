@@ -47,7 +47,7 @@ pub(super) fn rows() -> Rows {
                 End::Sts => (4, 4),
             };
             let row = Row::new(Ends::Badly(8, code), requests, move || {
-                end.replies(github(), vec![reply.clone(); 4])
+                end.replies(github(), vec![reply.clone(); end.connections(4)])
             });
             rows.push((format!("{name}, {end:?}"), row));
         }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::leak::{Kind, Secrets};
 use super::outcome::{Outcome, Scene, files_below};
 use super::process::{Capture, Process, Running};
-use super::server::{Bound, Queue, Reply, Request, Script};
+use super::server::{Bound, Moment, Queue, Reply, Request, Script, Watch};
 use super::tls::{self, Leaf};
 use super::token::{self, Facts, Token};
 
@@ -324,6 +324,16 @@ impl Job {
     pub fn sts_queue(mut self, replies: impl IntoIterator<Item = Reply>) -> Self {
         self.sts_replies.extend(replies);
         self
+    }
+
+    /// What happens at the issuer, for the STS's script.
+    pub fn watch_issuer(&self) -> Watch {
+        self.issuer.watch()
+    }
+
+    /// What happens at the STS, for the issuer's script.
+    pub fn watch_sts(&self) -> Watch {
+        self.sts.watch()
     }
 
     /// Every answer of the ID-token endpoint.
@@ -846,8 +856,8 @@ struct StsFront {
 }
 
 impl Script for StsFront {
-    fn on_connect(&mut self) -> Option<Reply> {
-        self.queue.on_connect()
+    fn unread(&mut self, moment: Moment) -> Option<Reply> {
+        self.queue.unread(moment)
     }
 
     fn answer(&mut self, request: &Request) -> Reply {

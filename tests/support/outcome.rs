@@ -65,6 +65,8 @@ pub struct Log {
     pub handshake_failures: Vec<String>,
     /// Every byte of every connection.
     pub received: Vec<Vec<u8>>,
+    /// How often something was read: once for a request that came in one piece.
+    pub pieces: usize,
 }
 
 impl Log {
@@ -75,7 +77,13 @@ impl Log {
             connections: server.connections(),
             handshake_failures: server.handshake_failures(),
             received: server.received(),
+            pieces: server.pieces(),
         }
+    }
+
+    /// Whether nothing was said to this server. A connection to it may have been opened ahead.
+    pub fn heard_nothing(&self) -> bool {
+        self.received.iter().all(Vec::is_empty)
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::{self, Write as _};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
@@ -114,11 +115,22 @@ fn pairs(text: &str) -> Vec<(String, String)> {
 /// What the server does about a request, or about a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    unread: bool,
+    moment: Moment,
     content: Content,
     cut: Cut,
     pace: Pace,
     end: End,
+}
+
+/// When a reply comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// When a connection is accepted, before TLS; also when a further request begins on an open one.
+    Accepted,
+    /// When a connection stands, TLS included, before anything was said on it.
+    Ready,
+    /// When a request has been read.
+    Asked,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,22 +217,33 @@ impl Reply {
     /// Closes a connection when it is accepted, before a request is read and before TLS. Like the other `_unread`
     /// replies it needs a [`Queue`], which is asked at that moment; a closure is asked only when there is a request.
     pub fn close_unread() -> Self {
-        Self { unread: true, ..Self::close() }
+        Self { moment: Moment::Accepted, ..Self::close() }
     }
 
     /// Resets a connection as soon as the client sends something.
     pub fn reset_unread() -> Self {
-        Self { unread: true, ..Self::reset() }
+        Self { moment: Moment::Accepted, ..Self::reset() }
     }
 
     /// Accepts a connection and then neither reads nor says anything: on a TLS server, TCP that never speaks TLS.
     pub fn stall_unread() -> Self {
-        Self { unread: true, ..Self::stall() }
+        Self { moment: Moment::Accepted, ..Self::stall() }
     }
 
     /// Sends these bytes as soon as a connection is accepted, without TLS even on a TLS server, and closes.
     pub fn raw_unread(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { unread: true, ..Self::raw(bytes) }
+        Self { moment: Moment::Accepted, ..Self::raw(bytes) }
+    }
+
+    /// Closes a connection that stands and on which nothing has been said, with or without TLS's good-bye.
+    pub fn close_idle(good_bye: bool) -> Self {
+        let cut = if good_bye { Cut::Nowhere } else { Cut::InHead };
+        Self { moment: Moment::Ready, cut, ..Self::close() }
+    }
+
+    /// The same reply, as soon as a connection stands, without having been asked.
+    pub fn unasked(self) -> Self {
+        Self { moment: Moment::Ready, ..self }
     }
 
     /// Adds a header. The same name may come twice.
@@ -316,7 +339,7 @@ impl Reply {
     }
 
     fn of(content: Content) -> Self {
-        Self { unread: false, content, cut: Cut::Nowhere, pace: Pace::AtOnce, end: End::Keep }
+        Self { moment: Moment::Asked, content, cut: Cut::Nowhere, pace: Pace::AtOnce, end: End::Keep }
     }
 
     fn then(mut self, end: End) -> Self {
@@ -407,8 +430,8 @@ fn reason(status: u16) -> &'static str {
 
 /// Decides what the server does.
 pub trait Script: Send {
-    /// Asked when a connection is accepted, and when a further request begins on an open one. A reply ends it unread.
-    fn on_connect(&mut self) -> Option<Reply> {
+    /// Asked when nothing has been read yet. A reply ends the connection.
+    fn unread(&mut self, _moment: Moment) -> Option<Reply> {
         None
     }
 
@@ -447,7 +470,7 @@ impl Queue {
         self
     }
 
-    /// Adds a reply for a request to this path. An `_unread` reply comes up for any connection: no path is known yet.
+    /// Adds a reply for a request to this path. A reply to a mere connection comes up for any: no path is known yet.
     pub fn at(mut self, path: &str, reply: Reply) -> Self {
         self.paths.entry(path.to_owned()).or_default().push_back(reply);
         self
@@ -455,10 +478,10 @@ impl Queue {
 }
 
 impl Script for Queue {
-    fn on_connect(&mut self) -> Option<Reply> {
+    fn unread(&mut self, moment: Moment) -> Option<Reply> {
         let mut queues = std::iter::once(&mut self.any).chain(self.paths.values_mut());
-        let next = queues.find(|queue| queue.front().is_some_and(|reply| reply.unread));
-        next.and_then(VecDeque::pop_front).or_else(|| self.fallback.on_connect())
+        let next = queues.find(|queue| queue.front().is_some_and(|reply| reply.moment == moment));
+        next.and_then(VecDeque::pop_front).or_else(|| self.fallback.unread(moment))
     }
 
     fn answer(&mut self, request: &Request) -> Reply {
@@ -472,6 +495,7 @@ impl Script for Queue {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    books: Arc<Books>,
 }
 
 impl Bound {
@@ -479,7 +503,12 @@ impl Bound {
     pub fn new() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
         let address = listener.local_addr().expect("the port's number");
-        Self { listener, address }
+        Self { listener, address, books: Arc::default() }
+    }
+
+    /// For other servers' scripts: what happens here.
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.books))
     }
 
     /// The base URL that [`Server::url`] will give.
@@ -489,11 +518,8 @@ impl Bound {
 
     /// Serves it, over TLS when there is a certificate for it.
     pub fn serve(self, leaf: Option<Leaf>, script: impl Script + 'static) -> Server {
-        let shared = Arc::new(Shared {
-            script: Mutex::new(Box::new(script)),
-            state: Mutex::new(State::default()),
-            changed: Condvar::new(),
-        });
+        let shared =
+            Arc::new(Shared { script: Mutex::new(Box::new(script)), books: Arc::clone(&self.books) });
         let config = leaf.map(tls::server_config);
         let (address, tls) = (self.address, config.is_some());
         let acceptor = {
@@ -501,6 +527,32 @@ impl Bound {
             thread::spawn(move || accept(&self.listener, config.as_ref(), &shared))
         };
         Server { shared, address, tls, acceptor: Some(acceptor) }
+    }
+}
+
+/// Tells what happens at a server. Waits until it does, and gives up after 30 s.
+#[derive(Clone)]
+pub struct Watch(Arc<Books>);
+
+impl Watch {
+    /// Waits until so many connections stand, TLS included.
+    pub fn wait_for_ready(&self, count: usize) {
+        self.wait("ready", count, |state| state.ready);
+    }
+
+    /// Waits until the server has closed so many connections.
+    pub fn wait_for_closed(&self, count: usize) {
+        self.wait("closed", count, |state| state.closed);
+    }
+
+    /// Waits until so many connections were accepted.
+    pub fn wait_for_connections(&self, count: usize) {
+        self.wait("accepted", count, |state| state.received.len());
+    }
+
+    fn wait(&self, what: &str, wanted: usize, count: impl Fn(&State) -> usize) {
+        let there = self.0.wait_until(Duration::from_secs(30), |state| count(state) >= wanted);
+        assert!(there, "{wanted} connections are {what}: {}", count(&self.0.state()));
     }
 }
 
@@ -559,6 +611,11 @@ impl Server {
         self.shared.state().received.clone()
     }
 
+    /// How often something was read: once for a request that came in one piece.
+    pub fn pieces(&self) -> usize {
+        self.shared.state().pieces
+    }
+
     /// Why TLS handshakes failed, as far as they did.
     pub fn handshake_failures(&self) -> Vec<String> {
         self.shared.state().handshake_failures.clone()
@@ -603,8 +660,21 @@ impl Drop for Server {
 
 struct Shared {
     script: Mutex<Box<dyn Script>>,
-    state: Mutex<State>,
-    changed: Condvar,
+    books: Arc<Books>,
+}
+
+impl Deref for Shared {
+    type Target = Books;
+
+    fn deref(&self) -> &Books {
+        &self.books
+    }
+}
+
+impl Shared {
+    fn script(&self) -> MutexGuard<'_, Box<dyn Script>> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -616,15 +686,24 @@ struct State {
     replies: Vec<Reply>,
     received: Vec<Vec<u8>>,
     handshake_failures: Vec<String>,
+    /// Connections that came to stand, TLS included.
+    ready: usize,
+    /// Connections that were closed by the server.
+    closed: usize,
+    /// How often something was read.
+    pieces: usize,
 }
 
-impl Shared {
+/// What has happened so far, and how to wait for more.
+#[derive(Default)]
+struct Books {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Books {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn script(&self) -> MutexGuard<'_, Box<dyn Script>> {
-        self.script.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a condition or the server's end; `false` after the time.
@@ -794,11 +873,15 @@ impl<'a> Connection<'a> {
     }
 
     fn run(&mut self, config: Option<Arc<ServerConfig>>) -> io::Result<()> {
-        if let Some(reply) = self.next_unread() {
+        if let Some(reply) = self.next_unread(Moment::Accepted) {
             return self.perform(&reply);
         }
         if let Some(config) = config {
             self.handshake(config)?;
+        }
+        self.log(|state| state.ready += 1);
+        if let Some(reply) = self.next_unread(Moment::Ready) {
+            return self.perform(&reply);
         }
         while let Some(request) = self.read_request()? {
             self.log(|state| state.requests.push(request.clone()));
@@ -816,15 +899,15 @@ impl<'a> Connection<'a> {
             if self.buffer.is_empty() && !self.has_more()? {
                 return self.close(true);
             }
-            if let Some(reply) = self.next_unread() {
+            if let Some(reply) = self.next_unread(Moment::Accepted) {
                 return self.perform(&reply);
             }
         }
         self.close(true)
     }
 
-    fn next_unread(&self) -> Option<Reply> {
-        let reply = self.shared.script().on_connect()?;
+    fn next_unread(&self, moment: Moment) -> Option<Reply> {
+        let reply = self.shared.script().unread(moment)?;
         self.log(|state| state.replies.push(reply.clone()));
         Some(reply)
     }
@@ -855,7 +938,10 @@ impl<'a> Connection<'a> {
         let count = self.channel.read(&mut chunk)?;
         self.buffer.extend_from_slice(&chunk[..count]);
         let number = self.number;
-        self.log(|state| state.received[number].extend_from_slice(&chunk[..count]));
+        self.log(|state| {
+            state.received[number].extend_from_slice(&chunk[..count]);
+            state.pieces += usize::from(count > 0);
+        });
         if self.buffer.len() > REQUEST_LIMIT {
             return Err(io::Error::other("the request is too large"));
         }
@@ -1002,6 +1088,8 @@ impl<'a> Connection<'a> {
         let wire = self.channel.wire();
         wire.take_held()?;
         wire.socket.shutdown(Shutdown::Write)?;
+        self.log(|state| state.closed += 1);
+        let wire = self.channel.wire();
         io::copy(&mut &*wire.socket, &mut io::sink())?;
         Ok(())
     }
