@@ -1,0 +1,161 @@
+"""Time, processor time, memory and connections of a job's way to a token, at no delay and at 40 ms, beside what people use
+otherwise. Prints a table in Markdown. Needs root for the delay, and tests/differential/install.sh for the others.
+
+    python3 benches/network.py [--rounds N] [--binary PATH]
+"""
+
+import argparse
+import os
+import random
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import link
+import world
+
+PORTS = (8441, 8442)
+DELAY = 0.040
+
+
+class Measured:
+    def __init__(self, memory):
+        self.seconds, self.processor, self.connections, self.memory = [], [], [], memory
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+
+def run(command, env, folder):
+    """Runs a command; its wall time, and the processor time of it and what it ran, in seconds."""
+    output = Path(folder, "stdout")
+    with output.open("w") as stdout:
+        started = time.monotonic()
+        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode or world.TOKEN not in output.read_text():
+        sys.exit(f"{command} failed with {process.returncode}")
+    return seconds, usage.ru_utime + usage.ru_stime
+
+
+def memory(command, env, folder):
+    """The largest memory of a command in MB. GNU time starts it, which is small: a child of this process would count with
+    what Python has in memory."""
+    usage = Path(folder, "usage")
+    subprocess.run(["/usr/bin/time", "-f", "%M", "-o", str(usage), *command], env=env, cwd=folder, stdin=subprocess.DEVNULL,
+                   capture_output=True, check=True)
+    return int(usage.read_text()) / 1000
+
+
+def floor(folder, address):
+    """The seconds that the four round trips take a process that is running already and has everything ready."""
+    context = ssl.create_default_context(cafile=str(Path(folder, "ca.pem")))
+    form = b"x" * 1500
+
+    def connect(port):
+        stream = socket.create_connection((address, port))
+        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return context.wrap_socket(stream, server_hostname=address)
+
+    def ask(stream, head, body=b""):
+        lines = [head + " HTTP/1.1", f"Host: {address}", f"Content-Length: {len(body)}", "", ""]
+        stream.sendall("\r\n".join(lines).encode() + body)
+        stream.recv(65536)
+
+    second = []
+    started = time.monotonic()
+    thread = threading.Thread(target=lambda: second.append(connect(PORTS[1])))
+    thread.start()
+    first = connect(PORTS[0])
+    ask(first, "GET /idtoken")
+    thread.join()
+    ask(second[0], "POST /use/token", form)
+    elapsed = time.monotonic() - started
+    first.close()
+    second[0].close()
+    return elapsed
+
+
+def round_trip(address):
+    """The seconds of one round trip: what a bare TCP connection takes."""
+    started = time.monotonic()
+    socket.create_connection((address, PORTS[0])).close()
+    return time.monotonic() - started
+
+
+def measure(folder, address, binary, rounds, connections):
+    """Takes turns, in an order that changes. `connections` tells how many there have been so far, if anybody counts."""
+    job = world.Job(folder, address, PORTS, binary)
+    contenders = job.contenders()
+    results = {name: Measured(memory(command, job.github, folder)) for name, command in contenders.items()}
+    floors, trips = [], []
+    for _ in range(rounds):
+        trips.append(round_trip(address))
+        floors.append(floor(folder, address))
+        for name in random.sample(list(contenders), len(contenders)):
+            before = connections()
+            seconds, processor = run(contenders[name], job.github, folder)
+            result = results[name]
+            result.seconds.append(seconds)
+            result.processor.append(processor)
+            result.connections.append(connections() - before)
+    return statistics.median(trips), statistics.median(floors), results
+
+
+def print_table(trip, lowest, results, counted):
+    print(f"A round trip: {trip * 1000:.1f} ms. The floor, four of them and the servers' work: {lowest * 1000:.1f} ms.\n")
+    print("| | ms (median) | times the floor | round trips | connections | processor ms | MB |")
+    print("|---|---|---|---|---|---|---|")
+    for name, result in results.items():
+        trips = f"{result.median / trip:.1f}" if counted else "–"
+        connections = str(round(statistics.median(result.connections))) if counted else "–"
+        print(f"| {name} | {result.median * 1000:.1f} | {result.median / lowest:.2f} | {trips} | {connections} "
+              f"| {statistics.median(result.processor) * 1000:.1f} | {result.memory:.1f} |")
+    print()
+
+
+def served(folder, address, prefix=()):
+    process = subprocess.Popen([*prefix, sys.executable, str(world.HERE / "world.py"), folder, address, *map(str, PORTS)],
+                               stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--binary", default=str(world.ROOT / "target/release/equinix-wif"))
+    options = parser.parse_args()
+    binary = Path(options.binary).resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        world.make_certificates(folder, ["127.0.0.1", link.SERVER_ADDRESS])
+        print("Without delay, on loopback:\n")
+        server = served(folder, "127.0.0.1")
+        print_table(*measure(folder, "127.0.0.1", binary, options.rounds, lambda: 0), counted=False)
+        server.terminate()
+        if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+            print("SKIPPED: a delay of 40 ms needs root and /dev/net/tun")
+            return
+        print(f"With {DELAY * 1000:.0f} ms of delay there and back on every packet:\n")
+        with link.Link(DELAY / 2) as delayed:
+            server = served(folder, link.SERVER_ADDRESS, ["ip", "netns", "exec", link.SERVER])
+            # From here on this process, and all that it starts, is on the other end.
+            descriptor = os.open(f"/run/netns/{link.CLIENT}", os.O_RDONLY)
+            home = os.open("/proc/self/ns/net", os.O_RDONLY)
+            link.enter(descriptor)
+            print_table(*measure(folder, link.SERVER_ADDRESS, binary, options.rounds, lambda: delayed.connections.value), counted=True)
+            link.enter(home)
+            server.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What a job talks to, for measurements: an issuer and an STS behind TLS, with a CA of their own, and the contenders."""
+
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PEERS = ROOT / "tests/differential"
+sys.path.insert(0, str(PEERS))
+from run import AUDIENCE, BEARER, SCOPE, TOKEN, jwt  # noqa: E402
+
+
+def make_certificates(folder, addresses):
+    """A CA and a server certificate for these addresses, on the curve that most servers use."""
+    openssl = lambda *args: subprocess.run(["openssl", *args], check=True, cwd=folder, capture_output=True)
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=equinix-wif bench CA")
+    names = ",".join(f"IP:{address}" for address in addresses)
+    Path(folder, "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
+    openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench")
+    openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "server.pem",
+            "-days", "2", "-extfile", "extensions")
+
+
+def answer(path, issuer):
+    """The body for a path, or None."""
+    if path.startswith("/idtoken"):
+        return {"value": jwt(issuer)}
+    if path.startswith("/use/token"):
+        return {"access_token": TOKEN, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer", "expires_in": 3600}
+    return None
+
+
+def talk(connection, context, issuer):
+    try:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with context.wrap_socket(connection, server_side=True) as stream:
+            data = b""
+            while True:
+                while b"\r\n\r\n" not in data:
+                    more = stream.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                head, _, data = data.partition(b"\r\n\r\n")
+                length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")), 0)
+                while len(data) < length:
+                    data += stream.recv(65536)
+                data = data[length:]
+                body = json.dumps(answer(head.split(b" ")[1].decode(), issuer)).encode()
+                lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+                stream.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    except OSError:
+        pass
+
+
+def serve(folder, address, ports):
+    """Serves both, each on a port of its own, until the process ends."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(Path(folder, "server.pem"), Path(folder, "server.key"))
+    issuer = f"https://{address}:{ports[0]}/_services/token"
+
+    def accept(listener):
+        while True:
+            connection, _ = listener.accept()
+            threading.Thread(target=talk, args=(connection, context, issuer), daemon=True).start()
+
+    threads = [threading.Thread(target=accept, args=(socket.create_server((address, port), backlog=64),)) for port in ports]
+    for thread in threads:
+        thread.start()
+    print("ready", flush=True)
+    for thread in threads:
+        thread.join()
+
+
+class Job:
+    """The environment of a GitHub or GitLab job that talks to the two servers, and the commands that get a token there."""
+
+    def __init__(self, folder, address, ports, binary):
+        self.folder, self.binary = Path(folder), str(binary)
+        self.issuer, self.sts = (f"https://{address}:{port}" for port in ports)
+        self.ca = str(self.folder / "ca.pem")
+
+    def _env(self, **more):
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "AUDIENCE": AUDIENCE, "SCOPE": SCOPE, "STS": self.sts,
+                "NODE_NO_WARNINGS": "1", "NODE_EXTRA_CA_CERTS": self.ca, "REQUESTS_CA_BUNDLE": self.ca, "CURL_CA_BUNDLE": self.ca,
+                **more}
+
+    @property
+    def github(self):
+        output = self.folder / "output"
+        output.write_text("")
+        return self._env(GITHUB_ACTIONS="true", GITHUB_SERVER_URL=self.issuer, GITHUB_OUTPUT=str(output), RUNNER_TEMP=str(self.folder),
+                         ACTIONS_ID_TOKEN_REQUEST_URL=f"{self.issuer}/idtoken?api-version=2.0", ACTIONS_ID_TOKEN_REQUEST_TOKEN=BEARER)
+
+    @property
+    def gitlab(self):
+        return self._env(GITLAB_CI="true", CI_SERVER_URL=f"{self.issuer}/_services/token",
+                         EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=jwt(f"{self.issuer}/_services/token"))
+
+    @property
+    def flags(self):
+        return ["--scope", SCOPE, "--sts-endpoint", self.sts, "--ca-file", self.ca, "--format", "raw"]
+
+    def token(self):
+        return [self.binary, "token", "--audience", AUDIENCE, *self.flags]
+
+    def contenders(self):
+        """Names and commands, the measured program first."""
+        one_by_one = '"$0" id-token --audience "$AUDIENCE" --ca-file "$CURL_CA_BUNDLE" --format raw | ' \
+                     '"$0" token --subject-token-file - "$@"'
+        return {
+            "equinix-wif": self.token(),
+            "equinix-wif, one request after the other": ["sh", "-c", one_by_one, self.binary, *self.flags],
+            "bash, curl, jq": ["bash", str(PEERS / "curl.sh")],
+            "Python, id and requests": [str(PEERS / ".venv/bin/python"), str(PEERS / "package_id.py")],
+            "Node.js, @actions/core and fetch": ["node", str(PEERS / "toolkit.mjs")],
+        }
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], sys.argv[2], [int(port) for port in sys.argv[3:]])
