@@ -59,4 +59,5 @@ def main(arguments):
     print(f"{hashlib.sha256(content).hexdigest()}  {archive.name.removesuffix('.gz')} (inside)")
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
