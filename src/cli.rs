@@ -42,6 +42,10 @@ pub enum Command {
     /// Try everything against a local issuer and STS; nothing in it is real
     #[cfg(feature = "sandbox")]
     Sandbox(SandboxArgs),
+    /// Print a script that completes commands, flags and their values in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
 }
 
 /// Options of every command.
@@ -362,6 +366,13 @@ pub struct SandboxArgs {
     /// Command to run in a job of that platform; without one, the main job runs and is explained
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell: bash, elvish, fish, powershell, zsh
+    pub shell: String,
 }
 
 #[cfg(test)]

@@ -120,6 +120,19 @@ pub enum OnUnavailable {
     Skip,
 }
 
+impl OnUnavailable {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Fail, Self::Skip];
+
+    /// The value of `--on-unavailable`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Skip => "skip",
+        }
+    }
+}
+
 /// How requests are made.
 #[derive(Debug)]
 pub struct NetworkSettings {
@@ -397,7 +410,7 @@ impl<'a> Resolver<'a> {
 
     /// What becomes of a job that can have no ID token.
     pub fn on_unavailable(&mut self, typed: Option<&str>) -> Result<OnUnavailable, Error> {
-        let words = [("fail", OnUnavailable::Fail), ("skip", OnUnavailable::Skip)];
+        let words = OnUnavailable::ALL.map(|what| (what.id(), what));
         self.choice("--on-unavailable", typed, names::ON_UNAVAILABLE, words)
     }
 

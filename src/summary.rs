@@ -24,6 +24,18 @@ pub enum When {
 }
 
 impl When {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
+
+    /// The value of `--summary`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        }
+    }
+
     /// Reads `--summary`, else its variable.
     pub fn resolve(typed: Option<&str>, env: &Env) -> Result<Self, Error> {
         let variable = env.text(names::SUMMARY)?;
@@ -32,12 +44,8 @@ impl When {
             (None, Some(word)) => (Source::Variable(names::SUMMARY), word),
             (None, None) => return Ok(Self::Never),
         };
-        match word {
-            "never" => Ok(Self::Never),
-            "on-failure" => Ok(Self::OnFailure),
-            "always" => Ok(Self::Always),
-            other => Err(invalid(source, other, "never, on-failure or always")),
-        }
+        let found = Self::ALL.into_iter().find(|when| when.id() == word);
+        found.ok_or_else(|| invalid(source, word, "never, on-failure or always"))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The commands, one file each.
 
+pub mod completions;
 pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
 pub mod main_job;
+pub mod man;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod token;

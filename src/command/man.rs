@@ -1,0 +1,88 @@
+//! `man`: the manual page, made from the definition of the command line and from the tables of variables and exit classes.
+
+use std::io::{self, Write};
+
+use clap::CommandFactory;
+use clap_mangen::Man;
+use roff::{Roff, bold, roman};
+
+use crate::cli::Cli;
+use crate::env::names;
+use crate::error::{Error, Exit};
+
+/// Prints the page.
+pub fn run(stdout: &mut dyn Write) -> Result<(), Error> {
+    super::print(stdout, &page().unwrap_or_default())
+}
+
+/// The page. Writing into memory does not fail.
+fn page() -> io::Result<String> {
+    let mut cli = Cli::command().subcommand_value_name("COMMAND");
+    cli.build();
+    let mut page = Page(String::new());
+    let man = Man::new(cli.clone()).manual("User Commands").source(crate::VERSION.trim());
+    page.add(|part| man.render_title(part))?;
+    page.add(|part| man.render_name_section(part))?;
+    page.add(|part| man.render_synopsis_section(part))?;
+    page.add(|part| man.render_options_section(part))?;
+    for command in cli.get_subcommands() {
+        page.command(command.clone())?;
+    }
+    page.add(|part| tables().to_writer(part))?;
+    Ok(page.0)
+}
+
+struct Page(String);
+
+impl Page {
+    /// Adds what the library writes. Each part begins with a definition of the apostrophe, of which a page needs one.
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        let mut part = Vec::new();
+        write(&mut part)?;
+        let is_first = self.0.is_empty();
+        let part = String::from_utf8_lossy(&part);
+        for line in
+            part.lines().filter(|line| is_first || !(line.starts_with(".ie ") || line.starts_with(".el ")))
+        {
+            self.0.push_str(line);
+            self.0.push('\n');
+        }
+        Ok(())
+    }
+
+    /// One command: what it does, how it is called, and what it takes beside the options of every command.
+    fn command(&mut self, mut command: clap::Command) -> io::Result<()> {
+        let heading = command.get_name().to_uppercase();
+        let usage = command.render_usage().to_string();
+        let man = Man::new(command.override_usage(usage.trim_start_matches("Usage: ").to_owned()).mut_args(
+            |arg| if arg.is_global_set() || arg.get_id() == "help" { arg.hide(true) } else { arg },
+        ));
+        let mut part = Self(String::from("\n"));
+        part.add(|text| man.render_description_section(text))?;
+        part.add(|text| man.render_synopsis_section(text))?;
+        part.add(|text| man.render_options_section(text))?;
+        // What heads a page of its own stands below the command's name in this one.
+        let text = part.0.trim_start().replace(".SH DESCRIPTION\n", "").replace(".SH ", ".SS ");
+        self.0.push_str(&format!(".SH {heading}\n{text}"));
+        Ok(())
+    }
+}
+
+/// What does not follow from the command line.
+fn tables() -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", ["ENVIRONMENT"]);
+    for (name, meaning) in names::ALL {
+        roff.control("TP", []).text([bold(*name)]).text([roman(meaning.trim().replace('`', ""))]);
+    }
+    roff.control("SH", ["EXIT STATUS"]);
+    roff.control("TP", []).text([bold("0")]).text([roman("done")]);
+    for exit in Exit::ALL {
+        roff.control("TP", []).text([bold(exit.status().to_string())]).text([roman(exit.meaning())]);
+    }
+    roff.control("PP", []);
+    roff.text([roman("Under exec, whatever fails before the command runs ends with 125.")]);
+    roff.control("SH", ["SEE ALSO"]);
+    roff.text([roman("equinix-wif explain CODE tells an error code's cause and cure.")]);
+    roff
+}
