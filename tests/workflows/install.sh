@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what tests/workflows.rs and tests/packaging.rs check the release machinery with: zizmor, actionlint and
-# shellcheck below this folder, and skopeo and jq from Debian's packages. Can be run again at any time.
+# Installs what tests/workflows.rs and tests/packaging.rs check the release machinery with: zizmor,
+# actionlint and shellcheck below this folder, skopeo and jq from Debian's packages. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
