@@ -2,8 +2,8 @@
 
     python3 .ci/image.py VERSION FOLDER-WITH-ARCHIVES NEW-FOLDER REPOSITORY-URL EPOCH
 
-It holds the static program, its licences and nothing else: no shell, no user database, no certificates (the program has
-its own). It runs as user 65532. Nothing in it depends on this machine or on time, so its digest, which is printed, can be
+It holds the static program, its licences, an empty /tmp and nothing else: no shell, no user database, no certificates
+(the program has its own). It runs as user 65532. Nothing in it depends on this machine or on time, so its digest, which is printed, can be
 computed by anybody from the archives.
 """
 
@@ -45,7 +45,8 @@ def files_of(archive):
 def layer(files, epoch):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        folders = sorted({path.rsplit("/", 1)[0] for path in files if "/" in path})
+        folders = {path.rsplit("/", 1)[0]: 0o555 for path in files if "/" in path}
+        folders["tmp"] = 0o1777
         for path in sorted([*folders, *files]):
             info = tarfile.TarInfo(path)
             info.mtime = epoch
@@ -54,7 +55,7 @@ def layer(files, epoch):
                 info.size = len(content)
                 tar.addfile(info, io.BytesIO(content))
             else:
-                info.type, info.mode = tarfile.DIRTYPE, 0o555
+                info.type, info.mode = tarfile.DIRTYPE, folders[path]
                 tar.addfile(info)
     return buffer.getvalue()
 
