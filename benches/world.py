@@ -1,5 +1,6 @@
 """What a job talks to, for measurements: an issuer and an STS behind TLS, with a CA of their own, and the contenders."""
 
+import contextlib
 import json
 import os
 import socket
@@ -80,6 +81,19 @@ def serve(folder, address, ports):
         thread.join()
 
 
+@contextlib.contextmanager
+def served(folder, address, ports, prefix=()):
+    """Both servers in a process of their own, which this command starts."""
+    command = [*prefix, sys.executable, str(HERE / "world.py"), folder, address, *map(str, ports)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 class Job:
     """The environment of a GitHub or GitLab job that talks to the two servers, and the commands that get a token there."""
 
@@ -92,6 +106,11 @@ class Job:
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "AUDIENCE": AUDIENCE, "SCOPE": SCOPE, "STS": self.sts,
                 "NODE_NO_WARNINGS": "1", "NODE_EXTRA_CA_CERTS": self.ca, "REQUESTS_CA_BUNDLE": self.ca, "CURL_CA_BUNDLE": self.ca,
                 **more}
+
+    @property
+    def bare(self):
+        """No job at all."""
+        return {"PATH": os.environ["PATH"]}
 
     @property
     def github(self):

@@ -137,31 +137,60 @@ impl Redactor {
                 hit = true;
             }
         }
-        let characters: Vec<char> = text.chars().collect();
-        let mut cut = vec![false; characters.len()];
-        for (start, window) in characters.windows(MIN_REDACTED).enumerate() {
-            // Every form of a token is made of these; prose is not, so nearly every window ends here.
-            if !window.iter().all(|c| c.is_ascii_alphanumeric() || "-._~+/=%".contains(*c)) {
-                continue;
-            }
-            let piece: String = window.iter().collect();
-            if self.secrets.iter_mut().any(|known| known.contains(&piece)) {
-                hit = true;
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (run, after) =
+                rest.split_at(rest.bytes().position(|b| !may_be_secret(b)).unwrap_or(rest.len()));
+            hit |= self.scrub_run(run, &mut out);
+            let (prose, next) = after.split_at(after.bytes().position(may_be_secret).unwrap_or(after.len()));
+            out.push_str(prose);
+            rest = next;
+        }
+        (out, hit)
+    }
+
+    /// Adds characters of which secrets are made, without those that belong to one, and tells whether there were any.
+    fn scrub_run(&mut self, run: &str, out: &mut String) -> bool {
+        // Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
+        const PROBE: usize = MIN_REDACTED / 2;
+        let windows = |size: usize, step: usize| {
+            (0..(run.len() + 1).saturating_sub(size))
+                .step_by(step)
+                .filter_map(move |at| Some((at, run.get(at..at + size)?)))
+        };
+        let is_clean = run.len() < MIN_REDACTED
+            || !windows(PROBE, MIN_REDACTED - PROBE + 1).any(|(_, probe)| self.contains(probe));
+        if is_clean {
+            out.push_str(run);
+            return false;
+        }
+        let mut cut = vec![false; run.len()];
+        for (start, piece) in windows(MIN_REDACTED, 1) {
+            if self.contains(piece) {
                 cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
             }
         }
-        let mut out = String::with_capacity(text.len());
         let mut cutting = false;
-        for (character, cut) in characters.into_iter().zip(cut) {
-            if cut && !cutting {
+        for (character, cut) in run.chars().zip(&cut) {
+            if *cut && !cutting {
                 out.push_str(REDACTED);
             } else if !cut {
                 out.push(character);
             }
-            cutting = cut;
+            cutting = *cut;
         }
-        (out, hit)
+        cut.contains(&true)
     }
+
+    fn contains(&mut self, piece: &str) -> bool {
+        self.secrets.iter_mut().any(|known| known.contains(piece))
+    }
+}
+
+/// Every form of a token is made of these, and of nothing else.
+fn may_be_secret(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte)
 }
 
 /// The forms in which a server may give a secret back.

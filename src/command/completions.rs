@@ -33,7 +33,8 @@ const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 /// The command line with the words that its flags take. The program itself checks them elsewhere, where it also knows
 /// whether a flag or a variable has them.
-fn with_values(cli: clap::Command) -> clap::Command {
+fn with_values(mut cli: clap::Command) -> clap::Command {
+    cli.build();
     cli.mut_subcommands(|command| {
         let speaks = matches!(command.get_name(), "inspect" | "doctor");
         command.mut_args(|arg| {

@@ -7,6 +7,7 @@
 mod ahead;
 mod connect;
 pub mod proxy;
+mod room;
 mod tcp;
 pub mod url;
 
