@@ -38,9 +38,11 @@ def run(command, env, folder):
     output = Path(folder, "stdout")
     with output.open("w") as stdout:
         started = time.monotonic()
-        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
+        # Masks have to arrive somewhere; a pipe holds them until they are read.
+        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
+        process.stderr.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or world.TOKEN not in output.read_text():
         sys.exit(f"{command} failed with {process.returncode}")
