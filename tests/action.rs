@@ -62,6 +62,11 @@ fn indented(text: &str, by: usize) -> String {
     text.lines().fold(String::new(), |all, line| all + &" ".repeat(by) + line + "\n")
 }
 
+fn executable(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 /// An archive of a release.
 #[derive(Clone)]
 struct Archive {
@@ -103,8 +108,7 @@ impl Archive {
     fn stub(version: &str, target: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
-        fs::write(&path, "#!/bin/sh\n: >\"${0%/*}/started\"\n").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&path, "#!/bin/sh\n: >\"${0%/*}/started\"\n");
         Self::of(version, target, &path)
     }
 
@@ -201,6 +205,11 @@ impl World {
     }
 
     fn with_workflow(self, text: &str) -> Self {
+        self.rewrite(text);
+        self
+    }
+
+    fn rewrite(&self, text: &str) -> &Self {
         let folder = self.path("repository/.github/workflows");
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("deploy.yml"), text).unwrap();
@@ -527,26 +536,14 @@ mod under_act {
         assert_eq!(server.requests().len(), 1);
     }
 
-    /// The block that people copy, with the action and its release where GitHub has them.
+    /// The blocks that people copy, with the action and its release where GitHub has them.
     #[test]
     fn works_as_the_documentation_shows_it() {
         if !is_installed("act") {
             return;
         }
-        let page = file("docs/github-action.md");
-        let (_, rest) = page.split_once("```yaml\n").unwrap();
-        let (block, _) = rest.split_once("```").unwrap();
-        let adapted = block
-            .replace("<owner>/equinix-wif@<commit> # v1.0.0", "octo-org/equinix-wif@v1")
-            .replace("my-equinix-audience", "${{ env.EQUINIX_WIF_AUDIENCE }}")
-            .replace("roleassignments:<org-id>", "${{ env.EQUINIX_TOKEN_EXCHANGE_SCOPE }}")
-            .replace("./deploy.sh", "printf %s \"$EQUINIX_API_TOKEN\" >\"$SEEN/output\"");
-        assert!(!adapted.contains('<') && adapted.contains("octo-org/equinix-wif@v1\n"), "{adapted}");
-        let job = indented(&adapted, 4);
-        let workflow = format!("on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{job}");
-
         let archive = Archive::real(VERSION);
-        let world = World::new().with_action(Some(&archive)).with_workflow(&workflow);
+        let world = World::new().with_action(Some(&archive));
         let path = format!("/octo-org/equinix-wif/releases/download{}", archive.path(VERSION));
         // GitHub keeps the files of releases elsewhere.
         let store = Server::start_tls(Leaf::Good, {
@@ -560,8 +557,30 @@ mod under_act {
         });
         let ca = tls::write_ca(world.folder.path());
         let instance = server.url().replace("https://", "");
-        let run = world.act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
-        run.ends_with(0).hides(&["output", "bearer"]);
+        let deploy = world.path("deploy.sh");
+        executable(&deploy, "#!/bin/sh\nprintf %s \"$EQUINIX_API_TOKEN\" >\"$SEEN/output\"\n");
+
+        let page = file("docs/github-action.md");
+        let blocks: Vec<&str> =
+            page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        assert_eq!(blocks.len(), 4);
+        for block in blocks {
+            let adapted = block
+                .replace("<owner>/equinix-wif@<commit> # v1.0.0", "octo-org/equinix-wif@v1")
+                .replace("my-equinix-audience", "${{ env.EQUINIX_WIF_AUDIENCE }}")
+                .replace("roleassignments:<org-id>", "${{ env.EQUINIX_TOKEN_EXCHANGE_SCOPE }}")
+                .replace("./deploy.sh", deploy.to_str().unwrap());
+            assert!(!adapted.contains('<') && adapted.contains("octo-org/equinix-wif@v1\n"), "{adapted}");
+            let job = indented(&adapted, 4);
+            let workflow = format!("on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{job}");
+            let run = world.rewrite(&workflow).act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
+            run.ends_with(0).hides(&["bearer"]);
+            assert!(!run.log.contains("no deployment"), "{}", run.log);
+            if block.contains("./deploy.sh") {
+                run.hides(&["output"]);
+                fs::remove_file(world.path("seen/output")).unwrap();
+            }
+        }
         assert_eq!((server.requests().len(), store.requests().len()), (1, 1));
     }
 }
@@ -595,8 +614,7 @@ mod scripts {
             let tools = world.path("bin");
             fs::create_dir(&tools).unwrap();
             let cygpath = tools.join("cygpath");
-            fs::write(&cygpath, "#!/bin/sh\nprintf %s \"$2\"\n").unwrap();
-            fs::set_permissions(&cygpath, fs::Permissions::from_mode(0o755)).unwrap();
+            executable(&cygpath, "#!/bin/sh\nprintf %s \"$2\"\n");
             let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
             let run = world.binary(
                 &archive,
@@ -884,8 +902,7 @@ mod scripts {
         let inside = world.path("repository/tools");
         fs::create_dir(&inside).unwrap();
         let program = inside.join("my program");
-        fs::write(&program, "#!/bin/sh\n").unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&program, "#!/bin/sh\n");
         let run = world.binary(&archive, &[("WITH_BINARY_PATH", " tools/my program\n")]);
         run.ends_with(0);
         assert_eq!(Path::new(run.saw("path")), program);
@@ -927,8 +944,7 @@ mod scripts {
             "#!/bin/sh\nenv >\"$SEEN/environment\"\nprintf '%s\\n' \"$*\" >\"$SEEN/arguments\"\nexec {} \"$@\"\n",
             real.trim()
         );
-        fs::write(&curl, script).unwrap();
-        fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&curl, &script);
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
         let run = world.binary(
             &archive,
@@ -956,8 +972,7 @@ mod scripts {
         let world = World::new();
         let program = world.path("program");
         let script = "#!/bin/sh\nfor a; do printf '<%s>\\n' \"$a\"; done >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\ncat >\"$SEEN/stdin\"\nexit 6\n";
-        fs::write(&program, script).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&program, script);
         let binary = program.to_str().unwrap();
         let run = world.script("token.sh", &[("BINARY", binary)]);
         run.ends_with(6);
