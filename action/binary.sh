@@ -208,7 +208,7 @@ if [ -n "$kept" ] && [ -f "$kept" ]; then
     source="the tool cache"
   else
     echo "::warning title=equinix-wif::the archive in the tool cache is damaged; it is not used, and downloaded again"
-    rm -f "$kept" || true
+    rm -f "$kept" 2>/dev/null || true
   fi
 fi
 if [ -z "$source" ]; then
@@ -221,7 +221,7 @@ if [ -z "$source" ]; then
   if [ -n "$kept" ]; then
     new=$kept.$$.$RANDOM
     { mkdir -p "${kept%/*}" && cp "$copy" "$new" && mv -f "$new" "$kept"; } 2>/dev/null ||
-      { rm -f "$new"; echo "the archive could not be kept in the tool cache"; }
+      { rm -f "$new" 2>/dev/null || true; echo "the archive could not be kept in the tool cache"; }
   fi
 fi
 
