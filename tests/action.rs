@@ -914,6 +914,23 @@ mod scripts {
     }
 
     #[test]
+    fn a_tool_that_is_missing_is_named() {
+        let world = World::new();
+        let archive = Archive::stub(VERSION, TARGET);
+        let tools = world.path("bin");
+        fs::create_dir(&tools).unwrap();
+        let found = Command::new("sh").args(["-c", "command -v bash"]).output().unwrap().stdout;
+        std::os::unix::fs::symlink(String::from_utf8(found).unwrap().trim(), tools.join("bash")).unwrap();
+        for (missing, next) in
+            [("no curl", "curl"), ("no tar", "tar"), ("neither sha256sum nor shasum", "shasum")]
+        {
+            let run = world.binary(&archive, &[("PATH", tools.to_str().unwrap())]);
+            run.fails(2, "action-platform-unsupported").says(&format!("this runner has {missing}"));
+            executable(&tools.join(next), "#!/bin/sh\nexit 1\n");
+        }
+    }
+
+    #[test]
     fn an_archive_without_the_program_is_told() {
         if !have_tools() {
             return;
