@@ -32,7 +32,7 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -42,6 +42,8 @@ const PAGES: [&str; 9] = [
     "docs/errors.md",
     "docs/security.md",
     "docs/reliability.md",
+    "docs/performance.md",
+    "docs/github-action.md",
 ];
 
 fn root() -> &'static Path {
@@ -759,7 +761,7 @@ mod tables {
             blocks("text").into_iter().map(|(_, text)| text).find(|text| text.starts_with("access-token<<"));
         let shown = shown.unwrap();
         let names = shown.lines().filter_map(|line| line.split_once("<<")).map(|(name, _)| name.to_owned());
-        names.chain(["error-code", "id-token", "reason"].map(ToOwned::to_owned)).collect()
+        names.chain(["error-code", "id-token", "reason", "binary-path"].map(ToOwned::to_owned)).collect()
     }
 
     #[test]
