@@ -882,6 +882,29 @@ mod links {
         assert_eq!(faults.len(), 25);
     }
 
+    /// The page on performance has every budget of the gate, and nothing measured that exceeds it.
+    #[test]
+    fn the_budgets_are_those_of_the_gate() {
+        let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let table = rows("docs/performance.md", "## Budgets");
+        let budgets: Value = serde_json::from_str(&page("benches/budgets.json")).unwrap();
+        let mut expected = BTreeMap::new();
+        for (name, limit) in budgets["instructions"].as_object().unwrap() {
+            expected.insert(name.clone(), format!("{:.2} M", limit.as_f64().unwrap() / 1e6));
+        }
+        for (name, limit) in budgets["bytes"].as_object().unwrap() {
+            expected.insert(format!("the {name} binary"), format!("{:.2} MB", limit.as_f64().unwrap() / 1e6));
+        }
+        let crates = page(".ci/dependencies");
+        let crates = crates.lines().find_map(|line| line.strip_prefix("limit=")).unwrap();
+        expected.insert("crates in the release".into(), crates.into());
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
+        assert_eq!(told, expected);
+        for row in &table {
+            assert!(number(&row[1]) <= number(&row[2]), "{row:?}");
+        }
+    }
+
     /// The page on security names modules and tests; they must exist.
     #[test]
     fn files_and_tests_that_are_named_exist() {
