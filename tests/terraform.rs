@@ -20,6 +20,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use support::job::Job;
 use support::terraform::Mirror;
 use support::world::{Run, World, act_is_there, gitlab_ci_local_is_there, suite};
 
@@ -216,6 +217,8 @@ mod exec {
     fn leaves_no_token_in_a_saved_plan() {
         let Some(world) = example("exec", &[]) else { return };
         let script = "terraform init -input=false >/dev/null
+            # The most that Terraform itself can be made to say.
+            export TF_LOG=trace TF_LOG_PATH=trace.log
             equinix-wif exec -- terraform plan -input=false -out=changes.tfplan 2>&1 | cat
             equinix-wif exec -- terraform apply -input=false changes.tfplan 2>&1 | cat";
         let run = world.run("github", &[], &prepared(&world, script));
@@ -227,6 +230,8 @@ mod exec {
         let uses = used(&run, "token", 1);
         assert!(masks.contains(&format!("::add-mask::{}", uses[0].token).as_str()));
         assert!(!shows(&plan(&world), &uses[0].token));
+        let trace = fs::read_to_string(world.path("trace.log")).unwrap();
+        assert!(trace.contains("[TRACE]") && !shows(&trace, &uses[0].token));
         keeps_no_token(&world, &uses);
     }
 
@@ -448,5 +453,62 @@ mod hcp {
             names.contains(&"EQUINIX_API_TOKEN") && !names.contains(&"TFC_WORKLOAD_IDENTITY_TOKEN"),
             "{names:?}"
         );
+    }
+
+    /// A subject as HCP Terraform makes them, in which names have spaces, is taken and shown to the letter.
+    #[test]
+    fn subjects_may_have_spaces() {
+        const SUBJECT: &str =
+            "organization:octo-org:project:Default Project:workspace:octo-workspace:run_phase:apply";
+        let job = || {
+            let job = Job::bare().claims(|claims| {
+                claims.insert("sub".to_owned(), SUBJECT.into());
+            });
+            let token = job.mint();
+            job.args(["--subject-token-env", "TFC_WORKLOAD_IDENTITY_TOKEN"])
+                .env("TFC_WORKLOAD_IDENTITY_TOKEN", token)
+        };
+        let inspect = job().command("inspect").without_flag("--sts-endpoint").args([
+            "--project-id",
+            "p",
+            "--idp-id",
+            "idp:i",
+        ]);
+        let outcome = inspect.run();
+        let principal = format!("principal:p:i:{SUBJECT}");
+        assert!(outcome.succeeds().stdout.contains(&principal), "{}", outcome.context());
+        let expect = format!("sub={SUBJECT}");
+        job().args(["--expect", &expect, "--format", "json"]).token_on_stdout().run().succeeds();
+    }
+}
+
+/// The guide shows nothing that is not run here: each of its configurations and jobs is a part of an example's file, but
+/// for the indentation.
+#[test]
+fn the_guide_shows_parts_of_the_examples() {
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
+    };
+    let mut files = Vec::new();
+    for name in names() {
+        for entry in fs::read_dir(examples().join(&name)).unwrap() {
+            files.push(lines(&fs::read_to_string(entry.unwrap().path()).unwrap()));
+        }
+    }
+    let guide = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/terraform.md")).unwrap();
+    let mut parts = 0;
+    for block in guide.split("\n```").skip(1).step_by(2) {
+        let (tag, block) = block.split_once('\n').unwrap();
+        if !["hcl", "yaml"].contains(&tag) && !block.starts_with("TFC_") {
+            continue;
+        }
+        let part = lines(block);
+        let is_there = files.iter().any(|file| file.windows(part.len()).any(|window| window == part));
+        assert!(is_there, "no example has this:\n{block}");
+        parts += 1;
+    }
+    assert!(parts > 4);
+    for name in names() {
+        assert!(guide.contains(&format!("examples/terraform/{name}")), "the guide leads to {name}");
     }
 }
