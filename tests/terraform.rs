@@ -377,6 +377,20 @@ mod ephemeral {
         assert!(run.log.contains("No value for required variable"), "{}", run.log);
         keeps_no_token(&world, &uses);
     }
+
+    /// One `exec` around another: a token for each of two providers.
+    #[test]
+    fn two_tokens_can_be_had_for_one_command() {
+        let Some(world) = example("ephemeral", &[]) else { return };
+        let script = "equinix-wif exec --env-name TF_VAR_first --keep-oidc-env -- \
+            equinix-wif exec --env-name TF_VAR_second -- \
+            sh -c 'printf %s \"$TF_VAR_first\" >\"$SEEN/first\"; printf %s \"$TF_VAR_second\" >\"$SEEN/second\"'";
+        for platform in ["github", "gitlab"] {
+            // Standard error has to reach somebody.
+            let run = world.run(platform, &[], &format!("{script} 2>&1 | cat"));
+            assert_ne!(run.ends_with(0).token("first"), run.token("second"));
+        }
+    }
 }
 
 mod hcp {
