@@ -14,7 +14,6 @@
 mod support;
 
 use std::fs;
-use std::process::Command;
 
 use support::gitlab::{Limits, parse_dotenv};
 use support::terraform::{Mirror, terraform_is_there};
