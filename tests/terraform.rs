@@ -175,7 +175,7 @@ fn keeps_no_token(world: &World, uses: &[Use]) {
 
 #[test]
 fn every_example_is_formatted_and_valid() {
-    assert_eq!(names(), ["ephemeral", "exec", "external", "hcp", "provider-exchange"]);
+    assert_eq!(names(), ["ephemeral", "exec", "external", "hcp", "hcp-agent", "provider-exchange"]);
     for name in names() {
         let Some(world) = example(&name, &[]) else { return };
         let script = "terraform fmt -check -diff\nterraform init -input=false >/dev/null\nterraform validate";
@@ -402,7 +402,7 @@ mod hcp {
         let script = format!(
             r#"
             sed -i "s|https://app.terraform.io|$CI_SERVER_URL|" pre-plan
-            exec env -i $(grep -v '^#' workspace.env) TFC_RUN_ID=run-1 HOME="$HOME" PATH="$PATH" SEEN="$SEEN" CHECKPOINT_DISABLE=1 \
+            exec env -i $(grep -v '^#' workspace.env) TFC_RUN_ID=run-1 HOME="$HOME" PATH="$PATH" SEEN="$SEEN" CHECKPOINT_DISABLE=1 TFC_AGENT_ENV="$PWD/agent.env" \
                 TF_CLI_CONFIG_FILE="$TF_CLI_CONFIG_FILE" EQUINIX_STS_ENDPOINT="$EQUINIX_STS_ENDPOINT" \
                 TFC_WORKLOAD_IDENTITY_TOKEN="$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" sh -ec '{script}'
             "#
@@ -410,13 +410,13 @@ mod hcp {
         world.run("gitlab", sandbox, &prepared(world, &script))
     }
 
-    fn workspace() -> Option<World> {
-        example("hcp", &[("workspace.env", "workspace.env"), ("pre-plan", "pre-plan")])
+    fn workspace(name: &str) -> Option<World> {
+        example(name, &[("workspace.env", "workspace.env"), ("pre-plan", "pre-plan")])
     }
 
     #[test]
     fn the_provider_exchanges_in_each_phase() {
-        let Some(world) = workspace() else { return };
+        let Some(world) = workspace("hcp") else { return };
         let script = "terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             terraform apply -input=false -state=terraform.tfstate changes.tfplan";
@@ -432,7 +432,7 @@ mod hcp {
 
     #[test]
     fn a_hook_tells_who_the_run_is_and_ends_one_that_is_not_trusted() {
-        let Some(world) = workspace() else { return };
+        let Some(world) = workspace("hcp") else { return };
         let outcome = run(&world, &[], "./pre-plan");
         outcome.ends_with(0);
         for text in [
@@ -446,13 +446,14 @@ mod hcp {
             assert!(outcome.log.contains(text), "{text}:\n{}", outcome.log);
         }
         assert!(!outcome.log.contains("eyJ"), "{}", outcome.log);
+        let Some(world) = workspace("hcp") else { return };
         let outcome = run(&world, &["--fault", "expired-token"], "./pre-plan");
-        outcome.ends_with(5);
+        assert!(outcome.ends_with(5).log.contains("[claim-expired]"), "{}", outcome.log);
     }
 
     #[test]
     fn a_token_for_other_tools_can_be_had_inside_the_run() {
-        let Some(world) = workspace() else { return };
+        let Some(world) = workspace("hcp") else { return };
         let script = r#"equinix-wif token --subject-token-env TFC_WORKLOAD_IDENTITY_TOKEN --format json >"$SEEN/flag"
             equinix-wif token --format json >"$SEEN/variable"
             equinix-wif exec -- sh -c "env | cut -d= -f1" >"$SEEN/names""#;
@@ -467,6 +468,26 @@ mod hcp {
             names.contains(&"EQUINIX_API_TOKEN") && !names.contains(&"TFC_WORKLOAD_IDENTITY_TOKEN"),
             "{names:?}"
         );
+    }
+
+    /// What an agent does with the file that its hook has written.
+    #[test]
+    fn a_hook_hands_a_token_over() {
+        let Some(world) = workspace("hcp-agent") else { return };
+        let script = "./pre-plan
+            terraform init -input=false >/dev/null
+            env $(cat agent.env) terraform plan -input=false -out=changes.tfplan
+            ./pre-plan
+            env $(cat agent.env) terraform apply -input=false -state=terraform.tfstate changes.tfplan";
+        let outcome = run(&world, &[], script);
+        let uses = used(outcome.ends_with(0), "token", 1);
+        assert!(!has(&uses[0], "EQUINIX_TOKEN_EXCHANGE_SCOPE"));
+        assert!(!shows(&plan(&world), &uses[0].token));
+        keeps_no_token(&world, &uses);
+        let Some(world) = workspace("hcp-agent") else { return };
+        let outcome = run(&world, &["--fault", "refused-scope"], "./pre-plan");
+        assert!(outcome.ends_with(6).log.contains("error[sts-scope-denied]"), "{}", outcome.log);
+        assert!(!world.path("agent.env").exists(), "nothing is handed over");
     }
 
     /// A subject as HCP Terraform makes them, in which names have spaces, is taken and shown to the letter.
@@ -513,7 +534,7 @@ fn the_guide_shows_parts_of_the_examples() {
     let mut parts = 0;
     for block in guide.split("\n```").skip(1).step_by(2) {
         let (tag, block) = block.split_once('\n').unwrap();
-        if !["hcl", "yaml"].contains(&tag) && !block.starts_with("TFC_") {
+        if !["hcl", "yaml"].contains(&tag) && !block.contains("TFC_") {
             continue;
         }
         let part = lines(block);
