@@ -32,7 +32,7 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -41,9 +41,11 @@ const PAGES: [&str; 11] = [
     "docs/platforms.md",
     "docs/errors.md",
     "docs/security.md",
+    "docs/security-review.md",
     "docs/reliability.md",
     "docs/performance.md",
     "docs/github-action.md",
+    "docs/terraform.md",
 ];
 
 fn root() -> &'static Path {
@@ -919,10 +921,15 @@ mod links {
                 }
             }
         }
-        let text = prose("docs/security.md");
-        for span in markdown::spans(&text) {
-            if span.starts_with("src/") || span.starts_with("tests/") {
-                assert!(root().join(span).is_file(), "docs/security.md: there is no {span}");
+        for page in ["docs/security.md", "docs/security-review.md"] {
+            let text = prose(page);
+            for span in markdown::spans(&text) {
+                let is_in_folder =
+                    ["src/", "tests/", "fuzz/", ".ci/"].iter().any(|folder| span.starts_with(folder));
+                let is_at_root = ["Cargo.toml", "Cargo.lock", "clippy.toml", "deny.toml"].contains(&span);
+                if is_in_folder || is_at_root {
+                    assert!(root().join(span).is_file(), "{page}: there is no {span}");
+                }
             }
         }
         let promises = rows("docs/security.md", "## Promises");
@@ -933,6 +940,30 @@ mod links {
             }
         }
         assert!(promises.len() > 15);
+        // The reviewer's page has its pointers in the third column of many tables.
+        let review = prose("docs/security-review.md");
+        let pointers = review.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+            (cells.len() == 3).then(|| cells[2])
+        });
+        let named: Vec<&str> = pointers
+            .flat_map(markdown::spans)
+            .filter(|span| span.contains('_') && !span.contains(['/', '.']))
+            .collect();
+        for span in &named {
+            assert!(
+                tests.contains(&format!("fn {span}(")),
+                "docs/security-review.md: there is no test {span}"
+            );
+        }
+        assert!(named.len() > 40, "{}", named.len());
+        // Each question about the program has a place to look.
+        let (_, about) = review.split_once("## What does it do\n").unwrap();
+        let (about, _) = about.split_once("## How is the binary verified\n").unwrap();
+        for line in about.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Question")) {
+            let place = line.trim_end_matches('|').rsplit('|').next().unwrap();
+            assert!(place.contains('`') || place.contains("]("), "docs/security-review.md: {line}");
+        }
     }
 }
 
@@ -1049,7 +1080,10 @@ mod blocks_and_recipes {
     fn the_recipes_for_jobs_work() {
         let mut tried = 0;
         for (at, yaml) in blocks("yaml") {
-            if at.contains("errors.md") || !yaml.contains("terraform") {
+            // The jobs of the guide to Terraform are run by tests/terraform.rs.
+            if ["errors.md", "terraform.md"].iter().any(|page| at.contains(page))
+                || !yaml.contains("terraform")
+            {
                 continue;
             }
             tried += 1;

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the consumers that tests/consumers.rs runs, below this folder: act, gitlab-ci-local with the Node.js that it
-# needs, and the Python package with which provider.py speaks to Terraform. Terraform itself has to be there. act is also
-# what tests/action.rs runs, beside shellcheck and zizmor. Can be run again at any time.
+# needs, and the Python package with which provider.py speaks to Terraform, which itself has to be there. Other suites use
+# them too; tests/action.rs also shellcheck and zizmor, tests/review.rs strace. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-for tool in git rsync; do
+for tool in git rsync strace; do
   if ! command -v "$tool" >/dev/null; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$tool" >/dev/null
