@@ -17,6 +17,7 @@ sha256=$(trimmed "${WITH_SHA256-}")
 mirror=$(trimmed "${WITH_MIRROR_URL-}")
 binary=$(trimmed "${WITH_BINARY_PATH-}")
 no_proxy_wanted=$(trimmed "${WITH_NO_PROXY-}")
+install_only=$(trimmed "${WITH_INSTALL_ONLY-}")
 own_version=$(trimmed "${RELEASE_VERSION-}")
 
 invalid() { fail 2 action-input-invalid "$@"; }
@@ -39,6 +40,12 @@ provide() {
   printf 'path=%s\n' "$(to_runner "$1")" >>"$GITHUB_OUTPUT"
   exit 0
 }
+
+case $install_only in
+  '' | false) ;;
+  true) echo "install-only=true" >>"$GITHUB_OUTPUT" ;;
+  *) invalid "install-only is neither true nor false" "Write true or false, or leave it out." ;;
+esac
 
 # --- a program that is already there
 

@@ -576,6 +576,9 @@ mod under_act {
             let run = world.rewrite(&workflow).act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
             run.ends_with(0).hides(&["bearer"]);
             assert!(!run.log.contains("no deployment"), "{}", run.log);
+            // Without the action's own exchange there is one less.
+            let exchanges = run.log.matches("equinix-wif: access token for").count();
+            assert_eq!(exchanges, 1, "{}", run.log);
             if block.contains("./deploy.sh") {
                 run.hides(&["output"]);
                 fs::remove_file(world.path("seen/output")).unwrap();
@@ -870,6 +873,7 @@ mod scripts {
             (&[("WITH_MIRROR_URL", "-Ksecret")], "mirror-url is not an https address"),
             (&[("GITHUB_SERVER_URL", "http://github.example")], "is not an https address"),
             (&[("WITH_NO_PROXY", "1")], "no-proxy is neither true nor false"),
+            (&[("WITH_INSTALL_ONLY", "secret")], "install-only is neither true nor false"),
             (&[("WITH_BINARY_PATH", "no/such/file")], "does not lead to a file"),
             (&[("WITH_BINARY_PATH", program)], "does not lead to a file that can be run"),
             (&[("WITH_BINARY_PATH", "x\npath=/bin/true")], "binary-path holds a line break"),
@@ -1079,7 +1083,10 @@ mod definition {
                 .iter()
                 .find(|setting| spans(&setting[0])[0].split(' ').next() == Some(&format!("--{name}")))
             else {
-                assert!(["version", "sha256", "mirror-url", "binary-path"].contains(&name), "{name}");
+                assert!(
+                    ["version", "sha256", "mirror-url", "binary-path", "install-only"].contains(&name),
+                    "{name}"
+                );
                 continue;
             };
             let variables = spans(&setting[1])
@@ -1104,17 +1111,19 @@ mod definition {
 
     #[test]
     fn inputs_are_the_flags_of_token() {
-        let cli = Cli::command();
+        let mut cli = Cli::command();
+        cli.build();
         let token = cli.find_subcommand("token").unwrap();
         // The action is the format `github`, which has no place of its own choice and needs no consent.
         let not_inputs = ["format", "output", "force", "allow-workspace", "accept-artifact-exposure"];
         let flags: BTreeSet<String> = token
             .get_arguments()
+            .filter(|arg| !arg.is_global_set())
             .filter_map(|arg| arg.get_long().map(ToOwned::to_owned))
             .filter(|long| !not_inputs.contains(&long.as_str()) && long != "help")
             .collect();
         let mut inputs: BTreeSet<String> = section("inputs").into_iter().map(|(name, ..)| name).collect();
-        for own in ["version", "sha256", "mirror-url", "binary-path"] {
+        for own in ["version", "sha256", "mirror-url", "binary-path", "install-only"] {
             assert!(inputs.remove(own), "{own}");
         }
         assert_eq!(inputs, flags);
