@@ -38,9 +38,11 @@ def run(command, env, folder):
     output = Path(folder, "stdout")
     with output.open("w") as stdout:
         started = time.monotonic()
-        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL)
+        # Masks have to arrive somewhere; a pipe holds them until they are read.
+        process = subprocess.Popen(command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - started
+        process.stderr.close()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode or world.TOKEN not in output.read_text():
         sys.exit(f"{command} failed with {process.returncode}")
@@ -123,13 +125,6 @@ def print_table(trip, lowest, results, counted):
     print()
 
 
-def served(folder, address, prefix=()):
-    process = subprocess.Popen([*prefix, sys.executable, str(world.HERE / "world.py"), folder, address, *map(str, PORTS)],
-                               stdout=subprocess.PIPE)
-    process.stdout.readline()
-    return process
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=20)
@@ -139,22 +134,20 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         world.make_certificates(folder, ["127.0.0.1", link.SERVER_ADDRESS])
         print("Without delay, on loopback:\n")
-        server = served(folder, "127.0.0.1")
-        print_table(*measure(folder, "127.0.0.1", binary, options.rounds, lambda: 0), counted=False)
-        server.terminate()
+        with world.served(folder, "127.0.0.1", PORTS):
+            print_table(*measure(folder, "127.0.0.1", binary, options.rounds, lambda: 0), counted=False)
         if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
             print("SKIPPED: a delay of 40 ms needs root and /dev/net/tun")
             return
         print(f"With {DELAY * 1000:.0f} ms of delay there and back on every packet:\n")
-        with link.Link(DELAY / 2) as delayed:
-            server = served(folder, link.SERVER_ADDRESS, ["ip", "netns", "exec", link.SERVER])
+        inside = ["ip", "netns", "exec", link.SERVER]
+        with link.Link(DELAY / 2) as delayed, world.served(folder, link.SERVER_ADDRESS, PORTS, inside):
             # From here on this process, and all that it starts, is on the other end.
             descriptor = os.open(f"/run/netns/{link.CLIENT}", os.O_RDONLY)
             home = os.open("/proc/self/ns/net", os.O_RDONLY)
             link.enter(descriptor)
             print_table(*measure(folder, link.SERVER_ADDRESS, binary, options.rounds, lambda: delayed.connections.value), counted=True)
             link.enter(home)
-            server.terminate()
 
 
 if __name__ == "__main__":

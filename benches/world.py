@@ -1,5 +1,6 @@
 """What a job talks to, for measurements: an issuer and an STS behind TLS, with a CA of their own, and the contenders."""
 
+import contextlib
 import json
 import os
 import socket
@@ -16,14 +17,19 @@ sys.path.insert(0, str(PEERS))
 from run import AUDIENCE, BEARER, SCOPE, TOKEN, jwt  # noqa: E402
 
 
-def make_certificates(folder, addresses):
-    """A CA and a server certificate for these addresses, on the curve that most servers use."""
+# With what a server's certificate is signed, and what a client has to verify. RSA is what the big CAs' certificates for
+# CI platforms have; on a curve, verifying costs ten times as much.
+KEYS = {"RSA": ["-newkey", "rsa:2048"], "P-256": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
+
+
+def make_certificates(folder, addresses, key="RSA"):
+    """A CA and a server certificate for these addresses."""
     openssl = lambda *args: subprocess.run(["openssl", *args], check=True, cwd=folder, capture_output=True)
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    openssl("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=equinix-wif bench CA")
+    new_key = [*KEYS[key], "-nodes"]
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=equinix-wif bench CA")
     names = ",".join(f"IP:{address}" for address in addresses)
     Path(folder, "extensions").write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n")
-    openssl("req", *curve, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench")
+    openssl("req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=bench")
     openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "server.pem",
             "-days", "2", "-extfile", "extensions")
 
@@ -80,6 +86,19 @@ def serve(folder, address, ports):
         thread.join()
 
 
+@contextlib.contextmanager
+def served(folder, address, ports, prefix=()):
+    """Both servers in a process of their own, which this command starts."""
+    command = [*prefix, sys.executable, str(HERE / "world.py"), folder, address, *map(str, ports)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 class Job:
     """The environment of a GitHub or GitLab job that talks to the two servers, and the commands that get a token there."""
 
@@ -90,8 +109,14 @@ class Job:
 
     def _env(self, **more):
         return {"PATH": os.environ["PATH"], "HOME": str(self.folder), "AUDIENCE": AUDIENCE, "SCOPE": SCOPE, "STS": self.sts,
-                "NODE_NO_WARNINGS": "1", "NODE_EXTRA_CA_CERTS": self.ca, "REQUESTS_CA_BUNDLE": self.ca, "CURL_CA_BUNDLE": self.ca,
+                "NODE_NO_WARNINGS": "1", "NODE_EXTRA_CA_CERTS": self.ca, "SSL_CERT_FILE": self.ca,
+                "REQUESTS_CA_BUNDLE": self.ca, "CURL_CA_BUNDLE": self.ca,
                 **more}
+
+    @property
+    def bare(self):
+        """No job at all."""
+        return {"PATH": os.environ["PATH"]}
 
     @property
     def github(self):

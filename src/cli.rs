@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Gives a CI job an Equinix access token without any stored secret.
 #[derive(Debug, Parser)]
@@ -24,28 +25,77 @@ pub struct Cli {
     pub speech: SpeechArgs,
 }
 
-/// The commands.
-#[derive(Debug, Subcommand)]
-pub enum Command {
+/// Declares the commands. As derived by clap, but for one thing: the arguments of a command are defined when it is the one
+/// that was typed, since defining those of all costs more than the rest of reading a command line.
+macro_rules! commands {
+    ($($(#[doc = $about:literal])+ $(#[cfg($condition:meta)])? $variant:ident($args:ty) = $name:literal,)+) => {
+        /// The commands.
+        #[derive(Debug)]
+        pub enum Command {
+            $($(#[doc = $about])+ $(#[cfg($condition)])? $variant($args),)+
+        }
+
+        impl Subcommand for Command {
+            fn augment_subcommands(cli: clap::Command) -> clap::Command {
+                let cli = cli.subcommand_required(true).arg_required_else_help(true);
+                $(
+                    $(#[cfg($condition)])?
+                    let cli = cli.subcommand(
+                        // What the arguments' own description says is not the command's.
+                        clap::Command::new($name)
+                            .about(concat!($($about),+).trim_start())
+                            .defer(|command| {
+                                <$args>::augment_args(command).about(concat!($($about),+).trim_start())
+                            }),
+                    );
+                )+
+                cli
+            }
+
+            fn augment_subcommands_for_update(cli: clap::Command) -> clap::Command {
+                Self::augment_subcommands(cli)
+            }
+
+            fn has_subcommand(name: &str) -> bool {
+                Self::augment_subcommands(clap::Command::new("")).find_subcommand(name).is_some()
+            }
+        }
+
+        impl FromArgMatches for Command {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                match matches.subcommand() {
+                    $($(#[cfg($condition)])? Some(($name, own)) => <$args>::from_arg_matches(own).map(Self::$variant),)+
+                    _ => Err(clap::Error::new(ErrorKind::MissingSubcommand)),
+                }
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                Self::from_arg_matches(matches).map(|command| *self = command)
+            }
+        }
+    };
+}
+
+commands! {
     /// Exchange the job's ID token for an Equinix access token and hand it over
-    Token(Box<TokenArgs>),
+    Token(Box<TokenArgs>) = "token",
     /// Exchange the job's ID token for an Equinix access token and run a command with it
-    Exec(Box<ExecArgs>),
+    Exec(Box<ExecArgs>) = "exec",
     /// Hand over the job's ID token itself, for tools that exchange it on their own
-    IdToken(Box<IdTokenArgs>),
+    IdToken(Box<IdTokenArgs>) = "id-token",
     /// Tell who this job is and what an Equinix administrator has to enter to trust it
-    Inspect(Box<InspectArgs>),
+    Inspect(Box<InspectArgs>) = "inspect",
     /// Check every step between this job and a token
-    Doctor(Box<DoctorArgs>),
+    Doctor(Box<DoctorArgs>) = "doctor",
     /// Tell an error code's cause and cure, with an example; without a code, list them all
-    Explain(ExplainArgs),
+    Explain(ExplainArgs) = "explain",
     /// Try everything against a local issuer and STS; nothing in it is real
     #[cfg(feature = "sandbox")]
-    Sandbox(SandboxArgs),
+    Sandbox(SandboxArgs) = "sandbox",
     /// Print a script that completes commands, flags and their values in a shell
-    Completions(CompletionsArgs),
+    Completions(CompletionsArgs) = "completions",
     /// Print the manual page
-    Man,
+    Man(ManArgs) = "man",
 }
 
 /// Options of every command.
@@ -374,6 +424,10 @@ pub struct CompletionsArgs {
     /// Shell: bash, elvish, fish, powershell, zsh
     pub shell: String,
 }
+
+/// Options of `man`, which has none.
+#[derive(Debug, Args)]
+pub struct ManArgs {}
 
 #[cfg(test)]
 mod tests {

@@ -144,7 +144,7 @@ fn dispatch(
         #[cfg(feature = "sandbox")]
         Command::Sandbox(args) => command::sandbox::run(&args, env, rest.stdout, console),
         Command::Completions(args) => command::completions::run(&args, rest.stdout).map(|()| 0),
-        Command::Man => command::man::run(rest.stdout).map(|()| 0),
+        Command::Man(_) => command::man::run(rest.stdout).map(|()| 0),
         Command::Token(args) => {
             let asked = args.output.format.as_deref();
             accounted(&args.account, env, clock, console, &mut report, |report| {

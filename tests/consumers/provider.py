@@ -1,6 +1,7 @@
 """A Terraform provider with the data source `external`, which does what HashiCorp's does: it runs a program without a
 shell, gives it the query as a JSON object of strings on standard input, takes an object of strings from standard output,
-and shows standard error only when the program fails. The protocol's side is the package `tf`."""
+and shows standard error only when the program fails. The protocol's side is the package `tf`. The address that it is known
+by is that of the folder in the mirror, so one file serves several."""
 
 import json
 import subprocess
@@ -28,13 +29,15 @@ class External(DataSource):
             attributes=[
                 Attribute("program", types.List(types.String()), required=True),
                 Attribute("query", STRINGS, optional=True),
+                Attribute("working_dir", types.String(), optional=True),
                 Attribute("result", STRINGS, computed=True),
+                Attribute("id", types.String(), computed=True),
             ]
         )
 
     def read(self, ctx: ReadDataContext, config):
         query = {name: value for name, value in (config.get("query") or {}).items() if value is not None}
-        ran = subprocess.run(config["program"], input=json.dumps(query).encode(), capture_output=True)
+        ran = subprocess.run(config["program"], input=json.dumps(query).encode(), capture_output=True, cwd=config.get("working_dir"))
         if ran.returncode != 0:
             ctx.diagnostics.add_error(
                 "External Program Execution Failed",
@@ -47,7 +50,7 @@ class External(DataSource):
         if not isinstance(result, dict) or not all(isinstance(value, str) for value in result.values()):
             ctx.diagnostics.add_error("Unexpected External Program Results", "a value is no string")
             return None
-        return {**config, "result": result}
+        return {**config, "result": result, "id": "-"}
 
 
 class ExternalProvider(Provider):

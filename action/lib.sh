@@ -1,0 +1,32 @@
+# What the steps of action.yml share. Sourced, never run. Everything here and beside it has to work with bash 3.2, which
+# is what macOS has.
+# shellcheck shell=bash
+
+# Classes of characters mean the same on every runner.
+export LC_ALL=C
+
+# A text as the data of a workflow command.
+escaped() {
+  local text=$1
+  text=${text//[%]/%25}
+  text=${text//$'\r'/%0D}
+  text=${text//$'\n'/%0A}
+  printf '%s' "$text"
+}
+
+# fail STATUS CODE MESSAGE HINT: ends the step the way the program does: error and hint, an annotation, the output
+# error-code. Message and hint hold nothing that was not checked before: no answer of a server, no unchecked input.
+fail() {
+  printf 'error[%s]: %s\nhint: %s\n' "$2" "$3" "$4" >&2
+  printf '::error title=equinix-wif %s::%s\n' "$2" "$(escaped "$3"$'\n'"hint: $4")" >&2
+  printf 'error-code=%s\n' "$2" >>"$GITHUB_OUTPUT"
+  exit "$1"
+}
+
+# A text without white space around it, such as the line break of a YAML block.
+trimmed() {
+  local text=$1
+  text="${text#"${text%%[![:space:]]*}"}"
+  text="${text%"${text##*[![:space:]]}"}"
+  printf '%s' "$text"
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The second step of action.yml: runs `equinix-wif token`, which writes the outputs by itself. What is given as an input
+# becomes a flag; what is left empty is the program's to decide, by its own variable or its default.
+#
+# Masks go to standard error, so that has to stay the runner's.
+set -euo pipefail
+# shellcheck source=action/lib.sh
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+arguments=(token --format=github)
+# Would be for another format, and is refused beside this one.
+unset EQUINIX_WIF_OUTPUT
+
+# value NAME TEXT
+value() {
+  local text
+  text=$(trimmed "$2")
+  if [ -n "$text" ]; then arguments+=("--$1=$text"); fi
+}
+
+# switch NAME TEXT [VARIABLE]: `false` also wins over the variable.
+switch() {
+  case $(trimmed "$2") in
+    '') ;;
+    true) arguments+=("--$1") ;;
+    false) if [ -n "${3-}" ]; then export "$3=false"; fi ;;
+    *) fail 2 action-input-invalid "$1 is neither true nor false" "Write true or false, or leave it out." ;;
+  esac
+}
+
+value scope "${WITH_SCOPE-}"
+value audience "${WITH_AUDIENCE-}"
+value provider "${WITH_PROVIDER-}"
+value subject-token-env "${WITH_SUBJECT_TOKEN_ENV-}"
+value subject-token-file "${WITH_SUBJECT_TOKEN_FILE-}"
+value sts-endpoint "${WITH_STS_ENDPOINT-}"
+value sts-api "${WITH_STS_API-}"
+while IFS= read -r line; do
+  value expect "$line"
+done <<<"${WITH_EXPECT-}"
+value validation "${WITH_VALIDATION-}"
+switch verify-signature "${WITH_VERIFY_SIGNATURE-}" EQUINIX_WIF_VERIFY_SIGNATURE
+switch export-env "${WITH_EXPORT_ENV-}" EQUINIX_WIF_EXPORT_ENV
+value env-name "${WITH_ENV_NAME-}"
+value on-unavailable "${WITH_ON_UNAVAILABLE-}"
+value min-ttl "${WITH_MIN_TTL-}"
+value timeout "${WITH_TIMEOUT-}"
+value ca-file "${WITH_CA_FILE-}"
+switch no-proxy "${WITH_NO_PROXY-}"
+value report "${WITH_REPORT-}"
+value summary "${WITH_SUMMARY-}"
+# "Enable debug logging" when a run is repeated.
+if [ "${RUNNER_DEBUG-}" = 1 ]; then arguments+=(--verbose); fi
+
+exec "$BINARY" "${arguments[@]}" </dev/null
