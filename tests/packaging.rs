@@ -15,7 +15,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -924,11 +924,16 @@ mod image {
     #[test]
     fn holds_all_that_the_program_needs() {
         let targets = Path::new(BIN).ancestors().nth(2).unwrap();
-        let program = targets.join(format!("{}-unknown-linux-gnu/debug/equinix-wif", std::env::consts::ARCH));
+        let program =
+            targets.join(format!("{}-unknown-linux-gnu/release/equinix-wif", std::env::consts::ARCH));
         let mut chroot = Command::new("chroot");
         if !python_works()
             || !works("the right to change root", chroot.args(["/", "true"]), "run as root")
-            || !works("the static program", Command::new(&program).arg("--version"), "run .ci/build-static")
+            || !works(
+                "the static program",
+                Command::new(&program).arg("--version"),
+                "run .ci/build-static --release",
+            )
         {
             return;
         }
@@ -945,23 +950,44 @@ mod image {
             .args(["-xzpf", "layer.tar.gz", "-C", "root"])
             .status();
         assert!(unpacked.unwrap().success());
-        let run = |arguments: &[&str]| {
-            let mut chroot = Command::new("chroot");
-            chroot
-                .env_clear()
-                .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-                .arg("--userspec=65532:65532")
-                .arg(copy.path("root"))
-                .arg("/equinix-wif");
-            chroot.args(arguments).stdin(Stdio::null()).output().unwrap()
+        let chroot = "chroot --userspec=65532:65532 \"$ROOT\" /equinix-wif";
+        let in_job = |script: &str, arguments: &[String]| {
+            let mut command = copy.command("bin/equinix-wif");
+            command
+                .args(["sandbox", "--platform", "gitlab", "--", "sh", "-ec", script, "sh"])
+                .args(arguments);
+            command.env("ROOT", copy.path("root")).output().unwrap()
         };
-        let output = run(&["--version"]);
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            format!("equinix-wif {}\n", env!("CARGO_PKG_VERSION"))
-        );
-        let output = run(&["sandbox"]);
+        copy.program("equinix-wif", &format!("exec '{BIN}' \"$@\""));
+        let output = in_job(&format!("{chroot} --version; exec {chroot} token --format json"), &[]);
         assert!(output.status.success(), "{}", told(&output));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let (version, token) = stdout.split_once('\n').unwrap();
+        assert_eq!(version, format!("equinix-wif {}", env!("CARGO_PKG_VERSION")));
+        let token: Value = serde_json::from_str(token).unwrap();
+        assert_eq!(token["token_type"], "Bearer");
+
+        // The arguments of the documentation's pod, with its two volumes.
+        let page = fs::read_to_string(source().join("docs/install.md")).unwrap();
+        let (_, pod) = page.split_once("\n      args:\n").expect("the pod's arguments");
+        let arguments: Vec<String> =
+            pod.lines().map_while(|line| line.strip_prefix("        - ")).map(ToOwned::to_owned).collect();
+        assert!(arguments.len() > 4, "{arguments:?}");
+        let script = format!(
+            "mkdir \"$ROOT/identity\" \"$ROOT/credentials\"; chown 65532 \"$ROOT/credentials\"\n\
+             printf %s \"$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN\" >\"$ROOT/identity/token\"\n\
+             for argument; do shift\n\
+             case $argument in --audience=*) argument=--audience=$EQUINIX_WIF_AUDIENCE ;; --scope=*) argument=--scope=$EQUINIX_TOKEN_EXCHANGE_SCOPE ;; esac\n\
+             set -- \"$@\" \"$argument\"; done\n\
+             exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin EQUINIX_STS_ENDPOINT=\"$EQUINIX_STS_ENDPOINT\" {}",
+            chroot.replace("$ROOT", copy.path("root").to_str().unwrap())
+        );
+        let output = in_job(&format!("{script} \"$@\""), &arguments);
+        assert!(output.status.success() && output.stdout.is_empty(), "{}", told(&output));
+        let file = copy.path("root/credentials/token");
+        assert!(fs::read_to_string(&file).unwrap().trim().len() > 20);
+        let about = fs::metadata(file).unwrap();
+        assert_eq!((about.uid(), about.permissions().mode() & 0o777), (65532, 0o600));
     }
 }
 
