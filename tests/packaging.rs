@@ -69,12 +69,10 @@ struct Copy {
 impl Copy {
     fn new() -> Self {
         let copy = Self { folder: tempfile::tempdir().unwrap() };
-        fs::create_dir_all(copy.path(".ci")).unwrap();
-        for entry in fs::read_dir(source().join(".ci")).unwrap().map(|entry| entry.unwrap()) {
-            if entry.file_type().unwrap().is_file() {
-                fs::copy(entry.path(), copy.path(".ci").join(entry.file_name())).unwrap();
-            }
-        }
+        // By another process: a file that this one has open for writing, be it in a copy that a fork makes for a moment,
+        // cannot be run.
+        let copied = Command::new("cp").arg("-R").arg(source().join(".ci")).arg(copy.path(".ci")).status();
+        assert!(copied.unwrap().success());
         for name in ["README.md", "SECURITY.md", "LICENSE-APACHE", "LICENSE-MIT"] {
             fs::copy(source().join(name), copy.path(name)).unwrap();
         }
@@ -114,9 +112,10 @@ impl Copy {
 
     /// A stand-in for a program.
     fn program(&self, name: &str, script: &str) {
-        let path = self.path(&format!("bin/{name}"));
-        self.write(&format!("bin/{name}"), &format!("#!/bin/bash\nset -eu\n{script}\n"));
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.write("bin/new", &format!("#!/bin/bash\nset -eu\n{script}\n"));
+        let mut install = Command::new("install");
+        install.args(["-m", "755"]).arg(self.path("bin/new")).arg(self.path("bin").join(name));
+        assert!(install.status().unwrap().success());
     }
 
     /// A script of the project, with nothing of this machine's jobs and settings around it.
