@@ -54,6 +54,10 @@ fn workflows() -> BTreeMap<String, String> {
     named.collect()
 }
 
+fn has_extension(name: &str, wanted: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == wanted)
+}
+
 /// Every file of the repository, as Git knows them.
 fn files() -> Option<Vec<String>> {
     let listed = Command::new("git")
@@ -524,11 +528,11 @@ mod tools {
         let mut examples: Vec<(&String, String)> = Vec::new();
         for file in files.iter().filter(|file| file.starts_with("docs/") || *file == "README.md") {
             let text = read(file);
-            if file.ends_with(".md") {
+            if has_extension(file, "md") {
                 let blocks =
                     text.split("\n```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
                 examples.extend(blocks.map(|block| (file, format!("{block}\n"))));
-            } else if file.ends_with(".yml") {
+            } else if has_extension(file, "yml") {
                 examples.push((file, text));
             }
         }
@@ -585,7 +589,7 @@ mod tools {
             let start = fs::read(root().join(name)).unwrap();
             let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
             let first = String::from_utf8_lossy(first);
-            first.starts_with("#!") && first.ends_with("sh") || name.ends_with(".sh")
+            first.starts_with("#!") && first.ends_with("sh") || has_extension(name, "sh")
         };
         let scripts: Vec<&String> = files.iter().filter(is_script).collect();
         for known in [".ci/run", ".ci/package", "fuzz/run", "tests/interop/install.sh"] {
