@@ -1042,6 +1042,18 @@ mod blocks_and_recipes {
     }
 
     #[test]
+    fn hcl_blocks_parse() {
+        if !is_there("terraform", &["version"]) {
+            return;
+        }
+        for (at, text) in blocks("hcl") {
+            let output = feed(Command::new("terraform").args(["fmt", "-"]), &text);
+            assert!(output.status.success(), "{at}: {}", told(&output));
+            assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), text.trim(), "{at}: another layout");
+        }
+    }
+
+    #[test]
     fn the_readme_s_command_works() {
         let command = blocks("sh").into_iter().find_map(|(at, text)| {
             let arguments = text.trim().strip_prefix("cargo run --release -- ")?;
@@ -1102,7 +1114,17 @@ mod blocks_and_recipes {
                 in_sandbox(&["--platform", platform, "--fault", "refused-scope"], &["sh", "-ec"], &lines);
             assert_eq!(output.status.code(), Some(6), "{at}:\n{lines}\n{}", told(&output));
         }
-        assert_eq!(tried, 5);
+        assert_eq!(tried, 3);
+    }
+
+    /// What a newcomer copies first is what tests/action.rs and tests/component.rs run.
+    #[test]
+    fn the_readme_s_recipes_are_those_that_are_run() {
+        let of = |page: &str| -> Vec<String> {
+            blocks("yaml").into_iter().filter(|(at, _)| at.starts_with(page)).map(|(_, text)| text).collect()
+        };
+        let run = ["docs/github-action.md", "docs/gitlab-component.md"].map(|page| of(page)[0].clone());
+        assert_eq!(of("README.md"), run);
     }
 
     #[test]
