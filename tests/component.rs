@@ -89,7 +89,12 @@ fn read(path: &Path) -> Value {
     serde_json::from_str(&succeeds(clean(node()).arg(reader).arg(path))).unwrap()
 }
 
-fn parsed() -> Parsed {
+fn parsed() -> &'static Parsed {
+    static PARSED: OnceLock<Parsed> = OnceLock::new();
+    PARSED.get_or_init(parse)
+}
+
+fn parse() -> Parsed {
     let documents = read(&root().join(COMPONENT));
     let [header, configuration] = documents.as_array().unwrap().as_slice() else {
         panic!("a component has a header and a configuration");
@@ -175,8 +180,8 @@ fn released(template: &str, release: &str) -> String {
     let indentation = head.rsplit('\n').next().unwrap();
     let keys: Vec<&str> = old.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(keys, ["RELEASE_VERSION: \"\"", "RELEASE_URL: \"\"", "RELEASE_DIGESTS: \"\""]);
-    let lines: String = release.lines().map(|line| format!("{indentation}{line}\n")).collect();
-    format!("{head}{begin}{lines}{indentation}{end}{tail}")
+    let lines: Vec<String> = release.lines().map(|line| format!("{indentation}{line}")).collect();
+    format!("{head}{begin}{}\n{indentation}{end}{tail}", lines.join("\n"))
 }
 
 /// A release on a server of the test.
@@ -199,13 +204,7 @@ fn archive() -> &'static [u8] {
         fs::write(inner.join("README.md"), "x").unwrap();
         let packed = folder.path().join("packed");
         succeeds(
-            clean("tar")
-                .env("GZIP", "-1")
-                .arg("-czf")
-                .arg(&packed)
-                .arg("-C")
-                .arg(folder.path())
-                .arg(&name),
+            clean("tar").env("GZIP", "-1").arg("-czf").arg(&packed).arg("-C").arg(folder.path()).arg(&name),
         );
         fs::read(packed).unwrap()
     })
@@ -273,7 +272,7 @@ struct Project {
     template: String,
     sandbox: Vec<String>,
     path: Vec<PathBuf>,
-    project_variables: Vec<String>,
+    variables: Vec<String>,
 }
 
 /// How a pipeline ended.
@@ -294,13 +293,7 @@ impl Project {
         for name in ["project", "seen", "home"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self {
-            folder,
-            template: component(),
-            sandbox: Vec::new(),
-            path: Vec::new(),
-            project_variables: Vec::new(),
-        }
+        Self { folder, template: component(), sandbox: Vec::new(), path: Vec::new(), variables: Vec::new() }
     }
 
     fn with(release: &Release) -> Self {
@@ -320,7 +313,7 @@ impl Project {
 
     /// A CI/CD variable of the project's settings.
     fn variable(mut self, text: &str) -> Self {
-        self.project_variables.push(text.to_owned());
+        self.variables.push(text.to_owned());
         self
     }
 
@@ -384,7 +377,11 @@ impl Project {
 
     fn pipeline(&self, include: &str, inputs: Value, jobs: &str) -> Run {
         let inputs = Value::Object(Self::inputs(inputs));
-        let text = format!("include:\n  - {include}\n    inputs: {inputs}\n{jobs}");
+        self.made_of(&format!("include:\n  - {include}\n    inputs: {inputs}\n{jobs}"))
+    }
+
+    /// Runs this `.gitlab-ci.yml`.
+    fn made_of(&self, text: &str) -> Run {
         fs::write(self.path("pipeline.yml"), text).unwrap();
         fs::write(self.path("project/README.md"), "x").unwrap();
         self.commit("project");
@@ -393,9 +390,12 @@ impl Project {
         let script = root().join("tests/component/run.sh");
         let mut command = clean(BIN);
         command.args(["sandbox", "--platform", "gitlab"]).args(&self.sandbox).arg("--").arg("sh").arg(script);
-        command.args(self.project_variables.iter().flat_map(|text| ["--variable", text]));
+        command.args(self.variables.iter().flat_map(|text| ["--variable", text]));
         let fakes: Vec<String> = self.path.iter().map(|folder| format!("{}:", folder.display())).collect();
-        command.current_dir(self.path("project")).env("HOME", self.path("home")).env("SEEN", self.path("seen"));
+        command
+            .current_dir(self.path("project"))
+            .env("HOME", self.path("home"))
+            .env("SEEN", self.path("seen"));
         command.env("CONSUMERS", consumers()).env("FAKES", fakes.concat());
         command.env("REMOTES", self.path("remotes")).env("PIPELINE", self.path("pipeline.yml"));
         let output = command.output().unwrap();
@@ -455,6 +455,14 @@ impl Run {
         self
     }
 
+    /// The scope in a job's settings.
+    fn scope(&self, job: &str) -> &str {
+        self.jobs[job]["variables"]["EQUINIX_TOKEN_EXCHANGE_SCOPE"]["value"]
+            .as_str()
+            .or(self.jobs[job]["variables"]["EQUINIX_TOKEN_EXCHANGE_SCOPE"].as_str())
+            .unwrap()
+    }
+
     /// The words that a job saw.
     #[track_caller]
     fn words(&self, name: &str) -> Vec<&str> {
@@ -507,11 +515,11 @@ mod jobs {
         let project = Project::new();
         let run = project.run(ready(installed()), "");
         run.ends_with(0).has_a_token("ready");
-        let program = project.path("project.tmp/equinix-wif/bin/equinix-wif");
-        assert_eq!(run.words("ready")[2], program.to_str().unwrap());
-        let left = ["equinix-wif/bin/equinix-wif", "equinix-wif/program", "equinix-wif/sts-endpoint"];
-        assert_eq!(project.left_behind(), left);
-        assert_eq!(project.git("project", &["status", "--porcelain", "--ignored=no"]), "?? .gitlab-ci.yml");
+        let program = project.path("project.tmp").into_os_string().into_string().unwrap() + "/equinix-wif-";
+        assert!(run.words("ready")[2].starts_with(&program), "{}", run.words("ready")[2]);
+        assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
+        let new = project.git("project", &["status", "--porcelain"]);
+        assert_eq!(new.lines().filter(|line| !line.contains(" .gitlab-ci")).count(), 0, "{new}");
         let job = &run.jobs["deploy"];
         assert_eq!(job["id_tokens"], run.jobs[".equinix-wif"]["id_tokens"]);
         let audience = &job["id_tokens"]["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"]["aud"];
@@ -542,16 +550,15 @@ mod jobs {
         let project = Project::new();
         let second = json!({
             "audience": "@AUDIENCE@", "scope": "roleassignments:other", "expect": "iss=@ISSUER@", "sts-endpoint": "@STS@",
-            "binary-path": BIN, "job-name": "second", "script": ["printf '%s' \"$EQUINIX_TOKEN_EXCHANGE_SCOPE\" >\"$SEEN/second\""],
+            "binary-path": BIN, "job-name": "second", "script": ["exit 0"],
         });
         let more = format!("  - local: /templates/equinix-wif.yml\n    inputs: {second}\n");
-        let look = "printf '%s' \"$EQUINIX_TOKEN_EXCHANGE_SCOPE\" >\"$SEEN/first\"";
-        let mut inputs = ready(installed());
-        inputs["script"] = json!([look]);
-        let run = project.run(inputs, &more);
-        run.ends_with(0);
-        assert_eq!(run.seen["second"], "roleassignments:other");
-        assert!(!run.seen["first"].contains("other"), "{}", run.seen["first"]);
+        let run = project.run(ready(installed()), &more);
+        run.fails("second", 6).says(&["scope:    \"roleassignments:other\"", "PASS  deploy"]);
+        run.has_a_token("ready");
+        // Who extends the hidden job gets the last one, unless each include gives it a name of its own.
+        assert_eq!(run.scope(".equinix-wif"), "roleassignments:other");
+        assert_ne!(run.scope("deploy"), "roleassignments:other");
     }
 
     #[test]
@@ -608,14 +615,15 @@ mod downloads {
         }
         let release = Release::whole();
         let project = Project::with(&release);
-        let run = project.run(ready(json!({})), "");
+        let list = "cd \"${PATH%%/bin:*}\" && find . ! -type d | LC_ALL=C sort >\"$SEEN/files\"";
+        let run = project.run(ready(json!({ "script": [LOOK, list] })), "");
         run.ends_with(0).has_a_token("ready");
         assert_eq!(release.paths(), [archive_path()]);
         let folder = archive_name().replace(".tar.gz", "");
-        let program = project.path(&format!("project.tmp/equinix-wif/{folder}/equinix-wif"));
-        assert_eq!(fs::metadata(program).unwrap().len(), fs::metadata(BIN).unwrap().len());
+        let files = ["bin/equinix-wif", &format!("{folder}/equinix-wif"), "program", "sts-endpoint"];
         // The archive is gone, and of its files only the program was unpacked.
-        assert_eq!(project.left_behind().len(), 4, "{:?}", project.left_behind());
+        assert_eq!(run.seen["files"], files.map(|file| format!("./{file}\n")).concat());
+        assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
     }
 
     #[test]
@@ -625,7 +633,7 @@ mod downloads {
         }
         assert_ne!(digest(&flipped()), digest(archive()));
         let release = Release::new(Vec::new(), flipped());
-        let project = Project::with(&release);
+        let project = Project::with(&release).fake("tar", "#!/bin/sh\n: >\"$SEEN/tar\"\nexit 1\n");
         let run = project.run(ready(json!({})), "");
         run.fails("deploy", 10).saw_nothing();
         run.says(&["was not unpacked", &format!("expected: {}", release.digest), &digest(&flipped())]);
@@ -732,11 +740,536 @@ mod downloads {
         for name in ["RELEASE_URL", "MIRROR_URL", "base", "address", "binary", "BINARY_PATH"] {
             project = project.variable(&format!("{name}={}", other.server.url()));
         }
-        for name in ["RELEASE_DIGESTS", "SHA256", "digest", "RELEASE_VERSION", "VERSION", "version", "endpoint"] {
+        for name in
+            ["RELEASE_DIGESTS", "SHA256", "digest", "RELEASE_VERSION", "VERSION", "version", "endpoint"]
+        {
             project = project.variable(&format!("{name}=0"));
         }
+        // The discard port: nothing answers there.
+        project = project.variable("EQUINIX_STS_ENDPOINT=http://127.0.0.1:9");
         project.run(ready(json!({})), "").ends_with(0).has_a_token("ready");
         assert!(other.paths().is_empty());
         assert_eq!(release.paths(), [archive_path()]);
+    }
+}
+
+/// What the file says of itself, and what may stand where.
+mod specification {
+    use super::*;
+
+    #[test]
+    fn every_input_is_typed_described_and_used() {
+        if !is_installed() {
+            return;
+        }
+        let component = parsed();
+        for (name, input) in &component.inputs {
+            let known = ["type", "default", "description", "options", "regex"];
+            for key in input.as_object().unwrap().keys() {
+                assert!(known.contains(&key.as_str()), "{name}: GitLab knows no {key}");
+            }
+            let kind = input["type"].as_str().unwrap();
+            assert!(["string", "number", "boolean", "array"].contains(&kind), "{name}: {kind}");
+            let description = input["description"].as_str().unwrap();
+            assert!(description.len() > 10 && description.ends_with('.'), "{name}: {description}");
+            let is_bound = input.get("options").is_some() || input.get("regex").is_some();
+            assert_eq!(is_bound, kind == "string", "{name}: every text has a pattern or a list");
+        }
+        let required: Vec<_> =
+            component.inputs.iter().filter(|(_, input)| input.get("default").is_none()).collect();
+        assert_eq!(required.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["audience", "scope"]);
+
+        let used: BTreeSet<String> =
+            component.texts().iter().flat_map(|(_, text)| places(text)).map(|(_, name)| name).collect();
+        let declared: BTreeSet<String> = component.inputs.keys().cloned().collect();
+        assert_eq!(used, declared);
+    }
+
+    /// No input stands where a shell or GitLab would look for something else than a value in it.
+    #[test]
+    fn inputs_stand_only_where_they_are_data() {
+        if !is_installed() {
+            return;
+        }
+        let component = parsed();
+        for (path, text) in component.texts() {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let blocks = places(&text);
+            match path.as_slice() {
+                ["key"] | [_, "image" | "stage" | "script"] | [_, "id_tokens", _, "aud"] => {
+                    assert_eq!(blocks[0].0, text, "{path:?}");
+                }
+                [job, "variables", name, "value"] => {
+                    assert_eq!(blocks[0].0, text, "{path:?}");
+                    let variable = &component.configuration[*job]["variables"][*name];
+                    assert_eq!(variable["expand"], false, "{path:?}");
+                }
+                [_, "before_script", "0"] => {
+                    let (head, rest) = text.split_once("<<'END OF DATA'\n").unwrap();
+                    let (data, tail) = rest.split_once("\nEND OF DATA\n").unwrap();
+                    assert!(!head.contains("$[[") && !tail.contains("$[["), "{text}");
+                    for line in data.lines().filter(|line| line.contains("$[[")) {
+                        let (key, block) = line.split_once(": ").unwrap();
+                        let name = key.to_lowercase().replace('_', "-");
+                        assert_eq!(places(block), [(block.to_owned(), name)], "{line}");
+                    }
+                }
+                _ => panic!("an input stands in {path:?}: {text}"),
+            }
+        }
+        let (hidden, ready) = (component.job("template-name"), component.job("job-name"));
+        for key in ["id_tokens", "variables", "retry", "after_script"] {
+            assert_eq!(hidden[key], ready[key], "{key}");
+        }
+        assert_eq!(hidden["before_script"][0], ready["before_script"][0]);
+    }
+
+    /// Values that would be something else than a value in YAML, in a shell or in GitLab's own expansion.
+    const HOSTILE: [&str; 12] = [
+        "a\"b",
+        "a'b",
+        "$(touch pwned)",
+        "${HOME}x$HOME",
+        "`touch pwned`",
+        "a\\b",
+        "a\nb\nEND OF DATA\ntouch pwned",
+        "a\r\nb",
+        "x\ttouch pwned",
+        "a\u{0}b",
+        "\u{1b}[2J",
+        "$[[ inputs.scope ]]",
+    ];
+
+    /// Patterns are read by JavaScript here and by RE2 at GitLab; what they use means the same in both.
+    #[test]
+    fn patterns_refuse_hostile_values_and_take_the_defaults() {
+        if !is_installed() {
+            return;
+        }
+        let inputs = &parsed().inputs;
+        let good = [
+            ("audience", "https://sts.example.test/a?b=c"),
+            ("scope", "orgpolicies:org-1 roleassignments:org-1"),
+            ("scope", "ern:equinix:access:global:project-1:accesspolicy:p*"),
+            ("job-name", "deploy: [metal] (1)"),
+            ("job-name", "deploy/metal 2"),
+            ("image", "$CI_REGISTRY_IMAGE/tools:1.0@sha256:0123"),
+            ("expect", "ref=main\nref=release\nproject_path=g/\u{e9}"),
+            ("version", "1.2.3-rc.1"),
+            ("mirror-url", "https://gitlab.example:8443/api/v4/projects/42/packages/generic/equinix-wif"),
+            ("sts-endpoint", "https://sts.example.test:8443"),
+            ("binary-path", "/opt/equinix-wif-1.0/bin/equinix-wif"),
+        ];
+        let mut cases = Vec::new();
+        for (name, input) in inputs.iter().filter(|(_, input)| input.get("regex").is_some()) {
+            for value in HOSTILE {
+                let is_wanted = name == "expect" && value == "a\nb\nEND OF DATA\ntouch pwned"
+                    || name == "image" && value == "${HOME}x$HOME";
+                cases.push(json!([name, input["regex"], value, is_wanted]));
+            }
+            if let Some(default) = input.get("default") {
+                cases.push(json!([name, input["regex"], default, true]));
+            }
+            for (_, value) in good.iter().filter(|(of, _)| of == name) {
+                cases.push(json!([name, input["regex"], value, *value != "deploy: [metal] (1)"]));
+            }
+        }
+        for bad in [
+            "http://mirror.example.test/x",
+            "ftp://127.0.0.1/x",
+            "http://127.0.0.1.example.test/x",
+            "https://u:p@h/x",
+        ] {
+            cases.push(json!(["mirror-url", inputs["mirror-url"]["regex"], bad, false]));
+            cases.push(json!(["sts-endpoint", inputs["sts-endpoint"]["regex"], bad, false]));
+        }
+        let script = "for (const [name, regex, value, wanted] of JSON.parse(process.argv[1]))
+            if (new RegExp(regex).test(value) !== wanted) console.log(name, JSON.stringify(value), !wanted);";
+        let found = succeeds(clean(node()).args(["-e", script]).arg(Value::from(cases).to_string()));
+        assert_eq!(found, "");
+        for (name, input) in inputs {
+            if let Some(options) = input.get("options") {
+                assert!(options.as_array().unwrap().contains(&input["default"]), "{name}");
+                assert!(options.as_array().unwrap().iter().all(Value::is_string), "{name}");
+            }
+            if let Some(regex) = input.get("regex") {
+                let regex = regex.as_str().unwrap();
+                assert!(regex.starts_with('^') && regex.ends_with('$'), "{name}: {regex}");
+                assert!(
+                    !["(?", "\\b", "\\d", "\\s", "\\w"].iter().any(|text| regex.contains(text)),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_pipeline_is_made_from_a_hostile_value() {
+        if !is_installed() {
+            return;
+        }
+        let project = Project::new();
+        let run = project.run(ready(json!({ "binary-path": BIN, "scope": "$(touch pwned)" })), "");
+        run.ends_with(1).says(&["scope", "does not match required regex"]).saw_nothing();
+        let project = Project::new();
+        let run = project.run(ready(json!({ "binary-path": BIN, "sts-api": "v2" })), "");
+        run.ends_with(1).says(&["sts-api", "not in the list of allowed options"]).saw_nothing();
+        // What passes is a value all the same.
+        let project = Project::new();
+        let inputs = json!({ "binary-path": BIN, "expect": "iss=@ISSUER@\nref=main; touch pwned\ntouch pwned && (touch pwned)" });
+        let run = project.run(ready(inputs), "");
+        run.fails("deploy", 2).saw_nothing();
+        assert!(!project.path("project/pwned").exists());
+    }
+}
+
+/// The script alone, in the shells and with the tools that images have.
+mod shells {
+    use super::*;
+
+    const SHELLS: [&[&str]; 6] =
+        [&["dash"], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"], &["yash", "--posix"]];
+
+    /// A folder with these programs of the machine and nothing else; a word with `=` is a program under another name.
+    fn tools(folder: &Path, names: &[&str]) -> PathBuf {
+        let bin = folder.join("tools");
+        fs::create_dir(&bin).unwrap();
+        for name in names {
+            let (name, at) = name.split_once('=').unwrap_or((name, name));
+            let found = succeeds(clean("sh").args(["-c", "command -v \"$1\"", "sh", at]));
+            symlink(found.trim(), bin.join(name)).unwrap();
+        }
+        bin
+    }
+
+    /// The tools of the script that every image has.
+    const COMMON: [&str; 12] =
+        ["sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip"];
+
+    struct Script {
+        folder: TempDir,
+        values: BTreeMap<String, String>,
+        template: &'static Parsed,
+        release: String,
+    }
+
+    impl Script {
+        fn new(given: &[(&str, &str)], release: &str) -> Self {
+            let template = parsed();
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join("project")).unwrap();
+            Self { values: template.values(given), folder, template, release: release.to_owned() }
+        }
+
+        /// Runs the script as a runner would in this shell, and then these lines.
+        fn run(&self, shell: &[&str], path: Option<&Path>, more: &str) -> Output {
+            let job = self.template.job("template-name");
+            let text = job["before_script"][0].as_str().unwrap();
+            let text = if self.release.is_empty() { text.to_owned() } else { released(text, &self.release) };
+            let script = interpolated(&text, &self.values) + more;
+            let found = succeeds(clean("sh").args(["-c", "command -v \"$1\"", "sh", shell[0]]));
+            let mut command = clean(found.trim());
+            command.args(&shell[1..]).args(["-ec", &script]);
+            command.current_dir(self.folder.path().join("project"));
+            command.env("CI_PROJECT_DIR", self.folder.path().join("project")).env("CI_JOB_ID", "7");
+            for (name, variable) in job["variables"].as_object().unwrap() {
+                command.env(name, interpolated(variable["value"].as_str().unwrap(), &self.values));
+            }
+            if let Some(path) = path {
+                command.env("PATH", path);
+            }
+            command.output().unwrap()
+        }
+    }
+
+    #[track_caller]
+    fn is_there(shell: &[&str]) -> bool {
+        let mut command = clean(shell[0]);
+        works(shell[0], command.args(&shell[1..]).args(["-c", ":"]), "run tests/shells/install.sh")
+    }
+
+    const REQUIRED: [(&str, &str); 2] = [("audience", "a"), ("scope", "roleassignments:o")];
+
+    #[test]
+    fn every_posix_shell_runs_it() {
+        if !is_installed() {
+            return;
+        }
+        let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
+        for shell in SHELLS.into_iter().filter(|shell| is_there(shell)) {
+            // Nothing of it is left in the job's shell.
+            let look = "command -v equinix-wif; equinix-wif --version
+                for name in equinix_wif_folder digest binary folder version base; do
+                  eval \"test -z \\\"\\${$name+x}\\\"\" || echo left $name
+                done
+                for name in equinix_wif_program look_up download; do
+                  ! command -v $name || echo left
+                done";
+            let output = Script::new(&inputs, "").run(shell, None, look);
+            assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
+            let text = String::from_utf8_lossy(&output.stdout);
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), 2, "{shell:?}: {text}");
+            assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
+            assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
+            let output = Script::new(&REQUIRED, "").run(shell, None, "echo went on");
+            assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
+            assert!(output.stdout.is_empty(), "{shell:?}");
+        }
+    }
+
+    /// Even without the patterns, a value is a value.
+    #[test]
+    fn no_value_is_run() {
+        if !is_installed() {
+            return;
+        }
+        let hostile = [
+            "$(touch pwned)",
+            "`touch pwned`",
+            "\"; touch pwned; \"",
+            "'; touch pwned; '",
+            "x\ntouch pwned\n",
+            "x & touch pwned | touch pwned",
+            "END OF DATA",
+            "*",
+            "\\",
+        ];
+        let component = parsed();
+        for shell in SHELLS.into_iter().filter(|shell| is_there(shell)) {
+            for value in hostile {
+                let names = component.inputs.keys().filter(|name| *name != "binary-path");
+                let mut given: Vec<(&str, &str)> = names.map(|name| (name.as_str(), value)).collect();
+                given.push(("binary-path", BIN));
+                let script = Script::new(&given, "");
+                script.run(shell, None, "equinix-wif token --format env-file || :");
+                given.pop();
+                given.push(("binary-path", value));
+                let other = Script::new(&given, "");
+                let output = other.run(shell, None, "echo went on");
+                assert_ne!(output.stdout, b"went on\n", "{shell:?}: {value:?}");
+                for script in [script, other] {
+                    assert!(!script.folder.path().join("project/pwned").exists(), "{shell:?}: {value:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_client_downloads_tries_again_and_gives_up() {
+        if !is_installed() || !is_there(&["busybox", "sh"]) {
+            return;
+        }
+        let busybox: Vec<String> = COMMON
+            .iter()
+            .chain(&["wget", "tar", "sha256sum"])
+            .map(|name| format!("{name}=busybox"))
+            .collect();
+        let busybox: Vec<&str> = busybox.iter().map(String::as_str).collect();
+        let with = |more: &[&'static str]| [&COMMON[..], more].concat();
+        let clients: [(&str, Vec<&str>, &[&str]); 3] = [
+            ("curl", with(&["curl", "tar", "sha256sum"]), &["dash"]),
+            ("wget", with(&["wget", "tar", "shasum"]), &["bash"]),
+            ("busybox", busybox, &["busybox", "sh"]),
+        ];
+        for (client, names, shell) in clients {
+            let run = |first: Vec<Reply>, archive: Vec<u8>| {
+                let release = Release::new(first, archive);
+                let script = Script::new(&REQUIRED, &release.lines());
+                let bin = tools(script.folder.path(), &names);
+                let output = script.run(shell, Some(&bin), "equinix-wif --version");
+                (output, release.paths().len())
+            };
+            let whole = || archive().to_vec();
+            let (output, requests) = run(vec![Reply::status(503)], whole());
+            assert_eq!(output.status.code(), Some(0), "{client}: {}", told(&output));
+            assert_eq!(requests, 2, "{client}");
+            assert!(output.stdout.starts_with(b"equinix-wif "), "{client}");
+            let (output, requests) = run(vec![Reply::status(404)], whole());
+            assert_eq!(output.status.code(), Some(2), "{client}: {}", told(&output));
+            assert!(told(&output).contains("was answered with 404"), "{client}: {}", told(&output));
+            assert_eq!(requests, 1, "{client}");
+            let (output, requests) = run(Vec::new(), flipped());
+            assert_eq!(output.status.code(), Some(10), "{client}: {}", told(&output));
+            assert_eq!(requests, 1, "{client}");
+        }
+    }
+
+    /// Waits are not waited for here.
+    #[test]
+    fn a_server_that_stays_away_is_given_up_after_four_tries() {
+        if !is_installed() {
+            return;
+        }
+        for failure in [
+            Reply::status(503),
+            Reply::status(429),
+            Reply::reset(),
+            Reply::status(200).body("x".repeat(99)).cut_in_body(),
+        ] {
+            let release = Release::new(vec![failure.clone(); 4], archive().to_vec());
+            let script = Script::new(&REQUIRED, &release.lines());
+            let bin = tools(script.folder.path(), &[&COMMON[..], &["curl", "tar", "sha256sum"]].concat());
+            fs::remove_file(bin.join("sleep")).unwrap();
+            symlink("/bin/true", bin.join("sleep")).unwrap();
+            let output = script.run(&["dash"], Some(&bin), "echo went on");
+            assert_eq!(output.status.code(), Some(8), "{failure:?}: {}", told(&output));
+            assert_eq!(release.paths().len(), 4, "{failure:?}");
+            assert!(told(&output).contains("failed four times"), "{}", told(&output));
+        }
+    }
+
+    #[test]
+    fn a_missing_tool_is_named() {
+        if !is_installed() {
+            return;
+        }
+        for (names, says) in [
+            (&["tar", "sha256sum"][..], "this image has neither curl nor wget"),
+            (&["curl", "sha256sum"], "this image has no tar"),
+            (&["curl", "tar"], "this image has neither sha256sum nor shasum"),
+        ] {
+            let release = Release::whole();
+            let script = Script::new(&REQUIRED, &release.lines());
+            let bin = tools(script.folder.path(), &[&COMMON[..], names].concat());
+            let output = script.run(&["dash"], Some(&bin), "echo went on");
+            assert_eq!(output.status.code(), Some(2), "{says}: {}", told(&output));
+            assert!(told(&output).contains(says), "{says}: {}", told(&output));
+            assert!(release.paths().is_empty(), "{says}");
+        }
+    }
+
+    #[test]
+    fn each_platform_has_an_archive_of_its_own() {
+        if !is_installed() {
+            return;
+        }
+        for (system, machine, target) in [
+            ("Linux", "x86_64", "x86_64-unknown-linux-musl"),
+            ("Linux", "aarch64", "aarch64-unknown-linux-musl"),
+            ("Darwin", "arm64", "aarch64-apple-darwin"),
+            ("Darwin", "x86_64", "x86_64-apple-darwin"),
+        ] {
+            let release = Release::new(Vec::new(), Vec::new());
+            let digest = "0".repeat(64);
+            let inputs = [&REQUIRED[..], &[("version", "1.2.3"), ("sha256", &digest)]].concat();
+            let script = Script::new(&inputs, &release.lines());
+            let bin = tools(script.folder.path(), &[&COMMON[..], &["curl", "tar", "sha256sum"]].concat());
+            fs::remove_file(bin.join("uname")).unwrap();
+            let uname = format!("#!/bin/sh\ncase $1 in -m) echo {machine} ;; *) echo {system} ;; esac\n");
+            fs::write(bin.join("uname"), uname).unwrap();
+            fs::set_permissions(bin.join("uname"), fs::Permissions::from_mode(0o755)).unwrap();
+            let output = script.run(&["dash"], Some(&bin), "echo went on");
+            assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+            assert_eq!(
+                release.paths(),
+                [format!("/releases/download/v1.2.3/equinix-wif-1.2.3-{target}.tar.gz")]
+            );
+        }
+    }
+
+    /// Where there is no room beside the checkout, the program goes into a folder for temporary files.
+    #[test]
+    fn a_checkout_without_a_folder_beside_it_is_enough() {
+        if !is_installed() {
+            return;
+        }
+        let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
+        let script = Script::new(&inputs, "");
+        fs::write(script.folder.path().join("project.tmp"), "a file").unwrap();
+        let output = script.run(&["dash"], None, "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"");
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("/equinix-wif.") && text.ends_with("/bin/equinix-wif\n"), "{text}");
+    }
+}
+
+mod page {
+    use super::*;
+
+    const PAGE: &str = "docs/gitlab-component.md";
+
+    fn page() -> String {
+        fs::read_to_string(root().join(PAGE)).unwrap()
+    }
+
+    /// The cells of the rows of the first table below a heading, without the head.
+    fn rows(heading: &str) -> Vec<Vec<String>> {
+        let text = page();
+        let (_, section) = text.split_once(&format!("\n{heading}\n")).expect("the heading");
+        let lines = section.lines().skip_while(|line| !line.starts_with('|')).skip(2);
+        let cells = |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
+        lines.take_while(|line| line.starts_with('|')).map(cells).collect()
+    }
+
+    #[test]
+    fn the_table_has_every_input_with_its_default_and_description() {
+        if !is_installed() {
+            return;
+        }
+        let inputs = &parsed().inputs;
+        let rows = rows("## Inputs");
+        // The order is lost in JSON here.
+        let found: BTreeSet<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(found, inputs.keys().map(String::as_str).collect());
+        assert_eq!(found.len(), rows.len(), "a row twice");
+        for row in &rows {
+            let input = &inputs[row[0].trim_matches('`')];
+            let default = match input.get("default") {
+                None => String::new(),
+                Some(Value::Array(_)) => "a failure".to_owned(),
+                Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+                Some(Value::String(text)) => format!("`{text}`"),
+                Some(value) => format!("`{value}`"),
+            };
+            assert_eq!(row[1], default, "{}", row[0]);
+            assert_eq!(row[2].replace('`', ""), input["description"], "{}", row[0]);
+        }
+    }
+
+    #[test]
+    fn the_exit_statuses_are_those_of_the_script() {
+        let told: BTreeSet<String> = rows("## The program").iter().map(|row| row[0].clone()).collect();
+        let used = component();
+        let used = used.split("stop ").skip(1).filter_map(|rest| rest.split(' ').next());
+        let used = used.filter(|status| status.parse::<i32>().is_ok()).map(ToOwned::to_owned);
+        assert_eq!(told, used.collect());
+    }
+
+    /// The blocks that include the component make a pipeline, and the jobs below an include have a token.
+    #[test]
+    fn the_blocks_to_copy_work() {
+        if !is_installed() {
+            return;
+        }
+        let text = page();
+        let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let mut tried = 0;
+        for block in blocks.filter(|block| block.starts_with("include:") || block.starts_with("deploy:")) {
+            tried += 1;
+            let project = Project::new().variable("CI_COMMIT_REF_PROTECTED=true");
+            let local = project.path("project/templates/equinix-wif.yml");
+            fs::create_dir(local.parent().unwrap()).unwrap();
+            fs::write(local, &project.template).unwrap();
+            let script = "#!/bin/sh\nprintf '%s %s' \"$EQUINIX_API_TOKEN\" \"${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN-unset}\" >\"$SEEN/deployed\"\n";
+            fs::write(project.path("project/deploy.sh"), script).unwrap();
+            fs::set_permissions(project.path("project/deploy.sh"), fs::Permissions::from_mode(0o755))
+                .unwrap();
+            let include = "include:\n  - component: $CI_SERVER_FQDN/<group>/equinix-wif/equinix-wif@<commit>\n    inputs:\n      audience: my-equinix-audience\n      scope: roleassignments:<org-id>\n";
+            let block =
+                if block.starts_with("include:") { block.to_owned() } else { format!("{include}\n{block}") };
+            assert!(block.starts_with(include), "{block}");
+            // What is the sandbox's, and what the token of the sandbox does not claim.
+            let block = block.replace("      expect: ref_protected=true\n", "").replace(
+                include,
+                &format!(
+                    "include:\n  - local: /templates/equinix-wif.yml\n    inputs:\n      audience: '@AUDIENCE@'\n      \
+                     scope: '@SCOPE@'\n      expect: iss=@ISSUER@\n      sts-endpoint: '@STS@'\n      binary-path: {BIN}\n"
+                ),
+            );
+            let run = project.made_of(&block);
+            run.ends_with(0).has_a_token("deployed");
+        }
+        assert_eq!(tried, 4);
     }
 }
