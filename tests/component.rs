@@ -943,8 +943,10 @@ mod shells {
     }
 
     /// The tools of the script that every image has.
-    const COMMON: [&str; 12] =
-        ["sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip"];
+    const COMMON: [&str; 12] = [
+        "sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip",
+        "printf",
+    ];
 
     struct Script {
         folder: TempDir,
@@ -1068,11 +1070,11 @@ mod shells {
         let busybox: Vec<&str> = busybox.iter().map(String::as_str).collect();
         let with = |more: &[&'static str]| [&COMMON[..], more].concat();
         let clients: [(&str, Vec<&str>, &[&str]); 3] = [
-            ("curl", with(&["curl", "tar", "sha256sum"]), &["dash"]),
+            ("curl", with(&["curl", "tar", "sha256sum"]), &["yash"]),
             ("wget", with(&["wget", "tar", "shasum"]), &["bash"]),
             ("busybox", busybox, &["busybox", "sh"]),
         ];
-        for (client, names, shell) in clients {
+        for (client, names, shell) in clients.into_iter().filter(|(_, _, shell)| is_there(shell)) {
             let run = |first: Vec<Reply>, archive: Vec<u8>| {
                 let release = Release::new(first, archive);
                 let script = Script::new(&REQUIRED, &release.lines());
