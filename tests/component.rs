@@ -172,16 +172,25 @@ fn interpolated(text: &str, values: &BTreeMap<String, String>) -> String {
     places(text).iter().fold(text.to_owned(), |text, (block, name)| text.replace(block, &values[name]))
 }
 
-/// The component with a release, as `.ci/write-digests` writes it.
-fn released(template: &str, release: &str) -> String {
+/// What stands between the marks before the first release.
+const UNRELEASED: &str = "RELEASE_VERSION: \"\"\nRELEASE_URL: \"\"\nRELEASE_DIGESTS: \"\"\n";
+
+/// A text in three parts: up to the lines between the marks, those, and the rest. The marks are in the outer ones.
+fn at_marks(text: &str) -> (String, &str, String) {
     let [begin, end] = MARKS;
-    let (head, rest) = template.split_once(begin).expect("the marks are there");
-    let (old, tail) = rest.split_once(end).expect("the marks are there");
+    let (head, rest) = text.split_once(begin).expect("the first mark");
+    let (lines, tail) = rest.split_once(end).expect("the second mark");
     let indentation = head.rsplit('\n').next().unwrap();
-    let keys: Vec<&str> = old.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    assert_eq!(keys, ["RELEASE_VERSION: \"\"", "RELEASE_URL: \"\"", "RELEASE_DIGESTS: \"\""]);
-    let lines: Vec<String> = release.lines().map(|line| format!("{indentation}{line}")).collect();
-    format!("{head}{begin}{}\n{indentation}{end}{tail}", lines.join("\n"))
+    let lines = lines.strip_suffix(indentation).expect("the marks are indented alike");
+    (format!("{head}{begin}"), lines, format!("{indentation}{end}{tail}"))
+}
+
+/// The component with a release, or without one, as `.ci/write-digests` writes it.
+fn released(template: &str, release: &str) -> String {
+    let (head, _, tail) = at_marks(template);
+    let indentation = tail.split('#').next().unwrap();
+    let lines: Vec<String> = release.lines().map(|line| format!("{indentation}{line}\n")).collect();
+    head + &lines.concat() + &tail
 }
 
 /// A release on a server of the test.
@@ -785,6 +794,42 @@ mod specification {
         assert_eq!(used, declared);
     }
 
+    /// What is between the marks is written by a program, which needs them as they are.
+    #[test]
+    fn the_release_stands_between_the_marks() {
+        let text = component();
+        let (_, lines, tail) = at_marks(&text);
+        let indentation = tail.split('#').next().unwrap();
+        let lines: Vec<&str> = lines.lines().map(|line| line.strip_prefix(indentation).unwrap()).collect();
+        let [version, url, digests, archives @ ..] = lines.as_slice() else { panic!("{lines:?}") };
+        let value = |line: &str, key: &str| {
+            let value = line.strip_prefix(&format!("{key}: \"")).and_then(|rest| rest.strip_suffix('"'));
+            value.unwrap_or_else(|| panic!("{line}")).to_owned()
+        };
+        let (version, url) = (value(version, "RELEASE_VERSION"), value(url, "RELEASE_URL"));
+        if version.is_empty() {
+            assert_eq!((url.as_str(), *digests, archives.len()), ("", "RELEASE_DIGESTS: \"\"", 0));
+            return;
+        }
+        assert!(url.starts_with("https://") && url.ends_with("/releases/download"), "{url}");
+        assert_eq!(*digests, "RELEASE_DIGESTS: |");
+        for target in [
+            "x86_64-unknown-linux-musl",
+            "aarch64-unknown-linux-musl",
+            "x86_64-apple-darwin",
+            "aarch64-apple-darwin",
+        ] {
+            let name = format!("  equinix-wif-{version}-{target}.tar.gz");
+            let digest = archives.iter().find_map(|line| line.trim_start().strip_suffix(&name));
+            let is_hex =
+                |digest: &str| digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            assert!(
+                digest.is_some_and(|digest| digest.len() == 64 && is_hex(digest)),
+                "{target}: {archives:?}"
+            );
+        }
+    }
+
     /// No input stands where a shell or GitLab would look for something else than a value in it.
     #[test]
     fn inputs_stand_only_where_they_are_data() {
@@ -943,10 +988,8 @@ mod shells {
     }
 
     /// The tools of the script that every image has.
-    const COMMON: [&str; 12] = [
-        "sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip",
-        "printf",
-    ];
+    const COMMON: [&str; 12] =
+        ["sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip"];
 
     struct Script {
         folder: TempDir,
@@ -967,8 +1010,7 @@ mod shells {
         fn run(&self, shell: &[&str], path: Option<&Path>, more: &str) -> Output {
             let job = self.template.job("template-name");
             let text = job["before_script"][0].as_str().unwrap();
-            let text = if self.release.is_empty() { text.to_owned() } else { released(text, &self.release) };
-            let script = interpolated(&text, &self.values) + more;
+            let script = interpolated(&released(text, &self.release), &self.values) + more;
             let found = succeeds(clean("sh").args(["-c", "command -v \"$1\"", "sh", shell[0]]));
             let mut command = clean(found.trim());
             command.args(&shell[1..]).args(["-ec", &script]);
@@ -1007,14 +1049,14 @@ mod shells {
                 for name in equinix_wif_program look_up download; do
                   ! command -v $name || echo left
                 done";
-            let output = Script::new(&inputs, "").run(shell, None, look);
+            let output = Script::new(&inputs, UNRELEASED).run(shell, None, look);
             assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
             let text = String::from_utf8_lossy(&output.stdout);
             let lines: Vec<&str> = text.lines().collect();
             assert_eq!(lines.len(), 2, "{shell:?}: {text}");
             assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
             assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
-            let output = Script::new(&REQUIRED, "").run(shell, None, "echo went on");
+            let output = Script::new(&REQUIRED, UNRELEASED).run(shell, None, "echo went on");
             assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
             assert!(output.stdout.is_empty(), "{shell:?}");
         }
@@ -1043,11 +1085,11 @@ mod shells {
                 let names = component.inputs.keys().filter(|name| *name != "binary-path");
                 let mut given: Vec<(&str, &str)> = names.map(|name| (name.as_str(), value)).collect();
                 given.push(("binary-path", BIN));
-                let script = Script::new(&given, "");
+                let script = Script::new(&given, UNRELEASED);
                 script.run(shell, None, "equinix-wif token --format env-file || :");
                 given.pop();
                 given.push(("binary-path", value));
-                let other = Script::new(&given, "");
+                let other = Script::new(&given, UNRELEASED);
                 let output = other.run(shell, None, "echo went on");
                 assert_ne!(output.stdout, b"went on\n", "{shell:?}: {value:?}");
                 for script in [script, other] {
@@ -1142,6 +1184,18 @@ mod shells {
     }
 
     #[test]
+    fn a_digest_that_cannot_be_made_is_a_wrong_one() {
+        if !is_installed() {
+            return;
+        }
+        let release = Release::whole();
+        let script = Script::new(&REQUIRED, &release.lines());
+        let bin = tools(script.folder.path(), &[&COMMON[..], &["curl", "tar", "sha256sum=sleep"]].concat());
+        let output = script.run(&["dash"], Some(&bin), "echo went on");
+        assert_eq!(output.status.code(), Some(10), "{}", told(&output));
+    }
+
+    #[test]
     fn each_platform_has_an_archive_of_its_own() {
         if !is_installed() {
             return;
@@ -1177,7 +1231,7 @@ mod shells {
             return;
         }
         let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
-        let script = Script::new(&inputs, "");
+        let script = Script::new(&inputs, UNRELEASED);
         fs::write(script.folder.path().join("project.tmp"), "a file").unwrap();
         let output = script.run(&["dash"], None, "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"");
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
