@@ -302,7 +302,13 @@ impl Project {
         for name in ["project", "seen", "home"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
-        Self { folder, template: component(), sandbox: Vec::new(), path: Vec::new(), variables: Vec::new() }
+        Self {
+            folder,
+            template: released(&component(), UNRELEASED),
+            sandbox: Vec::new(),
+            path: Vec::new(),
+            variables: Vec::new(),
+        }
     }
 
     fn with(release: &Release) -> Self {
