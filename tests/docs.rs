@@ -32,7 +32,7 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -45,6 +45,7 @@ const PAGES: [&str; 13] = [
     "docs/reliability.md",
     "docs/performance.md",
     "docs/github-action.md",
+    "docs/gitlab-component.md",
     "docs/terraform.md",
 ];
 
