@@ -480,7 +480,7 @@ mod digests {
         let copy = Copy::new();
         copy.succeeds(".ci/write-digests", &[VERSION, "SUMS", REPOSITORY]);
         let indented =
-            |by: &str| -> String { sums(1).lines().map(|line| format!("{by}  {line}\n")).collect() };
+            |by: &str| sums(1).lines().fold(String::new(), |all, line| all + by + "  " + line + "\n");
         let by = " ".repeat(8);
         let expected = ACTION
             .replacen("RELEASE_VERSION: \"\"", &format!("RELEASE_VERSION: \"{VERSION}\""), 1)
@@ -617,7 +617,7 @@ mod digests {
                 entries.map(|entry| format!("templates/{}", entry.unwrap().file_name().to_str().unwrap())),
             );
         }
-        let there = own.iter().filter(|path| source().join(path).is_file() && path.ends_with(".yml"));
+        let there = own.iter().filter(|path| source().join(path).is_file());
         for path in there {
             copy.write(path, &fs::read_to_string(source().join(path)).unwrap());
         }
