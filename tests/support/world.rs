@@ -43,6 +43,11 @@ pub struct World {
     folder: TempDir,
 }
 
+/// The folder with the bash that keeps what steps say, for the beginning of act's `PATH`.
+pub fn steps_keeper() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/act")
+}
+
 /// How a consumer's run ended.
 pub struct Run {
     pub status: Option<i32>,
@@ -99,7 +104,7 @@ impl World {
     pub fn run(&self, platform: &str, sandbox: &[&str], script: &str) -> Run {
         let mut command = self.command(BIN);
         command.args(["sandbox", "--platform", platform]).args(sandbox).args(["--", "sh", "-ec", script]);
-        command.env("SUITE", suite()).env("CHECKPOINT_DISABLE", "1");
+        command.env("SUITE", suite()).env("KEEPER", steps_keeper()).env("CHECKPOINT_DISABLE", "1");
         let output = command.output().unwrap();
         let log =
             [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
@@ -119,6 +124,7 @@ impl World {
         let script = format!(
             r#"
             {first}
+            PATH="$KEEPER:$PATH"
             env | grep -E '^({})' >oidc.env
             echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
             exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
@@ -149,6 +155,11 @@ impl World {
 }
 
 impl Run {
+    /// Whether a step of a job in act said this.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.log.contains(text) || self.seen.get("steps").is_some_and(|steps| steps.contains(text))
+    }
+
     #[track_caller]
     pub fn ends_with(&self, status: i32) -> &Self {
         assert_eq!(self.status, Some(status), "{}", self.log);
