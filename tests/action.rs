@@ -13,7 +13,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use support::foreign::works;
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
-use support::world::steps_keeper;
+use support::world::{Run, steps_keeper};
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
@@ -149,13 +149,6 @@ struct World {
     folder: TempDir,
 }
 
-/// How a run ended.
-struct Run {
-    status: Option<i32>,
-    log: String,
-    seen: BTreeMap<String, String>,
-}
-
 impl World {
     fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
@@ -272,15 +265,7 @@ impl World {
     }
 
     fn finish(&self, mut command: Command) -> Run {
-        let output = command.output().unwrap();
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
-            (entry.file_name().into_string().unwrap(), text)
-        });
-        Run { status: output.status.code(), log, seen: seen.collect() }
+        Run::of(&mut command, &self.path("seen"))
     }
 
     /// Where a stub of the program has been unpacked, and whether it was started.
@@ -301,47 +286,16 @@ impl World {
 }
 
 impl Run {
-    #[track_caller]
-    fn ends_with(&self, status: i32) -> &Self {
-        assert_eq!(self.status, Some(status), "{}", self.log);
-        self
-    }
-
     /// What a step saw under this name.
     #[track_caller]
     fn saw(&self, name: &str) -> &str {
         self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log)).trim_end()
     }
 
-    /// The same, a token.
-    #[track_caller]
-    fn token(&self, name: &str) -> &str {
-        let token = self.saw(name);
-        assert!(token.len() > 20 && !token.contains(' '), "{name} is no token: {token:?}\n{}", self.log);
-        token
-    }
-
-    /// The log shows no token, in whole or in part, and no ID token at all.
-    #[track_caller]
-    fn hides(&self, names: &[&str]) -> &Self {
-        for name in names {
-            for piece in self.token(name).as_bytes().windows(16) {
-                let piece = std::str::from_utf8(piece).unwrap();
-                assert!(!self.log.contains(piece), "the log has a piece of {name}:\n{}", self.log);
-            }
-        }
-        assert!(!self.log.contains("eyJ"), "the log has a piece of an ID token:\n{}", self.log);
-        self
-    }
-
     #[track_caller]
     fn says(&self, text: &str) -> &Self {
         assert!(self.has_said(text), "not said: {text}\n{}", self.log);
         self
-    }
-
-    fn has_said(&self, text: &str) -> bool {
-        self.log.contains(text) || self.seen.get("steps").is_some_and(|steps| steps.contains(text))
     }
 
     /// A script ended with this code of the action: in the log, as an annotation, and as an output.

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 
 use support::foreign::works;
 use support::server::{Queue, Reply, Request, Server};
+use support::world::Run as Ended;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const COMPONENT: &str = "templates/equinix-wif.yml";
@@ -286,10 +287,16 @@ struct Project {
 
 /// How a pipeline ended.
 struct Run {
-    status: Option<i32>,
-    log: String,
-    seen: BTreeMap<String, String>,
+    ended: Ended,
     jobs: Value,
+}
+
+impl std::ops::Deref for Run {
+    type Target = Ended;
+
+    fn deref(&self) -> &Ended {
+        &self.ended
+    }
 }
 
 /// What a job of the tests does: it keeps what it sees.
@@ -413,17 +420,10 @@ impl Project {
             .env("SEEN", self.path("seen"));
         command.env("CONSUMERS", consumers()).env("FAKES", fakes.concat());
         command.env("REMOTES", self.path("remotes")).env("PIPELINE", self.path("pipeline.yml"));
-        let output = command.output().unwrap();
-
-        let log = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
-            (entry.file_name().into_string().unwrap(), text)
-        });
+        let ended = Ended::of(&mut command, &self.path("seen"));
         let expanded = self.path("project/.gitlab-ci-local/expanded-gitlab-ci.yml");
         let jobs = if expanded.exists() { read(&expanded)[0].clone() } else { Value::Null };
-        Run { status: output.status.code(), log: log.concat(), seen: seen.collect(), jobs }
+        Run { ended, jobs }
     }
 
     /// Everything that lies beside the checkout, where the runner has its folder.
