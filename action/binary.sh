@@ -34,9 +34,14 @@ digest_of() {
 
 # provide FILE: the end of this step, when the file is a program that runs here.
 provide() {
-  "$1" --version >/dev/null 2>&1 </dev/null || fail 2 action-binary-unusable \
+  local version
+  version=$("$1" --version 2>/dev/null </dev/null) || fail 2 action-binary-unusable \
     "the program does not run on this runner" \
     "Check that it was built for this operating system and processor, and that programs may run where it is."
+  case $version in
+    'equinix-wif '*) ;;
+    *) fail 2 action-binary-unusable "the program is not equinix-wif" "Check where binary-path leads to." ;;
+  esac
   printf 'path=%s\n' "$(to_runner "$1")" >>"$GITHUB_OUTPUT"
   exit 0
 }

@@ -208,7 +208,7 @@ codes! {
     CfgUsage = "cfg-usage", Usage, Config,
         "The command line could not be understood.",
         "Compare it with `equinix-wif --help`; flags and variables are listed in docs/usage.md.",
-        "unexpected argument '--scpe' found\nhint: a similar argument exists: '--scope'; equinix-wif --help lists commands and flags.";
+        "unexpected argument '--scpe' found\nhint: a similar argument exists: '--scope'; equinix-wif token --help lists its flags.";
     CfgValueInvalid = "cfg-value-invalid", Usage, Config,
         "A flag or variable has a value that it does not allow.",
         "The message names the setting, where it came from and what it allows.",
@@ -223,7 +223,7 @@ codes! {
         "an argument looks like a token";
     CfgScopeMissing = "cfg-scope-missing", Usage, Config,
         "No scope was given, so it is unknown what the access token should be good for.",
-        "Pass --scope or set EQUINIX_TOKEN_EXCHANGE_SCOPE: an access-policy ERN (ern:…) or roleassignments:<org-id>.",
+        "Pass --scope (in the GitHub action: the input scope) or set EQUINIX_TOKEN_EXCHANGE_SCOPE: an access-policy ERN (ern:…) or roleassignments:<org-id>.",
         "no scope is set";
     CfgScopeInvalid = "cfg-scope-invalid", Usage, Config,
         "The scope does not have the shape of any Equinix scope.",
@@ -231,7 +231,7 @@ codes! {
         "the scope \"accesspolicy:web\" is the id of an access policy, not its ERN";
     CfgAudienceMissing = "cfg-audience-missing", Usage, Config,
         "This platform makes an ID token on request and has to be told for whom. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
-        "Pass --audience or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.",
+        "Pass --audience (in the GitHub action: the input audience) or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.",
         "GitHub Actions has to be told whom the ID token is for, and no audience is set";
     CfgIssuerMissing = "cfg-issuer-missing", Usage, Config,
         "A signature can only be verified with the keys of a known issuer, and a token from a variable or file does not say which issuer to believe.",
@@ -528,7 +528,7 @@ codes! {
         "standard error of this step does not reach the runner";
     OutInWorkspace = "out-in-workspace", Safety, Delivery,
         "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
-        "Choose a path outside, such as a file in RUNNER_TEMP, or consent with --allow-workspace.",
+        "Choose a path outside, such as a file in RUNNER_TEMP, ${CI_PROJECT_DIR}.tmp or TMPDIR, or consent with --allow-workspace.",
         "\"/builds/octo-group/octo-project/token.json\" lies inside the checkout\n  checkout: \"/builds/octo-group/octo-project\"";
     OutSymlink = "out-symlink", Safety, Delivery,
         "The output path is a symbolic link, or its folder lets other users swap files.",

@@ -12,8 +12,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::time::Duration;
 
-use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 
 pub mod child;
 pub mod claims;
@@ -105,7 +105,7 @@ pub fn run(
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Parsed::Help(error.render().to_string()))
         }
-        Err(error) => Err(usage_error(&error)),
+        Err(error) => Err(usage_error(&error, &args)),
     });
     let speech = match &parsed {
         Ok(Parsed::Command(cli)) => Some(&cli.speech),
@@ -189,16 +189,21 @@ fn dispatch(
 
 /// Whether the command line is one of `exec`, whose statuses below 125 belong to the command that it runs.
 fn is_exec(args: &[OsString]) -> bool {
+    command_name(args).is_some_and(|name| name == "exec")
+}
+
+/// The command that was typed, which need not be one.
+fn command_name(args: &[OsString]) -> Option<String> {
     // Flags of every command may stand before it.
     let mut own = args.iter().skip(1);
     while let Some(arg) = own.next() {
         match arg.to_string_lossy().as_ref() {
             "--color" => drop(own.next()),
             flag if flag.starts_with('-') && flag != "--" => {}
-            command => return command == "exec",
+            command => return Some(command.to_owned()),
         }
     }
-    false
+    None
 }
 
 enum Parsed {
@@ -290,7 +295,7 @@ fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
 }
 
 /// The argument parser's complaint in our own form: its first line, and its tips as the hint.
-fn usage_error(error: &clap::Error) -> Error {
+fn usage_error(error: &clap::Error, args: &[OsString]) -> Error {
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim);
     let mut first = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
@@ -309,8 +314,20 @@ fn usage_error(error: &clap::Error) -> Error {
     };
     let tips: Vec<String> =
         text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(text::clean).collect();
-    let see = "equinix-wif --help lists commands and flags.";
-    let hint = if tips.is_empty() { see.to_owned() } else { format!("{}; {see}", tips.join("; ")) };
+    let typed = command_name(args).filter(|name| Cli::command().find_subcommand(name).is_some());
+    let see = match &typed {
+        Some(name) => format!("equinix-wif {name} --help lists its flags."),
+        None => "equinix-wif --help lists commands and flags.".to_owned(),
+    };
+    let stray = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(arg))) => !arg.starts_with('-'),
+        _ => false,
+    };
+    if let Some(name) = typed.filter(|name| stray && (name == "exec" || name == "sandbox")) {
+        let hint = format!("The command to run stands behind --, as in equinix-wif {name} -- ls; {see}");
+        return Error::new(Code::CfgUsage, message).hint(hint);
+    }
+    let hint = if tips.is_empty() { see } else { format!("{}; {see}", tips.join("; ")) };
     Error::new(Code::CfgUsage, message).hint(hint)
 }
 
@@ -365,12 +382,22 @@ mod tests {
 
     #[test]
     fn usage_errors_speak_our_language() {
-        let error = usage_error(&Cli::try_parse_from(args(&["token", "--scpe", "x"])).unwrap_err());
+        let told = |list: &[&str]| usage_error(&Cli::try_parse_from(args(list)).unwrap_err(), &args(list));
+        let error = told(&["token", "--scpe", "x"]);
         assert_eq!(error.to_string(), "error[cfg-usage]: unexpected argument '--scpe' found");
         assert!(error.cure().contains("a similar argument exists: '--scope'"), "{}", error.cure());
-        let none = usage_error(&Cli::try_parse_from(args(&[])).unwrap_err());
+        assert!(error.cure().ends_with("equinix-wif token --help lists its flags."), "{}", error.cure());
+        let none = told(&[]);
         assert_eq!(none.message(), "no command was given");
-        let bare = usage_error(&Cli::try_parse_from(args(&["exec"])).unwrap_err());
+        let bare = told(&["exec"]);
         assert_eq!(bare.message(), "the following required arguments were not provided: <CMD>...");
+        for name in ["exec", "sandbox"] {
+            let hint = told(&[name, "ls", "-l"]).cure().to_owned();
+            assert!(hint.contains(&format!("stands behind --, as in equinix-wif {name} -- ls")), "{hint}");
+        }
+        assert_eq!(
+            told(&["tokne"]).cure().rsplit("; ").next(),
+            Some("equinix-wif --help lists commands and flags.")
+        );
     }
 }

@@ -25,6 +25,11 @@ pub fn check(scope: &str) -> Result<Vec<String>, Error> {
     if !scope.chars().all(|c| is_allowed(c) || c == ' ') {
         return Err(invalid(scope, "holds a character that no scope may hold"));
     }
+    // What every example has in its place is the most likely mistake.
+    if scope.contains(['<', '>']) {
+        return Err(invalid(scope, "still has a placeholder in it")
+            .hint("Put your own id where the angle brackets are, and leave them out."));
+    }
     let mut warnings = Vec::new();
     for token in scope.split(' ') {
         if token.is_empty() {
@@ -83,7 +88,7 @@ fn forms() -> String {
 }
 
 /// Whether one letter too many, too few, changed or swapped, or case, makes the difference.
-fn is_close(known: &str, given: &str) -> bool {
+pub fn is_close(known: &str, given: &str) -> bool {
     let (known, given): (Vec<char>, Vec<char>) =
         (known.chars().collect(), given.to_lowercase().chars().collect());
     let (mut before, mut row) = (Vec::new(), (0..=given.len()).collect::<Vec<usize>>());
@@ -135,6 +140,7 @@ mod tests {
             ("roleassignments:o\nx", "holds a character", "access-policy ERN"),
             ("roleassignments:\"o\"", "holds a character", "access-policy ERN"),
             ("roleassignments:ö", "holds a character", "access-policy ERN"),
+            ("roleassignments:<org-id>", "still has a placeholder", "leave them out"),
         ] {
             let error = check(scope).unwrap_err();
             assert_eq!(error.code(), Code::CfgScopeInvalid);

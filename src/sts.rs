@@ -17,6 +17,7 @@ use crate::http::{Client, Peer, Request, Response};
 use crate::json;
 use crate::jwt::UnverifiedClaims;
 use crate::retry::{Failure, Retry};
+use crate::scope;
 use crate::secret::Secret;
 use crate::subject;
 use crate::text::quote;
@@ -195,11 +196,15 @@ impl Exchange<'_> {
             .detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
             .detail("subject", quote(self.claims.subject()))
             .detail("scope", quote(self.scope));
+        // What was odd about it before is most likely what is wrong with it.
+        for warning in scope::check(self.scope).unwrap_or_default() {
+            error = error.detail("note", warning);
+        }
         match subject::without_ids(self.claims.subject()) {
             Some(older) => error.detail(
                 "note",
                 format!(
-                    "this is GitHub's newer subject with ids; a grant made for {} does not match",
+                    "this is GitHub's newer subject with ids; if the grant was made for {}, it does not match",
                     quote(&older)
                 ),
             ),

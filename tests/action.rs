@@ -109,7 +109,7 @@ impl Archive {
     fn stub(version: &str, target: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("program");
-        executable(&path, "#!/bin/sh\n: >\"${0%/*}/started\"\n");
+        executable(&path, "#!/bin/sh\n: >\"${0%/*}/started\"\necho equinix-wif 0\n");
         Self::of(version, target, &path)
     }
 
@@ -867,11 +867,13 @@ mod scripts {
         let inside = world.path("repository/tools");
         fs::create_dir(&inside).unwrap();
         let program = inside.join("my program");
-        executable(&program, "#!/bin/sh\n");
+        executable(&program, "#!/bin/sh\necho equinix-wif 9.9.9\n");
         let run = world.binary(&archive, &[("WITH_BINARY_PATH", " tools/my program\n")]);
         run.ends_with(0);
         assert_eq!(Path::new(run.saw("path")), program);
-        // It has to run here.
+        // It has to be the program, and to run here.
+        let other = world.binary(&archive, &[("WITH_BINARY_PATH", "/bin/true")]);
+        other.fails(2, "action-binary-unusable").says("the program is not equinix-wif");
         fs::write(&program, "\x7fELF of another processor").unwrap();
         world
             .binary(&archive, &[("WITH_BINARY_PATH", program.to_str().unwrap())])

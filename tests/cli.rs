@@ -580,6 +580,7 @@ mod scopes {
             ("roleassignments", "has no prefix", "roleassignments:<org-id>"),
             ("0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013", "has no prefix", "roleassignments:<org-id>"),
             ("roleassignments:", "ends after the prefix", "roleassignments:<organization id>"),
+            ("roleassignments:<org-id>", "still has a placeholder in it", "Put your own id"),
             ("accesspolicy:deploy", "not its ERN", "begins with ern:"),
             ("ern:eqix:sts:global:p:t", "5 parts after ern: instead of 6", "ern:<cloud>"),
             ("ern:ern:eqix:sts:global:p:t:r", "7 parts", "ern:<cloud>"),

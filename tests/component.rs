@@ -742,6 +742,8 @@ mod downloads {
         }
         let run = Project::new().run(ready(json!({ "binary-path": "/no/such/program" })), "");
         run.fails("deploy", 2).says(&["there is no program at /no/such/program"]).saw_nothing();
+        let run = Project::new().run(ready(json!({ "binary-path": "/bin/true" })), "");
+        run.fails("deploy", 2).says(&["/bin/true is not equinix-wif"]).saw_nothing();
     }
 
     /// CI/CD variables win over a job's, so what decides which program runs is in none.

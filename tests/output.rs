@@ -840,6 +840,13 @@ mod streams {
         // A path that cannot be told of would leave a token that nobody knows of.
         let outcome = in_shell(Job::gitlab(), "sh", "exec equinix-wif \"$@\" > /dev/full").run();
         outcome.fails(9, "out-full");
+        // What holds no secret is no different.
+        for text in ["man", "explain", "completions bash"] {
+            let script = format!("exec equinix-wif {text} > /dev/full");
+            let outcome = in_shell(Job::bare().without_report(), "sh", &script).run();
+            outcome.require(outcome.status == Some(9), "the status is that of a delivery");
+            outcome.stderr_has("error[out-full]: standard output cannot be written: there is no space left");
+        }
         outcome.require(outcome.new_files().is_empty(), "no file is left");
     }
 

@@ -96,10 +96,19 @@ fn a_subject_with_ids_is_told_beside_the_older_one() {
     let newer = "repo:octo-org@6520147/metal-app@741852963:ref:refs/heads/main";
     let job = Job::github().claims(move |claims| drop(claims.insert("sub".into(), json!(newer))));
     let outcome = job.sts_reply(sts_error("invalid_grant", "no grant")).run();
-    outcome
-        .fails(6, "sts-denied")
-        .stderr_has(newer)
-        .stderr_has("a grant made for \"repo:octo-org/metal-app:ref:refs/heads/main\" does not match");
+    outcome.fails(6, "sts-denied").stderr_has(newer).stderr_has(
+        "if the grant was made for \"repo:octo-org/metal-app:ref:refs/heads/main\", it does not match",
+    );
+}
+
+/// A warning is long gone by when the STS refuses, and an annotation never had it.
+#[test]
+fn a_scope_that_was_odd_is_told_again_with_the_refusal() {
+    let job = Job::gitlab().without_flag("--scope").args(["--scope", "roleasignments:o"]);
+    let outcome = job.sts_reply(sts_error("invalid_scope", "no such scope")).run();
+    outcome.fails(6, "sts-scope-denied");
+    let (_, error) = outcome.stderr.split_once("error[").unwrap();
+    outcome.require(error.contains("did you mean roleassignments:?"), "the guess is part of the error");
 }
 
 /// A wrong path names the other version of the API in the words of the flag.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::cli::ExplainArgs;
 use crate::error::{Code, Error};
+use crate::scope::is_close;
 use crate::text::quote;
 
 /// Explains one code, or lists all.
@@ -17,13 +18,23 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
                 .trim_matches(['[', ']', ':'])
                 .to_ascii_lowercase()
                 .replace('_', "-");
-            explain(Code::by_name(&name).ok_or_else(|| {
-                Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed)))
-                    .hint("equinix-wif explain lists all codes.")
-            })?)
+            explain(Code::by_name(&name).ok_or_else(|| unknown(typed, &name))?)
         }
     };
     super::print(stdout, &text)
+}
+
+fn unknown(typed: &str, name: &str) -> Error {
+    let close = Code::ALL.iter().map(|code| code.name()).find(|known| is_close(known, name));
+    let hint = if name.starts_with("action-") {
+        "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures."
+            .to_owned()
+    } else if let Some(close) = close {
+        format!("Did you mean {close}? equinix-wif explain lists all codes.")
+    } else {
+        "equinix-wif explain lists all codes.".to_owned()
+    };
+    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).hint(hint)
 }
 
 fn list() -> String {
@@ -83,7 +94,17 @@ mod tests {
         for spelling in ["CLAIM_AUD", "error[claim-aud]", "error[claim-aud]:", "Claim-Aud"] {
             assert_eq!(explained(Some(spelling)).unwrap(), text);
         }
-        assert_eq!(explained(Some("nonsense")).unwrap_err().code(), Code::CfgValueInvalid);
+        for (typed, hint) in [
+            ("nonsense", "equinix-wif explain lists all codes."),
+            ("cliam-aud", "Did you mean claim-aud? equinix-wif explain lists all codes."),
+            (
+                "error[action-no-release]",
+                "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures.",
+            ),
+        ] {
+            let error = explained(Some(typed)).unwrap_err();
+            assert_eq!((error.code(), error.cure()), (Code::CfgValueInvalid, hint));
+        }
     }
 
     #[test]

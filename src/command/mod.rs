@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::config::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
 use crate::console::Console;
+use crate::emit::sink;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
@@ -30,9 +31,7 @@ pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         // `| head` has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => {
-            Err(Error::new(Code::OutWrite, format!("standard output cannot be written: {}", error.kind())))
-        }
+        Err(error) => Err(sink::failed(&error, Code::OutWrite, "standard output cannot be written")),
         Ok(()) => Ok(()),
     }
 }

@@ -315,7 +315,7 @@ fn kind(metadata: &Metadata) -> &'static str {
 }
 
 /// An I/O error with its own code where it has one.
-fn failed(error: &io::Error, code: Code, what: &str) -> Error {
+pub(crate) fn failed(error: &io::Error, code: Code, what: &str) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             Error::new(Code::OutFull, format!("{what}: there is no space left"))
