@@ -13,7 +13,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use support::foreign::works;
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
+use support::world::{Run, steps_keeper};
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
@@ -148,13 +149,6 @@ struct World {
     folder: TempDir,
 }
 
-/// How a run ended.
-struct Run {
-    status: Option<i32>,
-    log: String,
-    seen: BTreeMap<String, String>,
-}
-
 impl World {
     fn new() -> Self {
         let world = Self { folder: tempfile::tempdir().unwrap() };
@@ -226,6 +220,8 @@ impl World {
         let script = r#"
             issuer=$GITHUB_SERVER_URL/_services/token
             printf %s "$ACTIONS_ID_TOKEN_REQUEST_TOKEN" >"$SEEN/bearer"
+            rm -f "$SEEN/steps"
+            PATH="$KEEPER:$PATH"
             {
               env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)'
               printf '%s\n' "ISSUER=$issuer" "EQUINIX_WIF_EXPECT=iss=$issuer" "$@"
@@ -236,7 +232,7 @@ impl World {
         let mut command = self.command(BIN);
         command.args(["sandbox", "--platform", "github", "--", "sh", "-ec", script, "sh"]);
         command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
-        command.env("ACT", act()).env("INSTANCE", instance);
+        command.env("ACT", act()).env("INSTANCE", instance).env("KEEPER", steps_keeper());
         self.finish(command)
     }
 
@@ -269,15 +265,7 @@ impl World {
     }
 
     fn finish(&self, mut command: Command) -> Run {
-        let output = command.output().unwrap();
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
-            (entry.file_name().into_string().unwrap(), text)
-        });
-        Run { status: output.status.code(), log, seen: seen.collect() }
+        Run::of(&mut command, &self.path("seen"))
     }
 
     /// Where a stub of the program has been unpacked, and whether it was started.
@@ -298,42 +286,15 @@ impl World {
 }
 
 impl Run {
-    #[track_caller]
-    fn ends_with(&self, status: i32) -> &Self {
-        assert_eq!(self.status, Some(status), "{}", self.log);
-        self
-    }
-
     /// What a step saw under this name.
     #[track_caller]
     fn saw(&self, name: &str) -> &str {
         self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log)).trim_end()
     }
 
-    /// The same, a token.
-    #[track_caller]
-    fn token(&self, name: &str) -> &str {
-        let token = self.saw(name);
-        assert!(token.len() > 20 && !token.contains(' '), "{name} is no token: {token:?}\n{}", self.log);
-        token
-    }
-
-    /// The log shows no token, in whole or in part, and no ID token at all.
-    #[track_caller]
-    fn hides(&self, names: &[&str]) -> &Self {
-        for name in names {
-            for piece in self.token(name).as_bytes().windows(16) {
-                let piece = std::str::from_utf8(piece).unwrap();
-                assert!(!self.log.contains(piece), "the log has a piece of {name}:\n{}", self.log);
-            }
-        }
-        assert!(!self.log.contains("eyJ"), "the log has a piece of an ID token:\n{}", self.log);
-        self
-    }
-
     #[track_caller]
     fn says(&self, text: &str) -> &Self {
-        assert!(self.log.contains(text), "not said: {text}\n{}", self.log);
+        assert!(self.has_said(text), "not said: {text}\n{}", self.log);
         self
     }
 
@@ -500,7 +461,7 @@ mod under_act {
             assert_eq!(server.requests().len(), requests, "{}", run.log);
             run.says(&format!("error[{code}]: ")).says(&format!("::error title=equinix-wif {code}::"));
             run.says(&archive.name);
-            assert!(!run.log.contains("set-output name=x"), "{}", run.log);
+            assert!(!run.has_said("set-output name=x"), "{}", run.log);
         }
     }
 
@@ -516,7 +477,7 @@ mod under_act {
         assert_eq!(run.saw("end"), "success", "{}", run.log);
         run.says("the server answered 503; trying again").hides(&["output"]);
         assert_eq!(server.requests().len(), 2);
-        assert!(!run.log.contains("::error::x"), "{}", run.log);
+        assert!(!run.has_said("::error::x"), "{}", run.log);
     }
 
     #[test]
@@ -575,9 +536,9 @@ mod under_act {
             let workflow = format!("on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{job}");
             let run = world.rewrite(&workflow).act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
             run.ends_with(0).hides(&["bearer"]);
-            assert!(!run.log.contains("no deployment"), "{}", run.log);
+            assert!(!run.has_said("no deployment"), "{}", run.log);
             // Without the action's own exchange there is one less.
-            let exchanges = run.log.matches("equinix-wif: access token for").count();
+            let exchanges = run.saw("steps").matches("equinix-wif: access token for").count();
             assert_eq!(exchanges, 1, "{}", run.log);
             if block.contains("./deploy.sh") {
                 run.hides(&["output"]);
@@ -714,7 +675,7 @@ mod scripts {
             let world = World::new();
             let server = Server::start(archive.served_after(VERSION, replies));
             let run = world.binary(&archive, &[("WITH_MIRROR_URL", &server.url())]);
-            assert!(!run.log.contains("::error::x"), "{}", run.log);
+            assert!(!run.has_said("::error::x"), "{}", run.log);
             (run, server.requests().len(), world.unpacked().len())
         };
         let (ended, requests, _) = run(vec![busy(429), busy(500), busy(408)]);

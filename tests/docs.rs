@@ -32,10 +32,12 @@ use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 16] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/install.md",
+    "docs/releasing.md",
     "docs/usage.md",
     "docs/trust.md",
     "docs/platforms.md",
@@ -45,6 +47,7 @@ const PAGES: [&str; 13] = [
     "docs/reliability.md",
     "docs/performance.md",
     "docs/github-action.md",
+    "docs/gitlab-component.md",
     "docs/terraform.md",
 ];
 
@@ -481,8 +484,10 @@ mod settings {
     #[test]
     fn no_page_mentions_an_unknown_flag() {
         let mut known: BTreeSet<String> = flags().into_keys().collect();
-        // Cargo's and curl's own, and a mistake in an example.
-        known.extend(["release", "test", "fail-with-body", "nocapture", "scpe"].map(ToOwned::to_owned));
+        // Those of cargo, curl, git, gh and docker, and a mistake in an example.
+        let others = "cap-drop check deny-self-hosted-runners fail-with-body from ignore-missing locked nocapture pattern \
+                      profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
+        known.extend(others.split_whitespace().map(ToOwned::to_owned));
         for path in PAGES {
             let text = page(path).replace("<!--", "").replace("-->", "");
             for (at, _) in text.match_indices("--") {

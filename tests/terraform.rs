@@ -203,7 +203,7 @@ mod exec {
             // Where the STS refuses, Terraform does not run.
             let (_, run) = in_emulator("exec", platform, &["--fault", "refused-scope"]).unwrap();
             assert_ne!(run.status, Some(0), "{}", run.log);
-            assert!(run.log.contains("error[sts-scope-denied]") && uses_none(&run), "{}", run.log);
+            assert!(run.has_said("error[sts-scope-denied]") && uses_none(&run), "{}", run.log);
             assert!(!run.log.contains("fabric_metros"), "{}", run.log);
         }
     }

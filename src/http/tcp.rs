@@ -39,8 +39,12 @@ impl Tcp {
                 Ok(stream) => {
                     // Nothing is sent in small pieces, so there is nothing to collect and wait for.
                     stream.set_nodelay(details.config.no_delay())?;
-                    let (input, output) =
-                        (details.config.input_buffer_size(), details.config.output_buffer_size());
+                    // Below TLS its own room holds what is whole; a flight of a handshake or a request fits in here.
+                    let (input, output) = if details.needs_tls() {
+                        (4096, 8192)
+                    } else {
+                        (details.config.input_buffer_size(), details.config.output_buffer_size())
+                    };
                     return Ok(Self { stream, buffers: Room::new(input, output) });
                 }
                 Err(error) if is_timeout(&error) => failure = ureq::Error::Timeout(Timeout::Connect),

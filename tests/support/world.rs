@@ -43,6 +43,11 @@ pub struct World {
     folder: TempDir,
 }
 
+/// The folder with the bash that keeps what steps say, for the beginning of act's `PATH`.
+pub fn steps_keeper() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/act")
+}
+
 /// How a consumer's run ended.
 pub struct Run {
     pub status: Option<i32>,
@@ -99,16 +104,8 @@ impl World {
     pub fn run(&self, platform: &str, sandbox: &[&str], script: &str) -> Run {
         let mut command = self.command(BIN);
         command.args(["sandbox", "--platform", platform]).args(sandbox).args(["--", "sh", "-ec", script]);
-        command.env("SUITE", suite()).env("CHECKPOINT_DISABLE", "1");
-        let output = command.output().unwrap();
-        let log =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        let seen = fs::read_dir(self.path("seen")).unwrap().map(|entry| {
-            let entry = entry.unwrap();
-            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
-            (entry.file_name().into_string().unwrap(), text)
-        });
-        Run { status: output.status.code(), log, seen: seen.collect() }
+        command.env("SUITE", suite()).env("KEEPER", steps_keeper()).env("CHECKPOINT_DISABLE", "1");
+        Run::of(&mut command, &self.path("seen"))
     }
 
     /// Runs the workflows of the repository in act, whose jobs get those variables of the sandbox's job that make it one,
@@ -119,6 +116,7 @@ impl World {
         let script = format!(
             r#"
             {first}
+            PATH="$KEEPER:$PATH"
             env | grep -E '^({})' >oidc.env
             echo "EQUINIX_WIF_EXPECT=iss=$GITHUB_SERVER_URL/_services/token" >>oidc.env
             exec env -u GITHUB_ACTIONS "$SUITE/.venv/bin/act" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file oidc.env
@@ -149,6 +147,24 @@ impl World {
 }
 
 impl Run {
+    /// Runs a command whose steps leave in this folder what they saw.
+    pub fn of(command: &mut Command, seen: &Path) -> Self {
+        let output = command.output().unwrap();
+        let log =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let seen = fs::read_dir(seen).unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let text = String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned();
+            (entry.file_name().into_string().unwrap(), text)
+        });
+        Self { status: output.status.code(), log, seen: seen.collect() }
+    }
+
+    /// Whether a step of a job in act said this.
+    pub fn has_said(&self, text: &str) -> bool {
+        self.log.contains(text) || self.seen.get("steps").is_some_and(|steps| steps.contains(text))
+    }
+
     #[track_caller]
     pub fn ends_with(&self, status: i32) -> &Self {
         assert_eq!(self.status, Some(status), "{}", self.log);
@@ -164,7 +180,7 @@ impl Run {
         token
     }
 
-    /// The log shows no token, in whole or in part.
+    /// The log shows no token, in whole or in part, and no ID token at all.
     #[track_caller]
     pub fn hides(&self, names: &[&str]) -> &Self {
         for name in names {
@@ -174,6 +190,7 @@ impl Run {
                 assert!(!self.log.contains(piece), "the log has a piece of {name}:\n{}", self.log);
             }
         }
+        assert!(!self.log.contains("eyJ"), "the log has a piece of an ID token:\n{}", self.log);
         self
     }
 }
