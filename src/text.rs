@@ -270,6 +270,18 @@ mod tests {
         assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
     }
 
+    /// The smallest piece among other characters of the kind, wherever it falls between the probes.
+    #[test]
+    fn the_shortest_piece_is_cut_wherever_it_stands() {
+        let mut redactor = Redactor::default();
+        redactor.add("s3cr3t-Bearer-0f-this-run");
+        for before in 0..2 * MIN_REDACTED {
+            let (before, after) = ("x".repeat(before), "x".repeat(MIN_REDACTED));
+            let text = redactor.scrub(&format!("{before}cr3t-Bearer-{after}")).0;
+            assert_eq!(text, format!("{before}***{after}"));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_becomes_a_command_or_a_control(text in any::<String>()) {

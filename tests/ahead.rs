@@ -75,6 +75,10 @@ fn a_ready_token_needs_none() {
     let outcome = Job::gitlab().run();
     outcome.succeeds().sts_requests(1);
     assert_eq!(outcome.sts.connections, 1);
+    // There is none to spare either: what happens to the first one costs an attempt.
+    let outcome = Job::gitlab().tls().sts_reply(Reply::close_unread()).run();
+    outcome.succeeds().sts_requests(1).stderr_has("attempt 1 of 4 failed (tls-handshake)");
+    assert_eq!(outcome.sts.connections, 2);
     let outcome =
         Job::github().command("id-token").without_flag("--scope").without_flag("--sts-endpoint").run();
     outcome.succeeds();
@@ -92,8 +96,8 @@ fn nothing_is_said_on_it_before_the_claims_hold() {
     });
 }
 
-#[test]
-fn it_goes_through_the_proxy() {
+/// A run through a proxy that carries both connections, and what it carried.
+fn proxied() -> (Outcome, Vec<Vec<u8>>) {
     const HOST: &str = "elsewhere.example";
     let proxy = Server::start(|request: &Request| {
         let (_, port) = request.target.rsplit_once(':').unwrap();
@@ -107,9 +111,35 @@ fn it_goes_through_the_proxy() {
         .args(["--sts-endpoint", &sts])
         .env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{issuer}/idtoken?api-version=2.0"))
         .env("HTTPS_PROXY", proxy.url());
-    let outcome = when(job, |sts| sts.wait_for_ready(1)).run();
+    (when(job, |sts| sts.wait_for_ready(1)).run(), proxy.received())
+}
+
+#[test]
+fn it_goes_through_the_proxy() {
+    let (outcome, carried) = proxied();
     is_silent(&outcome);
-    assert_eq!((proxy.connections(), outcome.sts.connections), (2, 1));
+    assert_eq!((carried.len(), outcome.sts.connections), (2, 1));
+}
+
+/// How many records of data went through a tunnel behind `CONNECT`: where each write ended, which TCP does not tell.
+fn records(carried: &[u8]) -> usize {
+    const DATA: u8 = 23;
+    let end = carried.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    let (mut rest, mut count) = (&carried[end..], 0);
+    while let [kind, _, _, high, low, ..] = rest {
+        count += usize::from(*kind == DATA);
+        rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
+    }
+    count
+}
+
+#[test]
+fn head_and_body_go_out_in_one_write() {
+    // TLS 1.3 ends its handshake with a record of data, and the request is the other one.
+    let (outcome, carried) = proxied();
+    is_silent(&outcome);
+    let counts: Vec<usize> = carried.iter().map(|bytes| records(bytes)).collect();
+    outcome.require(counts == [2, 2], &format!("one record for each request: {counts:?}"));
 }
 
 /// A job with this command whose issuer publishes keys, and which gets its ID token elsewhere, as on GitHub: when so many

@@ -227,6 +227,17 @@ mod tests {
         }
     }
 
+    /// Not only when it is whole: whoever opens it meanwhile could read on.
+    #[test]
+    fn a_private_file_is_so_before_anything_is_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let named = new(root.path(), Mode::Private, None).named().unwrap();
+        for file in [Some(&named.file), unnamed_file(root.path(), Mode::Private).as_ref()] {
+            let mode = file.map_or(0, |file| file.metadata().unwrap().mode() & 0o7777);
+            assert_eq!(mode | 0o600, 0o600, "a umask can only take away");
+        }
+    }
+
     #[test]
     fn what_cannot_take_its_place_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
