@@ -47,6 +47,27 @@ pub fn near_miss(expected: &str, found: &str) -> Option<String> {
     expected.starts_with(found).then(|| "It is only the beginning of the expected text.".to_owned())
 }
 
+/// Whether one letter too many, too few, changed or swapped, or case, makes the difference.
+pub fn is_close(known: &str, given: &str) -> bool {
+    let (known, given): (Vec<char>, Vec<char>) =
+        (known.chars().collect(), given.to_lowercase().chars().collect());
+    let (mut before, mut row) = (Vec::new(), (0..=given.len()).collect::<Vec<usize>>());
+    for (i, a) in known.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, b) in given.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
+            let mut cost = (at(&row, j) + usize::from(a != b)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
+            let swapped = j > 0 && i > 0 && known.get(i - 1) == Some(b) && given.get(j - 1) == Some(a);
+            if swapped {
+                cost = cost.min(at(&before, j - 1) + 1);
+            }
+            next.push(cost);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row.last().is_some_and(|distance| *distance <= 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

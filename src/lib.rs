@@ -13,7 +13,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Parser, Subcommand};
 
 pub mod child;
 pub mod claims;
@@ -314,7 +314,7 @@ fn usage_error(error: &clap::Error, args: &[OsString]) -> Error {
     };
     let tips: Vec<String> =
         text.lines().filter_map(|line| line.trim().strip_prefix("tip: ")).map(text::clean).collect();
-    let typed = command_name(args).filter(|name| Cli::command().find_subcommand(name).is_some());
+    let typed = command_name(args).filter(|name| Command::has_subcommand(name));
     let see = match &typed {
         Some(name) => format!("equinix-wif {name} --help lists its flags."),
         None => "equinix-wif --help lists commands and flags.".to_owned(),

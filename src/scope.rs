@@ -3,6 +3,7 @@
 //! Only the shape is checked. The set of prefixes has grown before, so an unknown one passes with a warning; what
 //! cannot be a scope at all, or is a well-known mix-up, is refused with the cure.
 
+use crate::compare::is_close;
 use crate::error::{Code, Error};
 use crate::text::quote;
 
@@ -85,27 +86,6 @@ fn invalid(shown: &str, why: &str) -> Error {
 
 fn forms() -> String {
     PREFIXES.iter().map(|(prefix, rest)| format!("{prefix}:{rest}")).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether one letter too many, too few, changed or swapped, or case, makes the difference.
-pub fn is_close(known: &str, given: &str) -> bool {
-    let (known, given): (Vec<char>, Vec<char>) =
-        (known.chars().collect(), given.to_lowercase().chars().collect());
-    let (mut before, mut row) = (Vec::new(), (0..=given.len()).collect::<Vec<usize>>());
-    for (i, a) in known.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, b) in given.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
-            let mut cost = (at(&row, j) + usize::from(a != b)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let swapped = j > 0 && i > 0 && known.get(i - 1) == Some(b) && given.get(j - 1) == Some(a);
-            if swapped {
-                cost = cost.min(at(&before, j - 1) + 1);
-            }
-            next.push(cost);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().is_some_and(|distance| *distance <= 1)
 }
 
 #[cfg(test)]

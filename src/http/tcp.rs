@@ -28,13 +28,7 @@ impl Tcp {
         let mut failure = ureq::Error::ConnectionFailed;
         for (number, address) in details.addrs.iter().enumerate() {
             let is_last = number + 1 == details.addrs.len();
-            let limit = match remaining(details).after {
-                Limit::Exact(left) if left.is_zero() => {
-                    return Err(ureq::Error::Timeout(details.timeout.reason));
-                }
-                Limit::Exact(left) => Some(if is_last { left } else { left / 2 }),
-                Limit::NotHappening => None,
-            };
+            let limit = left(remaining(details))?.map(|left| if is_last { left } else { left / 2 });
             match open(address, limit) {
                 Ok(stream) => {
                     // Nothing is sent in small pieces, so there is nothing to collect and wait for.
@@ -83,6 +77,15 @@ fn open(address: &SocketAddr, limit: Option<Duration>) -> io::Result<TcpStream> 
     limit.map_or_else(|| TcpStream::connect(address), |limit| TcpStream::connect_timeout(address, limit))
 }
 
+/// What is left of a time limit, if there is one. Systems take no time at all for no limit, so that is an error.
+fn left(timeout: NextTimeout) -> Result<Option<Duration>, ureq::Error> {
+    match timeout.after {
+        Limit::Exact(left) if left.is_zero() => Err(ureq::Error::Timeout(timeout.reason)),
+        Limit::Exact(left) => Ok(Some(left)),
+        Limit::NotHappening => Ok(None),
+    }
+}
+
 /// What systems say when a time limit has passed, or when nothing is there yet.
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
@@ -98,12 +101,7 @@ impl Transport for Tcp {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let limit = match timeout.after {
-            Limit::Exact(left) if left.is_zero() => return Err(ureq::Error::Timeout(timeout.reason)),
-            Limit::Exact(left) => Some(left),
-            Limit::NotHappening => None,
-        };
-        self.stream.set_write_timeout(limit)?;
+        self.stream.set_write_timeout(left(timeout)?)?;
         self.stream.write_all(self.buffers.outgoing(amount)).map_err(|error| told(error, timeout))
     }
 
