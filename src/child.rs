@@ -10,7 +10,7 @@ use crate::text::quote;
 /// Looks for a program as the system will, so that nothing is requested for one that is not there. Whether it really runs
 /// is known only when it is started.
 #[cfg(unix)]
-pub fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
+pub(crate) fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
     use std::path::Path;
 
     // What execvp(3) of glibc does without PATH.
@@ -38,14 +38,14 @@ pub fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
 
 /// Windows knows more places and endings than stand in a variable; starting the program will tell.
 #[cfg(not(unix))]
-pub fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
+pub(crate) fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
     Ok(())
 }
 
 /// Lets a program take this process's place, so that its exit status and signals are its own. Comes back only when that
 /// fails.
 #[cfg(unix)]
-pub fn hand_over(mut command: Command) -> Result<u8, Error> {
+pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     let error = std::os::unix::process::CommandExt::exec(&mut command);
     let program = command.get_program();
     if error.kind() == io::ErrorKind::NotFound {
@@ -60,7 +60,7 @@ pub fn hand_over(mut command: Command) -> Result<u8, Error> {
 /// Where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough
 /// that they do not end this one first.
 #[cfg(not(unix))]
-pub fn hand_over(mut command: Command) -> Result<u8, Error> {
+pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     #[cfg(windows)]
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         // Whoever has a handler is not ended; the flag itself is of no interest.
@@ -71,7 +71,7 @@ pub fn hand_over(mut command: Command) -> Result<u8, Error> {
 }
 
 /// Why a program could not be started.
-pub fn not_started(program: &OsStr, error: &io::Error) -> Error {
+pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => not_found(program),
         io::ErrorKind::PermissionDenied => not_executable(program, "this user may not run it"),
@@ -89,7 +89,7 @@ fn not_executable(program: &OsStr, why: &str) -> Error {
 }
 
 /// The exit status in a shell's terms: a signal is 128 and its number.
-pub fn status_of(status: ExitStatus) -> u8 {
+pub(crate) fn status_of(status: ExitStatus) -> u8 {
     #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
         return u8::try_from(128 + signal).unwrap_or(u8::MAX);

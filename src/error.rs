@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::jwt::UnverifiedClaims;
+use crate::identity::jwt::UnverifiedClaims;
 
 /// The exit status's class (contract section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

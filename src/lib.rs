@@ -15,46 +15,36 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
-pub mod child;
-pub mod claims;
+mod child;
 pub mod cli;
 pub mod clock;
 pub mod command;
-pub mod compare;
-pub mod config;
-pub mod console;
 pub mod credential;
-pub mod crypto;
-pub mod emit;
 pub mod env;
 pub mod error;
-pub mod expect;
+pub mod grant;
 pub mod http;
+pub mod identity;
 pub mod input;
-pub mod job;
 pub mod json;
-pub mod jwt;
-pub mod provider;
+pub mod output;
+pub mod platform;
 pub mod random;
 pub mod report;
-pub mod request;
 pub mod retry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
-pub mod scope;
 pub mod secret;
-pub mod signature;
-pub mod sts;
-pub mod subject;
-pub mod summary;
 pub mod text;
 
 use cli::{Cli, Color, Command, SpeechArgs};
 use clock::Clock;
-use console::{Console, Verbosity};
+
+use command::report_file::ReportFile;
 use env::{Env, names};
 use error::{Code, Error};
-use report::{Destination, Report};
+use report::Report;
+use report::console::{Console, Verbosity};
 
 /// What `--version` prints.
 const VERSION: &str = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
@@ -124,7 +114,7 @@ pub fn run(
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);
-        if job::masks(env) {
+        if command::pipeline::masks(env) {
             console.annotate(&error);
         }
         report::status(error.code(), is_exec)
@@ -233,16 +223,16 @@ fn accounted<T>(
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.monotonic();
-    let place = config::report_place(args.report.as_deref(), env);
-    let destination = Destination::open(place.as_deref())?;
+    let place = cli::settings::report_place(args.report.as_deref(), env);
+    let destination = ReportFile::open(place.as_deref())?;
     // A wrong word is told in the report like every other wrong setting.
-    let (summary, outcome) = match summary::When::resolve(args.summary.as_deref(), env) {
+    let (summary, outcome) = match command::summary::When::resolve(args.summary.as_deref(), env) {
         Ok(when) => (when, act(report)),
-        Err(error) => (summary::When::Never, Err(error)),
+        Err(error) => (command::summary::When::Never, Err(error)),
     };
     let elapsed = clock.monotonic().saturating_sub(started);
     let error = outcome.as_ref().err().or(report.failure.as_ref());
-    summary::write(summary, report, error, env, console);
+    command::summary::write(summary, report, error, env, console);
     let told = destination.write(report, error, elapsed, console);
     // A report that cannot be written is worth a failure of its own only when there is no other.
     outcome.and_then(|value| told.map(|()| value))
@@ -266,9 +256,9 @@ fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Er
         }
         None
     };
-    let place = config::report_place(raw("--report").map(std::path::PathBuf::from).as_deref(), env);
+    let place = cli::settings::report_place(raw("--report").map(std::path::PathBuf::from).as_deref(), env);
     let is_exec = is_exec(args);
-    if let Ok(destination) = Destination::open(place.as_deref()) {
+    if let Ok(destination) = ReportFile::open(place.as_deref()) {
         let report = Report { is_exec, ..Report::default() };
         destination.write(&report, Some(error), Duration::ZERO, console).ok();
     }

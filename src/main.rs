@@ -4,9 +4,10 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use equinix_wif::StdoutKind;
+use equinix_wif::Streams;
 use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
-use equinix_wif::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     // A panic's message could quote what the program was reading. The place of the defect says enough.

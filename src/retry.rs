@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::console::Console;
 use crate::error::{Code, Error};
+use crate::report::console::Console;
 
 /// How often something is tried.
 pub const ATTEMPTS: u32 = 4;
@@ -172,7 +172,7 @@ impl Law<'_> {
 mod tests {
     use super::*;
     use crate::clock::fixed::FixedClock;
-    use crate::console::{Verbosity, captured};
+    use crate::report::console::{Verbosity, captured};
 
     /// Runs the law over scripted failures; `None` is a success. Returns the result, the waits and what was said.
     fn run(limit: u64, random: f64, script: &[Option<Retry>]) -> (Result<u32, Error>, Vec<Duration>, String) {

@@ -17,9 +17,9 @@ use std::process::{Command, Output};
 
 use clap::CommandFactory as _;
 use equinix_wif::cli::Cli;
-use equinix_wif::emit::FORMATS;
 use equinix_wif::env::names;
 use equinix_wif::error::{Code, Exit};
+use equinix_wif::output::format::FORMATS;
 use tempfile::TempDir;
 
 use support::foreign::works;

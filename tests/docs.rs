@@ -22,12 +22,16 @@ use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
 use equinix_wif::cli::Cli;
-use equinix_wif::emit::{FORMATS, Options, Place};
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
-use equinix_wif::provider::PROVIDERS;
-use equinix_wif::request::{QUERY_LIMIT, QUERY_MEMBERS};
-use equinix_wif::{claims, http, jwt, retry, sts};
+use equinix_wif::grant::token_exchange;
+use equinix_wif::http;
+use equinix_wif::identity::claims;
+use equinix_wif::identity::jwt;
+use equinix_wif::output::format::{Destination, FORMATS, Options};
+use equinix_wif::output::request::{QUERY_LIMIT, QUERY_MEMBERS};
+use equinix_wif::platform::PLATFORMS;
+use equinix_wif::retry;
 use serde_json::Value;
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
@@ -468,8 +472,8 @@ mod settings {
         {
             assert!(listed[1].contains(&code(flag)), "the report has the default of {flag}");
         }
-        assert_eq!(default("sts-endpoint"), code(sts::DEFAULT_ENDPOINT));
-        assert_eq!(default("sts-api"), code(sts::Api::Alpha.id()));
+        assert_eq!(default("sts-endpoint"), code(token_exchange::DEFAULT_ENDPOINT));
+        assert_eq!(default("sts-api"), code(token_exchange::Api::Alpha.id()));
         assert_eq!(default("subject-token-env"), code(names::SUBJECT_TOKEN));
     }
 
@@ -540,9 +544,9 @@ mod tables {
 
     #[test]
     fn providers_are_those_of_the_registry() {
-        let expected: Vec<_> = PROVIDERS.iter().map(|p| (code(p.id()), p.name().to_owned())).collect();
+        let expected: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), p.name().to_owned())).collect();
         assert_eq!(ids("docs/platforms.md", "## Providers", 1), expected);
-        let formats: Vec<_> = PROVIDERS.iter().map(|p| (code(p.id()), code(p.format()))).collect();
+        let formats: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), code(p.format()))).collect();
         assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
     }
 
@@ -755,7 +759,7 @@ mod tables {
         }
         let shell = FORMATS.iter().find(|format| format.id() == "shell").unwrap();
         let lines = |shadowing| {
-            let bytes = shell.render(&credential, &options(shadowing), Place::Stdout).unwrap();
+            let bytes = shell.render(&credential, &options(shadowing), Destination::Stdout).unwrap();
             String::from_utf8(bytes.reveal().to_vec()).unwrap()
         };
         let more = lines(Some(names::SUBJECT_TOKEN)).replace(&lines(None), "");
@@ -789,7 +793,7 @@ mod tables {
         assert_eq!(page("docs/usage.md").matches(Code::ClaimAud.cure()).count(), 2);
         assert!(page("docs/usage.md").contains(Code::ClaimAud.example()));
         for path in ["README.md", "docs/usage.md"] {
-            for api in sts::Api::ALL {
+            for api in token_exchange::Api::ALL {
                 holds(path, &code(api.path()));
             }
         }
@@ -799,7 +803,7 @@ mod tables {
     fn detection_is_as_told() {
         let here = |pairs: &[(&str, &str)]| -> Vec<&str> {
             let env = Env::fixed(pairs.iter().copied());
-            equinix_wif::provider::detected(&env).iter().map(|provider| provider.id()).collect()
+            equinix_wif::platform::detected(&env).iter().map(|provider| provider.id()).collect()
         };
         for (pairs, ids) in [
             (&[("GITHUB_ACTIONS", "true")][..], &["github"][..]),

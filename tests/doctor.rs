@@ -122,7 +122,7 @@ mod snapshots {
 
     #[track_caller]
     fn text(job: Job) -> String {
-        let servers = [(job.issuer_url(), "@@ISSUER@@"), (job.sts_url(), "@@STS@@")];
+        let servers = [(job.issuer_url(), "ISSUER"), (job.sts_url(), "STS")];
         let outcome = doctor(job).run();
         clean(&outcome);
         steady(&outcome.stdout, &servers.each_ref().map(|(url, name)| (url.as_str(), *name)))
@@ -131,7 +131,7 @@ mod snapshots {
     /// The JSON form with a line for every row.
     #[track_caller]
     fn lines(job: Job) -> String {
-        let servers = [(job.issuer_url(), "@@ISSUER@@"), (job.sts_url(), "@@STS@@")];
+        let servers = [(job.issuer_url(), "ISSUER"), (job.sts_url(), "STS")];
         let (_, outcome) = diagnose(job);
         let mut value: Value = serde_json::from_str(&outcome.stdout).unwrap();
         let rows = value["checks"].take();
@@ -149,14 +149,14 @@ mod snapshots {
         ok    permission    the job may ask for an ID token
         ok    proxy         none
         ok    trusted CAs   the built-in roots
-        ok    request URL   asking for the ID token on this machine: http://@@ISSUER@@
+        ok    request URL   asking for the ID token on this machine: http://ISSUER
         ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
-        ok    issuer        http://@@ISSUER@@/_services/token
+        ok    issuer        http://ISSUER/_services/token
         ok    audience      https://sts.eqix.equinix.example/metal
-        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    times         expires TIME, in LIFE s
         ok    run           the token belongs to this run, as far as it tells
         ok    signature     verified with a key that the issuer publishes
-        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    STS           http://STS/use/token answers (405, without TLS)
         ok    clock         agrees with the STS and the platform to 60 s
         ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
         skip  exchange      not asked for (--exchange)
@@ -170,14 +170,14 @@ mod snapshots {
         {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://@@ISSUER@@","name":"request URL","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://ISSUER","name":"request URL","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://ISSUER/_services/token","name":"issuer","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires TIME, in LIFE s","name":"times","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://STS/use/token answers (405, without TLS)","name":"STS","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
@@ -205,7 +205,7 @@ mod snapshots {
         skip  times         there is no ID token
         skip  run           there is no ID token
         skip  signature     there is no ID token
-        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    STS           http://STS/use/token answers (405, without TLS)
         ok    clock         agrees with the STS to 60 s
         ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
         skip  exchange      not asked for (--exchange)
@@ -226,7 +226,7 @@ mod snapshots {
         {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"times","status":"skip"}
         {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"run","status":"skip"}
         {"code":null,"cure":null,"details":[],"message":"there is no ID token","name":"signature","status":"skip"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://STS/use/token answers (405, without TLS)","name":"STS","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
@@ -249,11 +249,11 @@ mod snapshots {
         ok    permission    the job may ask for an ID token
         ok    proxy         none
         ok    trusted CAs   the built-in roots
-        ok    request URL   asking for the ID token on this machine: http://@@ISSUER@@
+        ok    request URL   asking for the ID token on this machine: http://ISSUER
         ok    ID token      subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)
-        ok    issuer        http://@@ISSUER@@/_services/token
+        ok    issuer        http://ISSUER/_services/token
         ok    audience      https://sts.eqix.equinix.example/metal
-        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    times         expires TIME, in LIFE s
         ok    run           the token belongs to this run, as far as it tells
         fail  expectations  the claim "job_workflow_ref" is not what is expected [claim-expectation]
                             claim: "job_workflow_ref"
@@ -261,7 +261,7 @@ mod snapshots {
                             found: "octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3"
                             > If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.
         ok    signature     verified with a key that the issuer publishes
-        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    STS           http://STS/use/token answers (405, without TLS)
         ok    clock         agrees with the STS and the platform to 60 s
         ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
         skip  exchange      not asked for (--exchange)
@@ -275,15 +275,15 @@ mod snapshots {
         {"code":null,"cure":null,"details":[],"message":"the job may ask for an ID token","name":"permission","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"none","name":"proxy","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://@@ISSUER@@","name":"request URL","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"asking for the ID token on this machine: http://ISSUER","name":"request URL","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"subject repo:octo-org/metal-app:ref:refs/heads/main (decoded, not verified)","name":"ID token","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@/_services/token","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://ISSUER/_services/token","name":"issuer","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires TIME, in LIFE s","name":"times","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
         {"code":"claim-expectation","cure":"If the job is right, correct the expectation; if the expectation is right, this job should not have this token: check branch, environment and workflow.","details":[{"claim":"\"job_workflow_ref\""},{"expected":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v2\""},{"found":"\"octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3\""}],"message":"the claim \"job_workflow_ref\" is not what is expected","name":"expectations","status":"fail"}
         {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://STS/use/token answers (405, without TLS)","name":"STS","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"agrees with the STS and the platform to 60 s","name":"clock","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
@@ -302,12 +302,12 @@ mod snapshots {
         ok    trusted CAs   the built-in roots
         skip  request URL   the platform hands over a ready token
         ok    ID token      subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)
-        ok    issuer        http://@@ISSUER@@
+        ok    issuer        http://ISSUER
         ok    audience      https://sts.eqix.equinix.example/metal
-        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    times         expires TIME, in LIFE s
         ok    run           the token belongs to this run, as far as it tells
         ok    signature     verified with a key that the issuer publishes
-        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    STS           http://STS/use/token answers (405, without TLS)
         ok    clock         agrees with the STS to 60 s
         ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
         skip  exchange      not asked for (--exchange)
@@ -323,12 +323,12 @@ mod snapshots {
         {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the platform hands over a ready token","name":"request URL","status":"skip"}
         {"code":null,"cure":null,"details":[],"message":"subject project_path:octo-org/metal-app:ref_type:branch:ref:main (decoded, not verified)","name":"ID token","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://ISSUER","name":"issuer","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires TIME, in LIFE s","name":"times","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://STS/use/token answers (405, without TLS)","name":"STS","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}
@@ -358,12 +358,12 @@ mod snapshots {
         ok    trusted CAs   the built-in roots
         skip  request URL   the platform hands over a ready token
         ok    ID token      subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)
-        ok    issuer        http://@@ISSUER@@
+        ok    issuer        http://ISSUER
         ok    audience      https://sts.eqix.equinix.example/metal
-        ok    times         expires @@TIME@@, in @@LIFE@@ s
+        ok    times         expires TIME, in LIFE s
         ok    run           the token belongs to this run, as far as it tells
         ok    signature     verified with a key that the issuer publishes
-        ok    STS           http://@@STS@@/use/token answers (405, without TLS)
+        ok    STS           http://STS/use/token answers (405, without TLS)
         ok    clock         agrees with the STS to 60 s
         ok    scope         roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013
         skip  exchange      not asked for (--exchange)
@@ -379,12 +379,12 @@ mod snapshots {
         {"code":null,"cure":null,"details":[],"message":"the built-in roots","name":"trusted CAs","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the platform hands over a ready token","name":"request URL","status":"skip"}
         {"code":null,"cure":null,"details":[],"message":"subject project_path:contributor/metal-app:ref_type:branch:ref:patch-1 (decoded, not verified)","name":"ID token","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@ISSUER@@","name":"issuer","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://ISSUER","name":"issuer","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"https://sts.eqix.equinix.example/metal","name":"audience","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"expires @@TIME@@, in @@LIFE@@ s","name":"times","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"expires TIME, in LIFE s","name":"times","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"the token belongs to this run, as far as it tells","name":"run","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"verified with a key that the issuer publishes","name":"signature","status":"ok"}
-        {"code":null,"cure":null,"details":[],"message":"http://@@STS@@/use/token answers (405, without TLS)","name":"STS","status":"ok"}
+        {"code":null,"cure":null,"details":[],"message":"http://STS/use/token answers (405, without TLS)","name":"STS","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"agrees with the STS to 60 s","name":"clock","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"roleassignments:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013","name":"scope","status":"ok"}
         {"code":null,"cure":null,"details":[],"message":"not asked for (--exchange)","name":"exchange","status":"skip"}

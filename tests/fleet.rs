@@ -17,8 +17,8 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use equinix_wif::clock::Clock;
-use equinix_wif::console::{Console, Verbosity};
 use equinix_wif::error::{Code, Error};
+use equinix_wif::report::console::{Console, Verbosity};
 use equinix_wif::retry::{Deadline, Failure, Law, Retry};
 
 use support::job::Job;

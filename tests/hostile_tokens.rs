@@ -16,10 +16,10 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
-use equinix_wif::claims::{self, Expected, ExpectedIssuer, Now, RunBinding, Validation};
 use equinix_wif::error::Error;
-use equinix_wif::expect;
-use equinix_wif::jwt;
+use equinix_wif::identity::claims::{self, Expected, ExpectedIssuer, Now, RunBinding, Validation};
+use equinix_wif::identity::expect;
+use equinix_wif::identity::jwt;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

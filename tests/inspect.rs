@@ -54,7 +54,7 @@ fn shows(job: Job, masked: bool) -> Outcome {
 #[track_caller]
 fn page(job: Job, masked: bool) -> String {
     let (issuer, job) = (job.issuer_url(), inspect(job));
-    steady(&shows(job, masked).stdout, &[(&issuer, "@@ISSUER@@")])
+    steady(&shows(job, masked).stdout, &[(&issuer, "ISSUER")])
 }
 
 /// The same of the JSON form.
@@ -64,7 +64,7 @@ fn members(job: Job, masked: bool) -> String {
     let mut value = json_of(&shows(job, masked));
     let left = value["expires_in"].take().as_i64().unwrap();
     assert!((200..=3600).contains(&left), "{left}");
-    steady(&format!("{value:#}"), &[(&issuer, "@@ISSUER@@")])
+    steady(&format!("{value:#}"), &[(&issuer, "ISSUER")])
 }
 
 #[track_caller]
@@ -108,11 +108,11 @@ mod snapshots {
         Who this job is (decoded, not verified)
           platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
                         not gitlab: GITLAB_CI is not set
-          issuer        http://@@ISSUER@@/_services/token
+          issuer        http://ISSUER/_services/token
           audience      https://sts.eqix.equinix.example/metal
           subject       repo:octo-org/metal-app:ref:refs/heads/main
                         GitHub's older default form, without ids
-          expires       @@TIME@@ (in @@LIFE@@ s)
+          expires       TIME (in LIFE s)
 
         Claims
           repository             octo-org/metal-app
@@ -132,7 +132,7 @@ mod snapshots {
           (11 more with --all-claims)
 
         What to enter at Equinix
-          1 provider    issuerLocation    http://@@ISSUER@@/_services/token
+          1 provider    issuerLocation    http://ISSUER/_services/token
                         trustedClientIds  https://sts.eqix.equinix.example/metal
           2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
                         the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
@@ -143,7 +143,7 @@ mod snapshots {
           # OIDC provider
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://ISSUER/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
@@ -177,13 +177,13 @@ mod snapshots {
           "claims_hidden": 11,
           "claims_status": "decoded, not verified",
           "equinix": {
-            "issuerLocation": "http://@@ISSUER@@/_services/token",
+            "issuerLocation": "http://ISSUER/_services/token",
             "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
             "requests": [
               {
                 "body": {
                   "idpPrefix": "<a prefix>",
-                  "issuerLocation": "http://@@ISSUER@@/_services/token",
+                  "issuerLocation": "http://ISSUER/_services/token",
                   "name": "<a name>",
                   "trustedClientIds": [
                     "https://sts.eqix.equinix.example/metal"
@@ -217,9 +217,9 @@ mod snapshots {
               "https://sts.eqix.equinix.example/metal"
             ]
           },
-          "expires_at": "@@TIME@@",
+          "expires_at": "TIME",
           "expires_in": null,
-          "issuer": "http://@@ISSUER@@/_services/token",
+          "issuer": "http://ISSUER/_services/token",
           "problems": [],
           "provider": {
             "evidence": "GITHUB_ACTIONS is \"true\"",
@@ -260,11 +260,11 @@ mod snapshots {
         Who this job is (decoded, not verified)
           platform      GitHub Actions (github): GITHUB_ACTIONS is "true"
                         not gitlab: GITLAB_CI is not set
-          issuer        http://@@ISSUER@@/_services/token
+          issuer        http://ISSUER/_services/token
           audience      https://sts.eqix.equinix.example/metal
           subject       repo:octo-org/metal-app:ref:refs/heads/main
                         GitHub's older default form, without ids
-          expires       @@TIME@@ (in @@LIFE@@ s)
+          expires       TIME (in LIFE s)
           note          this job is defined in a reusable workflow: job_workflow_ref is octo-org/shared/.github/workflows/deploy.yml@refs/tags/v3, while workflow_ref is the caller's octo-org/metal-app/.github/workflows/deploy.yml@refs/heads/main
 
         Claims
@@ -285,7 +285,7 @@ mod snapshots {
           (11 more with --all-claims)
 
         What to enter at Equinix
-          1 provider    issuerLocation    http://@@ISSUER@@/_services/token
+          1 provider    issuerLocation    http://ISSUER/_services/token
                         trustedClientIds  https://sts.eqix.equinix.example/metal
           2 principal   principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main
                         the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
@@ -296,7 +296,7 @@ mod snapshots {
           # OIDC provider
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://ISSUER/_services/token","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
@@ -330,13 +330,13 @@ mod snapshots {
           "claims_hidden": 11,
           "claims_status": "decoded, not verified",
           "equinix": {
-            "issuerLocation": "http://@@ISSUER@@/_services/token",
+            "issuerLocation": "http://ISSUER/_services/token",
             "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
             "requests": [
               {
                 "body": {
                   "idpPrefix": "<a prefix>",
-                  "issuerLocation": "http://@@ISSUER@@/_services/token",
+                  "issuerLocation": "http://ISSUER/_services/token",
                   "name": "<a name>",
                   "trustedClientIds": [
                     "https://sts.eqix.equinix.example/metal"
@@ -370,9 +370,9 @@ mod snapshots {
               "https://sts.eqix.equinix.example/metal"
             ]
           },
-          "expires_at": "@@TIME@@",
+          "expires_at": "TIME",
           "expires_in": null,
-          "issuer": "http://@@ISSUER@@/_services/token",
+          "issuer": "http://ISSUER/_services/token",
           "problems": [],
           "provider": {
             "evidence": "GITHUB_ACTIONS is \"true\"",
@@ -402,10 +402,10 @@ mod snapshots {
         Who this job is (decoded, not verified)
           platform      GitLab CI (gitlab): GITLAB_CI is "true"
                         not github: GITHUB_ACTIONS is not set
-          issuer        http://@@ISSUER@@
+          issuer        http://ISSUER
           audience      https://sts.eqix.equinix.example/metal
           subject       project_path:octo-org/metal-app:ref_type:branch:ref:main
-          expires       @@TIME@@ (in @@LIFE@@ s)
+          expires       TIME (in LIFE s)
 
         Claims
           ref                 main
@@ -420,13 +420,13 @@ mod snapshots {
           project_visibility  private
           pipeline_source     push
           ref_path            refs/heads/main
-          ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
+          ci_config_ref_uri   ISSUER/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
           pipeline_id         17430925816
           job_id              9276154380
           (13 more with --all-claims)
 
         What to enter at Equinix
-          1 provider    issuerLocation    http://@@ISSUER@@
+          1 provider    issuerLocation    http://ISSUER
                         trustedClientIds  https://sts.eqix.equinix.example/metal
           2 principal   principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main
                         the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
@@ -437,7 +437,7 @@ mod snapshots {
           # OIDC provider
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://ISSUER","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
@@ -453,7 +453,7 @@ mod snapshots {
                 "https://sts.eqix.equinix.example/metal"
               ],
               "claims": {
-                "ci_config_ref_uri": "@@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main",
+                "ci_config_ref_uri": "ISSUER/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main",
                 "job_id": "9276154380",
                 "job_project_id": "741852963",
                 "job_project_path": "octo-org/metal-app",
@@ -472,13 +472,13 @@ mod snapshots {
               "claims_hidden": 13,
               "claims_status": "decoded, not verified",
               "equinix": {
-                "issuerLocation": "http://@@ISSUER@@",
+                "issuerLocation": "http://ISSUER",
                 "principal": "principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main",
                 "requests": [
                   {
                     "body": {
                       "idpPrefix": "<a prefix>",
-                      "issuerLocation": "http://@@ISSUER@@",
+                      "issuerLocation": "http://ISSUER",
                       "name": "<a name>",
                       "trustedClientIds": [
                         "https://sts.eqix.equinix.example/metal"
@@ -512,9 +512,9 @@ mod snapshots {
                   "https://sts.eqix.equinix.example/metal"
                 ]
               },
-              "expires_at": "@@TIME@@",
+              "expires_at": "TIME",
               "expires_in": null,
-              "issuer": "http://@@ISSUER@@",
+              "issuer": "http://ISSUER",
               "problems": [],
               "provider": {
                 "evidence": "GITLAB_CI is \"true\"",
@@ -542,10 +542,10 @@ mod snapshots {
         Who this job is (decoded, not verified)
           platform      GitLab CI (gitlab): GITLAB_CI is "true"
                         not github: GITHUB_ACTIONS is not set
-          issuer        http://@@ISSUER@@
+          issuer        http://ISSUER
           audience      https://sts.eqix.equinix.example/metal
           subject       project_path:contributor/metal-app:ref_type:branch:ref:patch-1
-          expires       @@TIME@@ (in @@LIFE@@ s)
+          expires       TIME (in LIFE s)
           note          this is a merge request from a fork: project_path and the subject describe the fork (project 852963741), while the job runs in project 741852963
 
         Claims
@@ -561,13 +561,13 @@ mod snapshots {
           project_visibility  private
           pipeline_source     merge_request_event
           ref_path            refs/heads/patch-1
-          ci_config_ref_uri   @@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
+          ci_config_ref_uri   ISSUER/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main
           pipeline_id         17430925816
           job_id              9276154380
           (13 more with --all-claims)
 
         What to enter at Equinix
-          1 provider    issuerLocation    http://@@ISSUER@@
+          1 provider    issuerLocation    http://ISSUER
                         trustedClientIds  https://sts.eqix.equinix.example/metal
           2 principal   principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1
                         the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented
@@ -578,7 +578,7 @@ mod snapshots {
           # OIDC provider
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://sts.eqix.equinix.com/v1/projects/<project-id>/oidcProviders' \
-            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://@@ISSUER@@","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
+            -d '{"idpPrefix":"<a prefix>","issuerLocation":"http://ISSUER","name":"<a name>","trustedClientIds":["https://sts.eqix.equinix.example/metal"]}'
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
@@ -594,7 +594,7 @@ mod snapshots {
                 "https://sts.eqix.equinix.example/metal"
               ],
               "claims": {
-                "ci_config_ref_uri": "@@ISSUER@@/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main",
+                "ci_config_ref_uri": "ISSUER/octo-org/metal-app//.gitlab-ci.yml@refs/heads/main",
                 "job_id": "9276154380",
                 "job_project_id": "741852963",
                 "job_project_path": "octo-org/metal-app",
@@ -613,13 +613,13 @@ mod snapshots {
               "claims_hidden": 13,
               "claims_status": "decoded, not verified",
               "equinix": {
-                "issuerLocation": "http://@@ISSUER@@",
+                "issuerLocation": "http://ISSUER",
                 "principal": "principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1",
                 "requests": [
                   {
                     "body": {
                       "idpPrefix": "<a prefix>",
-                      "issuerLocation": "http://@@ISSUER@@",
+                      "issuerLocation": "http://ISSUER",
                       "name": "<a name>",
                       "trustedClientIds": [
                         "https://sts.eqix.equinix.example/metal"
@@ -653,9 +653,9 @@ mod snapshots {
                   "https://sts.eqix.equinix.example/metal"
                 ]
               },
-              "expires_at": "@@TIME@@",
+              "expires_at": "TIME",
               "expires_in": null,
-              "issuer": "http://@@ISSUER@@",
+              "issuer": "http://ISSUER",
               "problems": [],
               "provider": {
                 "evidence": "GITLAB_CI is \"true\"",

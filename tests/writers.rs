@@ -14,7 +14,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use equinix_wif::credential::{Credential, Kind};
-use equinix_wif::emit::{self, Options, Place};
+use equinix_wif::output::format::{self, Destination, Options};
 use equinix_wif::secret::Secret;
 use equinix_wif::text::printable;
 use proptest::prelude::*;
@@ -41,10 +41,10 @@ fn credentials() -> impl Strategy<Value = Credential> {
         })
 }
 
-fn written(format: &str, credential: &Credential, place: Place, name: &str) -> String {
+fn written(format: &str, credential: &Credential, place: Destination, name: &str) -> String {
     let options =
         Options { env_name: name, delimiter: DELIMITER, shadowing: Some("SHADOW"), ..Options::default() };
-    let bytes = emit::by_name(format).unwrap().render(credential, &options, place).unwrap();
+    let bytes = format::by_name(format).unwrap().render(credential, &options, place).unwrap();
     String::from_utf8(bytes.reveal().to_vec()).unwrap()
 }
 
@@ -69,7 +69,7 @@ fn flat(text: &str) -> BTreeMap<String, Value> {
 proptest! {
     #[test]
     fn the_runner_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
-        let output = written("github", &credential, Place::RunnerFile("GITHUB_OUTPUT"), &name);
+        let output = written("github", &credential, Destination::RunnerFile("GITHUB_OUTPUT"), &name);
         for windows in [false, true] {
             let entries: BTreeMap<_, _> = runner::parse(output.as_bytes(), windows).unwrap().into_iter().collect();
             prop_assert_eq!(&entries[credential.kind.output()], credential.token.reveal());
@@ -79,7 +79,7 @@ proptest! {
             prop_assert_eq!(entries.get("scope").cloned(), credential.scope.as_deref().map(printable));
             prop_assert_eq!(entries.len(), if credential.kind == Kind::AccessToken { 8 } else { 6 });
         }
-        let env = written("github", &credential, Place::RunnerFile("GITHUB_ENV"), &name);
+        let env = written("github", &credential, Destination::RunnerFile("GITHUB_ENV"), &name);
         let entries = runner::parse(env.as_bytes(), false).unwrap();
         prop_assert_eq!(&entries[0], &(name.clone(), credential.token.reveal().to_owned()));
         prop_assert_eq!(&entries[1], &(format!("{name}_EXPIRES_AT"), credential.expires_at_text()));
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn gitlab_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
-        let text = written("gitlab-dotenv", &credential, Place::Artifact, &name);
+        let text = written("gitlab-dotenv", &credential, Destination::Artifact, &name);
         let variables = parse_dotenv(text.as_bytes(), Limits::default()).unwrap();
         // Where the variable is used, a doubled dollar is one.
         prop_assert_eq!(variables[&name].replace("$$", "$"), credential.token.reveal());
@@ -98,8 +98,8 @@ proptest! {
 
     #[test]
     fn a_shell_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
-        let text = written("shell", &credential, Place::Stdout, &name);
-        prop_assert_eq!(&text, &written("env-file", &credential, Place::NewFile, &name));
+        let text = written("shell", &credential, Destination::Stdout, &name);
+        prop_assert_eq!(&text, &written("env-file", &credential, Destination::NewFile, &name));
         let lines: Vec<_> = text.lines().map(posix).collect();
         prop_assert_eq!(&lines[0], &Some((name.clone(), Some(credential.token.reveal().to_owned()))));
         prop_assert_eq!(&lines[1], &Some((format!("{name}_EXPIRES_AT"), Some(credential.expires_at_text()))));
@@ -112,18 +112,18 @@ proptest! {
         let token = Value::from(credential.token.reveal());
         let expires_at = Value::from(credential.expires_at_text());
         let is_access = credential.kind == Kind::AccessToken;
-        let json = flat(&written("json", &credential, Place::Stdout, "X"));
+        let json = flat(&written("json", &credential, Destination::Stdout, "X"));
         prop_assert_eq!(&json[credential.kind.member()], &token);
         prop_assert_eq!(json.get("scope").cloned(), credential.scope.as_deref().map(Value::from));
         prop_assert_eq!(&json["expires_in"], &Value::from(credential.expires_in));
-        let process = flat(&written("credential-process", &credential, Place::Stdout, "X"));
+        let process = flat(&written("credential-process", &credential, Destination::Stdout, "X"));
         prop_assert_eq!(&process[if is_access { "AccessToken" } else { "IdToken" }], &token);
         prop_assert_eq!(&process["Version"], &Value::from(1));
-        let external = flat(&written("terraform-external", &credential, Place::Stdout, "X"));
+        let external = flat(&written("terraform-external", &credential, Destination::Stdout, "X"));
         prop_assert!(external.values().all(Value::is_string));
         prop_assert_eq!(&external[credential.kind.member()], &token);
         prop_assert_eq!(&external["subject"], &Value::from(printable(&credential.subject)));
-        let kubernetes = flat(&written("kubernetes", &credential, Place::Stdout, "X"));
+        let kubernetes = flat(&written("kubernetes", &credential, Destination::Stdout, "X"));
         prop_assert_eq!(&kubernetes["status"]["token"], &token);
         for (answer, name) in [(&json["expires_at"], "json"), (&process["Expiration"], "process"), (&kubernetes["status"]["expirationTimestamp"], "kubernetes")] {
             prop_assert_eq!(answer, &expires_at, "{}", name);

@@ -3,10 +3,10 @@
 #![no_main]
 
 use equinix_wif::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
-use equinix_wif::config::Resolver;
+use equinix_wif::cli::settings::Resolver;
 use equinix_wif::credential::Kind;
 use equinix_wif::env::{Env, names};
-use equinix_wif::provider;
+use equinix_wif::platform;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|values: Vec<(u8, String)>| {

@@ -1,7 +1,8 @@
 //! Any bytes as JSON: what is accepted, serde_json reads to the same value; what a caller may ask for is read from it.
 #![no_main]
 
-use equinix_wif::{json, request};
+use equinix_wif::json;
+use equinix_wif::output::request;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -6,14 +6,14 @@ use clap::builder::PossibleValuesParser;
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
-use crate::claims::Validation;
+use crate::cli::settings::OnUnavailable;
 use crate::cli::{Cli, CompletionsArgs};
-use crate::config::OnUnavailable;
-use crate::emit::FORMATS;
+use crate::command::summary::When;
 use crate::error::{Code, Error};
-use crate::provider::PROVIDERS;
-use crate::sts::Api;
-use crate::summary::When;
+use crate::grant::token_exchange::Api;
+use crate::identity::claims::Validation;
+use crate::output::format::FORMATS;
+use crate::platform::PLATFORMS;
 use crate::text::quote;
 
 /// Prints the script for one shell.
@@ -47,14 +47,16 @@ fn with_values(mut cli: clap::Command) -> clap::Command {
             let words: Vec<&'static str> = match arg.get_id().as_str() {
                 "format" if speaks => vec!["text", "json"],
                 "format" => with_auto(FORMATS.iter().map(|format| format.id())),
-                "provider" => with_auto(PROVIDERS.iter().map(|provider| provider.id())),
+                "provider" => with_auto(PLATFORMS.iter().map(|provider| provider.id())),
                 "validation" => Validation::ALL.iter().map(|mode| mode.id()).collect(),
                 "sts_api" => Api::ALL.iter().map(|api| api.id()).collect(),
                 "on_unavailable" => OnUnavailable::ALL.iter().map(|what| what.id()).collect(),
                 "summary" => When::ALL.iter().map(|when| when.id()).collect(),
                 "code" => Code::ALL.iter().map(|code| code.name()).collect(),
                 #[cfg(feature = "sandbox")]
-                "platform" => crate::sandbox::Platform::ALL.iter().map(|platform| platform.id()).collect(),
+                "platform" => {
+                    crate::sandbox::SimulatedPlatform::ALL.iter().map(|platform| platform.id()).collect()
+                }
                 #[cfg(feature = "sandbox")]
                 "fault" => crate::sandbox::Fault::ALL.iter().map(|fault| fault.id()).collect(),
                 "shell" => SHELLS.to_vec(),
@@ -92,7 +94,7 @@ mod tests {
         assert_eq!(words("inspect", "summary"), ["never", "on-failure", "always"]);
         assert_eq!(words("doctor", "format"), ["text", "json"]);
         assert_eq!(words("id-token", "format").len(), FORMATS.len() + 1);
-        assert_eq!(words("token", "provider").len(), PROVIDERS.len() + 1);
+        assert_eq!(words("token", "provider").len(), PLATFORMS.len() + 1);
         assert_eq!(words("explain", "code").len(), Code::ALL.len());
         assert!(words("token", "scope").is_empty());
     }

@@ -7,22 +7,23 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::claims::{self, Now};
+use crate::Rest;
+use crate::StdoutKind;
 use crate::cli::DoctorArgs;
+use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
 use crate::clock::Clock;
-use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
-use crate::console::Console;
-use crate::emit::sink::{Policy, Sinks};
+use crate::command::pipeline::{Identity, Job, masks};
 use crate::env::{Env, names};
 use crate::error::{Code, Error, Exit};
+use crate::grant::token_exchange;
 use crate::http::Client;
-use crate::job::{Identity, Job, masks};
-use crate::provider::{self, Provider};
+use crate::identity::claims::{self, Now};
+use crate::identity::signature;
+use crate::output::sink::{Policy, Sinks};
+use crate::platform::{self, Platform};
+use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
-use crate::signature;
-use crate::sts;
-use crate::{Rest, StdoutKind};
 
 use super::{check_masks, check_source, client, main_job, shadowing_variable};
 
@@ -58,7 +59,7 @@ pub fn run(
     }
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
-    report.provider = provider.map(Provider::id);
+    report.provider = provider.map(Platform::id);
     if let Some(provider) = provider {
         let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
         for warning in exchange.warnings.iter().chain(&wanted.warnings) {
@@ -151,8 +152,8 @@ impl Checks {
     }
 
     /// The platform, and whether it can give an ID token at all.
-    fn platform(&mut self, wanted: &IdentitySettings, env: &Env) -> Option<&'static dyn Provider> {
-        let provider = match provider::select(wanted.provider.as_deref(), &wanted.source, env) {
+    fn platform(&mut self, wanted: &IdentitySettings, env: &Env) -> Option<&'static dyn Platform> {
+        let provider = match platform::select(wanted.provider.as_deref(), &wanted.source, env) {
             Ok(provider) => provider,
             Err(error) => {
                 self.fail("platform", error);
@@ -173,7 +174,7 @@ impl Checks {
     }
 
     /// Where the platform is asked, which an earlier step could have changed.
-    fn request_host(&mut self, provider: &dyn Provider, wanted: &IdentitySettings, env: &Env) {
+    fn request_host(&mut self, provider: &dyn Platform, wanted: &IdentitySettings, env: &Env) {
         const NAME: &str = "request URL";
         if self.failed("permission") {
             return self.add(NAME, Status::Skip, "there is nothing to ask with");
@@ -182,9 +183,9 @@ impl Checks {
             Err(error) => self.fail(NAME, error),
             Ok(None) => self.add(NAME, Status::Skip, "the platform hands over a ready token"),
             Ok(Some((origin, None))) => self.add(NAME, Status::Ok, origin),
-            Ok(Some((_, Some(concern)))) => {
-                let strict_only = concern.code.is_some();
-                match concern.judge(wanted.validation) {
+            Ok(Some((_, Some(finding)))) => {
+                let strict_only = finding.code.is_some();
+                match finding.judge(wanted.validation) {
                     Err(error) => self.fail(NAME, error),
                     Ok(text) if strict_only => {
                         self.warn(NAME, text, "The runner sets it; look for a step that changes it.");
@@ -284,7 +285,7 @@ impl Checks {
         // Who is asked later on is connected to meanwhile.
         job.connect_to_issuer();
         for _ in 0..=usize::from(really) {
-            sts::open_ahead(job.http, exchange);
+            token_exchange::open_ahead(job.http, exchange);
         }
         match job.fetch() {
             Ok(identity) => {
@@ -320,7 +321,7 @@ impl Checks {
                     sound = false;
                     self.fail(name, job.explain_expiry(error));
                 }
-                Ok(concerns) if concerns.is_empty() => {
+                Ok(findings) if findings.is_empty() => {
                     let text = match name {
                         "issuer" => identity.claims.issuer().to_owned(),
                         "audience" => identity.claims.audience().unwrap_or_default().join(", "),
@@ -336,9 +337,9 @@ impl Checks {
                     };
                     self.add(name, Status::Ok, text);
                 }
-                Ok(concerns) => {
-                    for concern in concerns {
-                        match concern.judge(job.settings.validation) {
+                Ok(findings) => {
+                    for finding in findings {
+                        match finding.judge(job.settings.validation) {
                             Ok(text) => self.warn(name, text, "It is only odd; the STS decides."),
                             Err(error) => {
                                 sound = false;
@@ -384,7 +385,7 @@ impl Checks {
 
     /// Whether the STS answers at the token endpoint; nothing is sent to it. The result is its `Date`.
     fn sts(&mut self, http: &Client<'_>, exchange: &ExchangeSettings) -> Option<i64> {
-        match sts::probe(http, exchange) {
+        match token_exchange::probe(http, exchange) {
             Ok(answer) => {
                 let place = format!("{}{}", exchange.sts_endpoint.origin(), exchange.sts_api.path());
                 let tls = answer
@@ -462,7 +463,7 @@ impl Checks {
             None => {
                 self.warn("scope", "no scope is set; token needs one", Code::CfgScopeMissing.cure());
             }
-            Some(scope) => match crate::scope::check(scope) {
+            Some(scope) => match crate::grant::scope::check(scope) {
                 Ok(warnings) => match warnings.first() {
                     None => self.add("scope", Status::Ok, scope.clone()),
                     Some(warning) => self.warn("scope", warning.clone(), Code::CfgScopeInvalid.cure()),
@@ -473,7 +474,7 @@ impl Checks {
     }
 
     /// Whether the platform's own format could be delivered, and masked.
-    fn delivery(&mut self, provider: Option<&'static dyn Provider>, env: &Env, masks_are_lost: bool) {
+    fn delivery(&mut self, provider: Option<&'static dyn Platform>, env: &Env, masks_are_lost: bool) {
         match check_masks(env, masks_are_lost) {
             Err(error) => self.fail("masks", error),
             Ok(()) if masks(env) => self.add("masks", Status::Ok, "the runner reads standard error"),

@@ -6,17 +6,18 @@ use std::process::Command;
 use crate::Rest;
 use crate::child;
 use crate::cli::ExecArgs;
+use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
 use crate::clock::Clock;
-use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
-use crate::console::Console;
+use crate::command::pipeline::Job;
 use crate::credential::{Credential, Kind};
-use crate::emit::{Options, Place, sink};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::job::Job;
-use crate::provider::{self, PROVIDERS, TokenSource};
+use crate::output::format::{Destination, Options};
+use crate::output::sink;
+use crate::platform::{self, PLATFORMS, TokenLocation};
 use crate::random;
 use crate::report::Report;
+use crate::report::console::Console;
 use crate::retry::Deadline;
 
 use super::main_job::{access_token, account_for, announce, check_is_free, format, required_scope, skipped};
@@ -84,7 +85,7 @@ fn prepare(
     report: &mut Report,
 ) -> Result<Command, Error> {
     let Settings { identity, exchange, scope, env_name, network, .. } = settings;
-    let provider = provider::select(identity.provider.as_deref(), &identity.source, env)?;
+    let provider = platform::select(identity.provider.as_deref(), &identity.source, env)?;
     report.provider = Some(provider.id());
     check_source(&identity, provider)?;
     provider.ready(env, &identity.source, identity.audience.as_deref())?;
@@ -129,16 +130,16 @@ fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Error> {
 
 /// The variables with which the command could get ID tokens itself, for other services too: of every platform, since the
 /// identity need not come from the one around this process.
-fn identity_variables(source: &TokenSource) -> Vec<&str> {
+fn identity_variables(source: &TokenLocation) -> Vec<&str> {
     let mut names: Vec<&str> =
-        PROVIDERS.iter().flat_map(|provider| provider.identity_variables(source)).collect();
+        PLATFORMS.iter().flat_map(|provider| provider.identity_variables(source)).collect();
     names.push(names::SUBJECT_TOKEN);
     names
 }
 
 /// Nothing renews the token while the command runs.
 fn warn_of_short_life(job: &Job<'_>, credential: &Credential) {
-    let here = provider::detected(job.env);
+    let here = platform::detected(job.env);
     let left = here
         .iter()
         .find_map(|provider| Some((provider.name(), provider.time_left(job.env, job.clock.unix_time())?)));
@@ -157,7 +158,7 @@ fn leave_reason(reason: &str, env: &Env) -> Result<(), Error> {
     let delimiter = random::delimiter()?;
     let options = Options { delimiter: &delimiter, ..Options::default() };
     match format(None, None, env)?.render_unavailable(reason, &options) {
-        Some((Place::RunnerFile(variable), bytes)) if env.has(variable) => {
+        Some((Destination::RunnerFile(variable), bytes)) if env.has(variable) => {
             sink::append(variable, env, bytes.reveal())
         }
         _ => Ok(()),

@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use crate::cli::ExplainArgs;
-use crate::compare::is_close;
 use crate::error::{Code, Error};
+use crate::identity::near_miss::is_close;
 use crate::text::quote;
 
 /// Explains one code, or lists all.

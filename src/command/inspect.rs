@@ -4,18 +4,18 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::claims;
 use crate::cli::InspectArgs;
+use crate::cli::settings::{IdentitySettings, NetworkSettings, Resolver};
 use crate::clock::{Clock, rfc3339};
-use crate::config::{IdentitySettings, NetworkSettings, Resolver};
-use crate::console::Console;
+use crate::command::pipeline::{Identity, Job};
 use crate::env::Env;
 use crate::error::Error;
-use crate::job::{Identity, Job};
-use crate::provider::{self, PROVIDERS};
+use crate::identity::claims;
+use crate::identity::subject;
+use crate::platform::{self, PLATFORMS};
+use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
-use crate::subject;
 use crate::text::{clean, printable};
 
 use super::{check_masks, check_source, client, json_text};
@@ -70,7 +70,7 @@ pub fn run(
     let settings = settings(args, &mut resolver);
     report.settings = resolver.into_report();
     let Settings { identity: wanted, network, scope, as_json } = settings?;
-    let provider = provider::select(wanted.provider.as_deref(), &wanted.source, env)?;
+    let provider = platform::select(wanted.provider.as_deref(), &wanted.source, env)?;
     check_source(&wanted, provider)?;
     report.provider = Some(provider.id());
     check_masks(env, streams.stderr_is_lost)?;
@@ -116,9 +116,9 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     let mut remarks = Vec::new();
     for (_, outcome) in claims::checks(&identity.claims, &job.expected()?, now) {
         match outcome {
-            Ok(concerns) => {
-                for concern in concerns {
-                    match concern.judge(job.settings.validation) {
+            Ok(findings) => {
+                for finding in findings {
+                    match finding.judge(job.settings.validation) {
                         Ok(text) => remarks.push(text),
                         Err(error) => problems.push(error),
                     }
@@ -280,7 +280,7 @@ impl View<'_> {
 
     /// The platforms that this job does not run on, with the reason. Those that are only ever chosen say nothing.
     fn others(&self) -> Vec<(&'static str, String)> {
-        PROVIDERS
+        PLATFORMS
             .iter()
             .filter(|other| other.id() != self.job.provider.id() && other.workspace().is_some())
             .map(|other| (other.id(), other.evidence(self.job.env)))

@@ -1,16 +1,16 @@
 //! What `token`, `id-token` and `exec` share: the way from the settings to a token, and what becomes of a job that can
 //! have none.
 
-use crate::config::{ExchangeSettings, IdentitySettings, OnUnavailable};
-use crate::console::Console;
+use crate::cli::settings::{ExchangeSettings, IdentitySettings, OnUnavailable};
+use crate::command::pipeline::{Identity, Job};
 use crate::credential::Credential;
-use crate::emit::{self, Format};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::job::{Identity, Job};
-use crate::provider::{self, Provider};
+use crate::grant::token_exchange;
+use crate::output::format::{self, Format};
+use crate::platform::{self, Platform};
+use crate::report::console::Console;
 use crate::report::{Report, claims_status};
-use crate::sts;
 
 /// The scope, without which there is nothing to exchange for.
 pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
@@ -56,7 +56,7 @@ pub(super) fn access_token(
     }
     // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
     if job.provider.mints_on_request() || job.settings.verify_signature {
-        sts::open_ahead(job.http, exchange);
+        token_exchange::open_ahead(job.http, exchange);
     }
     let mut identity = identity(job, report)?;
     let credential = job.exchange(&mut identity, scope, exchange)?;
@@ -109,17 +109,17 @@ pub(super) fn skipped(
 /// identity's source.
 pub(super) fn format(
     asked: Option<&str>,
-    provider: Option<&'static dyn Provider>,
+    provider: Option<&'static dyn Platform>,
     env: &Env,
 ) -> Result<&'static dyn Format, Error> {
     if let Some(name) = asked.filter(|name| *name != "auto") {
-        return emit::by_name(name);
+        return format::by_name(name);
     }
-    let home = match provider::detected(env).as_slice() {
+    let home = match platform::detected(env).as_slice() {
         [only] => Some(*only),
         _ => provider,
     };
-    emit::by_name(home.map_or("json", Provider::format))
+    format::by_name(home.map_or("json", Platform::format))
 }
 
 /// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been
@@ -127,6 +127,6 @@ pub(super) fn format(
 pub fn leave_failure(asked: Option<&str>, env: &Env, error: &Error) {
     let asked = asked.map(ToOwned::to_owned).or_else(|| env.text(names::FORMAT).ok().flatten());
     if let Ok(format) = format(asked.as_deref(), None, env) {
-        emit::sink::leave_failure(format, error.code(), env);
+        crate::output::sink::leave_failure(format, error.code(), env);
     }
 }

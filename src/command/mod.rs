@@ -7,23 +7,26 @@ pub mod explain;
 pub mod inspect;
 pub mod main_job;
 pub mod man;
+pub mod pipeline;
+pub mod report_file;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod summary;
 pub mod token;
 
 use std::io::{self, Write};
 
 use serde_json::Value;
 
+use crate::cli::settings::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
 use crate::clock::Clock;
-use crate::config::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
-use crate::console::Console;
-use crate::emit::sink;
+use crate::command::pipeline::masks;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
-use crate::job::masks;
-use crate::provider::Provider;
+use crate::output::sink;
+use crate::platform::Platform;
+use crate::report::console::Console;
 use crate::retry::Deadline;
 
 /// Writes a payload without secrets to standard output.
@@ -96,7 +99,7 @@ fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
 }
 
 /// Settings that contradict the provider.
-fn check_source(settings: &IdentitySettings, provider: &'static dyn Provider) -> Result<(), Error> {
+fn check_source(settings: &IdentitySettings, provider: &'static dyn Platform) -> Result<(), Error> {
     if provider.mints_on_request() && settings.audience.is_none() {
         let message =
             format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());

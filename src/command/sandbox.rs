@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use crate::cli::SandboxArgs;
-use crate::console::Console;
 use crate::env::Env;
 use crate::error::{Code, Error};
-use crate::sandbox::{self, Fault, Options, Platform};
+use crate::report::console::Console;
+use crate::sandbox::{self, Fault, Options, SimulatedPlatform};
 use crate::text::quote;
 
 /// Runs the sandbox. The result is the exit status to pass on.
@@ -16,8 +16,9 @@ pub fn run(args: &SandboxArgs, env: &Env, stdout: &mut dyn Write, console: &Cons
             .detail("known", known.join(", "))
             .hint("Use one of the known ones, or leave the flag out.")
     };
-    let platform = Platform::by_name(&args.platform)
-        .ok_or_else(|| unknown("platform", &args.platform, Platform::ALL.iter().map(|p| p.id()).collect()))?;
+    let platform = SimulatedPlatform::by_name(&args.platform).ok_or_else(|| {
+        unknown("platform", &args.platform, SimulatedPlatform::ALL.iter().map(|p| p.id()).collect())
+    })?;
     let fault = match &args.fault {
         None => None,
         Some(name) => Some(

@@ -5,25 +5,25 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::Rest;
+use crate::cli::settings::{
+    ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
+};
 use crate::cli::{
     ExchangeArgs, IdTokenArgs, IdentityArgs, NetworkArgs, OutputArgs, TokenArgs, UnavailableArgs,
 };
 use crate::clock::Clock;
-use crate::config::{
-    ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
-};
-use crate::console::Console;
+use crate::command::pipeline::{Job, masks};
 use crate::credential::{Credential, Kind};
-use crate::emit::sink::{Policy, Sinks};
-use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::input::{self, Trouble};
-use crate::job::{Job, masks};
-use crate::provider;
+use crate::output::format::{self, Format, Options};
+use crate::output::request::{self, Caller, Request};
+use crate::output::sink::{Policy, Sinks};
+use crate::platform;
 use crate::random;
 use crate::report::Report;
-use crate::request::{self, Asker, Request};
+use crate::report::console::Console;
 use crate::retry::Deadline;
 
 use super::main_job::{
@@ -131,7 +131,7 @@ fn settings(
     let output = resolver.output(args.output, args.kind())?;
     let on_unavailable = resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?;
     if let Some(name) = output.format.as_deref().filter(|name| *name != "auto") {
-        let format = emit::by_name(name)?;
+        let format = format::by_name(name)?;
         if on_unavailable == OnUnavailable::Skip
             && format.render_unavailable("", &Options::default()).is_none()
         {
@@ -139,11 +139,11 @@ fn settings(
             return Err(Error::new(Code::CfgValueInvalid, message)
                 .hint("Leave out --on-unavailable skip, or choose another --format."));
         }
-        if let Some(asker) = format.asker() {
+        if let Some(caller) = format.caller() {
             let deadline = Deadline::since(started, resolver.timeout(args.network)?);
             let reads_stdin =
                 resolver.subject_token_file(args.identity).is_some_and(|path| path == OsStr::new("-"));
-            resolver.with_request(ask(asker, env, clock, deadline, reads_stdin, streams)?);
+            resolver.with_request(ask(caller, env, clock, deadline, reads_stdin, streams)?);
         }
     }
     let exchange = match args.exchange {
@@ -170,14 +170,14 @@ fn settings(
 
 /// Reads what the program that runs this one asks for.
 fn ask(
-    asker: Asker,
+    caller: Caller,
     env: &Env,
     clock: &dyn Clock,
     deadline: Deadline,
     reads_stdin: bool,
     streams: &Rest<'_>,
 ) -> Result<Request, Error> {
-    if asker == Asker::Kubernetes {
+    if caller == Caller::Kubernetes {
         return request::kubernetes_exec_info(env.text(names::KUBERNETES_EXEC_INFO)?.as_deref());
     }
     if reads_stdin {
@@ -219,7 +219,7 @@ impl Handover<'_> {
         report: &mut Report,
     ) -> Result<(), Error> {
         let Settings { identity: wanted, exchange, network, .. } = settings;
-        let provider = provider::select(wanted.provider.as_deref(), &wanted.source, self.env)?;
+        let provider = platform::select(wanted.provider.as_deref(), &wanted.source, self.env)?;
         report.provider = Some(provider.id());
         let format = format_for(self.output.format.as_deref(), Some(provider), self.env)?;
         report.format = Some(format.id());
@@ -294,7 +294,7 @@ impl Handover<'_> {
     /// Whether standard error is read by a program that shows it when this run fails. Masks are secrets there, and the
     /// runner never obeys them.
     fn is_captured(&self, format: &dyn Format) -> Result<bool, Error> {
-        if format.asker() != Some(Asker::Terraform) || !masks(self.env) {
+        if format.caller() != Some(Caller::Terraform) || !masks(self.env) {
             return Ok(false);
         }
         if self.output.force {
@@ -314,7 +314,7 @@ impl Handover<'_> {
                 "--export-env is for the format github; {id} sets no variable for later steps"
             ));
         }
-        if format.asker() == Some(Asker::Terraform) {
+        if format.caller() == Some(Caller::Terraform) {
             job.warn(&format!(
                 "Terraform keeps the answer of a data source in its state, in clear text: whoever can read the state can use the {} until it expires; `equinix-wif exec -- terraform apply` leaves none there",
                 self.kind.name()

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::job::{self, github, gitlab};
 use super::keys::{self, SigningKey};
 use super::wire::{self, Call, Reply, Service, lock};
-use super::{Fault, Hush, Platform};
+use super::{Fault, Hush, SimulatedPlatform};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::secret::Secret;
@@ -21,7 +21,7 @@ const EXPIRED_FOR: i64 = 3600;
 
 /// A CI platform's issuer of ID tokens.
 pub(super) struct Issuer {
-    platform: Platform,
+    platform: SimulatedPlatform,
     fault: Option<Fault>,
     base: String,
     key: SigningKey,
@@ -32,7 +32,7 @@ pub(super) struct Issuer {
 
 impl Issuer {
     pub(super) fn new(
-        platform: Platform,
+        platform: SimulatedPlatform,
         fault: Option<Fault>,
         base: &str,
         hush: Hush,
@@ -46,8 +46,8 @@ impl Issuer {
     /// The `iss` of its tokens.
     pub(super) fn id(&self) -> String {
         match self.platform {
-            Platform::Github => format!("{}/_services/token", self.base),
-            Platform::Gitlab => self.base.clone(),
+            SimulatedPlatform::Github => format!("{}/_services/token", self.base),
+            SimulatedPlatform::Gitlab => self.base.clone(),
         }
     }
 
@@ -63,8 +63,8 @@ impl Issuer {
     /// The `sub` of its tokens.
     pub(super) fn subject(&self) -> &'static str {
         match self.platform {
-            Platform::Github => github::SUBJECT,
-            Platform::Gitlab => gitlab::SUBJECT,
+            SimulatedPlatform::Github => github::SUBJECT,
+            SimulatedPlatform::Gitlab => gitlab::SUBJECT,
         }
     }
 
@@ -79,18 +79,18 @@ impl Issuer {
             audience.filter(|audience| !audience.is_empty() && self.fault != Some(Fault::WrongAudience));
         let audience = asked.map_or_else(|| self.default_audience(), str::to_owned);
         let life = match self.platform {
-            Platform::Github => 300,
-            Platform::Gitlab => gitlab::JOB_TIMEOUT,
+            SimulatedPlatform::Github => 300,
+            SimulatedPlatform::Gitlab => gitlab::JOB_TIMEOUT,
         };
         let now = SystemClock::start().unix_time();
         let issued = if self.fault == Some(Fault::ExpiredToken) { now - EXPIRED_FOR - life } else { now };
         let mut claims = match self.platform {
-            Platform::Github => github_claims(),
-            Platform::Gitlab => gitlab_claims(&self.base),
+            SimulatedPlatform::Github => github_claims(),
+            SimulatedPlatform::Gitlab => gitlab_claims(&self.base),
         };
         let before = match self.platform {
-            Platform::Github => 600,
-            Platform::Gitlab => 5,
+            SimulatedPlatform::Github => 600,
+            SimulatedPlatform::Gitlab => 5,
         };
         if let Some(claims) = claims.as_object_mut() {
             claims.insert("jti".into(), crate::random::hex()?.into());
@@ -109,22 +109,22 @@ impl Issuer {
 
     fn default_audience(&self) -> String {
         match self.platform {
-            Platform::Github => format!("{}/{}", self.base, github::OWNER),
-            Platform::Gitlab => self.base.clone(),
+            SimulatedPlatform::Github => format!("{}/{}", self.base, github::OWNER),
+            SimulatedPlatform::Gitlab => self.base.clone(),
         }
     }
 
     fn jwks_path(&self) -> &'static str {
         match self.platform {
-            Platform::Github => "/_services/token/.well-known/jwks",
-            Platform::Gitlab => "/oauth/discovery/keys",
+            SimulatedPlatform::Github => "/_services/token/.well-known/jwks",
+            SimulatedPlatform::Gitlab => "/oauth/discovery/keys",
         }
     }
 
     fn discovery_path(&self) -> &'static str {
         match self.platform {
-            Platform::Github => "/_services/token/.well-known/openid-configuration",
-            Platform::Gitlab => "/.well-known/openid-configuration",
+            SimulatedPlatform::Github => "/_services/token/.well-known/openid-configuration",
+            SimulatedPlatform::Gitlab => "/.well-known/openid-configuration",
         }
     }
 
@@ -167,7 +167,7 @@ impl Service for Issuer {
     fn answer(&self, call: &Call) -> Reply {
         let path = call.path.as_str();
         let known = [self.discovery_path(), self.jwks_path()].contains(&path)
-            || self.platform == Platform::Github && path == github::TOKEN_PATH;
+            || self.platform == SimulatedPlatform::Github && path == github::TOKEN_PATH;
         if !known {
             Reply::not_found()
         } else if call.method != Method::GET {
@@ -253,7 +253,7 @@ mod tests {
     use crate::sandbox::wire::client::{get, send};
     use crate::sandbox::wire::{Running, serve};
 
-    fn start(platform: Platform, fault: Option<Fault>) -> Running<Issuer> {
+    fn start(platform: SimulatedPlatform, fault: Option<Fault>) -> Running<Issuer> {
         serve(|base| Issuer::new(platform, fault, base, Hush::default())).unwrap()
     }
 
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn github_makes_a_token_for_the_audience_that_is_asked_for() {
-        let issuer = start(Platform::Github, None);
+        let issuer = start(SimulatedPlatform::Github, None);
         for scheme in ["Bearer", "bearer", "BEARER"] {
             let (status, answer) = request(&issuer, scheme, "api-version=2.0&audience=a%20b%2Fc");
             assert_eq!(status, 200);
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn github_s_default_audience_is_the_owner() {
-        let issuer = start(Platform::Github, None);
+        let issuer = start(SimulatedPlatform::Github, None);
         for query in ["api-version=2.0", "api-version=2.0&audience="] {
             let (_, answer) = request(&issuer, "Bearer", query);
             let claims = verified(&issuer, answer["value"].as_str().unwrap());
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn github_refuses_everybody_else() {
-        let issuer = start(Platform::Github, None);
+        let issuer = start(SimulatedPlatform::Github, None);
         let url = format!("{}{}?api-version=2.0", issuer.base, github::TOKEN_PATH);
         for authorization in ["", "Bearer", "Bearer wrong", "Basic wrong"] {
             let answer = send("GET", &url, &[("authorization", authorization)], "");
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn gitlab_makes_its_token_beforehand() {
-        let issuer = start(Platform::Gitlab, None);
+        let issuer = start(SimulatedPlatform::Gitlab, None);
         let claims = verified(&issuer, issuer.service.mint(Some(job::AUDIENCE)).unwrap().reveal());
         assert_eq!(claims["aud"], job::AUDIENCE);
         assert_eq!(claims["iss"], issuer.base);
@@ -339,13 +339,13 @@ mod tests {
 
     #[test]
     fn faulty_issuers_make_faulty_tokens() {
-        let expired = start(Platform::Github, Some(Fault::ExpiredToken));
+        let expired = start(SimulatedPlatform::Github, Some(Fault::ExpiredToken));
         let (_, answer) = request(&expired, "Bearer", "api-version=2.0&audience=x");
         let claims = verified(&expired, answer["value"].as_str().unwrap());
         let past = SystemClock::start().unix_time() - claims["exp"].as_i64().unwrap();
         assert!((3600..3660).contains(&past), "{past}");
 
-        for platform in Platform::ALL {
+        for platform in SimulatedPlatform::ALL {
             let wrong = start(platform, Some(Fault::WrongAudience));
             let claims = verified(&wrong, wrong.service.mint(Some(job::AUDIENCE)).unwrap().reveal());
             assert_eq!(claims["aud"], wrong.service.default_audience());

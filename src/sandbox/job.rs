@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::Platform;
+use super::SimulatedPlatform;
 use crate::env::names;
 use crate::secret::Secret;
 
@@ -79,10 +79,10 @@ impl Prepared {
 
 /// The platform's job. The secret is the bearer for the ID-token endpoint on GitHub, and the ID token itself on
 /// GitLab, where the platform hands it over ready-made.
-pub(super) fn prepare(platform: Platform, place: &Place<'_>, secret: &Secret) -> Prepared {
+pub(super) fn prepare(platform: SimulatedPlatform, place: &Place<'_>, secret: &Secret) -> Prepared {
     let mut job = match platform {
-        Platform::Github => github_job(place, secret),
-        Platform::Gitlab => gitlab_job(place, secret),
+        SimulatedPlatform::Github => github_job(place, secret),
+        SimulatedPlatform::Gitlab => gitlab_job(place, secret),
     };
     job.set([
         ("CI", "true"),
@@ -275,7 +275,7 @@ fn runner_arch() -> &'static str {
 mod tests {
     use super::*;
 
-    fn prepared(platform: Platform) -> Prepared {
+    fn prepared(platform: SimulatedPlatform) -> Prepared {
         let place = Place {
             issuer: "http://127.0.0.1:4001",
             sts: "http://127.0.0.1:4002",
@@ -298,7 +298,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_github_job_has_what_a_runner_sets() {
-        let job = prepared(Platform::Github);
+        let job = prepared(SimulatedPlatform::Github);
         insta::assert_snapshot!(listed(&job), @r#"
         GITHUB_ACTIONS=true
         GITHUB_SERVER_URL=http://127.0.0.1:4001
@@ -355,7 +355,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_gitlab_job_has_what_a_runner_sets() {
-        let job = prepared(Platform::Gitlab);
+        let job = prepared(SimulatedPlatform::Gitlab);
         insta::assert_snapshot!(listed(&job), @r#"
         GITLAB_CI=true
         CI_SERVER_URL=http://127.0.0.1:4001
@@ -416,9 +416,9 @@ mod tests {
         let inherited = kept.into_iter().chain(dropped.map(|name| (name, "x")));
         let inherited = inherited.map(|(name, value)| (name.into(), value.into()));
         let ours = Some(Path::new("/opt/ours"));
-        let bare = environment([], prepared(Platform::Gitlab), ours);
+        let bare = environment([], prepared(SimulatedPlatform::Gitlab), ours);
         assert!(bare.contains(&("PATH".into(), "/opt/ours".into())), "no empty entry");
-        let environment = environment(inherited, prepared(Platform::Gitlab), ours);
+        let environment = environment(inherited, prepared(SimulatedPlatform::Gitlab), ours);
         let get = |name: &str| {
             let found: Vec<_> = environment.iter().filter(|(known, _)| known == name).collect();
             assert!(found.len() < 2, "{name} is set twice");

@@ -11,10 +11,10 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
 
 use super::failed;
-use crate::crypto;
 use crate::error::Error;
+use crate::identity::crypto;
+use crate::identity::signature::IssuerKeys;
 use crate::secret::Secret;
-use crate::signature::IssuerKeys;
 
 /// A P-256 key.
 pub(super) struct SigningKey {

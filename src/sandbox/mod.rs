@@ -31,24 +31,24 @@ pub use fault::Fault;
 use self::issuer::Issuer;
 use self::job::{Place, Prepared};
 use self::story::{Handover, Story};
-use self::sts::{Grant, Sts, Trust};
+use self::sts::{Sts, Trust, TrustedSubject};
 use self::wire::{Running, lock, serve};
 use crate::child;
-use crate::console::Console;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::report::console::Console;
 use crate::text::Redactor;
 
 /// The CI platform that the sandbox behaves like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
+pub enum SimulatedPlatform {
     /// GitHub Actions, on an Enterprise Server.
     Github,
     /// GitLab CI.
     Gitlab,
 }
 
-impl Platform {
+impl SimulatedPlatform {
     /// Every platform, the default one first.
     pub const ALL: [Self; 2] = [Self::Github, Self::Gitlab];
 
@@ -77,7 +77,7 @@ impl Platform {
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The platform to behave like.
-    pub platform: Platform,
+    pub platform: SimulatedPlatform,
     /// What should go wrong.
     pub fault: Option<Fault>,
     /// The command with its arguments; none is the main job with its story.
@@ -118,7 +118,7 @@ type Hush = Arc<Mutex<Redactor>>;
 
 /// The two servers.
 struct Sandbox {
-    platform: Platform,
+    platform: SimulatedPlatform,
     fault: Option<Fault>,
     issuer: Running<Issuer>,
     sts: Running<Sts>,
@@ -126,7 +126,7 @@ struct Sandbox {
 }
 
 impl Sandbox {
-    fn start(platform: Platform, fault: Option<Fault>) -> Result<Self, Error> {
+    fn start(platform: SimulatedPlatform, fault: Option<Fault>) -> Result<Self, Error> {
         let hush = Hush::default();
         let issuer = serve(|base| Issuer::new(platform, fault, base, Arc::clone(&hush)))?;
         let sts = serve(|base| {
@@ -135,7 +135,8 @@ impl Sandbox {
                 client_ids: vec![job::AUDIENCE.to_owned()],
                 keys: issuer.service.key().published(),
             };
-            let grant = Grant { subject: issuer.service.subject().to_owned(), scope: job::SCOPE.to_owned() };
+            let grant =
+                TrustedSubject { subject: issuer.service.subject().to_owned(), scope: job::SCOPE.to_owned() };
             Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
         })?;
         Ok(Self { platform, fault, issuer, sts, hush })
@@ -146,8 +147,10 @@ impl Sandbox {
         let place = Place { issuer: &self.issuer.base, sts: &self.sts.base, folder };
         let issuer = &self.issuer.service;
         let job = match self.platform {
-            Platform::Github => job::prepare(self.platform, &place, issuer.bearer()),
-            Platform::Gitlab => job::prepare(self.platform, &place, &issuer.mint(Some(job::AUDIENCE))?),
+            SimulatedPlatform::Github => job::prepare(self.platform, &place, issuer.bearer()),
+            SimulatedPlatform::Gitlab => {
+                job::prepare(self.platform, &place, &issuer.mint(Some(job::AUDIENCE))?)
+            }
         };
         for folder in &job.folders {
             private_folders().recursive(true).create(folder).map_err(|error| unwritable(folder, &error))?;
@@ -255,10 +258,10 @@ fn failed(what: &str, error: &dyn Display) -> Error {
 #[cfg(unix)]
 mod tests {
     use super::*;
-    use crate::console::{Verbosity, captured};
+    use crate::report::console::{Verbosity, captured};
 
     /// Status, stdout and stderr of a run whose temporary folder is then empty again.
-    fn sandboxed(platform: Platform, command: &[&str]) -> (u8, String, String) {
+    fn sandboxed(platform: SimulatedPlatform, command: &[&str]) -> (u8, String, String) {
         let temp = tempfile::tempdir().unwrap();
         let env = Env::fixed([(names::TMPDIR, temp.path())]);
         let options =
@@ -275,10 +278,10 @@ mod tests {
 
     #[test]
     fn platforms_are_found_by_their_name() {
-        for platform in Platform::ALL {
-            assert_eq!(Platform::by_name(platform.id()), Some(platform));
+        for platform in SimulatedPlatform::ALL {
+            assert_eq!(SimulatedPlatform::by_name(platform.id()), Some(platform));
         }
-        assert_eq!(Platform::by_name("GitHub"), None);
+        assert_eq!(SimulatedPlatform::by_name("GitHub"), None);
     }
 
     #[test]
@@ -287,7 +290,7 @@ mod tests {
             test "$GITHUB_ACTIONS$CI" = truetrue && test -z "$CI_JOB_ID" && test ! -s "$GITHUB_OUTPUT" &&
             test -w "$GITHUB_ENV" && test -d "$GITHUB_WORKSPACE" && test -s "$GITHUB_EVENT_PATH" &&
             test "$(ls -ld "$RUNNER_TEMP" | cut -c 1-10)" = drwx------ && command -v sh > /dev/null && exit 7"#;
-        let (status, out, err) = sandboxed(Platform::Github, &["sh", "-c", github]);
+        let (status, out, err) = sandboxed(SimulatedPlatform::Github, &["sh", "-c", github]);
         assert_eq!((status, out.as_str()), (7, ""));
         assert_eq!(
             err,
@@ -296,16 +299,16 @@ mod tests {
         let gitlab = r#"
             test "$GITLAB_CI" = true && test -z "$GITHUB_ACTIONS" && test -d "$CI_PROJECT_DIR.tmp" &&
             test -n "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" && kill -TERM $$"#;
-        assert_eq!(sandboxed(Platform::Gitlab, &["sh", "-c", gitlab]).0, 128 + 15);
+        assert_eq!(sandboxed(SimulatedPlatform::Gitlab, &["sh", "-c", gitlab]).0, 128 + 15);
     }
 
     #[test]
     fn a_command_that_cannot_run_gives_a_shell_s_status() {
-        let (status, out, err) = sandboxed(Platform::Github, &["no-such-command-anywhere"]);
+        let (status, out, err) = sandboxed(SimulatedPlatform::Github, &["no-such-command-anywhere"]);
         assert_eq!((status, out.as_str()), (127, ""));
         assert!(err.contains("the command \"no-such-command-anywhere\" was not found"), "{err}");
         let file = tempfile::NamedTempFile::new().unwrap();
-        let (status, _, err) = sandboxed(Platform::Github, &[file.path().to_str().unwrap()]);
+        let (status, _, err) = sandboxed(SimulatedPlatform::Github, &[file.path().to_str().unwrap()]);
         assert_eq!(status, 126);
         assert!(err.contains("cannot be run"), "{err}");
     }
@@ -313,14 +316,15 @@ mod tests {
     #[test]
     fn a_folder_that_cannot_be_made_is_an_error() {
         let env = Env::fixed([(names::TMPDIR, "/dev/null")]);
-        let options = Options { platform: Platform::Github, fault: None, command: vec!["true".into()] };
+        let options =
+            Options { platform: SimulatedPlatform::Github, fault: None, command: vec!["true".into()] };
         let (console, _) = captured::console(Verbosity::Normal, false);
         let error = run(&options, &env, &mut Vec::new(), &console).unwrap_err();
         assert_eq!(error.code().name(), "sandbox-failed");
     }
 
     /// Tells the story of a script that stands in for the main job.
-    fn narrated(platform: Platform, script: &str) -> (u8, String) {
+    fn narrated(platform: SimulatedPlatform, script: &str) -> (u8, String) {
         let temp = tempfile::tempdir().unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", script]);
@@ -338,7 +342,7 @@ mod tests {
             printf '\033[31mred ::set-env::x\n' >&2
             printf 'access-token<<x\nsecret\nx\nscope<<x\ns\nx\n' >> "$GITHUB_OUTPUT"
             exit 3"#;
-        let (status, story) = narrated(Platform::Github, script);
+        let (status, story) = narrated(SimulatedPlatform::Github, script);
         assert_eq!(status, 3);
         for line in
             ["  | bearer ***", "  | [31mred : :set-env: :x", "  access-token  ***", "  scope         s"]
@@ -351,7 +355,7 @@ mod tests {
             echo "export EQUINIX_API_TOKEN='$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN'" > "$file"
             chmod 640 "$file"
             echo "$file""#;
-        let (status, story) = narrated(Platform::Gitlab, script);
+        let (status, story) = narrated(SimulatedPlatform::Gitlab, script);
         assert_eq!(status, 0);
         for line in ["  mode          0640", "  exports       EQUINIX_API_TOKEN"] {
             assert!(story.lines().any(|told| told == line), "{line} is not in:\n{story}");

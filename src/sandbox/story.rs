@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::wire::Entry;
-use super::{Fault, Platform};
+use super::{Fault, SimulatedPlatform};
 use crate::env::names;
 use crate::text::{self, REDACTED};
 
@@ -15,7 +15,7 @@ const MAX_REQUESTS: usize = 5;
 
 /// What is known after the job.
 pub(super) struct Story<'a> {
-    pub(super) platform: Platform,
+    pub(super) platform: SimulatedPlatform,
     pub(super) fault: Option<Fault>,
     /// The claims of the last ID token, if one was made.
     pub(super) claims: Option<&'a Value>,
@@ -90,8 +90,8 @@ pub(super) fn tell(story: &Story<'_>) -> String {
 
     page.heading("What happened");
     match story.platform {
-        Platform::Github => page.rows("ID token", requests(story.issuer_log, &show)),
-        Platform::Gitlab => {
+        SimulatedPlatform::Github => page.rows("ID token", requests(story.issuer_log, &show)),
+        SimulatedPlatform::Gitlab => {
             page.row("ID token", &format!("came with the job, in {}", names::SUBJECT_TOKEN));
             page.rows("issuer", requests(story.issuer_log, &show).into_iter().filter(|line| line != NONE));
         }
@@ -106,14 +106,16 @@ pub(super) fn tell(story: &Story<'_>) -> String {
         }
     }
     match (story.platform, log.masks) {
-        (Platform::Github, 0) => page.row("runner", "was told to hide nothing"),
-        (Platform::Github, count) => {
+        (SimulatedPlatform::Github, 0) => page.row("runner", "was told to hide nothing"),
+        (SimulatedPlatform::Github, count) => {
             page.row(
                 "runner",
                 &format!("::add-mask::{REDACTED} ({count}x), not shown; from there on the value is hidden"),
             );
         }
-        (Platform::Gitlab, _) => page.row("runner", "cannot be told to hide a value, so none is printed"),
+        (SimulatedPlatform::Gitlab, _) => {
+            page.row("runner", "cannot be told to hide a value, so none is printed")
+        }
     }
 
     page.heading("The job's log, as its readers see it");
@@ -129,14 +131,14 @@ pub(super) fn tell(story: &Story<'_>) -> String {
 
     if let Some(handover) = &story.handover {
         match story.platform {
-            Platform::Github => outputs(&mut page, handover, &show),
-            Platform::Gitlab => env_file(&mut page, story.stdout, handover, &show),
+            SimulatedPlatform::Github => outputs(&mut page, handover, &show),
+            SimulatedPlatform::Gitlab => env_file(&mut page, story.stdout, handover, &show),
         }
     }
 
     let other = match story.platform {
-        Platform::Github => Platform::Gitlab,
-        Platform::Gitlab => Platform::Github,
+        SimulatedPlatform::Github => SimulatedPlatform::Gitlab,
+        SimulatedPlatform::Gitlab => SimulatedPlatform::Github,
     };
     let fault = if story.fault.is_none() { "--fault rate-limit, " } else { "" };
     page.heading(&format!("Try next: equinix-wif sandbox with --platform {}, {fault}or -- CMD", other.id()));
@@ -199,16 +201,16 @@ struct Log {
 }
 
 impl Log {
-    fn read(platform: Platform, stderr: &str, stdout: &str) -> Self {
+    fn read(platform: SimulatedPlatform, stderr: &str, stdout: &str) -> Self {
         let mut log = Self { lines: Vec::new(), masks: 0 };
         let mut masks = Vec::new();
         // GitLab's stdout goes to the shell that reads the path.
         let logged = match platform {
-            Platform::Github => [stderr, stdout],
-            Platform::Gitlab => [stderr, ""],
+            SimulatedPlatform::Github => [stderr, stdout],
+            SimulatedPlatform::Gitlab => [stderr, ""],
         };
         for line in logged.iter().flat_map(|stream| stream.lines()) {
-            match command(line).filter(|_| platform == Platform::Github) {
+            match command(line).filter(|_| platform == SimulatedPlatform::Github) {
                 Some(("add-mask", data)) => {
                     log.masks += 1;
                     // The value as a whole, and each of its lines.
@@ -291,7 +293,7 @@ mod tests {
             "aud": "equinix-sandbox",
         });
         let told = tell(&Story {
-            platform: Platform::Github,
+            platform: SimulatedPlatform::Github,
             fault: Some(Fault::RateLimit),
             claims: Some(&claims),
             issuer_log: &[entry("GET", "/_services/pipelines/idtoken", None, 200)],
@@ -352,7 +354,7 @@ mod tests {
             "aud": "equinix-sandbox",
         });
         let told = tell(&Story {
-            platform: Platform::Gitlab,
+            platform: SimulatedPlatform::Gitlab,
             fault: None,
             claims: Some(&claims),
             issuer_log: &[],
@@ -404,7 +406,7 @@ mod tests {
     #[test]
     fn the_story_of_a_job_that_failed() {
         let told = tell(&Story {
-            platform: Platform::Github,
+            platform: SimulatedPlatform::Github,
             fault: Some(Fault::WrongAudience),
             claims: None,
             issuer_log: &vec![entry("GET", "/\u{1b}[31m::x::", None, 401); 7],

@@ -7,8 +7,8 @@ use oxhttp::model::Method;
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, SystemClock};
-use crate::jwt;
-use crate::signature::{self, IssuerKeys};
+use crate::identity::jwt;
+use crate::identity::signature::{self, IssuerKeys};
 
 use super::wire::{self, Call, Reply, Service, lock};
 use super::{Fault, Hush, keys};
@@ -32,7 +32,7 @@ pub(super) struct Trust {
 }
 
 /// What a principal was granted.
-pub(super) struct Grant {
+pub(super) struct TrustedSubject {
     pub(super) subject: String,
     pub(super) scope: String,
 }
@@ -41,7 +41,7 @@ pub(super) struct Grant {
 pub(super) struct Sts {
     base: String,
     trusted: Vec<Trust>,
-    grants: Vec<Grant>,
+    grants: Vec<TrustedSubject>,
     fault: Option<Fault>,
     asked_to_wait: AtomicBool,
     hush: Hush,
@@ -58,7 +58,7 @@ impl Sts {
     pub(super) fn new(
         base: &str,
         trusted: Vec<Trust>,
-        grants: Vec<Grant>,
+        grants: Vec<TrustedSubject>,
         fault: Option<Fault>,
         hush: Hush,
     ) -> Self {
@@ -210,13 +210,13 @@ impl Service for Sts {
 mod tests {
     use super::*;
     use crate::sandbox::wire::client::{Answer, get, send};
-    use crate::sandbox::{Platform, Sandbox, job};
+    use crate::sandbox::{Sandbox, SimulatedPlatform, job};
     use crate::secret::Secret;
 
     const TYPE: (&str, &str) = ("content-type", FORM);
 
     fn start(fault: Option<Fault>) -> Sandbox {
-        Sandbox::start(Platform::Github, fault).unwrap()
+        Sandbox::start(SimulatedPlatform::Github, fault).unwrap()
     }
 
     fn encoded(fields: &[(&str, &str)]) -> String {

@@ -1,0 +1,4 @@
+//! How a credential is obtained from Equinix.
+
+pub mod scope;
+pub mod token_exchange;

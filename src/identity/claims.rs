@@ -1,0 +1,622 @@
+//! Checks the claims of an ID token before it is sent anywhere (security requirements, section 3).
+//!
+//! These checks can stop a token from going to the wrong place and turn a vague refusal into an exact message. They
+//! grant nothing: the STS verifies the signature and decides. Everything is compared byte by byte; a near miss fails
+//! as well, but with a hint that names it.
+
+use crate::clock::rfc3339;
+use crate::error::{Code, Error};
+use crate::identity::expect::{self, Expectation};
+use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::near_miss::near_miss;
+use crate::json;
+use crate::text::quote;
+
+/// How far two clocks may differ, in seconds.
+pub const LEEWAY: i64 = 60;
+
+/// How far ahead of this machine's clock `nbf` and `iat` may lie before that is an error, in seconds. The STS may be
+/// more lenient than we are, so a smaller difference only warns.
+const FUTURE_LIMIT: i64 = 300;
+
+/// The last second of the year 9999: a larger NumericDate is not one.
+const MAX_TIME: f64 = 253_402_300_799.0;
+
+/// Ten years in seconds. An `exp` beyond is most likely in milliseconds.
+const TEN_YEARS: i64 = 10 * 365 * 86_400;
+
+/// How strictly claims are held against what is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Validation {
+    /// Only what the safety of outputs needs, and what the user expects explicitly.
+    Off,
+    /// Wrong is an error, odd is a warning.
+    #[default]
+    Basic,
+    /// Odd is an error as well.
+    Strict,
+}
+
+impl Validation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Basic, Self::Strict];
+
+    /// The value of `--validation`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Basic => "basic",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+/// Something odd: a warning, or with `--validation strict` an error of this code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The code of the error; `None` when strictness changes nothing.
+    pub code: Option<Code>,
+    /// What is odd.
+    pub text: String,
+}
+
+impl Finding {
+    /// A warning whatever the strictness.
+    pub fn warning(text: impl Into<String>) -> Self {
+        Self { code: None, text: text.into() }
+    }
+
+    /// The text of a warning, or with strict validation the error.
+    pub fn judge(self, validation: Validation) -> Result<String, Error> {
+        match self.code {
+            Some(code) if validation == Validation::Strict => Err(Error::new(code, self.text)),
+            _ => Ok(self.text),
+        }
+    }
+
+    /// A warning that `strict` makes an error.
+    pub fn strict(code: Code, text: impl Into<String>) -> Self {
+        Self { code: Some(code), text: text.into() }
+    }
+}
+
+/// The issuer that a platform's tokens come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExpectedIssuer {
+    /// Exactly this one.
+    Exactly(String),
+    /// This one, or one that has a single path segment more: GitHub's enterprises can have an issuer of their own.
+    WithSegment(String),
+}
+
+/// A claim that ties the token to this run, with the variable that it has to agree with.
+#[derive(Debug, Clone)]
+pub struct RunBinding {
+    /// The claim.
+    pub claim: &'static str,
+    /// The variable that the platform sets for the job.
+    pub variable: &'static str,
+    /// The variable's value.
+    pub value: String,
+}
+
+/// What the claims are held against.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// The audience that `aud` must contain; without one, `aud` must only not be another service's.
+    pub audience: Option<String>,
+    /// The issuer; `None` when the platform cannot tell.
+    pub issuer: Option<ExpectedIssuer>,
+    /// The run that the token should belong to.
+    pub run: Vec<RunBinding>,
+    /// What the user expects.
+    pub expectations: Vec<Expectation>,
+    /// How strictly all but the user's expectations are taken.
+    pub validation: Validation,
+}
+
+/// The time, as this machine and the platform see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// This machine's clock (Unix time).
+    pub local: i64,
+    /// The platform's clock minus this machine's, in seconds, if the platform answered with a `Date`.
+    pub skew: Option<i64>,
+}
+
+impl Now {
+    /// The best guess of the true time: the platform's clock where it contradicts ours.
+    pub fn best(self) -> i64 {
+        match self.skew {
+            Some(skew) if skew.unsigned_abs() > LEEWAY.unsigned_abs() => self.local.saturating_add(skew),
+            _ => self.local,
+        }
+    }
+}
+
+/// Holds the claims against what is expected. The result is what is odd about them; the first check that fails is the
+/// error.
+pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Finding>, Error> {
+    let mut findings = Vec::new();
+    for (_, outcome) in checks(token, expected, now) {
+        findings.extend(outcome?);
+    }
+    Ok(findings)
+}
+
+/// The single checks by name, in the order in which they count.
+pub fn checks(
+    token: &UnverifiedClaims,
+    expected: &Expected,
+    now: Now,
+) -> Vec<(&'static str, Result<Vec<Finding>, Error>)> {
+    let mut outcomes = Vec::new();
+    if expected.validation != Validation::Off {
+        // An issuer that the user expects takes the place of the platform's.
+        if !expected.expectations.iter().any(|expectation| expectation.claim == "iss") {
+            outcomes.push(("issuer", check_issuer(token, expected.issuer.as_ref()).map(|()| Vec::new())));
+        }
+        let mut gather = |name, check: &dyn Fn(&mut Vec<Finding>) -> Result<(), Error>| {
+            let mut findings = Vec::new();
+            outcomes.push((name, check(&mut findings).map(|()| findings)));
+        };
+        gather("audience", &|findings| check_audience(token, expected.audience.as_deref(), findings));
+        gather("times", &|findings| check_times(token, now, findings));
+        gather("run", &|findings| {
+            check_run(token, &expected.run, findings);
+            Ok(())
+        });
+    }
+    if !expected.expectations.is_empty() {
+        outcomes.push(("expectations", expect::check(&expected.expectations, token).map(|()| Vec::new())));
+    }
+    outcomes
+}
+
+fn check_run(token: &UnverifiedClaims, run: &[RunBinding], findings: &mut Vec<Finding>) {
+    for bound in run {
+        if let Some(found) = token.scalar(bound.claim).filter(|found| *found != bound.value) {
+            let text = format!(
+                "the ID token says {} {}, but {} is {}: it may come from another run",
+                bound.claim,
+                quote(&found),
+                bound.variable,
+                quote(&bound.value)
+            );
+            findings.push(Finding::strict(Code::ClaimRunBinding, text));
+        }
+    }
+}
+
+fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> Result<(), Error> {
+    let found = token.issuer();
+    let fail = |message: &str, expected: String| {
+        let mut error = Error::new(Code::ClaimIss, message).detail("expected", expected.clone());
+        error =
+            error.detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
+        match near_miss(expected.trim_matches('"'), found) {
+            Some(miss) => error.hint(format!("{miss} Issuers are compared to the letter.")),
+            None => error,
+        }
+    };
+    let (base, holds) = match expected {
+        None if found.is_empty() => {
+            return Err(fail("the ID token names no issuer", "an iss claim".to_owned()));
+        }
+        None => return Ok(()),
+        Some(ExpectedIssuer::Exactly(issuer)) => (issuer, found == issuer),
+        Some(ExpectedIssuer::WithSegment(issuer)) => {
+            let segment = found.strip_prefix(issuer.as_str()).and_then(|rest| rest.strip_prefix('/'));
+            // An enterprise's slug. What has only dots is a way up in a path, and no name.
+            let is_segment = |s: &str| {
+                s.bytes().any(|b| b != b'.')
+                    && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            };
+            (issuer, found == issuer || segment.is_some_and(is_segment))
+        }
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(fail("the ID token comes from another issuer than this platform's", quote(base)))
+    }
+}
+
+/// Whether the token's issuer is one that the platform or the user names, so that its keys may be believed.
+pub fn is_issuer_known(
+    token: &UnverifiedClaims,
+    expected: Option<&ExpectedIssuer>,
+    expectations: &[Expectation],
+) -> bool {
+    match expectations.iter().find(|expectation| expectation.claim == "iss") {
+        Some(expectation) => expectation.values.iter().any(|value| value == token.issuer()),
+        None => expected.is_some() && check_issuer(token, expected).is_ok(),
+    }
+}
+
+/// The issuer whose keys will be asked for, as far as that is known before there is a token.
+pub fn likely_issuer<'a>(
+    expected: Option<&'a ExpectedIssuer>,
+    expectations: &'a [Expectation],
+) -> Option<&'a str> {
+    match expectations.iter().find(|expectation| expectation.claim == "iss") {
+        Some(expectation) => expectation.values.first().map(String::as_str),
+        None => expected.map(|issuer| match issuer {
+            ExpectedIssuer::Exactly(url) | ExpectedIssuer::WithSegment(url) => url.as_str(),
+        }),
+    }
+}
+
+fn check_audience(
+    token: &UnverifiedClaims,
+    expected: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Error> {
+    let Some(found) = token.audience().filter(|members| !members.is_empty()) else {
+        let kind = token.claims.get("aud").map_or("there is none", json::kind);
+        return Err(Error::new(
+            Code::ClaimAud,
+            format!("the ID token's aud claim is not a text or a list of texts: {kind}"),
+        ));
+    };
+    let shown = || found.iter().map(|member| quote(member)).collect::<Vec<_>>().join(", ");
+    match expected {
+        Some(audience) if found.contains(&audience) => {}
+        Some(audience) => {
+            let error = Error::new(Code::ClaimAud, "the ID token is meant for another audience")
+                .detail("expected", quote(audience))
+                .detail("found", shown());
+            return Err(match found.iter().find_map(|member| near_miss(audience, member)) {
+                Some(miss) => error.hint(format!("{miss} Audiences are compared to the letter.")),
+                None => error,
+            });
+        }
+        None => {
+            let others: Vec<_> = found.iter().filter_map(|member| other_service(member)).collect();
+            if let (Some(service), true) = (others.first(), others.len() == found.len()) {
+                let message = format!("the ID token is meant for {service}, not for Equinix");
+                return Err(Error::new(Code::ClaimAud, message).detail("found", shown()).hint(
+                    "Give the token an audience of its own for Equinix (in GitLab: aud: under id_tokens:), and pass it as --audience as well.",
+                ));
+            }
+        }
+    }
+    if found.len() > 1 {
+        let text = format!(
+            "the ID token is meant for {} audiences at once ({}): each of them could use it at the others",
+            found.len(),
+            shown()
+        );
+        findings.push(Finding::strict(Code::ClaimAud, text));
+    }
+    Ok(())
+}
+
+/// The service that is known to use this audience, if any. A token for it must not be sent to Equinix, and a token
+/// for Equinix should not be usable there.
+pub fn other_service(audience: &str) -> Option<&'static str> {
+    const WHOLE: [(&str, &str); 7] = [
+        ("*", "everybody"),
+        ("sts.amazonaws.com", "AWS"),
+        ("api://AzureADTokenExchange", "Azure"),
+        ("sigstore", "Sigstore"),
+        ("pypi", "PyPI"),
+        ("testpypi", "TestPyPI"),
+        ("https://kubernetes.default.svc", "the Kubernetes API"),
+    ];
+    const PREFIX: [(&str, &str); 7] = [
+        ("https://github.com/", "GitHub's default audience, which everybody shares who did not choose one"),
+        ("https://iam.googleapis.com/", "Google Cloud"),
+        ("//iam.googleapis.com/", "Google Cloud"),
+        ("npm:", "npm"),
+        ("https://buildkite.com/", "Buildkite's default audience"),
+        ("ari:cloud:bitbucket:", "Bitbucket's default audience"),
+        ("https://kubernetes.default.svc.", "the Kubernetes API"),
+    ];
+    let whole = WHOLE.iter().find(|(text, _)| *text == audience);
+    whole.or_else(|| PREFIX.iter().find(|(text, _)| audience.starts_with(text))).map(|(_, service)| *service)
+}
+
+/// Seconds of Unix time from a NumericDate (RFC 7519 section 2), which may have a fraction.
+fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64>, Error> {
+    let Some(value) = token.claims.get(name) else { return Ok(None) };
+    let fail = |found: String| {
+        Error::new(Code::ClaimTimeInvalid, format!("the ID token's {name} claim is not a time"))
+            .detail("expected", "a number of seconds since 1970")
+            .detail("found", found)
+    };
+    match value.as_f64() {
+        #[allow(clippy::cast_possible_truncation, reason = "the range has been checked")]
+        Some(seconds) if (0.0..=MAX_TIME).contains(&seconds) => Ok(Some(seconds.floor() as i64)),
+        Some(_) => Err(fail(quote(&value.to_string()))),
+        None => Err(fail(json::kind(value).to_owned())),
+    }
+}
+
+/// When the token expires (Unix time).
+pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
+    time_claim(token, "exp")?
+        .ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))
+}
+
+fn check_times(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let exp = expiry(token)?;
+    let iat = time_claim(token, "iat")?;
+    let nbf = time_claim(token, "nbf")?;
+    if exp.saturating_sub(now.best()) > TEN_YEARS {
+        return Err(Error::new(Code::ClaimTimeInvalid, "the ID token's exp claim lies more than ten years ahead")
+            .detail("found", exp.to_string())
+            .hint("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
+    }
+    if let Some(iat) = iat.filter(|iat| exp <= *iat) {
+        return Err(Error::new(Code::ClaimTimeInvalid, "the ID token expires before it was issued")
+            .detail("iat", rfc3339(iat))
+            .detail("exp", rfc3339(exp)));
+    }
+    let clocks = |skew: i64| {
+        format!(
+            "this machine's clock is about {} s {}",
+            skew.unsigned_abs(),
+            if skew < 0 { "ahead" } else { "behind" }
+        )
+    };
+    let corrected = now.skew.map(|skew| (skew, now.local.saturating_add(skew)));
+
+    if now.local > exp.saturating_add(LEEWAY) {
+        match corrected {
+            Some((skew, time)) if time <= exp.saturating_add(LEEWAY) => {
+                findings.push(Finding::warning(format!(
+                    "the ID token looks expired only because {}; the STS decides",
+                    clocks(skew)
+                )));
+            }
+            _ => {
+                return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
+                    .detail("expired", format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)))
+                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+            }
+        }
+    }
+    let Some(from) = iat.max(nbf) else { return Ok(()) };
+    let ahead = from.saturating_sub(now.local);
+    if ahead > LEEWAY {
+        match corrected {
+            Some((skew, time)) if from.saturating_sub(time) <= LEEWAY => {
+                findings.push(Finding::warning(format!(
+                    "the ID token looks not yet valid only because {}; the STS decides",
+                    clocks(skew)
+                )));
+            }
+            _ if ahead > FUTURE_LIMIT => {
+                return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
+                    .detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
+                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+            }
+            _ => findings.push(Finding::warning(format!(
+                "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"
+            ))),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn token(change: Value) -> UnverifiedClaims {
+        let mut claims = json!({
+            "iss": "https://token.actions.githubusercontent.com", "sub": "repo:o/r:ref:refs/heads/main",
+            "aud": "equinix", "iat": NOW, "nbf": NOW - 600, "exp": NOW + 300, "run_id": "7"
+        });
+        for (name, value) in change.as_object().unwrap() {
+            if value.is_null() {
+                claims.as_object_mut().unwrap().remove(name);
+            } else {
+                claims[name] = value.clone();
+            }
+        }
+        UnverifiedClaims { header: serde_json::Map::new(), claims: claims.as_object().unwrap().clone() }
+    }
+
+    fn expected() -> Expected {
+        Expected {
+            audience: Some("equinix".into()),
+            issuer: Some(ExpectedIssuer::WithSegment("https://token.actions.githubusercontent.com".into())),
+            run: vec![RunBinding { claim: "run_id", variable: "GITHUB_RUN_ID", value: "7".into() }],
+            ..Expected::default()
+        }
+    }
+
+    fn at(change: Value, local: i64, skew: Option<i64>) -> Result<Vec<String>, Error> {
+        let findings = check(&token(change), &expected(), Now { local, skew })?;
+        Ok(findings.into_iter().map(|finding| finding.text).collect())
+    }
+
+    fn code(change: Value) -> &'static str {
+        at(change, NOW, None).map_or_else(|error| error.code().name(), |_| "ok")
+    }
+
+    #[test]
+    fn a_fresh_token_passes_without_a_word() {
+        assert_eq!(at(json!({}), NOW, None).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_issuer_is_compared_to_the_letter() {
+        let base = "https://token.actions.githubusercontent.com";
+        for (issuer, outcome) in [
+            (json!(base), "ok"),
+            (json!(format!("{base}/acme-corp")), "ok"),
+            (json!(format!("{base}/acme/corp")), "claim-iss"),
+            (json!(format!("{base}/..")), "claim-iss"),
+            (json!(format!("{base}/")), "claim-iss"),
+            (json!(format!("{base}.evil.example")), "claim-iss"),
+            (json!("https://Token.actions.githubusercontent.com"), "claim-iss"),
+            (json!("https://gitlab.com"), "claim-iss"),
+            (json!(1), "claim-iss"),
+            (Value::Null, "claim-iss"),
+        ] {
+            assert_eq!(code(json!({"iss": issuer})), outcome, "{issuer}");
+        }
+        let exact = Expected {
+            issuer: Some(ExpectedIssuer::Exactly("https://gitlab.com".into())),
+            ..Expected::default()
+        };
+        let now = Now { local: NOW, skew: None };
+        assert!(check(&token(json!({"iss": "https://gitlab.com"})), &exact, now).is_ok());
+        let error = check(&token(json!({"iss": "http://gitlab.com"})), &exact, now).unwrap_err();
+        assert_eq!(error.details()[1], ("found", "\"http://gitlab.com\"".to_owned()));
+        assert!(error.cure().starts_with("They differ only in the scheme"), "{}", error.cure());
+        let any = Expected::default();
+        assert!(check(&token(json!({"iss": "https://anything"})), &any, now).is_ok());
+        assert_eq!(check(&token(json!({"iss": null})), &any, now).unwrap_err().code(), Code::ClaimIss);
+    }
+
+    #[test]
+    fn the_audience_is_a_text_or_a_list_and_must_hold_the_expected_one() {
+        for (audience, outcome) in [
+            (json!("equinix"), "ok"),
+            (json!(["equinix"]), "ok"),
+            (json!(["x", "equinix"]), "ok"),
+            (json!("Equinix"), "claim-aud"),
+            (json!("equinix "), "claim-aud"),
+            (json!(["x"]), "claim-aud"),
+            (json!([]), "claim-aud"),
+            (json!(""), "claim-aud"),
+            (json!(["equinix", 1]), "claim-aud"),
+            (json!({"equinix": 1}), "claim-aud"),
+            (Value::Null, "claim-aud"),
+        ] {
+            assert_eq!(code(json!({"aud": audience})), outcome, "{audience}");
+        }
+        let error = at(json!({"aud": "https://Equinix/"}), NOW, None).unwrap_err();
+        assert_eq!(
+            error.cure(),
+            "They differ only in upper and lower case and in a slash at the end and in the scheme (https://, http:// or none). Audiences are compared to the letter."
+        );
+        assert_eq!(
+            error.details(),
+            [("expected", "\"equinix\"".to_owned()), ("found", "\"https://Equinix/\"".to_owned())]
+        );
+        assert_eq!(
+            at(json!({"aud": ["equinix", "x"]}), NOW, None).unwrap().len(),
+            1,
+            "several audiences are warned of"
+        );
+    }
+
+    #[test]
+    fn without_an_expected_audience_other_services_tokens_are_still_refused() {
+        let any = Expected::default();
+        for (audience, holds) in [
+            (json!("my-equinix-client"), true),
+            (json!(["sts.amazonaws.com", "my-equinix-client"]), true),
+            (json!("sts.amazonaws.com"), false),
+            (json!(["sigstore", "pypi"]), false),
+            (json!("https://github.com/octo-org"), false),
+            (json!("*"), false),
+        ] {
+            let result = check(&token(json!({"aud": audience})), &any, Now { local: NOW, skew: None });
+            assert_eq!(result.is_ok(), holds, "{audience}");
+        }
+    }
+
+    #[test]
+    fn times_have_sixty_seconds_of_leeway() {
+        for (local, outcome) in [
+            (NOW + 300, "ok"),
+            (NOW + 360, "ok"),
+            (NOW + 361, "claim-expired"),
+            (NOW - 300, "ok"),
+            (NOW - 301, "claim-not-yet-valid"),
+        ] {
+            let found = at(json!({}), local, None).map_or_else(|e| e.code().name(), |_| "ok");
+            assert_eq!(found, outcome, "{}", local - NOW);
+        }
+        assert_eq!(at(json!({}), NOW - 61, None).unwrap().len(), 1, "slightly early is a warning");
+        assert_eq!(at(json!({}), NOW - 60, None).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_from_a_wrong_token() {
+        let ahead = at(json!({}), NOW + 7200, Some(-7200)).unwrap();
+        assert_eq!(
+            ahead,
+            [
+                "the ID token looks expired only because this machine's clock is about 7200 s ahead; the STS decides"
+            ]
+        );
+        let behind = at(json!({}), NOW - 7200, Some(7200)).unwrap();
+        assert_eq!(
+            behind,
+            [
+                "the ID token looks not yet valid only because this machine's clock is about 7200 s behind; the STS decides"
+            ]
+        );
+        let truly = at(json!({}), NOW + 7200, Some(0)).unwrap_err();
+        assert_eq!(truly.code(), Code::ClaimExpired);
+        assert_eq!(truly.details()[0].1, "2027-01-15T08:05:00Z (6900 s ago)");
+    }
+
+    #[test]
+    fn times_must_be_plausible_numbers() {
+        for (change, outcome) in [
+            (json!({"exp": 1_800_000_300.5}), "ok"),
+            (json!({"exp": 18.000_003e8}), "ok"),
+            (json!({"iat": null, "nbf": null}), "ok"),
+            (json!({"exp": null}), "claim-time-invalid"),
+            (json!({"exp": "1800000300"}), "claim-time-invalid"),
+            (json!({"exp": -1}), "claim-time-invalid"),
+            (json!({"exp": 1e30}), "claim-time-invalid"),
+            (json!({"exp": (NOW + 300) * 1000}), "claim-time-invalid"),
+            (json!({"exp": NOW + TEN_YEARS + 1}), "claim-time-invalid"),
+            (json!({"exp": NOW}), "claim-time-invalid"),
+            (json!({"iat": true}), "claim-time-invalid"),
+            (json!({"nbf": [1]}), "claim-time-invalid"),
+            (json!({"iat": 0, "nbf": 0, "exp": 1}), "claim-expired"),
+        ] {
+            assert_eq!(code(change.clone()), outcome, "{change}");
+        }
+    }
+
+    #[test]
+    fn another_run_s_token_is_warned_of() {
+        assert_eq!(
+            at(json!({"run_id": 8}), NOW, None).unwrap(),
+            ["the ID token says run_id \"8\", but GITHUB_RUN_ID is \"7\": it may come from another run"]
+        );
+        assert!(at(json!({"run_id": null}), NOW, None).unwrap().is_empty(), "an older server does not tell");
+    }
+
+    #[test]
+    fn strictness_concerns_what_is_odd_and_off_leaves_only_the_user_s_expectations() {
+        let now = Now { local: NOW, skew: None };
+        let odd = token(json!({"run_id": "8", "aud": ["equinix", "x"]}));
+        let codes: Vec<_> = check(&odd, &expected(), now).unwrap().into_iter().map(|c| c.code).collect();
+        assert_eq!(codes, [Some(Code::ClaimAud), Some(Code::ClaimRunBinding)]);
+        let wrong = token(json!({"iss": "https://x", "aud": "x", "exp": 1, "run_id": "8"}));
+        let off = Expected { validation: Validation::Off, ..expected() };
+        assert_eq!(check(&wrong, &off, now).unwrap(), []);
+        let expectations = expect::parse(["sub=x"], "--expect").unwrap();
+        let expecting = Expected { expectations, ..off };
+        assert_eq!(check(&wrong, &expecting, now).unwrap_err().code(), Code::ClaimExpectation);
+    }
+
+    #[test]
+    fn an_expected_issuer_takes_the_place_of_the_platform_s() {
+        let now = Now { local: NOW, skew: None };
+        let expecting = |issuer: &str| Expected {
+            expectations: expect::parse([format!("iss={issuer}").as_str()], "--expect").unwrap(),
+            ..expected()
+        };
+        let own = token(json!({"iss": "https://issuer.example"}));
+        assert!(check(&own, &expecting("https://issuer.example"), now).is_ok());
+        let error = check(&own, &expecting("https://other.example"), now).unwrap_err();
+        assert_eq!(error.code(), Code::ClaimExpectation);
+    }
+}

@@ -1,0 +1,208 @@
+//! How the token is handed over.
+//!
+//! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
+//! with the places where they belong. Opening and writing those places is [`sink`]'s work.
+
+mod credential_process;
+mod env_file;
+mod fish;
+mod github;
+mod gitlab_dotenv;
+mod json;
+mod kubernetes;
+mod object;
+mod powershell;
+mod raw;
+mod script;
+mod shell;
+
+mod terraform_external;
+
+use crate::credential::Credential;
+use crate::error::{Code, Error};
+use crate::output::request::Caller;
+use crate::secret::SecretBytes;
+use crate::text::quote;
+
+/// Every format.
+pub const FORMATS: &[&dyn Format] = &[
+    &github::GitHub,
+    &env_file::ENV_FILE,
+    &shell::SHELL,
+    &powershell::POWERSHELL,
+    &fish::FISH,
+    &gitlab_dotenv::GitLabDotenv,
+    &json::Json,
+    &credential_process::CredentialProcess,
+    &terraform_external::TerraformExternal,
+    &kubernetes::Kubernetes,
+    &raw::Raw,
+];
+
+/// Where bytes of a format go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard output, or the file of `--output`.
+    Stdout,
+    /// The runner file that this variable names: exists already, is appended to.
+    RunnerFile(&'static str),
+    /// A new private file, whose path is printed: the file of `--output`, or one in a temporary folder.
+    NewFile,
+    /// The file of `--output`, which the platform publishes as an artifact.
+    Artifact,
+}
+
+/// What a format may have to know besides the credential.
+#[derive(Debug, Default)]
+pub struct Options<'a> {
+    /// The variable for the token.
+    pub env_name: &'a str,
+    /// A variable that would make the Equinix Terraform provider ignore the token, if one is set.
+    pub shadowing: Option<&'a str>,
+    /// Random text that occurs in no value, for formats that need a delimiter.
+    pub delimiter: &'a str,
+    /// The version of the answer that was asked for, for formats that have several.
+    pub api_version: Option<&'a str>,
+}
+
+impl Options<'_> {
+    /// The variable for the token's expiry.
+    pub fn expiry_name(&self) -> String {
+        format!("{}_EXPIRES_AT", self.env_name)
+    }
+}
+
+/// A form in which the next step expects the token.
+pub trait Format: Sync {
+    /// The value of `--format`.
+    fn id(&self) -> &'static str;
+
+    /// What it is, for help and docs.
+    fn about(&self) -> &'static str;
+
+    /// The places that [`Format::render`] will fill, so that they can be opened before the token exists.
+    fn places(&self, export_env: bool) -> Vec<Destination>;
+
+    /// The bytes for one of its places. Fails when the token does not fit into the form.
+    fn render(
+        &self,
+        credential: &Credential,
+        options: &Options<'_>,
+        place: Destination,
+    ) -> Result<SecretBytes, Error>;
+
+    /// What a run leaves that ends without a token, as `--on-unavailable skip` wants it: one of its places and the bytes.
+    /// `None` where the form has no way to say so.
+    fn render_unavailable(
+        &self,
+        _reason: &str,
+        _options: &Options<'_>,
+    ) -> Option<(Destination, SecretBytes)> {
+        None
+    }
+
+    /// What a failed run leaves behind, where the next step can read it: nothing but the error's code.
+    fn render_failure(&self, _code: Code, _delimiter: &str) -> Option<(Destination, SecretBytes)> {
+        None
+    }
+
+    /// Whether a shell reads it as commands: then it can also unset a variable that would shadow the token, and a shell
+    /// that traces its commands shows the token.
+    fn is_sourced(&self) -> bool {
+        false
+    }
+
+    /// The program that reads it, if that one says what it wants before.
+    fn caller(&self) -> Option<Caller> {
+        None
+    }
+}
+
+/// The format of this name.
+pub fn by_name(id: &str) -> Result<&'static dyn Format, Error> {
+    FORMATS.iter().copied().find(|format| format.id() == id).ok_or_else(|| {
+        let known: Vec<_> = FORMATS.iter().map(|format| format.id()).collect();
+        Error::new(Code::CfgValueInvalid, format!("there is no format {}", quote(id)))
+            .detail("known", format!("auto, {}", known.join(", ")))
+            .hint("Use one of the known ones, or leave --format out.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::Kind;
+    use crate::secret::Secret;
+
+    pub(super) fn credential(kind: Kind) -> Credential {
+        Credential {
+            kind,
+            token: Secret::new("tok.en-._~+/0123456789=="),
+            expires_in: 3600,
+            expires_at: 1_795_320_000,
+            scope: (kind == Kind::AccessToken).then(|| "roleassignments:org".into()),
+            issuer: "https://token.actions.githubusercontent.com".into(),
+            subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
+        }
+    }
+
+    pub(super) fn options(shadowing: Option<&str>) -> Options<'_> {
+        Options {
+            env_name: "EQUINIX_API_TOKEN",
+            shadowing,
+            delimiter: "DELIMITER",
+            api_version: Some("client.authentication.k8s.io/v1"),
+        }
+    }
+
+    pub(super) fn text(bytes: &SecretBytes) -> String {
+        String::from_utf8(bytes.reveal().to_vec()).unwrap()
+    }
+
+    pub(super) fn rendered(format: &dyn Format, place: Destination, shadowing: Option<&str>) -> String {
+        text(&format.render(&credential(Kind::AccessToken), &options(shadowing), place).unwrap())
+    }
+
+    pub(super) fn rendered_id_token(format: &dyn Format, place: Destination) -> String {
+        text(&format.render(&credential(Kind::IdToken), &options(None), place).unwrap())
+    }
+
+    pub(super) fn rendered_unavailable(format: &dyn Format) -> Option<(Destination, String)> {
+        let (place, bytes) = format.render_unavailable("fork-pull-request", &options(None))?;
+        Some((place, text(&bytes)))
+    }
+
+    #[test]
+    fn every_format_file_is_registered_once() {
+        let mut files: Vec<String> =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/output/format"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-"))
+                .filter(|name| !["mod", "object", "script"].contains(&name.as_str()))
+                .collect();
+        files.sort();
+        let mut ids: Vec<&str> = FORMATS.iter().map(|f| f.id()).collect();
+        ids.sort_unstable();
+        assert_eq!(files, ids);
+    }
+
+    #[test]
+    fn an_unknown_format_names_the_known_ones() {
+        assert_eq!(by_name("json").unwrap().id(), "json");
+        let error = by_name("yaml").err().unwrap();
+        assert_eq!(
+            error.details()[0].1,
+            "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+        );
+    }
+
+    #[test]
+    fn what_a_run_without_a_token_leaves_goes_to_a_place_that_is_opened_for_it() {
+        for format in FORMATS {
+            if let Some((place, text)) = rendered_unavailable(*format) {
+                assert!(format.places(false).contains(&place), "{}", format.id());
+                assert!(!text.contains("tok.en"), "{}", format.id());
+            }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The token and a line break.
+
+use crate::credential::Credential;
+use crate::error::Error;
+use crate::secret::SecretBytes;
+
+use super::{Destination, Format, Options};
+
+/// Nothing but the token.
+pub(super) struct Raw;
+
+impl Format for Raw {
+    fn id(&self) -> &'static str {
+        "raw"
+    }
+
+    fn about(&self) -> &'static str {
+        "the token and a line break on standard output"
+    }
+
+    fn places(&self, _: bool) -> Vec<Destination> {
+        vec![Destination::Stdout]
+    }
+
+    fn render(&self, credential: &Credential, _: &Options<'_>, _: Destination) -> Result<SecretBytes, Error> {
+        let token = credential.token.reveal();
+        let mut line = Vec::with_capacity(token.len() + 1);
+        line.extend_from_slice(token.as_bytes());
+        line.push(b'\n');
+        Ok(SecretBytes::new(line))
+    }
+
+    /// `TOKEN=$(equinix-wif token …)` then leaves the variable empty.
+    fn render_unavailable(&self, _: &str, _: &Options<'_>) -> Option<(Destination, SecretBytes)> {
+        Some((Destination::Stdout, SecretBytes::new(Vec::new())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{rendered, rendered_id_token, rendered_unavailable};
+    use super::*;
+
+    #[test]
+    fn is_one_line_or_nothing() {
+        assert_eq!(rendered(&Raw, Destination::Stdout, None), "tok.en-._~+/0123456789==\n");
+        assert_eq!(rendered_id_token(&Raw, Destination::Stdout), "tok.en-._~+/0123456789==\n");
+        assert_eq!(rendered_unavailable(&Raw).unwrap().1, "");
+    }
+}

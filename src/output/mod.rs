@@ -1,0 +1,6 @@
+//! Handing a token over: formats (pure functions to bytes), sinks (opening, checking and writing) and what the calling
+//! program asked for.
+
+pub mod format;
+pub mod request;
+pub mod sink;

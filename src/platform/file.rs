@@ -1,0 +1,106 @@
+//! A ready ID token in a file or on standard input, from any system.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::env::Env;
+use crate::error::{Code, Error};
+use crate::identity::jwt;
+use crate::input::{self, Trouble};
+use crate::secret::Secret;
+use crate::text::quote;
+
+use super::{Context, Fetched, Platform, TokenLocation};
+
+/// The generic provider for files, chosen by `--subject-token-file`.
+pub(super) struct File;
+
+impl Platform for File {
+    fn id(&self) -> &'static str {
+        "file"
+    }
+
+    fn name(&self) -> &'static str {
+        "an ID token in a file"
+    }
+
+    fn is_here(&self, _: &Env) -> bool {
+        false
+    }
+
+    fn evidence(&self, _: &Env) -> String {
+        "chosen by the setting subject-token-file".to_owned()
+    }
+
+    fn ready(&self, _: &Env, source: &TokenLocation, _: Option<&str>) -> Result<(), Error> {
+        path(source).map(drop)
+    }
+
+    fn mints_on_request(&self) -> bool {
+        false
+    }
+
+    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
+        let path = path(context.source)?;
+        let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
+        let reader = path.to_path_buf();
+        let time = context.deadline.left(context.clock);
+        // A little more than the longest token, so that a wrong path to something huge does no harm.
+        let content = input::read(jwt::MAX_LENGTH + 3, time, move || open(&reader)).map_err(|trouble| {
+            unreadable(
+                &shown,
+                &match trouble {
+                    Trouble::TimedOut => "nothing came before the time for this run was used up".to_owned(),
+                    Trouble::Io(error) => reason(&error),
+                },
+            )
+        })?;
+        if content.len() > jwt::MAX_LENGTH + 2 {
+            let message = format!("{shown} is larger than any ID token ({} KiB)", jwt::MAX_LENGTH / 1024);
+            return Err(Error::new(Code::IdTokenTooLarge, message));
+        }
+        let text = std::str::from_utf8(&content).map_err(|_| unreadable(&shown, "it is not text"))?;
+        // Editors and `echo` end a file with a line break; anything else around the token is the caller's mistake.
+        let token = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        if token.is_empty() {
+            return Err(unreadable(&shown, "it is empty"));
+        }
+        Ok(Fetched { token: Secret::new(token), skew: None })
+    }
+}
+
+fn path(source: &TokenLocation) -> Result<&Path, Error> {
+    let missing = || Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file");
+    source.file.as_deref().ok_or_else(missing)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+    if is_stdin(path) {
+        return Ok(Box::new(io::stdin()));
+    }
+    // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
+    }
+    Ok(Box::new(fs::File::open(path)?))
+}
+
+const NOT_REGULAR: &str = "it is not a regular file; for a pipe use --subject-token-file -";
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::InvalidInput => NOT_REGULAR.to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+fn unreadable(shown: &str, why: &str) -> Error {
+    Error::new(Code::TokenFileUnreadable, format!("no ID token could be read from {shown}: {why}"))
+}
