@@ -114,7 +114,7 @@ pub(super) fn tell(story: &Story<'_>) -> String {
             );
         }
         (SimulatedPlatform::Gitlab, _) => {
-            page.row("runner", "cannot be told to hide a value, so none is printed")
+            page.row("runner", "cannot be told to hide a value, so none is printed");
         }
     }
 
