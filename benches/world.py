@@ -22,6 +22,11 @@ from run import AUDIENCE, BEARER, SCOPE, TOKEN, jwt  # noqa: E402
 KEYS = {"RSA": ["-newkey", "rsa:2048"], "P-256": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
 
 
+def budgets():
+    """What may be used at most."""
+    return json.loads((HERE / "budgets.json").read_text())
+
+
 def make_certificates(folder, addresses, key="RSA"):
     """A CA and a server certificate for these addresses."""
     openssl = lambda *args: subprocess.run(["openssl", *args], check=True, cwd=folder, capture_output=True)

@@ -893,23 +893,30 @@ mod links {
     #[test]
     fn the_budgets_are_those_of_the_gate() {
         let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
-        let table = rows("docs/performance.md", "## Budgets");
         let budgets: Value = serde_json::from_str(&page("benches/budgets.json")).unwrap();
-        let mut expected = BTreeMap::new();
-        for (name, limit) in budgets["instructions"].as_object().unwrap() {
-            expected.insert(name.clone(), format!("{:.2} M", limit.as_f64().unwrap() / 1e6));
-        }
-        for (name, limit) in budgets["bytes"].as_object().unwrap() {
-            expected.insert(format!("the {name} binary"), format!("{:.2} MB", limit.as_f64().unwrap() / 1e6));
-        }
-        let crates = page(".ci/dependencies");
-        let crates = crates.lines().find_map(|line| line.strip_prefix("limit=")).unwrap();
-        expected.insert("crates in the release".into(), crates.into());
-        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
+        let millions = |value: &Value| format!("{:.2} M", value.as_f64().unwrap() / 1e6);
+        let expected = BTreeMap::from([
+            ("the dynamic binary", millions(&budgets["bytes"]["dynamic"]) + "B"),
+            ("the static binary", millions(&budgets["bytes"]["static"]) + "B"),
+            ("crates in the release", budgets["crates"].to_string()),
+            ("round trips", budgets["round_trips"].to_string()),
+            ("connections", budgets["connections"].to_string()),
+            ("time with 40 ms of delay", format!("{} times the floor", budgets["times_the_floor"])),
+            ("processor time", format!("{} ms", budgets["processor_ms"])),
+            ("memory", format!("{} MB", budgets["memory_mb"])),
+        ]);
+        let table = rows("docs/performance.md", "## Budgets");
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].as_str(), row[2].clone())).collect();
         assert_eq!(told, expected);
         for row in &table {
             assert!(number(&row[1]) <= number(&row[2]), "{row:?}");
         }
+        let recorded: BTreeMap<_, _> = budgets["instructions"]["recorded"].as_object().unwrap().iter().collect();
+        let table = rows("docs/performance.md", "### Instructions");
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].as_str(), row[1].clone())).collect();
+        let expected = recorded.iter().map(|(name, count)| (name.as_str(), millions(count)));
+        assert_eq!(told, expected.collect());
+        assert_eq!(budgets["instructions"]["growth"], 1.1);
     }
 
     /// The page on security names modules and tests; they must exist.
