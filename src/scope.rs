@@ -3,7 +3,7 @@
 //! Only the shape is checked. The set of prefixes has grown before, so an unknown one passes with a warning; what
 //! cannot be a scope at all, or is a well-known mix-up, is refused with the cure.
 
-use crate::compare::is_close;
+use crate::compare::closest;
 use crate::error::{Code, Error};
 use crate::text::quote;
 
@@ -60,7 +60,7 @@ fn check_token(token: &str) -> Result<Option<String>, Error> {
         }
         return Ok(None);
     }
-    let close = PREFIXES.iter().map(|(known, _)| *known).chain(["ern"]).find(|known| is_close(known, prefix));
+    let close = closest(prefix, PREFIXES.iter().map(|(known, _)| *known).chain(["ern"]));
     let advice = close.map_or_else(
         || format!("known forms are {ERN} and {}", forms()),
         |known| format!("did you mean {known}:?"),

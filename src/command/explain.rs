@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::cli::ExplainArgs;
-use crate::compare::is_close;
+use crate::compare::closest;
 use crate::error::{Code, Error};
 use crate::text::quote;
 
@@ -25,7 +25,7 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
 }
 
 fn unknown(typed: &str, name: &str) -> Error {
-    let close = Code::ALL.iter().map(|code| code.name()).find(|known| is_close(known, name));
+    let close = closest(name, Code::ALL.iter().map(|code| code.name()));
     let hint = if name.starts_with("action-") {
         "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures."
             .to_owned()
