@@ -264,7 +264,7 @@ mod generated {
     fn the_error_page_is_the_error_table() {
         let mut page = String::from(
             "# Error codes\n\n\
-             <!-- Written by tests/docs.rs from the table in src/error.rs: UPDATE_DOCS=1 cargo test --test docs -->\n\n\
+             <!-- Written by tests/docs.rs from the tables in src/error/codes: UPDATE_DOCS=1 cargo test --test docs -->\n\n\
              Every failure has a code and an exit status. The code stands in brackets at the beginning of the message, in \
              the report\nand, on GitHub, in the output `error-code`. Codes are never renamed or given another meaning. \
              `equinix-wif explain CODE`\nprints the same texts without any network. The message of a failure is often more \
