@@ -120,7 +120,7 @@ impl Report {
         let echoed = error.is_some_and(Error::has_echo)
             || message.as_deref().is_some_and(|message| console.holds_secret(message));
         let code = error.map(Error::code);
-        let claims = error.and_then(Error::token_claims).or(self.claims.as_ref());
+        let claims = self.claims.as_ref();
         json!({
             "v": VERSION,
             "code": code.map(Code::name),

@@ -240,10 +240,10 @@ impl Handover<'_> {
         let job = if is_captured { job.without_masks() } else { job };
         self.warn(&job, format);
         let outcome = match &exchange {
-            Some((exchange, scope)) => access_token(&job, scope, exchange, report),
-            None => identity(&job, report).and_then(|identity| job.id_token(identity)),
+            Some((exchange, scope)) => access_token(&job, scope, exchange),
+            None => identity(&job).and_then(|identity| job.id_token(identity)),
         };
-        report.warnings = job.warnings();
+        job.note_in(report);
         let credential = outcome?;
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;

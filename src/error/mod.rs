@@ -13,8 +13,6 @@ use std::fmt;
 
 pub use codes::Code;
 
-use crate::jwt::UnverifiedClaims;
-
 /// The exit status's class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -165,7 +163,6 @@ struct Parts {
     oauth_error: Option<String>,
     attempts: Option<u32>,
     echoed_secret: bool,
-    claims: Option<UnverifiedClaims>,
 }
 
 impl Error {
@@ -181,7 +178,6 @@ impl Error {
             oauth_error: None,
             attempts: None,
             echoed_secret: false,
-            claims: None,
         }))
     }
 
@@ -234,13 +230,6 @@ impl Error {
         self
     }
 
-    /// Adds the claims of the ID token that the failure is about, for the report.
-    #[must_use]
-    pub fn claims(mut self, claims: UnverifiedClaims) -> Self {
-        self.0.claims = Some(claims);
-        self
-    }
-
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -274,11 +263,6 @@ impl Error {
     /// The OAuth error code, if one was received.
     pub fn oauth(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
-    }
-
-    /// The claims of the ID token that it is about.
-    pub fn token_claims(&self) -> Option<&UnverifiedClaims> {
-        self.0.claims.as_ref()
     }
 
     /// Whether the server's answer held a secret of ours.

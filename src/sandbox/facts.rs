@@ -93,7 +93,7 @@ mod tests {
             for (name, value) in &variables {
                 assert!(!value.contains(['{', '}']), "{name}={value}");
             }
-            assert!(!Value::from(claims.clone()).to_string().replace("{\"", "").contains("{"), "{claims:?}");
+            assert!(!Value::from(claims.clone()).to_string().replace("{\"", "").contains('{'), "{claims:?}");
             assert_eq!(claims["sub"], facts.subject());
             assert!(facts.validity().0 > 0 && facts.validity().1 > 0);
         }
