@@ -158,7 +158,7 @@ struct Parts {
     stage: Stage,
     message: String,
     details: Vec<(&'static str, String)>,
-    hint: Option<String>,
+    cure: Option<String>,
     http_status: Option<u16>,
     oauth_error: Option<String>,
     attempts: Option<u32>,
@@ -173,7 +173,7 @@ impl Error {
             stage: code.stage(),
             message: message.into(),
             details: Vec::new(),
-            hint: None,
+            cure: None,
             http_status: None,
             oauth_error: None,
             attempts: None,
@@ -183,49 +183,49 @@ impl Error {
 
     /// Replaces the table's cure by a more exact one.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+    pub fn with_cure(mut self, cure: impl Into<String>) -> Self {
+        self.0.cure = Some(cure.into());
         self
     }
 
     /// Adds a line below the message, such as `expected` or `found`.
     #[must_use]
-    pub fn detail(mut self, label: &'static str, value: impl Into<String>) -> Self {
+    pub fn with_detail(mut self, label: &'static str, value: impl Into<String>) -> Self {
         self.0.details.push((label, value.into()));
         self
     }
 
     /// Replaces the table's stage, for codes that several stages share.
     #[must_use]
-    pub fn at(mut self, stage: Stage) -> Self {
+    pub fn with_stage(mut self, stage: Stage) -> Self {
         self.0.stage = stage;
         self
     }
 
     /// Records the HTTP status that the failure came with.
     #[must_use]
-    pub fn http_status(mut self, status: u16) -> Self {
+    pub fn with_http_status(mut self, status: u16) -> Self {
         self.0.http_status = Some(status);
         self
     }
 
     /// Records the `error` member of an OAuth error answer (RFC 6749 section 5.2).
     #[must_use]
-    pub fn oauth_error(mut self, error: impl Into<String>) -> Self {
+    pub fn with_oauth_error(mut self, error: impl Into<String>) -> Self {
         self.0.oauth_error = Some(error.into());
         self
     }
 
     /// Records how many attempts were made.
     #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
         self.0.attempts = Some(attempts);
         self
     }
 
     /// Records that the server's answer held a secret of ours.
     #[must_use]
-    pub fn echoed_secret(mut self, echoed: bool) -> Self {
+    pub fn with_echoed_secret(mut self, echoed: bool) -> Self {
         self.0.echoed_secret = echoed;
         self
     }
@@ -252,26 +252,26 @@ impl Error {
 
     /// What to do: the exact cure of this failure, else the table's.
     pub fn cure(&self) -> &str {
-        self.0.hint.as_deref().unwrap_or_else(|| self.0.code.cure())
+        self.0.cure.as_deref().unwrap_or_else(|| self.0.code.cure())
     }
 
     /// The HTTP status, if one was received.
-    pub fn status(&self) -> Option<u16> {
+    pub fn http_status(&self) -> Option<u16> {
         self.0.http_status
     }
 
     /// The OAuth error code, if one was received.
-    pub fn oauth(&self) -> Option<&str> {
+    pub fn oauth_error(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
     }
 
     /// Whether the server's answer held a secret of ours.
-    pub fn has_echo(&self) -> bool {
+    pub fn echoed_secret(&self) -> bool {
         self.0.echoed_secret
     }
 
     /// How many attempts were made, if requests were involved.
-    pub fn attempt_count(&self) -> Option<u32> {
+    pub fn attempts(&self) -> Option<u32> {
         self.0.attempts
     }
 }
@@ -299,9 +299,9 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_hint_replaces_the_table_s_cure() {
+    fn an_exact_cure_replaces_the_table_s_cure() {
         let error = Error::new(Code::ClaimAud, "x");
         assert_eq!(error.cure(), Code::ClaimAud.cure());
-        assert_eq!(error.hint("y").cure(), "y");
+        assert_eq!(error.with_cure("y").cure(), "y");
     }
 }
