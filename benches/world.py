@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -22,6 +23,32 @@ from run import AUDIENCE, BEARER, SCOPE, TOKEN, jwt  # noqa: E402
 KEYS = {"RSA": ["-newkey", "rsa:2048"], "P-256": ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]}
 
 
+# The facts of an example job of each platform, as the sandbox has them.
+JOBS = json.loads((ROOT / "src/sandbox/jobs.json").read_text())
+
+
+def filled(value, facts):
+    """The value with facts in the place of their names."""
+    if isinstance(value, dict):
+        return {name: filled(member, facts) for name, member in value.items()}
+    if isinstance(value, list):
+        return [filled(member, facts) for member in value]
+    return re.sub(r"\{(\w+)\}", lambda name: facts[name[1]], value) if isinstance(value, str) else value
+
+
+def example(platform, server):
+    """The variables and claims of a platform's example job."""
+    job, (scheme, host) = JOBS[platform], server.split("://")
+    place = {"server": server, "scheme": scheme, "host": host, "hostname": host.split(":")[0]}
+    job = filled(job, {**job["facts"], **place})
+    return job["variables"], job["claims"]
+
+
+def budgets():
+    """What may be used at most."""
+    return json.loads((HERE / "budgets.json").read_text())
+
+
 def make_certificates(folder, addresses, key="RSA"):
     """A CA and a server certificate for these addresses."""
     openssl = lambda *args: subprocess.run(["openssl", *args], check=True, cwd=folder, capture_output=True)
@@ -37,7 +64,7 @@ def make_certificates(folder, addresses, key="RSA"):
 def answer(path, issuer):
     """The body for a path, or None."""
     if path.startswith("/idtoken"):
-        return {"value": jwt(issuer)}
+        return {"value": jwt(issuer, **example("github", issuer)[1])}
     if path.startswith("/use/token"):
         return {"access_token": TOKEN, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
                 "token_type": "Bearer", "expires_in": 3600}
@@ -122,13 +149,14 @@ class Job:
     def github(self):
         output = self.folder / "output"
         output.write_text("")
-        return self._env(GITHUB_ACTIONS="true", GITHUB_SERVER_URL=self.issuer, GITHUB_OUTPUT=str(output), RUNNER_TEMP=str(self.folder),
+        variables, _ = example("github", self.issuer)
+        return self._env(**variables, GITHUB_OUTPUT=str(output), RUNNER_TEMP=str(self.folder),
                          ACTIONS_ID_TOKEN_REQUEST_URL=f"{self.issuer}/idtoken?api-version=2.0", ACTIONS_ID_TOKEN_REQUEST_TOKEN=BEARER)
 
     @property
     def gitlab(self):
-        return self._env(GITLAB_CI="true", CI_SERVER_URL=f"{self.issuer}/_services/token",
-                         EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=jwt(f"{self.issuer}/_services/token"))
+        variables, claims = example("gitlab", self.issuer)
+        return self._env(**variables, EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=jwt(self.issuer, **claims))
 
     @property
     def flags(self):

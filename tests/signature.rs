@@ -292,6 +292,8 @@ fn a_renewed_token_is_verified_like_the_first() {
         } else {
             let outcome = job.run();
             outcome.fails(5, "claim-signature").sts_requests(0);
+            // The claims in the report are those of the token that does not hold, whatever held before.
+            assert_eq!(outcome.report.as_ref().unwrap()["claims_status"], DECODED);
             outcome
         };
         assert_eq!(asked(&outcome), ["/idtoken", DISCOVERY, KEYS, "/idtoken", DISCOVERY, KEYS]);

@@ -221,10 +221,8 @@ impl Checks {
         let skew = identity.as_ref().and_then(|identity| identity.skew);
         let mut sound = false;
         let mut identity = identity.map(|mut identity| {
-            report.claims = Some(identity.claims.clone());
             sound = self.claims(job, &identity);
             sound &= self.signature(job, &mut identity);
-            report.verified = identity.verified;
             identity
         });
         if identity.is_none() {
@@ -259,7 +257,7 @@ impl Checks {
                 Err(error) => self.fail("exchange", error),
             },
         }
-        report.warnings = job.warnings();
+        job.note_in(report);
     }
 
     /// The ID token, unless an earlier check says that there is no way to it.

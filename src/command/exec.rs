@@ -103,11 +103,11 @@ fn prepare(
     {
         warn_of_shadowing(&job, &name, &env_name);
     }
-    let outcome = access_token(&job, &scope, &exchange, report);
+    let outcome = access_token(&job, &scope, &exchange);
     if let Ok(credential) = &outcome {
         warn_of_short_life(&job, credential);
     }
-    report.warnings = job.warnings();
+    job.note_in(report);
     let credential = outcome?;
     account_for(&credential, report);
     announce(&credential, console);

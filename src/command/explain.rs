@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::cli::ExplainArgs;
 use crate::error::{Code, Error};
-use crate::identity::near_miss::is_close;
+use crate::identity::near_miss::closest;
 use crate::text::quote;
 
 /// Explains one code, or lists all.
@@ -25,7 +25,7 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
 }
 
 fn unknown(typed: &str, name: &str) -> Error {
-    let close = Code::ALL.iter().map(|code| code.name()).find(|known| is_close(known, name));
+    let close = closest(name, Code::ALL.iter().map(|code| code.name()));
     let hint = if name.starts_with("action-") {
         "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures."
             .to_owned()
@@ -34,12 +34,12 @@ fn unknown(typed: &str, name: &str) -> Error {
     } else {
         "equinix-wif explain lists all codes.".to_owned()
     };
-    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).hint(hint)
+    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).with_cure(hint)
 }
 
 fn list() -> String {
     let width = Code::ALL.iter().map(|code| code.name().len()).max().unwrap_or(0);
-    Code::ALL.iter().fold(String::new(), |text, code| {
+    Code::listed().fold(String::new(), |text, code| {
         text + &format!(
             "{:width$}  exit {:2}  {}\n",
             code.name(),
@@ -111,7 +111,7 @@ mod tests {
     fn the_list_has_every_code_on_a_line_of_its_own() {
         let text = explained(None).unwrap();
         assert_eq!(text.lines().count(), Code::ALL.len());
-        for (line, code) in text.lines().zip(Code::ALL) {
+        for (line, code) in text.lines().zip(Code::listed()) {
             assert!(line.starts_with(code.name()), "{line}");
         }
     }

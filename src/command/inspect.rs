@@ -16,7 +16,7 @@ use crate::platform::{self, PLATFORMS};
 use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
-use crate::text::{clean, printable};
+use crate::text::{Carrier, clean, defuse, printable};
 
 use super::{check_masks, check_source, client, json_text};
 use crate::Rest;
@@ -77,8 +77,8 @@ pub fn run(
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
-    let outcome = look(&job, report);
-    report.warnings = job.warnings();
+    let outcome = look(&job);
+    job.note_in(report);
     let (identity, problems, remarks) = outcome?;
     let view = View { job: &job, identity: &identity, problems, remarks, scope, args };
     let text = if as_json { format!("{}\n", json_text(&view.json())) } else { view.text() };
@@ -102,7 +102,7 @@ fn settings(args: &InspectArgs, resolver: &mut Resolver<'_>) -> Result<Settings,
 }
 
 /// Fetches the identity and holds it against what is expected; what does not hold is shown instead of ending the run.
-fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec<String>), Error> {
+fn look(job: &Job<'_>) -> Result<(Identity, Vec<Error>, Vec<String>), Error> {
     for warning in &job.settings.warnings {
         job.warn(warning);
     }
@@ -110,7 +110,6 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
         job.connect_to_issuer();
     }
     let mut identity = job.fetch()?;
-    report.claims = Some(identity.claims.clone());
     let now = claims::Now { local: job.clock.unix_time(), skew: identity.skew };
     let mut problems = Vec::new();
     let mut remarks = Vec::new();
@@ -129,7 +128,7 @@ fn look(job: &Job<'_>, report: &mut Report) -> Result<(Identity, Vec<Error>, Vec
     }
     if job.settings.verify_signature {
         match job.verify(&mut identity) {
-            Ok(()) => report.verified = true,
+            Ok(()) => {}
             Err(error) => problems.push(error),
         }
     }
@@ -361,8 +360,7 @@ impl View<'_> {
 
 /// A text for a POSIX shell that means exactly itself.
 fn quoted(text: &str) -> String {
-    // Number signs are kept apart by ended quotations: two together begin a runner's command anywhere in a line.
-    format!("'{}'", printable(text).replace('\'', r"'\''").replace("##", "#''#''"))
+    format!("'{}'", defuse(&printable(text).replace('\'', r"'\''"), Carrier::SingleQuotes))
 }
 
 /// A claim's value on one line.

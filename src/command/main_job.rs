@@ -27,14 +27,12 @@ pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Resu
 }
 
 /// The checked ID token.
-pub(super) fn identity(job: &Job<'_>, report: &mut Report) -> Result<Identity, Error> {
+pub(super) fn identity(job: &Job<'_>) -> Result<Identity, Error> {
     for warning in &job.settings.warnings {
         job.warn(warning);
     }
     job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
     let identity = job.identity()?;
-    report.claims = Some(identity.claims.clone());
-    report.verified = identity.verified;
     job.console.detail(&format!(
         "issuer {}, subject {} ({})",
         identity.claims.issuer(),
@@ -49,7 +47,6 @@ pub(super) fn access_token(
     job: &Job<'_>,
     scope: &str,
     exchange: &ExchangeSettings,
-    report: &mut Report,
 ) -> Result<Credential, Error> {
     for warning in &exchange.warnings {
         job.warn(warning);
@@ -58,9 +55,8 @@ pub(super) fn access_token(
     if job.provider.mints_on_request() || job.settings.verify_signature {
         token_exchange::open_ahead(job.http, exchange);
     }
-    let mut identity = identity(job, report)?;
+    let mut identity = identity(job)?;
     let credential = job.exchange(&mut identity, scope, exchange)?;
-    report.claims = Some(identity.claims);
     job.hide_access_token(&credential.token)?;
     Ok(credential)
 }

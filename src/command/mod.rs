@@ -28,6 +28,7 @@ use crate::output::sink;
 use crate::platform::Platform;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::text::{Carrier, defuse};
 
 /// Writes a payload without secrets to standard output.
 pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
@@ -76,10 +77,9 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
     }
 }
 
-/// JSON that a runner does not take for a command: `##[` begins one anywhere in a line, and means the same in a JSON text
-/// when its second character is escaped. Number signs occur in texts only.
+/// JSON that a runner does not take for a command.
 fn json_text(value: &Value) -> String {
-    value.to_string().replace("##", r"#\u0023")
+    defuse(&value.to_string(), Carrier::Json)
 }
 
 /// A runner that is told what to hide has to be able to read it.
@@ -109,9 +109,8 @@ fn check_source(settings: &IdentitySettings, provider: &'static dyn Platform) ->
     if file_is_unused {
         let message =
             format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
-        return Err(
-            Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
-        );
+        return Err(Error::new(Code::CfgValueInvalid, message)
+            .with_cure("Leave out --provider or --subject-token-file."));
     }
     if provider.id() == "file" && settings.source.file.is_none() {
         return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));

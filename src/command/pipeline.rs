@@ -1,6 +1,6 @@
 //! The pipeline that commands share: platform → ID token → checks → exchange.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::cli::settings::{ExchangeSettings, IdentitySettings};
 use crate::clock::Clock;
@@ -14,6 +14,7 @@ use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::signature;
 use crate::platform::{Context, Platform};
 use crate::random;
+use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::{Deadline, Failure, Law, Retry};
 use crate::secret::Secret;
@@ -41,8 +42,19 @@ pub struct Job<'a> {
     pub settings: &'a IdentitySettings,
     /// Whether the runner is told what to hide.
     masks: bool,
-    /// What is warned of, for the report.
-    warnings: Mutex<Vec<String>>,
+    /// What the report has to know.
+    known: Mutex<Known>,
+}
+
+/// What a job has found out so far, for the report. It is kept here and not in an error, so that a report has it whatever
+/// ends the run.
+#[derive(Default)]
+struct Known {
+    warnings: Vec<String>,
+    /// The claims of the ID token that was read last.
+    claims: Option<UnverifiedClaims>,
+    /// Whether that token's signature was verified.
+    verified: bool,
 }
 
 /// A checked ID token.
@@ -95,7 +107,7 @@ impl<'a> Job<'a> {
             provider,
             settings,
             masks: masks(env),
-            warnings: Mutex::new(Vec::new()),
+            known: Mutex::default(),
         }
     }
 
@@ -105,9 +117,16 @@ impl<'a> Job<'a> {
         Self { masks: false, ..self }
     }
 
-    /// What has been warned of so far.
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes in the report what is known so far: the claims of the last ID token, and what has been warned of.
+    pub fn note_in(&self, report: &mut Report) {
+        let known = self.known();
+        report.warnings.clone_from(&known.warnings);
+        report.claims.clone_from(&known.claims);
+        report.verified = known.verified;
     }
 
     fn law(&self) -> Law<'_> {
@@ -117,14 +136,14 @@ impl<'a> Job<'a> {
     /// Says a warning and keeps it for the report.
     pub fn warn(&self, warning: &str) {
         self.console.warn(warning);
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning.to_owned());
+        self.known().warnings.push(warning.to_owned());
     }
 
     /// Warns of something odd, or with strict validation takes it as an error.
     pub fn finding(&self, finding: Finding) -> Result<(), Error> {
         let text = finding.judge(self.settings.validation).map_err(|error| {
             let hint = format!("{} --validation basic only warns of this.", error.cure());
-            error.hint(hint)
+            error.with_cure(hint)
         })?;
         self.warn(&text);
         Ok(())
@@ -188,9 +207,13 @@ impl<'a> Job<'a> {
             (claims, _) => claims?,
         };
         self.hide(&fetched.token)?;
+        {
+            let mut known = self.known();
+            (known.claims, known.verified) = (Some(claims.clone()), false);
+        }
         let expiry = match (claims::expiry(&claims), self.settings.validation) {
             (Err(_), Validation::Off) => None,
-            (expiry, _) => Some(expiry.map_err(|error| error.claims(claims.clone()))?),
+            (expiry, _) => Some(expiry?),
         };
         Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
     }
@@ -209,9 +232,7 @@ impl<'a> Job<'a> {
     /// Holds an ID token against what is expected. The result is what is odd about it.
     fn check(&self, identity: &Identity, expected: &Expected) -> Result<Vec<Finding>, Error> {
         let now = Now { local: self.clock.unix_time(), skew: identity.skew };
-        // The claims belong into the account of a refusal as well.
-        claims::check(&identity.claims, expected, now)
-            .map_err(|error| self.explain_expiry(error).claims(identity.claims.clone()))
+        claims::check(&identity.claims, expected, now).map_err(|error| self.explain_expiry(error))
     }
 
     /// Fetches the ID token and checks it.
@@ -223,10 +244,10 @@ impl<'a> Job<'a> {
         }
         let mut identity = self.fetch()?;
         for finding in self.check(&identity, &expected)? {
-            self.finding(finding).map_err(|error| error.claims(identity.claims.clone()))?;
+            self.finding(finding)?;
         }
         if self.settings.verify_signature {
-            self.verify(&mut identity).map_err(|error| error.claims(identity.claims.clone()))?;
+            self.verify(&mut identity)?;
         }
         Ok(identity)
     }
@@ -253,6 +274,7 @@ impl<'a> Job<'a> {
         let keys = signature::fetch_keys(self.http, &self.law(), identity.claims.issuer())?;
         signature::verify(identity.token.reveal(), &identity.claims, &keys)?;
         identity.verified = true;
+        self.known().verified = true;
         Ok(())
     }
 
@@ -260,7 +282,7 @@ impl<'a> Job<'a> {
     pub fn explain_expiry(&self, error: Error) -> Error {
         match self.provider.advice_on_expiry() {
             Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
-                error.hint(advice)
+                error.with_cure(advice)
             }
             _ => error,
         }
@@ -326,7 +348,7 @@ impl<'a> Job<'a> {
             findings.clear();
             exchange.run(self.http, self.clock, &mut findings).map_err(|mut failure: Failure| {
                 if answer_lost && failure.retry == Retry::Never && !renewable {
-                    failure.error = failure.error.detail(
+                    failure.error = failure.error.with_detail(
                         "but",
                         "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
                     );

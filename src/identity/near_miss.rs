@@ -47,25 +47,10 @@ pub fn near_miss(expected: &str, found: &str) -> Option<String> {
     expected.starts_with(found).then(|| "It is only the beginning of the expected text.".to_owned())
 }
 
-/// Whether one letter too many, too few, changed or swapped, or case, makes the difference.
-pub fn is_close(known: &str, given: &str) -> bool {
-    let (known, given): (Vec<char>, Vec<char>) =
-        (known.chars().collect(), given.to_lowercase().chars().collect());
-    let (mut before, mut row) = (Vec::new(), (0..=given.len()).collect::<Vec<usize>>());
-    for (i, a) in known.iter().enumerate() {
-        let mut next = vec![i + 1];
-        for (j, b) in given.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX / 2);
-            let mut cost = (at(&row, j) + usize::from(a != b)).min(at(&row, j + 1) + 1).min(at(&next, j) + 1);
-            let swapped = j > 0 && i > 0 && known.get(i - 1) == Some(b) && given.get(j - 1) == Some(a);
-            if swapped {
-                cost = cost.min(at(&before, j - 1) + 1);
-            }
-            next.push(cost);
-        }
-        before = std::mem::replace(&mut row, next);
-    }
-    row.last().is_some_and(|distance| *distance <= 1)
+/// The known name that was probably meant: one letter too many, too few, changed or swapped, or case, makes the difference.
+pub fn closest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let given = given.to_lowercase();
+    known.into_iter().find(|known| strsim::osa_distance(known, &given) <= 1)
 }
 
 #[cfg(test)]
@@ -97,6 +82,24 @@ mod tests {
                 found.clone().unwrap_or_default().contains(word.unwrap_or_default()),
                 "{one} {other}: {found:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_by_one_slip() {
+        for (given, meant) in [
+            ("deadline", Some("deadline")),
+            ("deadlin", Some("deadline")),
+            ("deaddline", Some("deadline")),
+            ("deadlime", Some("deadline")),
+            ("daedline", Some("deadline")),
+            ("DEADLINE", Some("deadline")),
+            ("daedlime", None),
+            ("dadlin", None),
+            ("er", Some("ern")),
+            ("", None),
+        ] {
+            assert_eq!(closest(given, ["deadline", "ern"]), meant, "{given}");
         }
     }
 }

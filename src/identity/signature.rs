@@ -4,7 +4,9 @@
 //! and nothing in the token's own header can change that (RFC 8725 section 3.10). Whatever is unclear fails: a signature
 //! that was asked for is never quietly skipped.
 
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Stage};
@@ -35,12 +37,10 @@ const KEY_HEADERS: [&str; 5] = ["jku", "jwk", "x5u", "x5c", "x5t#S256"];
 /// The keys of an issuer.
 #[derive(Debug, Default)]
 pub struct IssuerKeys {
-    /// Where they were published.
-    pub jwks_uri: String,
     /// The algorithms that the issuer says it signs with, if it says so.
     pub algorithms: Option<Vec<String>>,
     /// The keys as published (RFC 7517 section 5).
-    pub keys: Vec<Map<String, Value>>,
+    pub keys: Vec<Value>,
 }
 
 /// Header members of a token that name keys of their own: worth a word, since no platform sends them.
@@ -70,25 +70,24 @@ pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<Issu
             "the metadata at {}{DISCOVERY} belongs to another issuer",
             url.origin()
         ))
-        .detail("expected", quote(issuer))
-        .detail("found", quote(named)));
+        .with_detail("expected", quote(issuer))
+        .with_detail("found", quote(named)));
     }
     let jwks_uri = document.get("jwks_uri").and_then(Value::as_str).unwrap_or_default();
     let jwks =
         Url::parse(jwks_uri).ok().filter(|jwks| jwks.is_https() == url.is_https()).ok_or_else(|| {
             metadata("the issuer's metadata names no usable place for its keys".to_owned())
-                .detail("jwks_uri", quote(jwks_uri))
+                .with_detail("jwks_uri", quote(jwks_uri))
         })?;
     let algorithms = algorithms(&document)?;
     let set = get(http, law, &jwks, "fetching the issuer's keys")?;
-    let keys = set.get("keys").and_then(Value::as_array).ok_or_else(|| {
-        metadata(format!(
+    let Some(Value::Array(keys)) = set.get("keys") else {
+        return Err(metadata(format!(
             "what is published at {} is not a set of keys: it has no member keys",
             jwks.origin()
-        ))
-    })?;
-    let keys = keys.iter().filter_map(Value::as_object).cloned().collect();
-    Ok(IssuerKeys { jwks_uri: jwks_uri.to_owned(), algorithms, keys })
+        )));
+    };
+    Ok(IssuerKeys { algorithms, keys: keys.iter().filter(|key| key.is_object()).cloned().collect() })
 }
 
 /// The algorithms that the issuer lists. A list that cannot be read is not the same as none.
@@ -123,13 +122,13 @@ fn refusal(response: &Response, url: &Url) -> Failure {
     let status = response.status;
     if let Some(code) = response.transient_code() {
         let error = Error::new(code, format!("the issuer at {} failed ({status})", url.origin()));
-        let error = error.at(Stage::Claims).http_status(status);
+        let error = error.with_stage(Stage::Claims).with_http_status(status);
         let after = response.date.and_then(|date| response.retry_after(date));
         return Failure { error, retry: Retry::Again { after }, lost_answer: false };
     }
     Failure::permanent(
         metadata(format!("the issuer at {} does not publish its metadata ({status})", url.origin()))
-            .http_status(status),
+            .with_http_status(status),
     )
 }
 
@@ -151,16 +150,13 @@ fn check(header: &Map<String, Value>, signed: &str, signature: &str, keys: &Issu
         return Err(refused(
             "the issuer does not sign with the algorithm that the ID token names".to_owned(),
         )
-        .detail("expected", quote(&listed.join(", ")))
-        .detail("found", quote(name)));
+        .with_detail("expected", quote(&listed.join(", ")))
+        .with_detail("found", quote(name)));
     }
-    let algorithm =
-        name.parse::<Algorithm>().ok().filter(|_| kind_of_key(name).is_some()).ok_or_else(|| {
-            refused(format!("signatures of the algorithm {} cannot be checked by this program", quote(name)))
-        })?;
-    let key = find_key(header, name, keys)?;
-    let key =
-        decoding_key(key).ok_or_else(|| refused("the issuer's key of this id is malformed".to_owned()))?;
+    let algorithm = name.parse::<Algorithm>().ok().filter(|one| !is_symmetric(*one)).ok_or_else(|| {
+        refused(format!("signatures of the algorithm {} cannot be checked by this program", quote(name)))
+    })?;
+    let key = find_key(header, algorithm, keys)?;
     crypto::install();
     match jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key, algorithm) {
         Ok(true) => Ok(()),
@@ -173,34 +169,26 @@ fn check(header: &Map<String, Value>, signed: &str, signature: &str, keys: &Issu
     }
 }
 
-/// The key type and curve of an algorithm (RFC 7518 section 3.1, RFC 8037), as far as the one crypto stack offers it.
-fn kind_of_key(algorithm: &str) -> Option<(&'static str, Option<&'static str>)> {
-    match algorithm {
-        "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" => Some(("RSA", None)),
-        "ES256" => Some(("EC", Some("P-256"))),
-        "ES384" => Some(("EC", Some("P-384"))),
-        "EdDSA" => Some(("OKP", Some("Ed25519"))),
-        _ => None,
-    }
+/// Whether who checks a signature could make it as well. No issuer of ID tokens signs so.
+fn is_symmetric(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
 /// The one key that the token can have been signed with. Two that fit are refused rather than tried in turn.
-fn find_key<'k>(
+fn find_key(
     header: &Map<String, Value>,
-    algorithm: &str,
-    keys: &'k IssuerKeys,
-) -> Result<&'k Map<String, Value>, Error> {
+    algorithm: Algorithm,
+    keys: &IssuerKeys,
+) -> Result<DecodingKey, Error> {
     let id = match header.get("kid") {
         None => None,
         Some(Value::String(id)) if !id.is_empty() && id.len() <= MAX_KEY_ID => Some(id.as_str()),
         Some(_) => return Err(refused("the ID token's key id (kid) is not a short text".to_owned())),
     };
-    let text = |key: &'k Map<String, Value>, name: &str| key.get(name).and_then(Value::as_str);
-    let named: Vec<_> = keys.keys.iter().filter(|key| id.is_none() || text(key, "kid") == id).collect();
+    let named: Vec<_> = keys.keys.iter().filter(|key| id.is_none() || id_of(key) == id).collect();
     let describe = |error: Error| {
-        let published: Vec<_> =
-            keys.keys.iter().filter_map(|key| text(key, "kid")).take(10).map(quote).collect();
-        error.detail("key id", id.map_or_else(|| "(none)".to_owned(), quote)).detail(
+        let published: Vec<_> = keys.keys.iter().filter_map(id_of).take(10).map(quote).collect();
+        error.with_detail("key id", id.map_or_else(|| "(none)".to_owned(), quote)).with_detail(
             "published",
             if published.is_empty() { "(no key ids)".to_owned() } else { published.join(", ") },
         )
@@ -209,37 +197,50 @@ fn find_key<'k>(
         let message = "the issuer does not publish the key that the ID token names (any more)";
         return Err(describe(Error::new(Code::ClaimKeyNotFound, message)));
     }
-    let (kty, curve) = kind_of_key(algorithm).unwrap_or_default();
-    let fits = |key: &&&'k Map<String, Value>| {
-        text(key, "kty") == Some(kty)
-            && curve.is_none_or(|curve| text(key, "crv") == Some(curve))
-            && key.get("use").is_none_or(|usage| usage == "sig")
-            && key.get("alg").is_none_or(|own| own == algorithm)
-            && key
-                .get("key_ops")
-                .is_none_or(|ops| ops.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify")))
+    let unfit = || {
+        let message =
+            format!("the issuer's key of this id is malformed or not one for {algorithm:?} signatures");
+        describe(refused(message))
     };
-    let fitting: Vec<_> = named.iter().filter(fits).collect();
+    // Key by key: one that cannot be read takes no other along.
+    let readable = named.into_iter().filter_map(|key| Jwk::deserialize(key).ok());
+    let fitting: Vec<_> = readable.filter(|key| fits(key, algorithm)).collect();
     match fitting.as_slice() {
-        [only] => Ok(only),
-        [] => Err(describe(refused(format!(
-            "the issuer's key of this id is not one for {algorithm} signatures"
-        )))),
+        [only] => DecodingKey::from_jwk(only).map_err(|_| unfit()),
+        [] => Err(unfit()),
         _ => Err(describe(refused(
             "the issuer publishes several keys that fit, so it is unclear which one counts".to_owned(),
         ))),
     }
 }
 
-/// The key in the form that the library takes.
-fn decoding_key(key: &Map<String, Value>) -> Option<DecodingKey> {
-    let text = |name: &str| key.get(name).and_then(Value::as_str);
-    match text("kty")? {
-        "RSA" => DecodingKey::from_rsa_components(text("n")?, text("e")?).ok(),
-        "EC" => DecodingKey::from_ec_components(text("x")?, text("y")?).ok(),
-        "OKP" => DecodingKey::from_ed_components(text("x")?).ok(),
-        _ => None,
-    }
+fn id_of(key: &Value) -> Option<&str> {
+    key.get("kid").and_then(Value::as_str)
+}
+
+/// Whether a key's type, curve and purpose allow it to check such signatures (RFC 7517 section 4, RFC 7518 section 3.1,
+/// RFC 8037).
+fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
+    let of_type = match (&key.algorithm, algorithm) {
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES384) => key.curve == EllipticCurve::P384,
+        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519,
+        (
+            AlgorithmParameters::RSA(_),
+            Algorithm::RS256
+            | Algorithm::RS384
+            | Algorithm::RS512
+            | Algorithm::PS256
+            | Algorithm::PS384
+            | Algorithm::PS512,
+        ) => true,
+        _ => false,
+    };
+    let common = &key.common;
+    of_type
+        && common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && common.key_algorithm.is_none_or(|own| own == algorithm.into())
+        && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify))
 }
 
 #[cfg(test)]
@@ -291,8 +292,7 @@ mod tests {
         "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
 
     fn keys(list: Value) -> IssuerKeys {
-        let keys = list.as_array().unwrap().iter().map(|key| key.as_object().unwrap().clone()).collect();
-        IssuerKeys { keys, ..IssuerKeys::default() }
+        IssuerKeys { keys: list.as_array().unwrap().clone(), algorithms: None }
     }
 
     fn header(value: Value) -> Map<String, Value> {
@@ -357,6 +357,23 @@ mod tests {
                 "claim-signature",
             ),
             ("same id, other type", bilbo(), json!([rsa_key(), changed(ec_key(), "kid", kid())]), "ok"),
+            (
+                "beside keys that cannot be read",
+                bilbo(),
+                json!([
+                    {"kty": "XYZ", "kid": kid()},
+                    {"kty": 7, "kid": kid(), "use": 7, "key_ops": "verify"},
+                    {"kid": kid()},
+                    rsa_key()
+                ]),
+                "ok",
+            ),
+            (
+                "two that fit, one of them malformed",
+                bilbo(),
+                json!([changed(rsa_key(), "n", json!("%%")), rsa_key()]),
+                "claim-signature",
+            ),
             ("only another type", bilbo(), json!([changed(ec_key(), "kid", kid())]), "claim-signature"),
             ("for encryption", bilbo(), json!([changed(rsa_key(), "use", json!("enc"))]), "claim-signature"),
             (

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use oxhttp::model::Method;
 use serde_json::{Value, json};
 
-use super::job::{self, github, gitlab};
+use super::facts::Facts;
+use super::job::TOKEN_PATH;
 use super::keys::{self, SigningKey};
 use super::wire::{self, Call, Reply, Service, lock};
 use super::{Fault, Hush, SimulatedPlatform};
@@ -22,6 +23,7 @@ const EXPIRED_FOR: i64 = 3600;
 /// A CI platform's issuer of ID tokens.
 pub(super) struct Issuer {
     platform: SimulatedPlatform,
+    facts: Facts,
     fault: Option<Fault>,
     base: String,
     key: SigningKey,
@@ -39,8 +41,9 @@ impl Issuer {
     ) -> Result<Self, Error> {
         let bearer = keys::random_token()?;
         lock(&hush).add(bearer.reveal());
+        let facts = Facts::new(platform, base);
         let (base, key, minted) = (base.to_owned(), SigningKey::generate()?, Mutex::default());
-        Ok(Self { platform, fault, base, key, bearer, minted, hush })
+        Ok(Self { platform, facts, fault, base, key, bearer, minted, hush })
     }
 
     /// The `iss` of its tokens.
@@ -61,11 +64,8 @@ impl Issuer {
     }
 
     /// The `sub` of its tokens.
-    pub(super) fn subject(&self) -> &'static str {
-        match self.platform {
-            SimulatedPlatform::Github => github::SUBJECT,
-            SimulatedPlatform::Gitlab => gitlab::SUBJECT,
-        }
+    pub(super) fn subject(&self) -> String {
+        self.facts.subject()
     }
 
     /// The claims of the token that was made last.
@@ -78,29 +78,17 @@ impl Issuer {
         let asked =
             audience.filter(|audience| !audience.is_empty() && self.fault != Some(Fault::WrongAudience));
         let audience = asked.map_or_else(|| self.default_audience(), str::to_owned);
-        let life = match self.platform {
-            SimulatedPlatform::Github => 300,
-            SimulatedPlatform::Gitlab => gitlab::JOB_TIMEOUT,
-        };
+        let (life, before) = self.facts.validity();
         let now = SystemClock::start().unix_time();
         let issued = if self.fault == Some(Fault::ExpiredToken) { now - EXPIRED_FOR - life } else { now };
-        let mut claims = match self.platform {
-            SimulatedPlatform::Github => github_claims(),
-            SimulatedPlatform::Gitlab => gitlab_claims(&self.base),
-        };
-        let before = match self.platform {
-            SimulatedPlatform::Github => 600,
-            SimulatedPlatform::Gitlab => 5,
-        };
-        if let Some(claims) = claims.as_object_mut() {
-            claims.insert("jti".into(), crate::random::hex()?.into());
-            claims.insert("iss".into(), self.id().into());
-            claims.insert("sub".into(), self.subject().into());
-            claims.insert("aud".into(), audience.into());
-            claims.insert("iat".into(), issued.into());
-            claims.insert("nbf".into(), (issued - before).into());
-            claims.insert("exp".into(), (issued + life).into());
-        }
+        let mut claims = self.facts.claims();
+        claims.insert("jti".into(), crate::random::hex()?.into());
+        claims.insert("iss".into(), self.id().into());
+        claims.insert("aud".into(), audience.into());
+        claims.insert("iat".into(), issued.into());
+        claims.insert("nbf".into(), (issued - before).into());
+        claims.insert("exp".into(), (issued + life).into());
+        let claims = Value::from(claims);
         let token = self.key.sign(&claims)?;
         lock(&self.hush).add(token.reveal());
         lock(&self.minted).push(claims);
@@ -109,7 +97,7 @@ impl Issuer {
 
     fn default_audience(&self) -> String {
         match self.platform {
-            SimulatedPlatform::Github => format!("{}/{}", self.base, github::OWNER),
+            SimulatedPlatform::Github => format!("{}/{}", self.base, self.facts.get("owner")),
             SimulatedPlatform::Gitlab => self.base.clone(),
         }
     }
@@ -167,7 +155,7 @@ impl Service for Issuer {
     fn answer(&self, call: &Call) -> Reply {
         let path = call.path.as_str();
         let known = [self.discovery_path(), self.jwks_path()].contains(&path)
-            || self.platform == SimulatedPlatform::Github && path == github::TOKEN_PATH;
+            || self.platform == SimulatedPlatform::Github && path == TOKEN_PATH;
         if !known {
             Reply::not_found()
         } else if call.method != Method::GET {
@@ -182,74 +170,13 @@ impl Service for Issuer {
     }
 }
 
-/// What GitHub says about the job. Nearly everything is text there, ids and booleans too.
-fn github_claims() -> Value {
-    json!({
-        "ref": github::REF,
-        "ref_type": "branch",
-        "ref_protected": "true",
-        "sha": job::SHA,
-        "repository": github::REPOSITORY,
-        "repository_id": github::REPOSITORY_ID,
-        "repository_owner": github::OWNER,
-        "repository_owner_id": github::OWNER_ID,
-        "repository_visibility": "private",
-        "run_id": github::RUN_ID,
-        "run_number": github::RUN_NUMBER,
-        "run_attempt": github::RUN_ATTEMPT,
-        "runner_environment": "github-hosted",
-        "actor": github::ACTOR,
-        "actor_id": github::ACTOR_ID,
-        "workflow": github::WORKFLOW,
-        "workflow_ref": github::WORKFLOW_REF,
-        "workflow_sha": job::SHA,
-        "job_workflow_ref": github::WORKFLOW_REF,
-        "job_workflow_sha": job::SHA,
-        "head_ref": "",
-        "base_ref": "",
-        "event_name": github::EVENT,
-    })
-}
-
-/// What GitLab says about the job. The runner's id is the only number.
-fn gitlab_claims(server: &str) -> Value {
-    let host = server.strip_prefix("http://").unwrap_or(server);
-    json!({
-        "namespace_id": gitlab::NAMESPACE_ID,
-        "namespace_path": gitlab::NAMESPACE,
-        "project_id": gitlab::PROJECT_ID,
-        "project_path": gitlab::PROJECT,
-        "project_visibility": "private",
-        "job_project_id": gitlab::PROJECT_ID,
-        "job_project_path": gitlab::PROJECT,
-        "job_namespace_id": gitlab::NAMESPACE_ID,
-        "job_namespace_path": gitlab::NAMESPACE,
-        "user_id": "42",
-        "user_login": "octocat",
-        "user_email": "octocat@example.com",
-        "user_access_level": "maintainer",
-        "pipeline_id": gitlab::PIPELINE_ID,
-        "pipeline_source": gitlab::PIPELINE_SOURCE,
-        "job_id": gitlab::JOB_ID,
-        "ref": gitlab::BRANCH,
-        "ref_type": "branch",
-        "ref_path": "refs/heads/main",
-        "ref_protected": "true",
-        "sha": job::SHA,
-        "runner_id": 1,
-        "runner_environment": "self-hosted",
-        "groups_direct": [gitlab::NAMESPACE],
-        "ci_config_ref_uri": format!("{host}/{}//.gitlab-ci.yml@refs/heads/main", gitlab::PROJECT),
-        "ci_config_sha": job::SHA,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use jsonwebtoken::jwk::JwkSet;
     use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 
     use super::*;
+    use crate::sandbox::job;
     use crate::sandbox::wire::client::{get, send};
     use crate::sandbox::wire::{Running, serve};
 
@@ -270,7 +197,7 @@ mod tests {
     }
 
     fn request(issuer: &Running<Issuer>, scheme: &str, query: &str) -> (u16, Value) {
-        let url = format!("{}{}?{query}", issuer.base, github::TOKEN_PATH);
+        let url = format!("{}{}?{query}", issuer.base, TOKEN_PATH);
         let authorization = format!("{scheme} {}", issuer.service.bearer().reveal());
         let answer = send("GET", &url, &[("authorization", &authorization)], "");
         (answer.status, answer.json())
@@ -309,7 +236,7 @@ mod tests {
     #[test]
     fn github_refuses_everybody_else() {
         let issuer = start(SimulatedPlatform::Github, None);
-        let url = format!("{}{}?api-version=2.0", issuer.base, github::TOKEN_PATH);
+        let url = format!("{}{}?api-version=2.0", issuer.base, TOKEN_PATH);
         for authorization in ["", "Bearer", "Bearer wrong", "Basic wrong"] {
             let answer = send("GET", &url, &[("authorization", authorization)], "");
             assert_eq!(answer.status, 401, "{authorization}");
@@ -334,7 +261,7 @@ mod tests {
         let time = |name: &str| claims[name].as_i64().unwrap();
         assert_eq!((time("exp") - time("iat"), time("iat") - time("nbf")), (3600, 5));
         assert!(claims["runner_id"].is_number() && claims["job_id"].is_string());
-        assert_eq!(get(&format!("{}{}", issuer.base, github::TOKEN_PATH)).status, 404);
+        assert_eq!(get(&format!("{}{}", issuer.base, TOKEN_PATH)).status, 404);
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! The job that the sandbox pretends to be: who it is, and the environment that its platform gives it.
-//!
-//! The names are those of the platforms' own documentation (octo-org, octo-group); no such job exists.
+//! The job that the sandbox pretends to be: the environment and the files that its platform gives it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::SimulatedPlatform;
+use serde_json::json;
+
+use super::facts::Facts;
 use crate::env::names;
 use crate::secret::Secret;
 
@@ -13,43 +14,8 @@ use crate::secret::Secret;
 pub(super) const AUDIENCE: &str = "equinix-sandbox";
 /// The scope that is granted to the job.
 pub(super) const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
-/// The commit that is built.
-pub(super) const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
-
-/// The job on GitHub.
-pub(super) mod github {
-    pub(crate) const OWNER: &str = "octo-org";
-    pub(crate) const OWNER_ID: &str = "1234";
-    pub(crate) const REPOSITORY: &str = "octo-org/octo-repo";
-    pub(crate) const REPOSITORY_ID: &str = "5678";
-    pub(crate) const REF: &str = "refs/heads/main";
-    pub(crate) const RUN_ID: &str = "1000000001";
-    pub(crate) const RUN_NUMBER: &str = "7";
-    pub(crate) const RUN_ATTEMPT: &str = "1";
-    pub(crate) const WORKFLOW: &str = "deploy";
-    pub(crate) const WORKFLOW_REF: &str = "octo-org/octo-repo/.github/workflows/deploy.yml@refs/heads/main";
-    pub(crate) const ACTOR: &str = "octocat";
-    pub(crate) const ACTOR_ID: &str = "12";
-    pub(crate) const EVENT: &str = "push";
-    /// The form that GitHub gives to repositories made after July 2026: names with their ids.
-    pub(crate) const SUBJECT: &str = "repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main";
-    /// The ID-token endpoint's path on this instance. Real ones are long and meant to be opaque.
-    pub(crate) const TOKEN_PATH: &str = "/_services/pipelines/idtoken";
-}
-
-/// The job on GitLab.
-pub(super) mod gitlab {
-    pub(crate) const NAMESPACE: &str = "octo-group";
-    pub(crate) const NAMESPACE_ID: &str = "72";
-    pub(crate) const PROJECT: &str = "octo-group/octo-project";
-    pub(crate) const PROJECT_ID: &str = "20";
-    pub(crate) const BRANCH: &str = "main";
-    pub(crate) const PIPELINE_ID: &str = "574";
-    pub(crate) const PIPELINE_SOURCE: &str = "push";
-    pub(crate) const JOB_ID: &str = "302";
-    pub(crate) const JOB_TIMEOUT: i64 = 3600;
-    pub(crate) const SUBJECT: &str = "project_path:octo-group/octo-project:ref_type:branch:ref:main";
-}
+/// The path of GitHub's ID-token endpoint on this instance. Real ones are long and meant to be opaque.
+pub(super) const TOKEN_PATH: &str = "/_services/pipelines/idtoken";
 
 /// The two servers and the folder that a job is prepared in.
 pub(super) struct Place<'a> {
@@ -63,7 +29,7 @@ pub(super) struct Place<'a> {
 pub(super) struct Prepared {
     pub(super) variables: Vec<(&'static str, OsString)>,
     pub(super) folders: Vec<PathBuf>,
-    pub(super) files: Vec<(PathBuf, &'static str)>,
+    pub(super) files: Vec<(PathBuf, String)>,
 }
 
 impl Prepared {
@@ -84,56 +50,24 @@ pub(super) fn prepare(platform: SimulatedPlatform, place: &Place<'_>, secret: &S
         SimulatedPlatform::Github => github_job(place, secret),
         SimulatedPlatform::Gitlab => gitlab_job(place, secret),
     };
-    job.set([
-        ("CI", "true"),
-        (names::STS_ENDPOINT, place.sts),
-        (names::AUDIENCE, AUDIENCE),
-        (names::SCOPE, SCOPE),
-    ]);
+    job.set([(names::STS_ENDPOINT, place.sts), (names::AUDIENCE, AUDIENCE), (names::SCOPE, SCOPE)]);
     job
 }
 
 fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
-    let server = place.issuer;
+    let facts = Facts::new(SimulatedPlatform::Github, place.issuer);
     let temp = place.folder.join("_temp");
     let commands = temp.join("_runner_file_commands");
-    let workspace = place.folder.join("octo-repo").join("octo-repo");
+    let workspace = place.folder.join(facts.get("name")).join(facts.get("name"));
     let event = temp.join("_github_workflow").join("event.json");
     let mut job = Prepared::default();
+    job.set(facts.variables());
     job.set([
-        (names::GITHUB_ACTIONS, "true"),
-        (names::GITHUB_SERVER_URL, server),
-        (names::GITHUB_REPOSITORY, github::REPOSITORY),
-        (names::GITHUB_REPOSITORY_ID, github::REPOSITORY_ID),
-        ("GITHUB_REPOSITORY_OWNER", github::OWNER),
-        ("GITHUB_REPOSITORY_OWNER_ID", github::OWNER_ID),
-        ("GITHUB_REF", github::REF),
-        ("GITHUB_REF_NAME", "main"),
-        ("GITHUB_REF_TYPE", "branch"),
-        ("GITHUB_REF_PROTECTED", "true"),
-        ("GITHUB_SHA", SHA),
-        (names::GITHUB_RUN_ID, github::RUN_ID),
-        ("GITHUB_RUN_NUMBER", github::RUN_NUMBER),
-        (names::GITHUB_RUN_ATTEMPT, github::RUN_ATTEMPT),
-        ("GITHUB_WORKFLOW", github::WORKFLOW),
-        ("GITHUB_WORKFLOW_REF", github::WORKFLOW_REF),
-        ("GITHUB_WORKFLOW_SHA", SHA),
-        ("GITHUB_JOB", "deploy"),
-        (names::GITHUB_ACTOR, github::ACTOR),
-        ("GITHUB_ACTOR_ID", github::ACTOR_ID),
-        ("GITHUB_TRIGGERING_ACTOR", github::ACTOR),
-        (names::GITHUB_EVENT_NAME, github::EVENT),
-        ("RUNNER_NAME", "sandbox"),
         ("RUNNER_OS", runner_os()),
         ("RUNNER_ARCH", runner_arch()),
-        ("RUNNER_ENVIRONMENT", "github-hosted"),
         (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, bearer.reveal()),
     ]);
-    job.set([
-        ("GITHUB_API_URL", format!("{server}/api/v3")),
-        ("GITHUB_GRAPHQL_URL", format!("{server}/api/graphql")),
-        (names::ACTIONS_ID_TOKEN_REQUEST_URL, format!("{server}{}?api-version=2.0", github::TOKEN_PATH)),
-    ]);
+    job.set([(names::ACTIONS_ID_TOKEN_REQUEST_URL, format!("{}{TOKEN_PATH}?api-version=2.0", place.issuer))]);
     // A runner makes these files anew for every step, with a random ending that nobody should rely on.
     for (name, file) in [
         (names::GITHUB_OUTPUT, "set_output_sandbox"),
@@ -144,12 +78,12 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
     ] {
         let path = commands.join(file);
         job.set([(name, path.clone())]);
-        job.files.push((path, ""));
+        job.files.push((path, String::new()));
     }
-    job.files.push((
-        event.clone(),
-        r#"{"ref":"refs/heads/main","repository":{"full_name":"octo-org/octo-repo","id":5678}}"#,
-    ));
+    let claims = facts.claims();
+    let repository =
+        json!({"full_name": claims.get("repository"), "id": facts.get("repository_id").parse::<u64>().ok()});
+    job.files.push((event.clone(), json!({"ref": claims.get("ref"), "repository": repository}).to_string()));
     job.set([
         (names::GITHUB_EVENT_PATH, event),
         (names::GITHUB_WORKSPACE, workspace.clone()),
@@ -160,37 +94,13 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
 }
 
 fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
-    let project = place.folder.join("builds").join("octo-group").join("octo-project");
+    let facts = Facts::new(SimulatedPlatform::Gitlab, place.issuer);
+    let project = place.folder.join("builds").join(facts.get("owner")).join(facts.get("name"));
     let mut beside = project.clone().into_os_string();
     beside.push(".tmp");
-    let host = place.issuer.strip_prefix("http://").unwrap_or(place.issuer);
     let mut job = Prepared::default();
-    job.set([
-        (names::GITLAB_CI, "true"),
-        (names::CI_SERVER_URL, place.issuer),
-        ("CI_SERVER_HOST", host.split(':').next().unwrap_or(host)),
-        ("CI_SERVER_FQDN", host),
-        ("CI_SERVER_PROTOCOL", "http"),
-        ("CI_SERVER_NAME", "GitLab"),
-        ("CI_SERVER_VERSION", "18.6.0"),
-        (names::CI_JOB_ID, gitlab::JOB_ID),
-        ("CI_JOB_NAME", "deploy"),
-        ("CI_JOB_STAGE", "deploy"),
-        (names::CI_PIPELINE_ID, gitlab::PIPELINE_ID),
-        ("CI_PIPELINE_SOURCE", gitlab::PIPELINE_SOURCE),
-        (names::CI_PROJECT_ID, gitlab::PROJECT_ID),
-        ("CI_PROJECT_PATH", gitlab::PROJECT),
-        ("CI_PROJECT_NAMESPACE", gitlab::NAMESPACE),
-        ("CI_COMMIT_REF_NAME", gitlab::BRANCH),
-        ("CI_COMMIT_BRANCH", gitlab::BRANCH),
-        ("CI_COMMIT_REF_PROTECTED", "true"),
-        ("CI_COMMIT_SHA", SHA),
-        (names::SUBJECT_TOKEN, token.reveal()),
-    ]);
-    job.set([
-        ("CI_API_V4_URL", format!("{}/api/v4", place.issuer)),
-        ("CI_JOB_TIMEOUT", gitlab::JOB_TIMEOUT.to_string()),
-    ]);
+    job.set(facts.variables());
+    job.set([(names::SUBJECT_TOKEN, token.reveal())]);
     job.set([(names::CI_PROJECT_DIR, project.clone())]);
     job.folders = vec![project, PathBuf::from(beside)];
     job
@@ -284,14 +194,15 @@ mod tests {
         prepare(platform, &place, &Secret::new("the-secret"))
     }
 
-    /// All variables, one a line, without what depends on the machine.
+    /// All variables, one a line and sorted, without what depends on the machine.
     fn listed(job: &Prepared) -> String {
-        let lines: Vec<String> = job
+        let mut lines: Vec<String> = job
             .variables
             .iter()
             .filter(|(name, _)| !["RUNNER_OS", "RUNNER_ARCH"].contains(name))
             .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
             .collect();
+        lines.sort();
         lines.join("\n")
     }
 
@@ -300,46 +211,46 @@ mod tests {
     fn a_github_job_has_what_a_runner_sets() {
         let job = prepared(SimulatedPlatform::Github);
         insta::assert_snapshot!(listed(&job), @r#"
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-secret
+        ACTIONS_ID_TOKEN_REQUEST_URL=http://127.0.0.1:4001/_services/pipelines/idtoken?api-version=2.0
+        CI=true
+        EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
+        EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
+        EQUINIX_WIF_AUDIENCE=equinix-sandbox
         GITHUB_ACTIONS=true
-        GITHUB_SERVER_URL=http://127.0.0.1:4001
+        GITHUB_ACTOR=octocat
+        GITHUB_ACTOR_ID=12
+        GITHUB_API_URL=http://127.0.0.1:4001/api/v3
+        GITHUB_ENV=/sandbox/_temp/_runner_file_commands/set_env_sandbox
+        GITHUB_EVENT_NAME=push
+        GITHUB_EVENT_PATH=/sandbox/_temp/_github_workflow/event.json
+        GITHUB_GRAPHQL_URL=http://127.0.0.1:4001/api/graphql
+        GITHUB_JOB=deploy
+        GITHUB_OUTPUT=/sandbox/_temp/_runner_file_commands/set_output_sandbox
+        GITHUB_PATH=/sandbox/_temp/_runner_file_commands/add_path_sandbox
+        GITHUB_REF=refs/heads/main
+        GITHUB_REF_NAME=main
+        GITHUB_REF_PROTECTED=true
+        GITHUB_REF_TYPE=branch
         GITHUB_REPOSITORY=octo-org/octo-repo
         GITHUB_REPOSITORY_ID=5678
         GITHUB_REPOSITORY_OWNER=octo-org
         GITHUB_REPOSITORY_OWNER_ID=1234
-        GITHUB_REF=refs/heads/main
-        GITHUB_REF_NAME=main
-        GITHUB_REF_TYPE=branch
-        GITHUB_REF_PROTECTED=true
-        GITHUB_SHA=0123456789abcdef0123456789abcdef01234567
+        GITHUB_RUN_ATTEMPT=1
         GITHUB_RUN_ID=1000000001
         GITHUB_RUN_NUMBER=7
-        GITHUB_RUN_ATTEMPT=1
+        GITHUB_SERVER_URL=http://127.0.0.1:4001
+        GITHUB_SHA=0123456789abcdef0123456789abcdef01234567
+        GITHUB_STATE=/sandbox/_temp/_runner_file_commands/save_state_sandbox
+        GITHUB_STEP_SUMMARY=/sandbox/_temp/_runner_file_commands/step_summary_sandbox
+        GITHUB_TRIGGERING_ACTOR=octocat
         GITHUB_WORKFLOW=deploy
         GITHUB_WORKFLOW_REF=octo-org/octo-repo/.github/workflows/deploy.yml@refs/heads/main
         GITHUB_WORKFLOW_SHA=0123456789abcdef0123456789abcdef01234567
-        GITHUB_JOB=deploy
-        GITHUB_ACTOR=octocat
-        GITHUB_ACTOR_ID=12
-        GITHUB_TRIGGERING_ACTOR=octocat
-        GITHUB_EVENT_NAME=push
-        RUNNER_NAME=sandbox
-        RUNNER_ENVIRONMENT=github-hosted
-        ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-secret
-        GITHUB_API_URL=http://127.0.0.1:4001/api/v3
-        GITHUB_GRAPHQL_URL=http://127.0.0.1:4001/api/graphql
-        ACTIONS_ID_TOKEN_REQUEST_URL=http://127.0.0.1:4001/_services/pipelines/idtoken?api-version=2.0
-        GITHUB_OUTPUT=/sandbox/_temp/_runner_file_commands/set_output_sandbox
-        GITHUB_ENV=/sandbox/_temp/_runner_file_commands/set_env_sandbox
-        GITHUB_PATH=/sandbox/_temp/_runner_file_commands/add_path_sandbox
-        GITHUB_STEP_SUMMARY=/sandbox/_temp/_runner_file_commands/step_summary_sandbox
-        GITHUB_STATE=/sandbox/_temp/_runner_file_commands/save_state_sandbox
-        GITHUB_EVENT_PATH=/sandbox/_temp/_github_workflow/event.json
         GITHUB_WORKSPACE=/sandbox/octo-repo/octo-repo
+        RUNNER_ENVIRONMENT=github-hosted
+        RUNNER_NAME=GitHub Actions 7
         RUNNER_TEMP=/sandbox/_temp
-        CI=true
-        EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
-        EQUINIX_WIF_AUDIENCE=equinix-sandbox
-        EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
         "#);
         let files: Vec<&str> = job.files.iter().map(|(path, _)| path.to_str().unwrap()).collect();
         for (path, _) in &job.files {
@@ -348,8 +259,9 @@ mod tests {
         for name in ["GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH", "GITHUB_STEP_SUMMARY", "GITHUB_STATE"] {
             assert!(files.contains(&job.get(name).unwrap().to_str().unwrap()), "{name}");
         }
-        let event: serde_json::Value = serde_json::from_str(job.files.last().unwrap().1).unwrap();
-        assert_eq!(event["repository"]["full_name"], github::REPOSITORY);
+        let event: serde_json::Value = serde_json::from_str(&job.files.last().unwrap().1).unwrap();
+        assert_eq!(event["repository"], json!({"full_name": "octo-org/octo-repo", "id": 5678}));
+        assert_eq!(event["ref"], "refs/heads/main");
     }
 
     #[cfg(unix)]
@@ -357,33 +269,33 @@ mod tests {
     fn a_gitlab_job_has_what_a_runner_sets() {
         let job = prepared(SimulatedPlatform::Gitlab);
         insta::assert_snapshot!(listed(&job), @r#"
-        GITLAB_CI=true
-        CI_SERVER_URL=http://127.0.0.1:4001
-        CI_SERVER_HOST=127.0.0.1
-        CI_SERVER_FQDN=127.0.0.1:4001
-        CI_SERVER_PROTOCOL=http
-        CI_SERVER_NAME=GitLab
-        CI_SERVER_VERSION=18.6.0
+        CI=true
+        CI_API_V4_URL=http://127.0.0.1:4001/api/v4
+        CI_COMMIT_BRANCH=main
+        CI_COMMIT_REF_NAME=main
+        CI_COMMIT_REF_PROTECTED=true
+        CI_COMMIT_SHA=0123456789abcdef0123456789abcdef01234567
         CI_JOB_ID=302
         CI_JOB_NAME=deploy
         CI_JOB_STAGE=deploy
+        CI_JOB_TIMEOUT=3600
         CI_PIPELINE_ID=574
         CI_PIPELINE_SOURCE=push
-        CI_PROJECT_ID=20
-        CI_PROJECT_PATH=octo-group/octo-project
-        CI_PROJECT_NAMESPACE=octo-group
-        CI_COMMIT_REF_NAME=main
-        CI_COMMIT_BRANCH=main
-        CI_COMMIT_REF_PROTECTED=true
-        CI_COMMIT_SHA=0123456789abcdef0123456789abcdef01234567
-        EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=the-secret
-        CI_API_V4_URL=http://127.0.0.1:4001/api/v4
-        CI_JOB_TIMEOUT=3600
         CI_PROJECT_DIR=/sandbox/builds/octo-group/octo-project
-        CI=true
+        CI_PROJECT_ID=20
+        CI_PROJECT_NAMESPACE=octo-group
+        CI_PROJECT_PATH=octo-group/octo-project
+        CI_SERVER_FQDN=127.0.0.1:4001
+        CI_SERVER_HOST=127.0.0.1
+        CI_SERVER_NAME=GitLab
+        CI_SERVER_PROTOCOL=http
+        CI_SERVER_URL=http://127.0.0.1:4001
+        CI_SERVER_VERSION=18.6.0
         EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
-        EQUINIX_WIF_AUDIENCE=equinix-sandbox
         EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
+        EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=the-secret
+        EQUINIX_WIF_AUDIENCE=equinix-sandbox
+        GITLAB_CI=true
         "#);
         let tmp = Path::new("/sandbox/builds/octo-group/octo-project.tmp");
         assert!(job.folders.iter().any(|folder| folder == tmp));

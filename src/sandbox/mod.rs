@@ -10,6 +10,7 @@
 //!
 //! An interrupted sandbox leaves its temporary folder behind. What lies in it is worth nothing.
 
+mod facts;
 mod fault;
 mod issuer;
 mod job;
@@ -135,8 +136,7 @@ impl Sandbox {
                 client_ids: vec![job::AUDIENCE.to_owned()],
                 keys: issuer.service.key().published(),
             };
-            let grant =
-                TrustedSubject { subject: issuer.service.subject().to_owned(), scope: job::SCOPE.to_owned() };
+            let grant = TrustedSubject { subject: issuer.service.subject(), scope: job::SCOPE.to_owned() };
             Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
         })?;
         Ok(Self { platform, fault, issuer, sts, hush })

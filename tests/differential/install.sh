@@ -5,4 +5,4 @@ cd "$(dirname "$0")"
 npm ci --no-fund --no-audit --loglevel=error
 python3 -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
-echo "tests/differential/install.sh: done; run: .ci/build-release && python3 tests/differential/run.py"
+echo "tests/differential/install.sh: done; run: cargo build --release --locked && python3 tests/differential/run.py"

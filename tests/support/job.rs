@@ -527,23 +527,10 @@ impl Job {
     }
 
     fn github_environment<T>(&self, set: &mut impl FnMut(&str, &dyn AsRef<OsStr>) -> T) {
-        let facts = &self.facts;
-        set("CI", &"true");
-        set("GITHUB_ACTIONS", &"true");
-        set("GITHUB_SERVER_URL", &self.issuer_url());
-        set("GITHUB_REPOSITORY", &facts.repository);
-        set("GITHUB_REPOSITORY_ID", &facts.repository_id);
-        set("GITHUB_REPOSITORY_OWNER", &facts.owner());
-        set("GITHUB_REPOSITORY_OWNER_ID", &facts.owner_id);
-        set("GITHUB_RUN_ID", &facts.run_id);
-        set("GITHUB_RUN_NUMBER", &facts.run_number);
-        set("GITHUB_RUN_ATTEMPT", &facts.run_attempt);
-        set("GITHUB_EVENT_NAME", &facts.event_name);
+        for (name, value) in self.facts.variables("github", &self.issuer_url()) {
+            set(&name, &value.as_str().unwrap());
+        }
         set("GITHUB_EVENT_PATH", &self.event_path());
-        set("GITHUB_ACTOR", &facts.actor);
-        set("GITHUB_ACTOR_ID", &facts.actor_id);
-        set("GITHUB_REF", &format!("refs/heads/{}", facts.branch));
-        set("GITHUB_SHA", &facts.sha);
         set("GITHUB_WORKSPACE", &self.workspace());
         set("GITHUB_OUTPUT", &self.output_path());
         set("GITHUB_ENV", &self.env_path());
@@ -554,17 +541,10 @@ impl Job {
     }
 
     fn gitlab_environment<T>(&self, set: &mut impl FnMut(&str, &dyn AsRef<OsStr>) -> T) {
-        let facts = &self.facts;
-        set("CI", &"true");
-        set("GITLAB_CI", &"true");
-        set("CI_SERVER_URL", &self.issuer_url());
-        set("CI_JOB_ID", &facts.job_id);
-        set("CI_PIPELINE_ID", &facts.run_id);
-        set("CI_PROJECT_ID", &facts.repository_id);
-        set("CI_PROJECT_PATH", &facts.repository);
+        for (name, value) in self.facts.variables("gitlab", &self.issuer_url()) {
+            set(&name, &value.as_str().unwrap());
+        }
         set("CI_PROJECT_DIR", &self.project_dir());
-        set("CI_COMMIT_SHA", &facts.sha);
-        set("CI_JOB_TIMEOUT", &"3600");
         let replaced = self.env.iter().any(|(name, _)| name == SUBJECT_TOKEN);
         if !replaced {
             set(SUBJECT_TOKEN, &self.mint());

@@ -3,6 +3,7 @@
 //! The signature is not one: it is derived from the claims, so that it has as much entropy as a real one and a leak
 //! of it is found. A test that verifies signatures brings its own through [`Token::signature`].
 
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -11,7 +12,8 @@ use ring::digest;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde_json::{Map, Value, json};
 
-/// The facts about a run, that its environment and its token agree on.
+/// The facts about a run, that its environment and its token agree on. They are others than the sandbox's, so that no test
+/// passes by a fact that is built into the program.
 #[derive(Debug, Clone)]
 pub struct Facts {
     /// `GITHUB_REPOSITORY`, `CI_PROJECT_PATH`: owner (or group) and name.
@@ -72,86 +74,84 @@ pub fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-/// The claims of a GitHub token: what looks like a number is a string, but for the times.
+/// The shape of the platforms' jobs, which the sandbox and the benches take from there too.
+static JOBS: LazyLock<Value> = LazyLock::new(|| {
+    let jobs = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/sandbox/jobs.json"));
+    serde_json::from_str(jobs).unwrap()
+});
+
+impl Facts {
+    /// The variables that this platform sets whatever the job's files and secrets are.
+    pub fn variables(&self, platform: &str, server: &str) -> Map<String, Value> {
+        object(self.fill(&JOBS[platform]["variables"], server))
+    }
+
+    /// The claims of this platform's token.
+    fn claims(&self, platform: &str, issuer: &str, audience: &str) -> Map<String, Value> {
+        let job = &JOBS[platform];
+        let seconds = |name: &str| job[name].as_i64().unwrap();
+        let mut claims = object(self.fill(&job["claims"], issuer));
+        for (name, value) in [
+            ("jti", json!(random_text(16))),
+            ("iss", json!(issuer)),
+            ("aud", json!(audience)),
+            ("iat", json!(now())),
+            ("nbf", json!(now() - seconds("valid_before"))),
+            ("exp", json!(now() + seconds("life"))),
+        ] {
+            claims.insert(name.to_owned(), value);
+        }
+        claims
+    }
+
+    /// The value with these facts in the place of their names.
+    fn fill(&self, value: &Value, server: &str) -> Value {
+        let (scheme, host) = server.split_once("://").unwrap_or(("", server));
+        let facts = [
+            ("server", server),
+            ("scheme", scheme),
+            ("host", host),
+            ("hostname", host.split(':').next().unwrap()),
+            ("owner", self.owner()),
+            ("owner_id", &self.owner_id),
+            ("name", self.repository.split_once('/').map_or("", |(_, name)| name)),
+            ("repository_id", &self.repository_id),
+            ("branch", &self.branch),
+            ("sha", &self.sha),
+            ("event", &self.event_name),
+            ("actor", &self.actor),
+            ("actor_id", &self.actor_id),
+            ("run_id", &self.run_id),
+            ("run_number", &self.run_number),
+            ("run_attempt", &self.run_attempt),
+            ("job_id", &self.job_id),
+        ];
+        match value {
+            Value::String(text) => {
+                let filled =
+                    |text: String, (name, fact): &(&str, &str)| text.replace(&format!("{{{name}}}"), fact);
+                facts.iter().fold(text.clone(), filled).into()
+            }
+            Value::Array(items) => items.iter().map(|item| self.fill(item, server)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), self.fill(value, server))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+/// The claims of a GitHub token: what looks like a number is a string, but for the times. The repository is an older one,
+/// whose subject has no ids.
 pub fn github_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
-    let Facts { repository, branch, sha, .. } = facts;
-    let reference = format!("refs/heads/{branch}");
-    let workflow_ref = format!("{repository}/.github/workflows/deploy.yml@{reference}");
-    json!({
-        "jti": random_text(16),
-        "iss": issuer,
-        "sub": format!("repo:{repository}:ref:{reference}"),
-        "aud": audience,
-        "iat": now(),
-        "nbf": now() - 600,
-        "exp": now() + 300,
-        "actor": facts.actor,
-        "actor_id": facts.actor_id,
-        "base_ref": "",
-        "check_run_id": "49482617350",
-        "event_name": facts.event_name,
-        "head_ref": "",
-        "job_workflow_ref": workflow_ref,
-        "job_workflow_sha": sha,
-        "ref": reference,
-        "ref_protected": "true",
-        "ref_type": "branch",
-        "repository": repository,
-        "repository_id": facts.repository_id,
-        "repository_owner": facts.owner(),
-        "repository_owner_id": facts.owner_id,
-        "repository_visibility": "private",
-        "run_attempt": facts.run_attempt,
-        "run_id": facts.run_id,
-        "run_number": facts.run_number,
-        "runner_environment": "github-hosted",
-        "sha": sha,
-        "workflow": "deploy",
-        "workflow_ref": workflow_ref,
-        "workflow_sha": sha,
-    })
+    let mut claims = facts.claims("github", issuer, audience);
+    claims.insert("sub".to_owned(), facts.fill(&JOBS["github"]["subject_without_ids"], issuer));
+    claims.into()
 }
 
 /// The claims of a GitLab token: `runner_id` is its one number besides the times.
 pub fn gitlab_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
-    let Facts { repository, repository_id, branch, sha, .. } = facts;
-    let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
-    json!({
-        "jti": random_text(16),
-        "iss": issuer,
-        "sub": format!("project_path:{repository}:ref_type:branch:ref:{branch}"),
-        "aud": audience,
-        "iat": now(),
-        "nbf": now() - 5,
-        "exp": now() + 3600,
-        "namespace_id": facts.owner_id,
-        "namespace_path": facts.owner(),
-        "project_id": repository_id,
-        "project_path": repository,
-        "job_project_id": repository_id,
-        "job_project_path": repository,
-        "job_namespace_id": facts.owner_id,
-        "job_namespace_path": facts.owner(),
-        "user_id": facts.actor_id,
-        "user_login": facts.actor,
-        "user_email": "mona@octo.example",
-        "user_access_level": "maintainer",
-        "pipeline_id": facts.run_id,
-        "pipeline_source": "push",
-        "job_id": facts.job_id,
-        "ref": branch,
-        "ref_type": "branch",
-        "ref_path": format!("refs/heads/{branch}"),
-        "ref_protected": "true",
-        "groups_direct": ["octo-org", "octo-org/platform"],
-        "runner_id": 12_270_831,
-        "runner_environment": "gitlab-hosted",
-        "sha": sha,
-        "project_visibility": "private",
-        "ci_config_ref_uri": format!("{host}/{repository}//.gitlab-ci.yml@refs/heads/{branch}"),
-        "ci_config_sha": sha,
-        "job_source": "push",
-    })
+    facts.claims("gitlab", issuer, audience).into()
 }
 
 /// A token in the making.

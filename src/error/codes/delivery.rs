@@ -1,0 +1,61 @@
+//! Codes of the stage `delivery`: handing the token over.
+
+/// Passes its rows, behind those of the stages before, on to the next table.
+macro_rules! delivery {
+    ($next:ident $(, $rest:ident)*; $($before:tt)*) => {
+        $next! { $($rest),*; $($before)* Delivery {
+    OutOpen = "out-open", Delivery,
+        "A place where the token or the report should go cannot be opened. This is checked first, so no token was requested.",
+        "Check the path and its permissions.",
+        "the folder of \"/run/equinix/token.json\" cannot be opened: it does not exist";
+    OutWrite = "out-write", Delivery,
+        "Writing failed. Nothing half-written was left that could be taken for a token.",
+        "Check the file system that the message names.",
+        "standard output cannot be written: this user may not";
+    OutFull = "out-full", Delivery,
+        "The disk or quota is full.",
+        "Free space on the file system that the message names.",
+        "\"/run/token.json\" cannot be written: there is no space left";
+    OutClosed = "out-closed", Delivery,
+        "Standard output was closed before the token could be written.",
+        "Keep the reading end of the pipe open until the program has ended.",
+        "standard output was closed by its reader";
+    OutRunnerFileMissing = "out-runner-file-missing", Delivery,
+        "The runner's file for outputs or variables is not there.",
+        "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
+        "GITHUB_OUTPUT is not set, so there is no runner file to write to";
+    OutPartial = "out-partial", Delivery,
+        "The token goes to several places, and writing failed after the first. What was written stays there.",
+        "Mend what the message names, and run the step again; until then, let no later step use what was written.",
+        "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
+    DotenvTooLarge = "dotenv-too-large", Delivery,
+        "GitLab refuses a dotenv report of 5120 bytes or more, and with the token it would have as many.",
+        "Use the token in the job that gets it (--format env-file, or exec), or exchange again in the later job, which needs id_tokens: of its own.",
+        "the access token is too long for a dotenv report\n  expected: fewer than 5120 bytes\n  found:    6021 bytes";
+    MaskUndeliverable = "mask-undeliverable", Safety,
+        "On GitHub the runner hides a token in the log only if it reads the mask from this program's standard error, and that does not reach the runner here.",
+        "Do not redirect standard error of this step to a file or to /dev/null.",
+        "standard error of this step does not reach the runner";
+    OutInWorkspace = "out-in-workspace", Safety,
+        "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
+        "Choose a path outside, such as a file in RUNNER_TEMP, ${CI_PROJECT_DIR}.tmp or TMPDIR, or consent with --allow-workspace.",
+        "\"/builds/octo-group/octo-project/token.json\" lies inside the checkout\n  checkout: \"/builds/octo-group/octo-project\"";
+    OutSymlink = "out-symlink", Safety,
+        "The output path is a symbolic link, or its folder lets other users swap files.",
+        "Choose a path in a folder that only this user can write to.",
+        "\"/tmp/token.json\" is a symbolic link";
+    OutTty = "out-tty", Safety,
+        "The token would be shown on a terminal.",
+        "Redirect standard output, choose a format that writes to a file, or consent with --force.",
+        "the token would be shown on this terminal";
+    OutTraced = "out-traced", Safety,
+        "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would stand in the job log, where GitLab cannot mask it.",
+        "Remove CI_DEBUG_TRACE from the job, or consent with --force.",
+        "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
+    ArtifactExposure = "artifact-exposure", Safety,
+        "A dotenv report is an artifact: GitLab keeps it, whoever may see the job's artifacts can download it, in a public project everybody, and the log of a later job does not mask its values.",
+        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
+        "the format gitlab-dotenv puts the token into an artifact\n  exposure: the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
+        } }
+    };
+}

@@ -1,0 +1,69 @@
+//! Codes of the stage `identity`: finding the platform and fetching the ID token.
+
+/// Passes its rows, behind those of the stages before, on to the next table.
+macro_rules! identity {
+    ($next:ident $(, $rest:ident)*; $($before:tt)*) => {
+        $next! { $($rest),*; $($before)* Identity {
+    AmbientNotCi = "ambient-not-ci", NoIdentity,
+        "No supported CI platform was recognised, so there is no job identity to start from.",
+        "Run it inside a GitHub Actions or GitLab CI job, or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
+        "this does not look like a CI job with an identity\n  looked at: GITHUB_ACTIONS is not set; GITLAB_CI is not set";
+    GhIdTokenPermission = "gh-id-token-permission", NoIdentity,
+        "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
+        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too.",
+        "this job may not ask GitHub for an ID token\n  event: \"push\"";
+    GhForkPr = "gh-fork-pr", NoIdentity,
+        "This run was started by a pull request from a fork, and GitHub gives such runs no ID token.",
+        "Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.",
+        "GitHub gives no ID token to a pull request from a fork\n  event: \"pull_request\"";
+    GhDependabot = "gh-dependabot", NoIdentity,
+        "This run was started by Dependabot, and GitHub treats it like a fork: read-only, without an ID token.",
+        "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.",
+        "GitHub gives no ID token to a run that Dependabot started\n  actor: \"dependabot[bot]\"";
+    GhRequestIncomplete = "gh-request-incomplete", NoIdentity,
+        "Only one of GitHub's two ID-token variables is usable. The runner always sets both or none, so something changed the environment.",
+        "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.",
+        "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
+    GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity,
+        "This GitLab job has no ID token in the variable that was looked at.",
+        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
+        "the variable EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN is not set or empty";
+    TokenEnvEmpty = "token-env-empty", NoIdentity,
+        "The variable that should hold the ID token is not set or empty.",
+        "Set it in the step before, or name another one with --subject-token-env.",
+        "the variable MY_ID_TOKEN is not set or empty";
+    TokenEnvUnexpanded = "token-env-unexpanded", NoIdentity,
+        "The variable holds the literal name of another variable: somewhere it was not expanded.",
+        "Give the variable the token itself. In GitLab, declare it under id_tokens: instead of copying it under variables:.",
+        "the variable MY_ID_TOKEN holds the unexpanded text \"$OTHER_TOKEN\" instead of a token";
+    TokenEnvPadded = "token-env-padded", NoIdentity,
+        "The ID token in the variable has white space around or inside it, so it was changed on its way.",
+        "Copy the token without quotes, spaces or line breaks. In GitLab, declare it under id_tokens: and use it as it is.",
+        "the token in the variable MY_ID_TOKEN has white space around it";
+    TokenFileUnreadable = "token-file-unreadable", NoIdentity,
+        "The file that should hold the ID token cannot be read, is empty or is not a regular file.",
+        "Check the path and its permissions; use --subject-token-file - to read from standard input.",
+        "no ID token could be read from \"/run/id-token\": there is no such file";
+    IdTokenHttp = "id-token-http", IdToken,
+        "The platform's ID-token endpoint refused the request.",
+        "See the status in the message. On a self-hosted runner, check that nothing rewrites the ACTIONS_ID_TOKEN_REQUEST_… variables.",
+        "GitHub's ID-token endpoint at https://run-actions-1.actions.githubusercontent.com refused the request (401)";
+    IdTokenRedirect = "id-token-redirect", IdToken,
+        "The ID-token endpoint answered with a redirect. Redirects are never followed, since the bearer would go along.",
+        "Check for a proxy or captive portal between the runner and the platform.",
+        "GitHub's ID-token endpoint answered with a redirect (302) to \"https://login.example\", which was not followed";
+    IdTokenNotJson = "id-token-not-json", IdToken,
+        "The ID-token endpoint answered with something that is not the JSON it documents.",
+        "Check for a proxy or captive portal between the runner and the platform.",
+        "GitHub's ID-token endpoint answered with 812 bytes of \"text/html\": it is not valid JSON (line 1, column 1)";
+    IdTokenTooLarge = "id-token-too-large", IdToken,
+        "The ID token, or the answer that should hold it, is larger than any real one.",
+        "Check what answers at the ID-token endpoint, or what wrote the variable or file.",
+        "the ID token has 20000 bytes; more than 16384 are not accepted";
+    IdTokenNotReady = "id-token-not-ready", Transient,
+        "GitHub refused the ID token because it does not see the job as running yet, and still did after retries.",
+        "Run the job again.",
+        "GitHub does not see this job as running yet (403)";
+        } }
+    };
+}
