@@ -1,5 +1,5 @@
 """Time, processor time, memory and connections of a job's way to a token, at no delay and at 40 ms, beside what people use
-otherwise. Prints a table in Markdown. Needs root for the delay, and tests/differential/install.sh for the others.
+otherwise. Prints a table in Markdown. Needs root for the delay, and tests/foreign/differential/install.sh for the others.
 
     python3 benches/network.py [--rounds N] [--binary PATH]
 """

@@ -34,9 +34,5 @@ pub mod server;
 pub mod signing;
 pub mod steady;
 pub mod table;
-#[cfg(all(target_os = "linux", feature = "sandbox"))]
-pub mod terraform;
 pub mod tls;
 pub mod token;
-#[cfg(all(target_os = "linux", feature = "sandbox"))]
-pub mod world;
