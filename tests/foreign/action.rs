@@ -17,10 +17,46 @@ use equinix_wif::cli::Cli;
 use equinix_wif::error::{Code, Exit};
 use tempfile::TempDir;
 
-use crate::world::{Run, steps_keeper};
-use support::foreign::works;
+use crate::tools::{INSTALL, need};
+use crate::world::{Run, need_act, steps_keeper};
+use crate::{Check, checks};
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        under_act::hands_over_outputs_the_variable_and_the_program,
+        under_act::tells_of_failures_and_runs_nothing_of_an_input,
+        under_act::downloads_once_and_checks_the_tool_cache_each_time,
+        under_act::fails_with_a_code_that_the_job_can_read,
+        under_act::goes_on_after_a_passing_fault,
+        under_act::takes_another_version_by_its_digest_and_a_commit_without_a_release_by_nothing_else,
+        under_act::works_as_the_documentation_shows_it,
+        scripts::each_runner_gets_its_archive,
+        scripts::nothing_is_unpacked_or_kept_before_the_digest_is_right,
+        scripts::the_tool_cache_is_a_help_and_no_need,
+        scripts::faults_are_tried_again_or_not,
+        scripts::nothing_leads_away_from_https,
+        scripts::a_proxy_is_used_unless_told_otherwise_and_not_for_this_machine,
+        scripts::the_action_s_own_address_is_the_default,
+        scripts::unclear_inputs_are_told_and_not_shown,
+        scripts::a_program_of_one_s_own_is_taken_as_it_is,
+        scripts::a_tool_that_is_missing_is_named,
+        scripts::an_archive_without_the_program_is_told,
+        scripts::tools_do_not_get_what_gets_id_tokens,
+        scripts::inputs_become_flags_to_the_letter,
+        definition::the_page_has_the_inputs_and_outputs,
+        definition::inputs_are_the_flags_of_token,
+        definition::outputs_are_those_of_the_program,
+        definition::nothing_is_put_into_a_script,
+        definition::what_a_release_writes_has_its_place,
+        definition::the_page_has_the_codes,
+        definition::the_scripts_are_old_enough,
+        definition::shellcheck_finds_nothing,
+        definition::zizmor_finds_nothing
+    ]
+}
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
@@ -306,21 +342,13 @@ fn act() -> PathBuf {
 }
 
 /// Whether a tool of the consumer suite is installed.
-fn is_installed(tool: &str) -> bool {
-    let path = root().join("tests/foreign/consumers/.venv/bin").join(tool);
-    works(tool, Command::new(path).arg("--version"), "run tests/foreign/consumers/install.sh")
-}
-
 mod under_act {
     use super::*;
 
     const PUBLIC: &str = "github.example";
 
-    #[test]
-    fn hands_over_outputs_the_variable_and_the_program() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn hands_over_outputs_the_variable_and_the_program() {
+        need_act();
         let world = World::new().with_action(None).with_workflow(&file("tests/foreign/action/deploy.yml"));
         let run = world.act(PUBLIC, &[("PROGRAM", BIN)]);
         run.ends_with(0).hides(&["output", "variable", "exec", "bearer"]);
@@ -364,11 +392,8 @@ mod under_act {
         }
     }
 
-    #[test]
-    fn tells_of_failures_and_runs_nothing_of_an_input() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn tells_of_failures_and_runs_nothing_of_an_input() {
+        need_act();
         let world = World::new().with_action(None).with_workflow(&file("tests/foreign/action/failures.yml"));
         let run = world.act(PUBLIC, &[("PROGRAM", BIN)]);
         // The last use of the action has no continue-on-error.
@@ -396,11 +421,8 @@ mod under_act {
         run
     }
 
-    #[test]
-    fn downloads_once_and_checks_the_tool_cache_each_time() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn downloads_once_and_checks_the_tool_cache_each_time() {
+        need_act();
         let archive = Archive::real(VERSION);
         let world =
             World::new().with_action(Some(&archive)).with_workflow(&file("tests/foreign/action/release.yml"));
@@ -430,11 +452,8 @@ mod under_act {
         assert_eq!(fs::read(&kept).unwrap(), archive.bytes);
     }
 
-    #[test]
-    fn fails_with_a_code_that_the_job_can_read() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn fails_with_a_code_that_the_job_can_read() {
+        need_act();
         let archive = Archive::real(VERSION);
         let mut flipped = archive.bytes.clone();
         *flipped.last_mut().unwrap() ^= 1;
@@ -459,11 +478,8 @@ mod under_act {
         }
     }
 
-    #[test]
-    fn goes_on_after_a_passing_fault() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn goes_on_after_a_passing_fault() {
+        need_act();
         let archive = Archive::real(VERSION);
         let world =
             World::new().with_action(Some(&archive)).with_workflow(&file("tests/foreign/action/release.yml"));
@@ -475,11 +491,8 @@ mod under_act {
         assert!(!run.has_said("::error::x"), "{}", run.log);
     }
 
-    #[test]
-    fn takes_another_version_by_its_digest_and_a_commit_without_a_release_by_nothing_else() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn takes_another_version_by_its_digest_and_a_commit_without_a_release_by_nothing_else() {
+        need_act();
         let other = Archive::real("1.3.0-rc.1");
         let server = Server::start(other.served_after("1.3.0-rc.1", []));
         let world = World::new().with_action(None).with_workflow(&file("tests/foreign/action/release.yml"));
@@ -493,11 +506,8 @@ mod under_act {
     }
 
     /// The blocks that people copy, with the action and its release where GitHub has them.
-    #[test]
-    fn works_as_the_documentation_shows_it() {
-        if !is_installed("act") {
-            return;
-        }
+    pub(super) fn works_as_the_documentation_shows_it() {
+        need_act();
         let archive = Archive::real(VERSION);
         let world = World::new().with_action(Some(&archive));
         let path = format!("/octo-org/equinix-wif/releases/download{}", archive.path(VERSION));
@@ -549,15 +559,12 @@ mod scripts {
 
     const TARGET: &str = "x86_64-unknown-linux-musl";
 
-    fn have_tools() -> bool {
-        works("curl", Command::new("curl").arg("--version"), "install it")
+    fn need_curl() {
+        need("curl", Command::new("curl").arg("--version"), INSTALL);
     }
 
-    #[test]
-    fn each_runner_gets_its_archive() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn each_runner_gets_its_archive() {
+        need_curl();
         for (system, processor, target, program) in [
             ("Linux", "X64", TARGET, "equinix-wif"),
             ("Linux", "ARM64", "aarch64-unknown-linux-musl", "equinix-wif"),
@@ -606,11 +613,8 @@ mod scripts {
         run.fails(2, "action-platform-unsupported").says(&format!("equinix-wif-{VERSION}-{TARGET}.tar.gz"));
     }
 
-    #[test]
-    fn nothing_is_unpacked_or_kept_before_the_digest_is_right() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn nothing_is_unpacked_or_kept_before_the_digest_is_right() {
+        need_curl();
         let world = World::new();
         let (archive, other) = (Archive::stub(VERSION, TARGET), Archive::stub("1.2.4", TARGET));
         let path = archive.path(VERSION);
@@ -629,11 +633,8 @@ mod scripts {
         run.fails(2, "action-platform-unsupported");
     }
 
-    #[test]
-    fn the_tool_cache_is_a_help_and_no_need() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn the_tool_cache_is_a_help_and_no_need() {
+        need_curl();
         let archive = Archive::stub(VERSION, TARGET);
         let server = Server::start(archive.served_after(VERSION, []));
         let url = server.url();
@@ -659,11 +660,8 @@ mod scripts {
         assert_eq!(server.requests().len(), 4);
     }
 
-    #[test]
-    fn faults_are_tried_again_or_not() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn faults_are_tried_again_or_not() {
+        need_curl();
         let archive = Archive::stub(VERSION, TARGET);
         let busy = |status| Reply::status(status).header("Retry-After", "0").body("::error::x");
         let run = |replies: Vec<Reply>| {
@@ -699,11 +697,8 @@ mod scripts {
         assert_eq!(requests, 1);
     }
 
-    #[test]
-    fn nothing_leads_away_from_https() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn nothing_leads_away_from_https() {
+        need_curl();
         let archive = Archive::stub(VERSION, TARGET);
         let target = Server::start(archive.served_after(VERSION, []));
         let redirect =
@@ -735,11 +730,8 @@ mod scripts {
         }
     }
 
-    #[test]
-    fn a_proxy_is_used_unless_told_otherwise_and_not_for_this_machine() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn a_proxy_is_used_unless_told_otherwise_and_not_for_this_machine() {
+        need_curl();
         let archive = Archive::stub(VERSION, TARGET);
         let world = World::new();
         let ca = tls::write_ca(world.folder.path());
@@ -768,11 +760,8 @@ mod scripts {
         assert_eq!((proxy.requests().len(), plain.requests().len()), (1, 1));
     }
 
-    #[test]
-    fn the_action_s_own_address_is_the_default() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn the_action_s_own_address_is_the_default() {
+        need_curl();
         let archive = Archive::stub(VERSION, TARGET);
         let server = Server::start(|_: &Request| Reply::status(404));
         let url = server.url();
@@ -788,8 +777,7 @@ mod scripts {
         }
     }
 
-    #[test]
-    fn unclear_inputs_are_told_and_not_shown() {
+    pub(super) fn unclear_inputs_are_told_and_not_shown() {
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let digest = archive.digest();
@@ -855,8 +843,7 @@ mod scripts {
         }
     }
 
-    #[test]
-    fn a_program_of_one_s_own_is_taken_as_it_is() {
+    pub(super) fn a_program_of_one_s_own_is_taken_as_it_is() {
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let inside = world.path("repository/tools");
@@ -875,8 +862,7 @@ mod scripts {
             .fails(2, "action-binary-unusable");
     }
 
-    #[test]
-    fn a_tool_that_is_missing_is_named() {
+    pub(super) fn a_tool_that_is_missing_is_named() {
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let tools = world.path("bin");
@@ -892,11 +878,8 @@ mod scripts {
         }
     }
 
-    #[test]
-    fn an_archive_without_the_program_is_told() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn an_archive_without_the_program_is_told() {
+        need_curl();
         let world = World::new();
         let mut archive = Archive::stub("1.2.4", TARGET);
         archive.name = format!("equinix-wif-{VERSION}-{TARGET}.tar.gz");
@@ -906,11 +889,8 @@ mod scripts {
     }
 
     /// curl and the others are not given what ID tokens are got with.
-    #[test]
-    fn tools_do_not_get_what_gets_id_tokens() {
-        if !have_tools() {
-            return;
-        }
+    pub(super) fn tools_do_not_get_what_gets_id_tokens() {
+        need_curl();
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let server = Server::start(archive.served_after(VERSION, []));
@@ -946,8 +926,7 @@ mod scripts {
         }
     }
 
-    #[test]
-    fn inputs_become_flags_to_the_letter() {
+    pub(super) fn inputs_become_flags_to_the_letter() {
         let world = World::new();
         let program = world.path("program");
         let script = "#!/bin/sh\nfor a; do printf '<%s>\\n' \"$a\"; done >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\ncat >\"$SEEN/stdin\"\nexit 6\n";
@@ -1025,8 +1004,7 @@ mod definition {
         text.split('`').skip(1).step_by(2).collect()
     }
 
-    #[test]
-    fn the_page_has_the_inputs_and_outputs() {
+    pub(super) fn the_page_has_the_inputs_and_outputs() {
         let inputs = section("inputs");
         let table = rows("docs/github-action.md", "## Inputs");
         let told: Vec<_> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
@@ -1067,8 +1045,7 @@ mod definition {
         assert_eq!(told, defined);
     }
 
-    #[test]
-    fn inputs_are_the_flags_of_token() {
+    pub(super) fn inputs_are_the_flags_of_token() {
         let mut cli = Cli::command();
         cli.build();
         let token = cli.find_subcommand("token").unwrap();
@@ -1097,8 +1074,7 @@ mod definition {
         }
     }
 
-    #[test]
-    fn outputs_are_those_of_the_program() {
+    pub(super) fn outputs_are_those_of_the_program() {
         let usage = file("docs/usage.md");
         let (_, shown) = usage.split_once("```text\naccess-token<<").unwrap();
         let (shown, _) = shown.split_once("```").unwrap();
@@ -1122,8 +1098,7 @@ mod definition {
     }
 
     /// Whatever a caller gives is data: it reaches the scripts as a variable of its name, and each variable is an input.
-    #[test]
-    fn nothing_is_put_into_a_script() {
+    pub(super) fn nothing_is_put_into_a_script() {
         let action = file("action.yml");
         let runs: Vec<&str> = action.lines().filter(|line| line.trim_start().starts_with("run:")).collect();
         assert_eq!(runs.len(), 2);
@@ -1149,8 +1124,7 @@ mod definition {
         );
     }
 
-    #[test]
-    fn what_a_release_writes_has_its_place() {
+    pub(super) fn what_a_release_writes_has_its_place() {
         let action = file("action.yml");
         let (_, rest) = action.split_once("        # digests: written by .ci/write-digests\n").unwrap();
         let (block, _) = rest.split_once("        # end of digests\n").unwrap();
@@ -1182,8 +1156,7 @@ mod definition {
         }
     }
 
-    #[test]
-    fn the_page_has_the_codes() {
+    pub(super) fn the_page_has_the_codes() {
         let table = rows("docs/github-action.md", "## Error codes of the action");
         let told: Vec<_> = table.iter().map(|row| row[0].trim_matches('`')).collect();
         assert_eq!(told, CODES);
@@ -1210,10 +1183,10 @@ mod definition {
         }
     }
 
-    #[test]
-    fn the_scripts_are_sound_and_old_enough() {
-        let scripts = ["action/binary.sh", "action/lib.sh", "action/token.sh"];
-        for name in scripts {
+    const SCRIPTS: [&str; 3] = ["action/binary.sh", "action/lib.sh", "action/token.sh"];
+
+    pub(super) fn the_scripts_are_old_enough() {
+        for name in SCRIPTS {
             let text = file(name);
             // What bash 3.2 on macOS does not know.
             for new in [
@@ -1235,24 +1208,28 @@ mod definition {
             assert!(!text.contains('\r'));
             assert!(text.lines().all(|line| line.len() <= 200), "{name}");
         }
-        let tool = |name: &str| root().join("tests/foreign/consumers/.venv/bin").join(name);
-        if is_installed("shellcheck") {
-            let output = Command::new(tool("shellcheck"))
-                .current_dir(root())
-                .arg("-x")
-                .args(scripts)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        }
-        if is_installed("zizmor") {
-            let output = Command::new(tool("zizmor"))
-                .current_dir(root())
-                .args(["--offline", "--no-progress", "--persona", "pedantic", "action.yml"])
-                .output()
-                .unwrap();
-            let told = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && told.contains("No findings"), "{told}");
-        }
+    }
+
+    pub(super) fn shellcheck_finds_nothing() {
+        let mut shellcheck = judge("shellcheck");
+        let output = shellcheck.arg("-x").args(SCRIPTS).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    pub(super) fn zizmor_finds_nothing() {
+        let mut zizmor = judge("zizmor");
+        zizmor.args(["--offline", "--no-progress", "--persona", "pedantic", "action.yml"]);
+        let output = zizmor.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("No findings"), "{told}");
+    }
+
+    /// A program that judges what others have written.
+    fn judge(tool: &str) -> Command {
+        let path = root().join("tests/foreign/workflows/.venv/bin").join(tool);
+        need(tool, Command::new(&path).arg("--version"), INSTALL);
+        let mut command = Command::new(path);
+        command.current_dir(root());
+        command
     }
 }

@@ -2,8 +2,6 @@
 
 #![cfg(unix)]
 
-use crate::support;
-
 use std::fs;
 use std::process::{Command, Output};
 
@@ -14,7 +12,22 @@ use equinix_wif::env::names;
 use equinix_wif::error::{Code, Exit};
 use tempfile::TempDir;
 
-use support::foreign::works;
+use crate::tools::{INSTALL, need, need_shell};
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        bash_offers_commands_flags_and_their_values,
+        fish_offers_commands_flags_and_their_values,
+        zsh_takes_them,
+        powershell_and_elvish_get_every_command,
+        another_shell_is_an_error_that_names_those_that_are_known,
+        the_manual_page_tells_everything,
+        groff_shows_the_manual_page_and_has_nothing_to_say,
+        they_are_the_same_in_and_outside_of_a_job
+    ]
+}
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
@@ -55,11 +68,8 @@ fn cases() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
     ]
 }
 
-#[test]
 fn bash_offers_commands_flags_and_their_values() {
-    if !works("bash", Command::new("bash").args(["-c", ":"]), "run tests/foreign/shells/install.sh") {
-        return;
-    }
+    need_shell(&["bash"]);
     let completions = printed(&["completions", "bash"]);
     let codes = ("equinix-wif explain claim-a", vec!["claim-aud"], "sts-denied");
     for (typed, offered, other) in cases().into_iter().chain([codes]) {
@@ -77,11 +87,8 @@ fn bash_offers_commands_flags_and_their_values() {
     }
 }
 
-#[test]
 fn fish_offers_commands_flags_and_their_values() {
-    if !works("fish", Command::new("fish").args(["-c", ":"]), "run tests/foreign/shells/install.sh") {
-        return;
-    }
+    need_shell(&["fish"]);
     let completions = printed(&["completions", "fish"]);
     for (typed, offered, other) in cases() {
         let script = format!("source $argv[1]; complete -C '{typed}'");
@@ -92,11 +99,8 @@ fn fish_offers_commands_flags_and_their_values() {
     }
 }
 
-#[test]
 fn zsh_takes_them() {
-    if !works("zsh", Command::new("zsh").args(["-f", "-c", ":"]), "run tests/foreign/shells/install.sh") {
-        return;
-    }
+    need_shell(&["zsh", "-f"]);
     let completions = printed(&["completions", "zsh"]);
     assert!(completions.starts_with("#compdef equinix-wif\n"), "zsh finds it by its first line");
     let script = r#"autoload -Uz compinit; compinit -D -u; source "$1"; print -r -- $_comps[equinix-wif]"#;
@@ -110,7 +114,6 @@ fn zsh_takes_them() {
     }
 }
 
-#[test]
 fn powershell_and_elvish_get_every_command() {
     let cli = Cli::command();
     for shell in ["powershell", "elvish"] {
@@ -121,7 +124,6 @@ fn powershell_and_elvish_get_every_command() {
     }
 }
 
-#[test]
 fn another_shell_is_an_error_that_names_those_that_are_known() {
     let output = program(&["completions", "tcsh"]);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -133,8 +135,7 @@ fn another_shell_is_an_error_that_names_those_that_are_known() {
     assert!(stderr.contains("known: bash, elvish, fish, powershell, zsh"), "{stderr}");
 }
 
-#[test]
-fn the_manual_page_tells_everything_and_is_well_formed() {
+fn the_manual_page_tells_everything() {
     let page = printed(&["man"]);
     let plain = page.replace("\\-", "-").replace("\\*(Aq", "'");
     let mut cli = Cli::command();
@@ -152,21 +153,19 @@ fn the_manual_page_tells_everything_and_is_well_formed() {
     for exit in Exit::ALL {
         assert!(plain.contains(exit.meaning()), "{}", exit.meaning());
     }
-    if works("groff", Command::new("groff").arg("--version"), "install groff-base") {
-        let folder = TempDir::new().unwrap();
-        let file = folder.path().join("equinix-wif.1");
-        fs::write(&file, &page).unwrap();
-        let shown = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&file).output().unwrap();
-        assert!(
-            shown.status.success() && shown.stderr.is_empty(),
-            "{}",
-            String::from_utf8_lossy(&shown.stderr)
-        );
-        assert!(String::from_utf8_lossy(&shown.stdout).contains("equinix-wif(1)"));
-    }
 }
 
-#[test]
+fn groff_shows_the_manual_page_and_has_nothing_to_say() {
+    need("groff", Command::new("groff").arg("--version"), INSTALL);
+    let page = printed(&["man"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("equinix-wif.1");
+    fs::write(&file, &page).unwrap();
+    let shown = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&file).output().unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("equinix-wif(1)"));
+}
+
 fn they_are_the_same_in_and_outside_of_a_job() {
     for args in [&["completions", "bash"][..], &["man"]] {
         let job = Command::new(BIN)

@@ -15,9 +15,60 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use crate::tools::{INSTALL, need, need_shell};
 use crate::world::Run as Ended;
-use support::foreign::works;
+use crate::{Check, checks};
 use support::server::{Queue, Reply, Request, Server};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    let mut checks = checks![
+        jobs::the_ready_job_has_a_token_and_leaves_no_file_with_it,
+        jobs::a_job_that_extends_the_hidden_one_has_the_program_and_the_settings,
+        jobs::each_use_has_its_own_scope,
+        jobs::a_refusal_fails_the_job_and_shows_why,
+        jobs::what_running_again_may_mend_ends_with_the_status_that_is_retried,
+        jobs::settings_reach_the_program,
+        downloads::the_archive_is_checked_and_the_program_in_it_is_run,
+        downloads::a_wrong_byte_stops_the_job_before_anything_is_unpacked,
+        downloads::a_failure_that_may_pass_is_tried_again,
+        downloads::a_missing_archive_is_told_at_once,
+        downloads::another_platform_is_told_before_anything_is_downloaded,
+        downloads::a_commit_without_a_release_says_so,
+        downloads::another_version_needs_its_digest,
+        downloads::a_mirror_gives_the_component_s_own_version,
+        downloads::a_missing_program_is_told,
+        downloads::no_variable_leads_to_another_program,
+        specification::every_input_is_typed_described_and_used,
+        specification::the_release_stands_between_the_marks,
+        specification::inputs_stand_only_where_they_are_data,
+        specification::patterns_refuse_hostile_values_and_take_the_defaults,
+        specification::no_pipeline_is_made_from_a_hostile_value,
+        shells::each_client_downloads_tries_again_and_gives_up,
+        shells::a_server_that_stays_away_is_given_up_after_four_tries,
+        shells::a_missing_tool_is_named,
+        shells::a_digest_that_cannot_be_made_is_a_wrong_one,
+        shells::each_platform_has_an_archive_of_its_own,
+        shells::a_checkout_without_a_folder_beside_it_is_enough,
+        page::the_table_has_every_input_with_its_default_and_description,
+        page::the_exit_statuses_are_those_of_the_script,
+        page::the_blocks_to_copy_work
+    ];
+    for shell in SHELLS {
+        let name = shell.join(" ");
+        checks.push(Check::new(format!("shells::every_posix_shell_runs_it::{name}"), move || {
+            shells::every_posix_shell_runs_it(shell);
+        }));
+        checks.push(Check::new(format!("shells::no_value_is_run::{name}"), move || {
+            shells::no_value_is_run(shell);
+        }));
+    }
+    checks
+}
+
+/// The shells that run the component's script.
+const SHELLS: [&[&str]; 6] =
+    [&["dash"], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"], &["yash", "--posix"]];
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const COMPONENT: &str = "templates/equinix-wif.yml";
@@ -58,13 +109,13 @@ fn succeeds(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether what runs and reads the component is installed.
+/// What runs and reads the component.
 #[track_caller]
-fn is_installed() -> bool {
+fn need_gitlab_ci_local() {
     let module = consumers().join("node_modules/js-yaml/package.json");
     let mut command = clean("sh");
     command.args(["-c", "test -f \"$1\" && exec \"$2\" --version", "sh"]).arg(module).arg(node());
-    works("gitlab-ci-local with Node.js and js-yaml", &mut command, "run tests/foreign/consumers/install.sh")
+    need("gitlab-ci-local with Node.js and js-yaml", &mut command, INSTALL);
 }
 
 fn component() -> String {
@@ -514,11 +565,8 @@ fn installed() -> Value {
 mod jobs {
     use super::*;
 
-    #[test]
-    fn the_ready_job_has_a_token_and_leaves_no_file_with_it() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn the_ready_job_has_a_token_and_leaves_no_file_with_it() {
+        need_gitlab_ci_local();
         let project = Project::new();
         let run = project.run(ready(installed()), "");
         run.ends_with(0).has_a_token("ready");
@@ -536,11 +584,8 @@ mod jobs {
     }
 
     /// Both recipes, from the component in a project of its own.
-    #[test]
-    fn a_job_that_extends_the_hidden_one_has_the_program_and_the_settings() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_job_that_extends_the_hidden_one_has_the_program_and_the_settings() {
+        need_gitlab_ci_local();
         let jobs = fs::read_to_string(root().join("tests/foreign/component/extending.yml")).unwrap();
         let run = Project::new().run_component(installed(), &jobs);
         run.ends_with(0).has_a_token("sourced").has_a_token("exec").has_a_token("referenced");
@@ -549,11 +594,8 @@ mod jobs {
         assert_eq!(run.seen["own"], "own before_script\n");
     }
 
-    #[test]
-    fn each_use_has_its_own_scope() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn each_use_has_its_own_scope() {
+        need_gitlab_ci_local();
         let project = Project::new();
         let second = json!({
             "audience": "@AUDIENCE@", "scope": "roleassignments:other", "expect": "iss=@ISSUER@", "sts-endpoint": "@STS@",
@@ -568,11 +610,8 @@ mod jobs {
         assert_ne!(run.scope("deploy"), "roleassignments:other");
     }
 
-    #[test]
-    fn a_refusal_fails_the_job_and_shows_why() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_refusal_fails_the_job_and_shows_why() {
+        need_gitlab_ci_local();
         let run = Project::new().fault("refused-scope").run(ready(installed()), "");
         run.fails("deploy", 6).says(&["error[sts-scope-denied]", "hint: "]).saw_nothing();
         let run =
@@ -580,11 +619,8 @@ mod jobs {
         run.fails("deploy", 5).says(&["error[claim-expectation]"]).saw_nothing();
     }
 
-    #[test]
-    fn what_running_again_may_mend_ends_with_the_status_that_is_retried() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn what_running_again_may_mend_ends_with_the_status_that_is_retried() {
+        need_gitlab_ci_local();
         let run = Project::new()
             .fault("server-error")
             .run(ready(json!({ "binary-path": BIN, "timeout": 1, "expect": "iss=@ISSUER@" })), "");
@@ -594,11 +630,8 @@ mod jobs {
         }
     }
 
-    #[test]
-    fn settings_reach_the_program() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn settings_reach_the_program() {
+        need_gitlab_ci_local();
         let look = "printf '%s' \"$METAL_TOKEN\" >\"$SEEN/ready\"";
         let mut inputs = ready(installed());
         inputs["script"] = json!([look]);
@@ -615,11 +648,8 @@ mod jobs {
 mod downloads {
     use super::*;
 
-    #[test]
-    fn the_archive_is_checked_and_the_program_in_it_is_run() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn the_archive_is_checked_and_the_program_in_it_is_run() {
+        need_gitlab_ci_local();
         let release = Release::whole();
         let project = Project::with(&release);
         let list = "cd \"${PATH%%/bin:*}\" && find . ! -type d | LC_ALL=C sort >\"$SEEN/files\"";
@@ -633,11 +663,8 @@ mod downloads {
         assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
     }
 
-    #[test]
-    fn a_wrong_byte_stops_the_job_before_anything_is_unpacked() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_wrong_byte_stops_the_job_before_anything_is_unpacked() {
+        need_gitlab_ci_local();
         assert_ne!(digest(&flipped()), digest(archive()));
         let release = Release::new(Vec::new(), flipped());
         let project = Project::with(&release).fake("tar", "#!/bin/sh\n: >\"$SEEN/tar\"\nexit 1\n");
@@ -648,33 +675,24 @@ mod downloads {
         assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
     }
 
-    #[test]
-    fn a_failure_that_may_pass_is_tried_again() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_failure_that_may_pass_is_tried_again() {
+        need_gitlab_ci_local();
         let release = Release::new(vec![Reply::status(503)], archive().to_vec());
         let run = Project::with(&release).run(ready(json!({})), "");
         run.ends_with(0).has_a_token("ready").says(&["the download failed (status 503), next try in 1 s"]);
         assert_eq!(release.paths().len(), 2);
     }
 
-    #[test]
-    fn a_missing_archive_is_told_at_once() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_missing_archive_is_told_at_once() {
+        need_gitlab_ci_local();
         let release = Release::new(vec![Reply::status(404)], archive().to_vec());
         let run = Project::with(&release).run(ready(json!({})), "");
         run.fails("deploy", 2).says(&["was answered with 404", &archive_path()]).saw_nothing();
         assert_eq!(release.paths().len(), 1);
     }
 
-    #[test]
-    fn another_platform_is_told_before_anything_is_downloaded() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn another_platform_is_told_before_anything_is_downloaded() {
+        need_gitlab_ci_local();
         let release = Release::whole();
         let fake = "#!/bin/sh\ncase $1 in -m) echo riscv64 ;; *) echo Linux ;; esac\n";
         let run = Project::with(&release).fake("uname", fake).run(ready(json!({})), "");
@@ -682,21 +700,15 @@ mod downloads {
         assert!(release.paths().is_empty());
     }
 
-    #[test]
-    fn a_commit_without_a_release_says_so() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_commit_without_a_release_says_so() {
+        need_gitlab_ci_local();
         let run = Project::new().run(ready(json!({})), "");
         run.fails("deploy", 2).says(&["this commit of the component belongs to no release", "hint: "]);
         run.saw_nothing();
     }
 
-    #[test]
-    fn another_version_needs_its_digest() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn another_version_needs_its_digest() {
+        need_gitlab_ci_local();
         let release = Release::whole();
         let mirror = format!("{}/releases/download", release.server.url());
         // A version that the component knows nothing of, from the mirror.
@@ -710,11 +722,8 @@ mod downloads {
         assert_eq!(release.paths().len(), 1);
     }
 
-    #[test]
-    fn a_mirror_gives_the_component_s_own_version() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_mirror_gives_the_component_s_own_version() {
+        need_gitlab_ci_local();
         let (release, mirror) = (Release::whole(), Release::whole());
         let url = format!("{}/releases/download/", mirror.server.url());
         let run = Project::with(&release).run(ready(json!({ "mirror-url": url })), "");
@@ -727,11 +736,8 @@ mod downloads {
         Project::with(&release).run(ready(json!({ "mirror-url": url })), "").fails("deploy", 10);
     }
 
-    #[test]
-    fn a_missing_program_is_told() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_missing_program_is_told() {
+        need_gitlab_ci_local();
         let run = Project::new().run(ready(json!({ "binary-path": "/no/such/program" })), "");
         run.fails("deploy", 2).says(&["there is no program at /no/such/program"]).saw_nothing();
         let run = Project::new().run(ready(json!({ "binary-path": "/bin/true" })), "");
@@ -739,11 +745,8 @@ mod downloads {
     }
 
     /// CI/CD variables win over a job's, so what decides which program runs is in none.
-    #[test]
-    fn no_variable_leads_to_another_program() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn no_variable_leads_to_another_program() {
+        need_gitlab_ci_local();
         let (release, other) = (Release::whole(), Release::whole());
         let mut project = Project::with(&release);
         for name in ["RELEASE_URL", "MIRROR_URL", "base", "address", "binary", "BINARY_PATH"] {
@@ -766,11 +769,8 @@ mod downloads {
 mod specification {
     use super::*;
 
-    #[test]
-    fn every_input_is_typed_described_and_used() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn every_input_is_typed_described_and_used() {
+        need_gitlab_ci_local();
         let component = parsed();
         for (name, input) in &component.inputs {
             let known = ["type", "default", "description", "options", "regex"];
@@ -795,8 +795,7 @@ mod specification {
     }
 
     /// What is between the marks is written by a program, which needs them as they are.
-    #[test]
-    fn the_release_stands_between_the_marks() {
+    pub(super) fn the_release_stands_between_the_marks() {
         let text = component();
         let (_, lines, tail) = at_marks(&text);
         let indentation = tail.split('#').next().unwrap();
@@ -831,11 +830,8 @@ mod specification {
     }
 
     /// No input stands where a shell or GitLab would look for something else than a value in it.
-    #[test]
-    fn inputs_stand_only_where_they_are_data() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn inputs_stand_only_where_they_are_data() {
+        need_gitlab_ci_local();
         let component = parsed();
         for (path, text) in component.texts() {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -886,11 +882,8 @@ mod specification {
     ];
 
     /// Patterns are read by JavaScript here and by RE2 at GitLab; what they use means the same in both.
-    #[test]
-    fn patterns_refuse_hostile_values_and_take_the_defaults() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn patterns_refuse_hostile_values_and_take_the_defaults() {
+        need_gitlab_ci_local();
         let inputs = &parsed().inputs;
         let good = [
             ("audience", "https://sts.example.test/a?b=c"),
@@ -948,11 +941,8 @@ mod specification {
         }
     }
 
-    #[test]
-    fn no_pipeline_is_made_from_a_hostile_value() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn no_pipeline_is_made_from_a_hostile_value() {
+        need_gitlab_ci_local();
         let project = Project::new();
         let run = project.run(ready(json!({ "binary-path": BIN, "scope": "$(touch pwned)" })), "");
         run.ends_with(1).says(&["scope", "does not match required regex"]).saw_nothing();
@@ -971,9 +961,6 @@ mod specification {
 /// The script alone, in the shells and with the tools that images have.
 mod shells {
     use super::*;
-
-    const SHELLS: [&[&str]; 6] =
-        [&["dash"], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["mksh"], &["yash", "--posix"]];
 
     /// A folder with these programs of the machine and nothing else; a word with `=` is a program under another name.
     fn tools(folder: &Path, names: &[&str]) -> PathBuf {
@@ -1026,48 +1013,36 @@ mod shells {
         }
     }
 
-    #[track_caller]
-    fn is_there(shell: &[&str]) -> bool {
-        let mut command = clean(shell[0]);
-        works(shell[0], command.args(&shell[1..]).args(["-c", ":"]), "run tests/foreign/shells/install.sh")
-    }
-
     const REQUIRED: [(&str, &str); 2] = [("audience", "a"), ("scope", "roleassignments:o")];
 
-    #[test]
-    fn every_posix_shell_runs_it() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn every_posix_shell_runs_it(shell: &[&str]) {
+        need_shell(shell);
+        need_gitlab_ci_local();
         let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
-        for shell in SHELLS.into_iter().filter(|shell| is_there(shell)) {
-            // Nothing of it is left in the job's shell.
-            let look = "command -v equinix-wif; equinix-wif --version
-                for name in equinix_wif_folder digest binary folder version base; do
-                  eval \"test -z \\\"\\${$name+x}\\\"\" || echo left $name
-                done
-                for name in equinix_wif_program look_up download; do
-                  ! command -v $name || echo left
-                done";
-            let output = Script::new(&inputs, UNRELEASED).run(shell, None, look);
-            assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
-            let text = String::from_utf8_lossy(&output.stdout);
-            let lines: Vec<&str> = text.lines().collect();
-            assert_eq!(lines.len(), 2, "{shell:?}: {text}");
-            assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
-            assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
-            let output = Script::new(&REQUIRED, UNRELEASED).run(shell, None, "echo went on");
-            assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
-            assert!(output.stdout.is_empty(), "{shell:?}");
-        }
+        // Nothing of it is left in the job's shell.
+        let look = "command -v equinix-wif; equinix-wif --version
+            for name in equinix_wif_folder digest binary folder version base; do
+              eval \"test -z \\\"\\${$name+x}\\\"\" || echo left $name
+            done
+            for name in equinix_wif_program look_up download; do
+              ! command -v $name || echo left
+            done";
+        let output = Script::new(&inputs, UNRELEASED).run(shell, None, look);
+        assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 2, "{shell:?}: {text}");
+        assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
+        assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
+        let output = Script::new(&REQUIRED, UNRELEASED).run(shell, None, "echo went on");
+        assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
+        assert!(output.stdout.is_empty(), "{shell:?}");
     }
 
     /// Even without the patterns, a value is a value.
-    #[test]
-    fn no_value_is_run() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn no_value_is_run(shell: &[&str]) {
+        need_shell(shell);
+        need_gitlab_ci_local();
         let hostile = [
             "$(touch pwned)",
             "`touch pwned`",
@@ -1080,29 +1055,27 @@ mod shells {
             "\\",
         ];
         let component = parsed();
-        for shell in SHELLS.into_iter().filter(|shell| is_there(shell)) {
-            for value in hostile {
-                let names = component.inputs.keys().filter(|name| *name != "binary-path");
-                let mut given: Vec<(&str, &str)> = names.map(|name| (name.as_str(), value)).collect();
-                given.push(("binary-path", BIN));
-                let script = Script::new(&given, UNRELEASED);
-                script.run(shell, None, "equinix-wif token --format env-file || :");
-                given.pop();
-                given.push(("binary-path", value));
-                let other = Script::new(&given, UNRELEASED);
-                let output = other.run(shell, None, "echo went on");
-                assert_ne!(output.stdout, b"went on\n", "{shell:?}: {value:?}");
-                for script in [script, other] {
-                    assert!(!script.folder.path().join("project/pwned").exists(), "{shell:?}: {value:?}");
-                }
+        for value in hostile {
+            let names = component.inputs.keys().filter(|name| *name != "binary-path");
+            let mut given: Vec<(&str, &str)> = names.map(|name| (name.as_str(), value)).collect();
+            given.push(("binary-path", BIN));
+            let script = Script::new(&given, UNRELEASED);
+            script.run(shell, None, "equinix-wif token --format env-file || :");
+            given.pop();
+            given.push(("binary-path", value));
+            let other = Script::new(&given, UNRELEASED);
+            let output = other.run(shell, None, "echo went on");
+            assert_ne!(output.stdout, b"went on\n", "{shell:?}: {value:?}");
+            for script in [script, other] {
+                assert!(!script.folder.path().join("project/pwned").exists(), "{shell:?}: {value:?}");
             }
         }
     }
 
-    #[test]
-    fn each_client_downloads_tries_again_and_gives_up() {
-        if !is_installed() || !is_there(&["busybox", "sh"]) {
-            return;
+    pub(super) fn each_client_downloads_tries_again_and_gives_up() {
+        need_gitlab_ci_local();
+        for shell in [&["busybox", "sh"][..], &["bash"], &["yash"]] {
+            need_shell(shell);
         }
         let busybox: Vec<String> = COMMON
             .iter()
@@ -1116,7 +1089,7 @@ mod shells {
             ("wget", with(&["wget", "tar", "shasum"]), &["bash"]),
             ("busybox", busybox, &["busybox", "sh"]),
         ];
-        for (client, names, shell) in clients.into_iter().filter(|(_, _, shell)| is_there(shell)) {
+        for (client, names, shell) in clients {
             let run = |first: Vec<Reply>, archive: Vec<u8>| {
                 let release = Release::new(first, archive);
                 let script = Script::new(&REQUIRED, &release.lines());
@@ -1140,11 +1113,8 @@ mod shells {
     }
 
     /// Waits are not waited for here.
-    #[test]
-    fn a_server_that_stays_away_is_given_up_after_four_tries() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_server_that_stays_away_is_given_up_after_four_tries() {
+        need_gitlab_ci_local();
         for failure in [
             Reply::status(503),
             Reply::status(429),
@@ -1163,11 +1133,8 @@ mod shells {
         }
     }
 
-    #[test]
-    fn a_missing_tool_is_named() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_missing_tool_is_named() {
+        need_gitlab_ci_local();
         for (names, says) in [
             (&["tar", "sha256sum"][..], "this image has neither curl nor wget"),
             (&["curl", "sha256sum"], "this image has no tar"),
@@ -1183,11 +1150,8 @@ mod shells {
         }
     }
 
-    #[test]
-    fn a_digest_that_cannot_be_made_is_a_wrong_one() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_digest_that_cannot_be_made_is_a_wrong_one() {
+        need_gitlab_ci_local();
         let release = Release::whole();
         let script = Script::new(&REQUIRED, &release.lines());
         let bin = tools(script.folder.path(), &[&COMMON[..], &["curl", "tar", "sha256sum=sleep"]].concat());
@@ -1195,11 +1159,8 @@ mod shells {
         assert_eq!(output.status.code(), Some(10), "{}", told(&output));
     }
 
-    #[test]
-    fn each_platform_has_an_archive_of_its_own() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn each_platform_has_an_archive_of_its_own() {
+        need_gitlab_ci_local();
         for (system, machine, target) in [
             ("Linux", "x86_64", "x86_64-unknown-linux-musl"),
             ("Linux", "aarch64", "aarch64-unknown-linux-musl"),
@@ -1225,11 +1186,8 @@ mod shells {
     }
 
     /// Where there is no room beside the checkout, the program goes into a folder for temporary files.
-    #[test]
-    fn a_checkout_without_a_folder_beside_it_is_enough() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn a_checkout_without_a_folder_beside_it_is_enough() {
+        need_gitlab_ci_local();
         let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
         let script = Script::new(&inputs, UNRELEASED);
         fs::write(script.folder.path().join("project.tmp"), "a file").unwrap();
@@ -1258,11 +1216,8 @@ mod page {
         lines.take_while(|line| line.starts_with('|')).map(cells).collect()
     }
 
-    #[test]
-    fn the_table_has_every_input_with_its_default_and_description() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn the_table_has_every_input_with_its_default_and_description() {
+        need_gitlab_ci_local();
         let inputs = &parsed().inputs;
         let rows = rows("## Inputs");
         // The order is lost in JSON here.
@@ -1283,8 +1238,7 @@ mod page {
         }
     }
 
-    #[test]
-    fn the_exit_statuses_are_those_of_the_script() {
+    pub(super) fn the_exit_statuses_are_those_of_the_script() {
         let told: BTreeSet<String> = rows("## The program").iter().map(|row| row[0].clone()).collect();
         let used = component();
         let used = used.split("stop ").skip(1).filter_map(|rest| rest.split(' ').next());
@@ -1293,11 +1247,8 @@ mod page {
     }
 
     /// The blocks that include the component make a pipeline, and the jobs below an include have a token.
-    #[test]
-    fn the_blocks_to_copy_work() {
-        if !is_installed() {
-            return;
-        }
+    pub(super) fn the_blocks_to_copy_work() {
+        need_gitlab_ci_local();
         let text = page();
         let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
         let mut tried = 0;

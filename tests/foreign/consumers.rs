@@ -7,20 +7,30 @@ use crate::support;
 
 use std::fs;
 
-use crate::mirror::{Mirror, terraform_is_there};
-use crate::world::{Run, World, act_is_there, gitlab_ci_local_is_there, suite};
+use crate::mirror::{Mirror, need_terraform};
+use crate::world::{Run, World, need_act, need_gitlab_ci_local, suite};
+use crate::{Check, checks};
 use support::gitlab::{Limits, parse_dotenv};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        act::reads_outputs_and_variables_and_hides_the_tokens,
+        gitlab_ci_local::runs_every_way_to_a_token,
+        terraform::takes_the_answer_of_a_data_source,
+        terraform::shows_why_there_is_no_token,
+        terraform::gets_no_mask_that_it_would_show,
+        terraform::has_the_token_in_its_environment_under_exec
+    ]
+}
 
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
 
 mod act {
     use super::*;
 
-    #[test]
-    fn reads_outputs_and_variables_and_hides_the_tokens() {
-        if !act_is_there() {
-            return;
-        }
+    pub(super) fn reads_outputs_and_variables_and_hides_the_tokens() {
+        need_act();
         let world = World::new();
         world.put(".github/workflows/deploy.yml", &suite().join("workflow.yml"));
         world.repository("https://github.example/octo-org/octo-repo.git");
@@ -46,11 +56,8 @@ mod act {
 mod gitlab_ci_local {
     use super::*;
 
-    #[test]
-    fn runs_every_way_to_a_token() {
-        if !gitlab_ci_local_is_there() {
-            return;
-        }
+    pub(super) fn runs_every_way_to_a_token() {
+        need_gitlab_ci_local();
         let world = World::new();
         world.put(".gitlab-ci.yml", &suite().join("gitlab-ci.yml"));
         world.repository("git@gitlab.example:octo-group/octo-project.git");
@@ -79,13 +86,13 @@ mod terraform {
     use super::*;
 
     /// The configuration, and the provider in a filesystem mirror.
-    fn external() -> Option<World> {
-        let mut mirror = Mirror::for_terraform()?;
+    fn external() -> World {
+        let mut mirror = Mirror::for_terraform();
         let world = World::new();
         world.put("main.tf", &suite().join("external.tf"));
         mirror.add("example.test/project/external", "1.0.0", &suite().join("provider.py"));
         mirror.write(&world);
-        Some(world)
+        world
     }
 
     /// The scope and the audience are in the query, so that it is what counts.
@@ -96,9 +103,8 @@ mod terraform {
         terraform apply -no-color -input=false -auto-approve
     "#;
 
-    #[test]
-    fn takes_the_answer_of_a_data_source() {
-        let Some(world) = external() else { return };
+    pub(super) fn takes_the_answer_of_a_data_source() {
+        let world = external();
         let run = world.run("gitlab", &[], APPLY);
         run.ends_with(0).hides(&["token"]);
         assert!(run.log.contains("expires_at = \"20"), "{}", run.log);
@@ -107,9 +113,8 @@ mod terraform {
         assert!(state.contains(run.token("token")) && state.contains(&format!("\"scope\": \"{SCOPE}\"")));
     }
 
-    #[test]
-    fn shows_why_there_is_no_token() {
-        let Some(world) = external() else { return };
+    pub(super) fn shows_why_there_is_no_token() {
+        let world = external();
         let run = world.run("gitlab", &["--fault", "refused-scope"], APPLY);
         run.ends_with(1);
         // Terraform wraps lines.
@@ -122,9 +127,8 @@ mod terraform {
         assert!(!log.contains("eyJ") && run.seen.is_empty(), "{log}");
     }
 
-    #[test]
-    fn gets_no_mask_that_it_would_show() {
-        let Some(world) = external() else { return };
+    pub(super) fn gets_no_mask_that_it_would_show() {
+        let world = external();
         // In a GitHub job it is refused; consent goes without masks, which stand in no error of Terraform's then.
         let run = world.run("github", &[], APPLY);
         run.ends_with(1);
@@ -137,11 +141,8 @@ mod terraform {
         world.run("github", &[], &forced).ends_with(0).hides(&["token"]);
     }
 
-    #[test]
-    fn has_the_token_in_its_environment_under_exec() {
-        if !terraform_is_there() {
-            return;
-        }
+    pub(super) fn has_the_token_in_its_environment_under_exec() {
+        need_terraform();
         for platform in ["github", "gitlab"] {
             let world = World::new();
             world.put("main.tf", &suite().join("exec.tf"));

@@ -1,8 +1,7 @@
-//! What disks, file systems, streams, users and signals can do to a run: it ends with its own status and code, and what was
-//! there before is as it was, or whole.
+//! What disks, file systems, users and addresses can do to a run: it ends with its own status and code, and what was there
+//! before is as it was, or whole. What needs no rights is in `tests/integration/surroundings.rs`.
 //!
-//! Full disks and read-only file systems are mounted in a mount namespace of the run's own, which needs root; elsewhere
-//! those tests are skipped, and say so.
+//! Full disks and read-only file systems are mounted in a mount namespace of the run's own, which needs root.
 
 #![cfg(target_os = "linux")]
 
@@ -10,26 +9,35 @@ use crate::support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use support::foreign::{python_works, works};
-use support::job::{Job, SUBJECT_TOKEN};
+use crate::tools::{need_python, need_root, need_static_program};
+use crate::{Check, checks};
+use support::job::Job;
 use support::outcome::Outcome;
 use support::runner;
-use support::server::Reply;
-use support::table::each;
 use support::tls::Leaf;
 
-/// Whether this user may mount and become another one.
-fn is_root() -> bool {
-    let mut may = Command::new("unshare");
-    works(
-        "the right to mount file systems",
-        may.args(["-m", "setpriv", "--reuid", "12345", "true"]),
-        "run as root",
-    )
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        a_full_disk::leaves_outputs_as_they_were,
+        a_full_disk::leaves_variables_as_they_were_and_names_what_was_written,
+        a_full_disk::leaves_no_new_file_and_keeps_an_old_one,
+        a_full_disk::without_room_for_another_file_is_told_before_anything_is_requested,
+        a_full_disk::that_cannot_take_the_report_fails_a_run_that_had_succeeded,
+        a_read_only_file_system::is_told_before_anything_is_requested,
+        a_read_only_file_system::is_passed_over_where_there_are_other_folders,
+        another_user::may_not_have_made_the_runner_s_file,
+        another_user::a_runner_file_that_may_not_be_written_is_refused_before_any_request,
+        another_user::without_a_name_a_home_or_a_temporary_folder_gets_a_token,
+        addresses::that_refuse_are_passed_over,
+        addresses::that_are_silent_do_not_take_the_whole_time,
+        an_empty_root::is_enough_with_the_libraries,
+        an_empty_root::is_enough_for_the_static_program,
+        streams::that_do_not_block_get_everything_from_a_slow_reader
+    ]
 }
 
 /// The program's place among the lines of a script that is run in a mount namespace of its own. `$MOUNT` is a folder for a
@@ -75,11 +83,8 @@ mod a_full_disk {
         mounted(job.env(variable, path), "size=32k", &before, "cp \"$MOUNT/file\" \"$TMPDIR/after\"")
     }
 
-    #[test]
-    fn leaves_outputs_as_they_were() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn leaves_outputs_as_they_were() {
+        need_root();
         // Not a byte fits; some do, and are taken back.
         for bytes in [4096, 4000, 3000] {
             let outcome = runner_file("GITHUB_OUTPUT", bytes).run();
@@ -96,11 +101,8 @@ mod a_full_disk {
         }
     }
 
-    #[test]
-    fn leaves_variables_as_they_were_and_names_what_was_written() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn leaves_variables_as_they_were_and_names_what_was_written() {
+        need_root();
         for bytes in [4096, 4000] {
             // The outputs are written first, and stay.
             let job = runner_file("GITHUB_ENV", bytes).arg("--export-env");
@@ -116,11 +118,8 @@ mod a_full_disk {
         }
     }
 
-    #[test]
-    fn leaves_no_new_file_and_keeps_an_old_one() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn leaves_no_new_file_and_keeps_an_old_one() {
+        need_root();
         for (format, old) in [("json", ""), ("raw", "old"), ("env-file", "old"), ("gitlab-dotenv", "")] {
             let write_old =
                 if old.is_empty() { String::new() } else { format!("printf {old} >\"$MOUNT/token\"; ") };
@@ -141,11 +140,8 @@ mod a_full_disk {
         }
     }
 
-    #[test]
-    fn without_room_for_another_file_is_told_before_anything_is_requested() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn without_room_for_another_file_is_told_before_anything_is_requested() {
+        need_root();
         let job = Job::gitlab();
         let path = job.root().join("mount/token");
         let outcome =
@@ -155,11 +151,8 @@ mod a_full_disk {
         nobody_was_called(&outcome);
     }
 
-    #[test]
-    fn that_cannot_take_the_report_fails_a_run_that_had_succeeded() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn that_cannot_take_the_report_fails_a_run_that_had_succeeded() {
+        need_root();
         let job = Job::gitlab().without_report();
         let path = job.root().join("mount/report.json");
         let job = mounted(job, "size=16k", FILL, "").args(["--format", "raw", "--report"]).arg(path);
@@ -175,11 +168,8 @@ mod a_read_only_file_system {
 
     const READ_ONLY: &str = "mount -o remount,ro \"$MOUNT\"";
 
-    #[test]
-    fn is_told_before_anything_is_requested() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn is_told_before_anything_is_requested() {
+        need_root();
         let at = |job: &Job| job.root().join("mount/file");
         let output = Job::gitlab();
         let path = at(&output);
@@ -200,11 +190,8 @@ mod a_read_only_file_system {
         }
     }
 
-    #[test]
-    fn is_passed_over_where_there_are_other_folders() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn is_passed_over_where_there_are_other_folders() {
+        need_root();
         let job = Job::gitlab();
         let (mount, project) = (job.root().join("mount"), fs::canonicalize(job.project_tmp()).unwrap());
         let after = "rm -f \"$CI_PROJECT_DIR\".tmp/*.env";
@@ -227,11 +214,8 @@ mod another_user {
         job.env("ROOT", root).wrap_shell(["sh", "-ec", &script])
     }
 
-    #[test]
-    fn may_not_have_made_the_runner_s_file() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn may_not_have_made_the_runner_s_file() {
+        need_root();
         for (variable, flag) in [("GITHUB_OUTPUT", "-q"), ("GITHUB_ENV", "--export-env")] {
             let prepare = format!("chown 54321 \"${variable}\"; chmod 666 \"${variable}\"");
             let outcome = as_nobody_known(Job::github(), &prepare).arg(flag).run();
@@ -252,11 +236,15 @@ mod another_user {
         assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
     }
 
-    #[test]
-    fn without_a_name_a_home_or_a_temporary_folder_gets_a_token() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn a_runner_file_that_may_not_be_written_is_refused_before_any_request() {
+        need_root();
+        let outcome = as_nobody_known(Job::github(), "chmod 444 \"$GITHUB_OUTPUT\"").run();
+        outcome.fails(9, "out-open").stderr_has("this user may not");
+        nobody_was_called(&outcome);
+    }
+
+    pub(super) fn without_a_name_a_home_or_a_temporary_folder_gets_a_token() {
+        need_root();
         let job = as_nobody_known(Job::github(), "unset HOME TMPDIR USER LOGNAME");
         let outcome = job.run();
         assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
@@ -306,19 +294,14 @@ mod addresses {
             .token_on_stdout()
     }
 
-    #[test]
-    fn that_refuse_are_passed_over() {
-        if !is_root() {
-            return;
-        }
+    pub(super) fn that_refuse_are_passed_over() {
+        need_root();
         job("").run().succeeds().sts_requests(1).stderr_lacks("trying again");
     }
 
-    #[test]
-    fn that_are_silent_do_not_take_the_whole_time() {
-        if !is_root() || !python_works() {
-            return;
-        }
+    pub(super) fn that_are_silent_do_not_take_the_whole_time() {
+        need_root();
+        need_python();
         // A listener whose queue is full answers nobody any more.
         let silent = "import os, signal, socket; port = int(os.environ['PORT']); \
             server = socket.socket(socket.AF_INET6); server.bind(('::1', port)); server.listen(0); \
@@ -349,31 +332,15 @@ mod an_empty_root {
         job.env("ROOT", root).wrap_shell(["sh", "-ec", SCRIPT])
     }
 
-    /// The program with its libraries inside it, as `.ci/build-static --release` makes it.
-    fn static_program() -> PathBuf {
-        let targets = Path::new(env!("CARGO_BIN_EXE_equinix-wif")).ancestors().nth(2).unwrap();
-        targets.join(format!("{}-unknown-linux-gnu/release/equinix-wif", std::env::consts::ARCH))
+    pub(super) fn is_enough_with_the_libraries() {
+        need_root();
+        is_enough(&job);
     }
 
-    #[test]
-    fn is_enough_with_the_libraries() {
-        if is_root() {
-            is_enough(&job);
-        }
-    }
-
-    #[test]
-    fn is_enough_for_the_static_program() {
-        let program = static_program();
-        if is_root()
-            && works(
-                "the static program",
-                Command::new(&program).arg("--version"),
-                "run .ci/build-static --release",
-            )
-        {
-            is_enough(&|| job().env("PROGRAM", &program));
-        }
+    pub(super) fn is_enough_for_the_static_program() {
+        need_root();
+        let program = need_static_program();
+        is_enough(&|| job().env("PROGRAM", &program));
     }
 
     fn is_enough(job: &dyn Fn() -> Job) {
@@ -393,38 +360,6 @@ mod an_empty_root {
 
 mod streams {
     use super::*;
-
-    #[test]
-    fn that_were_closed_at_the_start_get_no_secret_and_cause_no_panic() {
-        // What happens with each of them closed, alone and together.
-        let closed = ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"];
-        let mut cases = Vec::new();
-        for redirections in closed {
-            for (platform, format) in [("gitlab", "env-file"), ("gitlab", "json"), ("github", "github")] {
-                cases.push((format!("{redirections} {platform} {format}"), (redirections, platform, format)));
-            }
-        }
-        each(&cases, |(redirections, platform, format)| {
-            let job = if *platform == "github" { Job::github() } else { Job::gitlab() };
-            let script = format!("exec equinix-wif \"$@\" {redirections}");
-            let outcome =
-                job.wrap_shell(["sh", "-c", &script]).args(["--format", format]).token_on_stdout().run();
-            let expected = match (*platform, redirections.contains(">&-"), redirections.contains("2>&-")) {
-                // The mask would not arrive.
-                ("github", _, true) => (10, "mask-undeliverable"),
-                ("gitlab", _, _) if redirections.split(' ').any(|part| part == ">&-") => (9, "out-closed"),
-                _ => (0, ""),
-            };
-            outcome.require(outcome.status == Some(expected.0), &format!("it ends with {expected:?}"));
-            let report = outcome.report.as_ref().unwrap();
-            assert_eq!(report["code"].as_str().unwrap_or_default(), expected.1);
-            outcome.stderr_lacks("panicked").stderr_lacks("internal");
-            if expected.0 != 0 {
-                outcome.stdout_is("");
-                outcome.require(outcome.new_files().is_empty(), "no file is left");
-            }
-        });
-    }
 
     /// Starts the program with both streams on full pipes that do not block, and reads them only when it waits for that.
     const SLOW_READER: &str = r"
@@ -458,11 +393,8 @@ for thread in threads: thread.join()
 sys.exit(child.wait())
 ";
 
-    #[test]
-    fn that_do_not_block_get_everything_from_a_slow_reader() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn that_do_not_block_get_everything_from_a_slow_reader() {
+        need_python();
         let job = Job::github().args(["--format", "json"]).wrap_shell(["python3", "-c", SLOW_READER]);
         // This reader keeps everything to the end, so the masks cannot be seen in time.
         let outcome = job.token_on_stdout().masks_unchecked().run();
@@ -472,113 +404,5 @@ sys.exit(child.wait())
         for token in [outcome.access_token(), &outcome.id_token()] {
             assert!(outcome.stderr.contains(&format!("::add-mask::{token}\n")), "the masks are whole");
         }
-    }
-}
-
-mod signals {
-    use super::*;
-
-    #[derive(Clone, Copy)]
-    enum Phase {
-        IdToken,
-        Exchange,
-        Writing,
-    }
-
-    #[test]
-    fn end_the_run_at_once_and_leave_nothing() {
-        let signals = [("TERM", 15), ("INT", 2), ("HUP", 1), ("KILL", 9)];
-        let phases = [
-            ("the ID token", Phase::IdToken),
-            ("the exchange", Phase::Exchange),
-            ("writing", Phase::Writing),
-        ];
-        let mut cases = Vec::new();
-        for (signal, number) in signals {
-            for (name, phase) in phases {
-                // What goes to a file is written too fast to be met there.
-                let formats = if matches!(phase, Phase::Writing) {
-                    &["json"][..]
-                } else {
-                    &["github", "env-file", "json"]
-                };
-                for format in formats {
-                    cases.push((
-                        format!("{signal} during {name}, {format}"),
-                        (signal, number, phase, *format),
-                    ));
-                }
-            }
-        }
-        each(&cases, |(signal, number, phase, format)| {
-            let job = Job::github().args(["--format", format]).token_on_stdout();
-            // The caller of the tests may ignore signals (nohup does).
-            let by_default = |job: Job| job.wrap_shell(["env", "--default-signal"]);
-            let job = match phase {
-                Phase::IdToken => by_default(job.id_token_always(Reply::stall())),
-                Phase::Exchange => by_default(job.sts_always(Reply::stall())),
-                // Standard output leads into a pipe that is full and that nobody reads.
-                Phase::Writing => job.wrap_shell([
-                    "sh",
-                    "-c",
-                    "mkfifo \"$TMPDIR/pipe\"; exec 3<>\"$TMPDIR/pipe\"; rm \"$TMPDIR/pipe\"; \
-                     dd if=/dev/zero of=/proc/self/fd/3 oflag=nonblock bs=1 count=70000 2>/dev/null; \
-                     exec env --default-signal equinix-wif \"$@\" >&3",
-                ]),
-            };
-            let running = job.start();
-            let asked = match phase {
-                Phase::IdToken => running.issuer().wait_for_requests(1),
-                Phase::Exchange | Phase::Writing => running.sts().wait_for_requests(1),
-            };
-            assert!(asked, "the run has come so far");
-            running.signal(signal);
-            let outcome = running.wait();
-            outcome.require(outcome.signal == Some(*number), "the signal ended it");
-            outcome.within(Duration::from_secs(10)).stdout_is("");
-            outcome.require(outcome.new_files().is_empty(), &format!("{:?} is left", outcome.new_files()));
-            assert_eq!(outcome.output_file.as_deref(), Some(&b""[..]));
-        });
-    }
-}
-
-mod the_environment {
-    use super::*;
-
-    #[test]
-    fn may_be_poor() {
-        // Sixteen descriptors, and little memory beside what the program itself maps.
-        for limit in ["ulimit -n 16", "ulimit -v 65536", "ulimit -n 16 -v 65536", "ulimit -c 0 -s 1024"] {
-            let script = format!("{limit}; exec equinix-wif \"$@\"");
-            let outcome = Job::github().wrap_shell(["bash", "-ec", &script]).run();
-            assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token(), "{limit}");
-        }
-    }
-
-    #[test]
-    fn may_be_odd_or_huge() {
-        let huge = "x".repeat(100 * 1024);
-        let cases = [
-            ("EQUINIX_WIF_AUDIENCE", 2, "cfg-value-invalid"),
-            ("EQUINIX_TOKEN_EXCHANGE_SCOPE", 2, "cfg-scope-invalid"),
-            ("EQUINIX_WIF_ENV_NAME", 2, "cfg-env-name-invalid"),
-            ("EQUINIX_WIF_EXPECT", 2, "cfg-value-invalid"),
-            ("EQUINIX_STS_ENDPOINT", 2, "cfg-endpoint-invalid"),
-            (SUBJECT_TOKEN, 4, "id-token-too-large"),
-            ("CI_SERVER_URL", 5, "claim-iss"),
-        ];
-        each(&cases.map(|(name, exit, code)| (name, (name, exit, code))), |(name, exit, code)| {
-            let flags = ["--audience", "--scope", "--sts-endpoint"];
-            let job = flags.iter().fold(Job::gitlab().env(*name, &huge), |job, flag| job.without_flag(flag));
-            let job = if *name == "EQUINIX_TOKEN_EXCHANGE_SCOPE" {
-                job
-            } else {
-                job.args(["--scope", "ern:a:b:c:d:e:f"])
-            };
-            let outcome = job.args(["--timeout", "5"]).run();
-            outcome.require(outcome.status == Some(*exit), &format!("the exit status is {exit}"));
-            outcome.stderr_has(&format!("error[{code}]"));
-            assert!(outcome.stderr.len() < 5000, "what is shown is shortened");
-        });
     }
 }

@@ -8,18 +8,40 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use crate::tools::{INSTALL, need};
+use crate::{Check, checks};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        github_job_gets_a_token_from_the_alpha_api,
+        github_job_gets_a_token_from_the_v1_api_with_an_es256_key_and_two_scopes,
+        gitlab_job_sources_a_token_from_the_alpha_api_with_an_es256_key_and_two_scopes,
+        gitlab_job_sources_a_token_from_the_v1_api,
+        signatures_are_verified_with_the_issuer_s_published_keys,
+        a_signature_by_a_stranger_is_found_out_here,
+        a_key_that_the_issuer_has_dropped_counts_no_more,
+        a_signature_that_the_issuer_does_not_vouch_for_is_denied,
+        an_audience_that_only_this_side_trusts_is_denied,
+        a_scope_that_was_not_granted_is_denied_as_such,
+        a_token_for_somebody_else_is_not_sent,
+        an_expired_token_is_not_sent,
+        an_sts_with_an_unknown_ca_is_not_trusted,
+        a_platform_with_an_unknown_ca_is_not_trusted
+    ]
+}
 
 const BINARY: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const MASK: &str = "::add-mask::";
@@ -29,29 +51,25 @@ type Vars<'a> = &'a [(&'a str, &'a str)];
 
 // --- The jobs that succeed --------------------------------------------------------------------------------------
 
-#[test]
 fn github_job_gets_a_token_from_the_alpha_api() {
     // Without --sts-api: alpha is the default.
     github_job("/use/token", &[], "RS256", World::scope);
 }
 
-#[test]
 fn github_job_gets_a_token_from_the_v1_api_with_an_es256_key_and_two_scopes() {
     github_job("/v1/token", &["--sts-api", "v1"], "ES256", World::both_scopes);
 }
 
-#[test]
 fn gitlab_job_sources_a_token_from_the_alpha_api_with_an_es256_key_and_two_scopes() {
     gitlab_job("/use/token", &[], "ES256", World::both_scopes);
 }
 
-#[test]
 fn gitlab_job_sources_a_token_from_the_v1_api() {
     gitlab_job("/v1/token", &[("EQUINIX_STS_API", "v1")], "RS256", World::scope);
 }
 
 fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String) {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let scope = scope(&world);
     let mut all = vec!["--scope", &scope, "--audience", world.fact("audience"), "--ca-file", world.ca()];
     all.extend(args);
@@ -94,7 +112,7 @@ fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String)
 }
 
 fn gitlab_job(path: &str, vars: Vars<'_>, alg: &str, scope: fn(&World) -> String) {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let scope = scope(&world);
     let id_token = world.mint(&json!({"job": "gitlab", "alg": alg, "audience": world.fact("audience")}));
     let handover = world.path("handover");
@@ -133,9 +151,8 @@ test -z "${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:-}"
 
 // --- The signature is verified before the exchange --------------------------------------------------------------
 
-#[test]
 fn signatures_are_verified_with_the_issuer_s_published_keys() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let discovery = "/.well-known/openid-configuration";
     for alg in ["RS256", "ES256"] {
         let scope = world.scope();
@@ -162,9 +179,8 @@ fn signatures_are_verified_with_the_issuer_s_published_keys() {
     assert!(count(discovery) >= 2 && count("/oauth/discovery/keys") >= 2, "{log}");
 }
 
-#[test]
 fn a_signature_by_a_stranger_is_found_out_here() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     for alg in ["RS256", "ES256"] {
         let token =
             json!({"job": "gitlab", "alg": alg, "signature": "foreign", "audience": world.fact("audience")});
@@ -174,9 +190,8 @@ fn a_signature_by_a_stranger_is_found_out_here() {
     assert_eq!(world.sts_log(), json!([]));
 }
 
-#[test]
 fn a_key_that_the_issuer_has_dropped_counts_no_more() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let tokens = || {
         ["RS256", "ES256"]
             .map(|alg| world.mint(&json!({"job": "gitlab", "alg": alg, "audience": world.fact("audience")})))
@@ -199,9 +214,8 @@ fn a_key_that_the_issuer_has_dropped_counts_no_more() {
 
 // --- The STS refuses --------------------------------------------------------------------------------------------
 
-#[test]
 fn a_signature_that_the_issuer_does_not_vouch_for_is_denied() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     for alg in ["RS256", "ES256"] {
         let token =
             json!({"job": "gitlab", "alg": alg, "signature": "foreign", "audience": world.fact("audience")});
@@ -211,9 +225,8 @@ fn a_signature_that_the_issuer_does_not_vouch_for_is_denied() {
     assert_eq!(world.sts_log(), json!([exchange("/use/token", 400), exchange("/use/token", 400)]));
 }
 
-#[test]
 fn an_audience_that_only_this_side_trusts_is_denied() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let args = ["--scope", &world.scope(), "--audience", "https://other.example", "--ca-file", world.ca()];
     let step = world.github_step(&args, "");
     world.assert_failed(&step.run, 6, "sts-denied");
@@ -221,9 +234,8 @@ fn an_audience_that_only_this_side_trusts_is_denied() {
     assert_eq!(world.sts_log(), json!([exchange("/use/token", 400)]));
 }
 
-#[test]
 fn a_scope_that_was_not_granted_is_denied_as_such() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let token = world.mint(&json!({"job": "gitlab", "audience": world.fact("audience")}));
     let run = world.gitlab_exchange(&token, "roleassignments:00000000-0000-4000-8000-000000000000");
     world.assert_failed(&run, 6, "sts-scope-denied");
@@ -232,25 +244,22 @@ fn a_scope_that_was_not_granted_is_denied_as_such() {
 
 // --- Nothing reaches the STS ------------------------------------------------------------------------------------
 
-#[test]
 fn a_token_for_somebody_else_is_not_sent() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let token = world.mint(&json!({"job": "gitlab", "audience": "https://other.example"}));
     world.assert_failed(&world.gitlab_exchange(&token, &world.scope()), 5, "claim-aud");
     assert_eq!(world.sts_log(), json!([]));
 }
 
-#[test]
 fn an_expired_token_is_not_sent() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let token = world.mint(&json!({"job": "gitlab", "audience": world.fact("audience"), "age": 7200}));
     world.assert_failed(&world.gitlab_exchange(&token, &world.scope()), 5, "claim-expired");
     assert_eq!(world.sts_log(), json!([]));
 }
 
-#[test]
 fn an_sts_with_an_unknown_ca_is_not_trusted() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let token = world.mint(&json!({"job": "gitlab", "audience": world.fact("audience")}));
     let scope = world.scope();
     let vars =
@@ -260,9 +269,8 @@ fn an_sts_with_an_unknown_ca_is_not_trusted() {
     assert_eq!(world.sts_log(), json!([]));
 }
 
-#[test]
 fn a_platform_with_an_unknown_ca_is_not_trusted() {
-    let Some(world) = World::start() else { return };
+    let world = World::start();
     let step = world.github_step(&["--scope", &world.scope(), "--audience", world.fact("audience")], "");
     world.assert_failed(&step.run, 10, "tls-verify");
     assert_eq!(world.get("issuer", "/control/log"), json!([]));
@@ -296,15 +304,13 @@ struct Step {
 }
 
 impl World {
-    /// Starts the servers; `None` where they are not installed, which a developer may want and a CI may not.
-    fn start() -> Option<Self> {
-        if !installed() {
-            let advice = "Node.js or its packages are missing: run tests/foreign/interop/install.sh";
-            assert!(std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_none_or(|v| v != "1"), "{advice}");
-            // Not eprintln: the test harness swallows that of a test that passes.
-            io::stderr().write_all(format!("SKIPPED: {advice}\n").as_bytes()).unwrap();
-            return None;
-        }
+    /// Starts the servers.
+    fn start() -> Self {
+        // npm writes its own lock file last, so that half an installation is none.
+        let lock = suite().join("node_modules/.package-lock.json");
+        let mut node_and_packages = Command::new("node");
+        node_and_packages.args(["-e", "require('fs').accessSync(process.argv[1])"]).arg(lock);
+        need("Node.js with oauth2-mock-server, oidc-provider and jose", &mut node_and_packages, INSTALL);
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         for name in ["tmp", "checkout", "checkout.tmp", "runner"] {
@@ -331,7 +337,7 @@ impl World {
         let roots = vec![Certificate::from_pem(ca_pem.as_bytes()).unwrap()];
         let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
         let http = ureq::Agent::config_builder().tls_config(tls).proxy(None).build().new_agent();
-        Some(Self { facts, http, ca, root, server, _dir: dir })
+        Self { facts, http, ca, root, server, _dir: dir }
     }
 
     fn fact(&self, name: &str) -> &str {
@@ -560,12 +566,6 @@ fn run(command: &mut Command) -> Run {
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/interop")
-}
-
-/// npm writes its own lock file last, so that half an installation is none.
-fn installed() -> bool {
-    let node = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    node.is_ok_and(|status| status.success()) && suite().join("node_modules/.package-lock.json").exists()
 }
 
 /// One of the suite's scripts, trusting the test's CA.

@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::world::{World, is_installed, suite};
+use crate::tools::{INSTALL, need};
+use crate::world::{World, suite};
 
-/// Whether the real Terraform is on this machine.
+/// The real Terraform.
 #[track_caller]
-pub(crate) fn terraform_is_there() -> bool {
+pub(crate) fn need_terraform() {
     let mut version = Command::new("terraform");
     version.arg("version").env("CHECKPOINT_DISABLE", "1");
-    is_installed("Terraform", &mut version)
+    need("Terraform", &mut version, "install Terraform (in no registry that the script could take it from)");
 }
 
 /// A filesystem mirror: providers by their address, and nothing else to install one from.
@@ -22,11 +23,11 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// An empty one, where Terraform and what the providers need are installed.
     #[track_caller]
-    pub(crate) fn for_terraform() -> Option<Self> {
+    pub(crate) fn for_terraform() -> Self {
+        need_terraform();
         let python = suite().join(".venv/bin/python");
-        let is_complete = terraform_is_there()
-            && is_installed("the package tf", Command::new(&python).args(["-c", "import tf"]));
-        is_complete.then(|| Self { python, providers: Vec::new() })
+        need("Python package tf", Command::new(&python).args(["-c", "import tf"]), INSTALL);
+        Self { python, providers: Vec::new() }
     }
 
     /// A provider under its whole address, `host/namespace/type`.

@@ -3,8 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -14,7 +12,38 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::foreign::{python_works, works};
+use crate::tools::{INSTALL, need, need_python, need_static_program};
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        pack::the_same_contents_give_the_same_bytes,
+        pack::modes_owners_and_times_are_fixed,
+        pack::a_link_is_refused,
+        package::an_archive_has_the_layout_that_others_count_on,
+        package::the_machine_does_not_reach_the_compiler,
+        package::what_would_not_be_a_release_is_refused,
+        digests::are_written_between_the_marks_and_nowhere_else,
+        digests::are_read_by_a_parser_as_written,
+        digests::of_anything_else_are_refused_and_nothing_is_written,
+        digests::need_their_marks,
+        digests::fit_into_the_project_s_own_files,
+        checks::a_release_that_is_consistent_passes,
+        checks::what_is_not_consistent_is_refused,
+        checks::a_second_build_that_differs_is_refused,
+        names::binstall_looks_for_the_archives,
+        names::targets_are_those_of_the_scripts,
+        image::is_the_same_wherever_it_is_made_and_runs_as_nobody,
+        image::is_one_for_skopeo,
+        image::holds_all_that_the_program_needs,
+        server::a_release_is_published_whole_and_once,
+        server::a_draft_is_made_anew,
+        server::what_the_server_has_otherwise_is_not_published,
+        server::a_published_release_is_verified_and_so_is_the_verification,
+        server::digests_are_proposed_as_a_commit_that_the_server_makes
+    ]
+}
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 const VERSION: &str = "7.8.9";
@@ -193,11 +222,8 @@ mod pack {
         python.output().unwrap()
     }
 
-    #[test]
-    fn the_same_contents_give_the_same_bytes() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn the_same_contents_give_the_same_bytes() {
+        need_python();
         let copy = Copy::new();
         let mut reversed = NAMES;
         reversed.reverse();
@@ -216,11 +242,8 @@ mod pack {
         assert_ne!(sha256(&copy.path("one.tar.gz")), sha256(&copy.path("three.tar.gz")));
     }
 
-    #[test]
-    fn modes_owners_and_times_are_fixed() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn modes_owners_and_times_are_fixed() {
+        need_python();
         let copy = Copy::new();
         let from = folder(&copy, "one", &NAMES, 0o600);
         assert!(pack(&copy, &from, "one.tar.gz").status.success());
@@ -242,11 +265,8 @@ mod pack {
         assert_eq!(bytes[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
     }
 
-    #[test]
-    fn a_link_is_refused() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn a_link_is_refused() {
+        need_python();
         let copy = Copy::new();
         let from = folder(&copy, "one", &NAMES, 0o600);
         std::os::unix::fs::symlink("/etc/passwd", copy.path(&format!("{from}/notes"))).unwrap();
@@ -293,11 +313,8 @@ mod package {
     }
 
     /// What the action, the component and `cargo binstall` unpack.
-    #[test]
-    fn an_archive_has_the_layout_that_others_count_on() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn an_archive_has_the_layout_that_others_count_on() {
+        need_python();
         let copy = copy();
         let output = package(&copy)
             .env("RUSTFLAGS", "-Cfoo")
@@ -355,11 +372,8 @@ mod package {
         assert_eq!(String::from_utf8_lossy(&unpacked.stdout), format!("equinix-wif {version}\n"));
     }
 
-    #[test]
-    fn the_machine_does_not_reach_the_compiler() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn the_machine_does_not_reach_the_compiler() {
+        need_python();
         let copy = copy();
         let output = package(&copy)
             .env("RUSTFLAGS", "-Cfoo")
@@ -402,11 +416,8 @@ mod package {
         );
     }
 
-    #[test]
-    fn what_would_not_be_a_release_is_refused() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn what_would_not_be_a_release_is_refused() {
+        need_python();
         let refused = |copy: &Copy, change: &dyn Fn(&mut Command), why: &str| {
             let mut command = package(copy);
             change(&mut command);
@@ -464,11 +475,8 @@ mod package {
 mod digests {
     use super::*;
 
-    #[test]
-    fn are_written_between_the_marks_and_nowhere_else() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn are_written_between_the_marks_and_nowhere_else() {
+        need_python();
         let copy = Copy::new();
         copy.succeeds(".ci/write-digests", &[VERSION, "SUMS", REPOSITORY]);
         let indented =
@@ -501,12 +509,9 @@ mod digests {
     }
 
     /// What a YAML parser makes of it.
-    #[test]
-    fn are_read_by_a_parser_as_written() {
+    pub(super) fn are_read_by_a_parser_as_written() {
         let mut yaml = Command::new("python3");
-        if !works("Python's yaml", yaml.args(["-c", "import yaml"]), "install PyYAML") {
-            return;
-        }
+        need("Python package yaml", yaml.args(["-c", "import yaml"]), INSTALL);
         let copy = Copy::new();
         copy.succeeds(".ci/write-digests", &[VERSION, "SUMS", REPOSITORY]);
         let script = "import json, sys, yaml\n\
@@ -525,11 +530,8 @@ mod digests {
         assert_eq!(read[1]["RELEASE_URL"], format!("{REPOSITORY}/releases/download"));
     }
 
-    #[test]
-    fn of_anything_else_are_refused_and_nothing_is_written() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn of_anything_else_are_refused_and_nothing_is_written() {
+        need_python();
         let good = sums(1);
         let first = good.lines().next().unwrap();
         let cases = [
@@ -568,11 +570,8 @@ mod digests {
         assert_eq!(copy.read("templates/token.yml"), COMPONENT);
     }
 
-    #[test]
-    fn need_their_marks() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn need_their_marks() {
+        need_python();
         let (begin, end) = ("# digests: written by .ci/write-digests\n", "# end of digests\n");
         let cases = [
             (begin, "", "there has to be one line"),
@@ -596,11 +595,8 @@ mod digests {
     }
 
     /// The project's own action and components, as far as they are there, can be filled in.
-    #[test]
-    fn fit_into_the_project_s_own_files() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn fit_into_the_project_s_own_files() {
+        need_python();
         let copy = Copy::new();
         fs::remove_file(copy.path("templates/token.yml")).unwrap();
         let mut own = vec!["action.yml".to_owned()];
@@ -627,11 +623,8 @@ mod checks {
         copy
     }
 
-    #[test]
-    fn a_release_that_is_consistent_passes() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn a_release_that_is_consistent_passes() {
+        need_python();
         let copy = Copy::new();
         copy.succeeds(".ci/check-release", &["prepare", VERSION]);
         let copy = filled();
@@ -645,11 +638,8 @@ mod checks {
         assert!(here.output().unwrap().status.success());
     }
 
-    #[test]
-    fn what_is_not_consistent_is_refused() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn what_is_not_consistent_is_refused() {
+        need_python();
         let cases = [
             ("prepare", "Cargo.toml", VERSION, "7.8.8", "Cargo.toml has version 7.8.8"),
             ("prepare", "Cargo.lock", VERSION, "7.8.8", "Cargo.lock has version 7.8.8"),
@@ -707,11 +697,8 @@ mod checks {
     }
 
     /// The double build: one digit of one digest stops the release, whichever file it stands in.
-    #[test]
-    fn a_second_build_that_differs_is_refused() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn a_second_build_that_differs_is_refused() {
+        need_python();
         let everywhere = TARGETS.map(|target| ("SUMS", target));
         let files = [("action.yml", TARGETS[1]), ("templates/token.yml", TARGETS[4])];
         for (file, target) in everywhere.into_iter().chain(files) {
@@ -734,8 +721,7 @@ mod names {
     use super::*;
 
     /// `cargo binstall` finds the archives by the same names.
-    #[test]
-    fn binstall_looks_for_the_archives() {
+    pub(super) fn binstall_looks_for_the_archives() {
         let manifest = fs::read_to_string(source().join("Cargo.toml")).unwrap();
         let (_, section) =
             manifest.split_once("\n[package.metadata.binstall]\n").expect("metadata for binstall");
@@ -773,11 +759,8 @@ mod names {
     }
 
     /// The release's own list, and the one of these tests.
-    #[test]
-    fn targets_are_those_of_the_scripts() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn targets_are_those_of_the_scripts() {
+        need_python();
         let copy = Copy::new();
         let script =
             "import sys; sys.path.insert(0, '.ci'); import release; print(*release.archives(sys.argv[1]))";
@@ -835,11 +818,8 @@ mod image {
         content
     }
 
-    #[test]
-    fn is_the_same_wherever_it_is_made_and_runs_as_nobody() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn is_the_same_wherever_it_is_made_and_runs_as_nobody() {
+        need_python();
         let copy = Copy::new();
         archives(&copy, "one", Path::new("/bin/true"));
         archives(&copy, "another folder", Path::new("/bin/true"));
@@ -884,17 +864,9 @@ mod image {
     }
 
     /// Software that pushes and runs images takes it.
-    #[test]
-    fn is_one_for_skopeo() {
-        if !python_works()
-            || !works(
-                "skopeo",
-                Command::new("skopeo").arg("--version"),
-                "run tests/foreign/workflows/install.sh",
-            )
-        {
-            return;
-        }
+    pub(super) fn is_one_for_skopeo() {
+        need_python();
+        need("skopeo", Command::new("skopeo").arg("--version"), INSTALL);
         let copy = Copy::new();
         archives(&copy, "dist", Path::new("/bin/true"));
         let output = image(&copy, "dist", "image");
@@ -916,22 +888,10 @@ mod image {
     }
 
     /// What is in the image runs as its user, with nothing around it.
-    #[test]
-    fn holds_all_that_the_program_needs() {
-        let targets = Path::new(BIN).ancestors().nth(2).unwrap();
-        let program =
-            targets.join(format!("{}-unknown-linux-gnu/release/equinix-wif", std::env::consts::ARCH));
-        let mut chroot = Command::new("chroot");
-        if !python_works()
-            || !works("the right to change root", chroot.args(["/", "true"]), "run as root")
-            || !works(
-                "the static program",
-                Command::new(&program).arg("--version"),
-                "run .ci/build-static --release",
-            )
-        {
-            return;
-        }
+    pub(super) fn holds_all_that_the_program_needs() {
+        need_python();
+        need("right to change root", Command::new("chroot").args(["/", "true"]), "run as root");
+        let program = need_static_program();
         let copy = Copy::new();
         archives(&copy, "dist", &program);
         assert!(image(&copy, "dist", "image").status.success());
@@ -1048,11 +1008,8 @@ mod server {
         text.lines().map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
     }
 
-    #[test]
-    fn a_release_is_published_whole_and_once() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn a_release_is_published_whole_and_once() {
+        need_python();
         let copy = copy();
         let output = publish(&copy);
         assert!(output.status.success(), "{}", told(&output));
@@ -1075,11 +1032,8 @@ mod server {
         assert!(!calls(&copy).iter().any(|call| call == "release edit" || call == "release delete"));
     }
 
-    #[test]
-    fn a_draft_is_made_anew() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn a_draft_is_made_anew() {
+        need_python();
         let copy = copy();
         copy.write("server/half", "x");
         copy.write("server.draft", "");
@@ -1089,11 +1043,8 @@ mod server {
         assert!(!copy.path("server/half").exists() && !copy.path("server.draft").exists());
     }
 
-    #[test]
-    fn what_the_server_has_otherwise_is_not_published() {
-        if !python_works() {
-            return;
-        }
+    pub(super) fn what_the_server_has_otherwise_is_not_published() {
+        need_python();
         let copy = copy();
         copy.write("corrupt", "");
         let output = publish(&copy);
@@ -1123,8 +1074,7 @@ mod server {
         command.envs(credulous.then_some(("CREDULOUS", "1"))).output().unwrap()
     }
 
-    #[test]
-    fn a_published_release_is_verified_and_so_is_the_verification() {
+    pub(super) fn a_published_release_is_verified_and_so_is_the_verification() {
         let honest = copy();
         let output = verify(&honest, false);
         assert!(output.status.success(), "{}", told(&output));
@@ -1154,13 +1104,9 @@ mod server {
         assert!(!output.status.success() && told(&output).contains("FAILED"), "{}", told(&output));
     }
 
-    #[test]
-    fn digests_are_proposed_as_a_commit_that_the_server_makes() {
-        if !python_works()
-            || !works("jq", Command::new("jq").arg("--version"), "run tests/foreign/workflows/install.sh")
-        {
-            return;
-        }
+    pub(super) fn digests_are_proposed_as_a_commit_that_the_server_makes() {
+        need_python();
+        need("jq", Command::new("jq").arg("--version"), INSTALL);
         let copy = Copy::new();
         copy.program("gh", "echo \"$*\" >>\"$COPY/calls\"; case \"$1 $2\" in 'api graphql') cat >\"$COPY/request\" ;; 'pr create') cat >\"$COPY/text\" ;; esac");
         let git = |arguments: &[&str]| {

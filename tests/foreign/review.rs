@@ -3,15 +3,24 @@
 
 #![cfg(all(target_os = "linux", feature = "sandbox"))]
 
-use crate::support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use crate::tools::{INSTALL, need};
 use crate::world::World;
-use support::foreign::works;
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        a_job_on_gitlab_makes_one_connection_and_one_file,
+        a_job_on_github_makes_two_and_masks_before_it_sends,
+        a_command_under_exec_costs_no_file,
+        inspect_and_help_send_nothing
+    ]
+}
 
 /// The page's recipe.
 fn recipe() -> String {
@@ -31,11 +40,9 @@ struct Trace {
 
 impl Trace {
     /// Runs the recipe, or the same with another platform and command.
-    fn of(platform: &str, command: &str) -> Option<Self> {
+    fn of(platform: &str, command: &str) -> Self {
         let mut strace = Command::new("strace");
-        if !works("strace", strace.args(["-qq", "-o", "/dev/null", "true"]), "install the package strace") {
-            return None;
-        }
+        need("strace", strace.args(["-qq", "-o", "/dev/null", "true"]), INSTALL);
         let world = World::new();
         // What a program could take for its settings.
         for name in [
@@ -64,7 +71,7 @@ impl Trace {
         let read = |name: &str| fs::read_to_string(world.path(name)).unwrap();
         let ports =
             read("ports").split_whitespace().map(|url| url.rsplit(':').next().unwrap().to_owned()).collect();
-        Some(Self { lines: read("trace.txt").lines().map(ToOwned::to_owned).collect(), ports, world })
+        Self { lines: read("trace.txt").lines().map(ToOwned::to_owned).collect(), ports, world }
     }
 
     /// The calls of this name, each without the process's number.
@@ -150,9 +157,8 @@ impl Trace {
     }
 }
 
-#[test]
 fn a_job_on_gitlab_makes_one_connection_and_one_file() {
-    let Some(trace) = Trace::of("gitlab", "equinix-wif token") else { return };
+    let trace = Trace::of("gitlab", "equinix-wif token");
     let [_, sts] = trace.ports.as_slice() else { panic!("{:?}", trace.ports) };
     trace.reaches(&[sts]);
     trace.reads_no_settings();
@@ -164,9 +170,8 @@ fn a_job_on_gitlab_makes_one_connection_and_one_file() {
     assert!(trace.line_of("export EQUINIX_API_TOKEN=") < trace.line_of("linkat("));
 }
 
-#[test]
 fn a_job_on_github_makes_two_and_masks_before_it_sends() {
-    let Some(trace) = Trace::of("github", "equinix-wif token") else { return };
+    let trace = Trace::of("github", "equinix-wif token");
     let [issuer, sts] = trace.ports.as_slice() else { panic!("{:?}", trace.ports) };
     trace.reaches(&[issuer, sts]);
     trace.reads_no_settings();
@@ -185,9 +190,8 @@ fn a_job_on_github_makes_two_and_masks_before_it_sends() {
     assert!(masks.len() == 2 && masks[1] > lines[2] && masks[1] < lines[3], "{masks:?} {lines:?}");
 }
 
-#[test]
 fn a_command_under_exec_costs_no_file() {
-    let Some(trace) = Trace::of("gitlab", "equinix-wif exec -- true") else { return };
+    let trace = Trace::of("gitlab", "equinix-wif exec -- true");
     let [_, sts] = trace.ports.as_slice() else { panic!("{:?}", trace.ports) };
     trace.reaches(&[sts]);
     assert!(trace.opened_to_write().is_empty(), "{:?}", trace.opened_to_write());
@@ -198,12 +202,11 @@ fn a_command_under_exec_costs_no_file() {
     assert!(!ran.join("").contains("EQUINIX_API_TOKEN") && !ran.join("").contains("eyJ"));
 }
 
-#[test]
 fn inspect_and_help_send_nothing() {
-    let Some(trace) = Trace::of("gitlab", "equinix-wif inspect") else { return };
+    let trace = Trace::of("gitlab", "equinix-wif inspect");
     trace.reaches(&[]);
     assert!(trace.opened_to_write().is_empty());
-    let Some(trace) = Trace::of("gitlab", "equinix-wif explain claim-aud") else { return };
+    let trace = Trace::of("gitlab", "equinix-wif explain claim-aud");
     trace.reaches(&[]);
     assert!(trace.opened_to_write().is_empty());
 }

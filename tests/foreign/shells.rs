@@ -7,12 +7,40 @@
 
 use crate::support;
 
-use std::process::Command;
-
-use support::foreign::works;
+use crate::tools::need_shell;
+use crate::{Check, checks};
 use support::job::{Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
 use support::table::each;
+
+/// What is checked with a shell of this name, which is started so.
+type OfShell = fn(&str, &[&str]);
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    let mut checks = checks![
+        fish_reads_exactly_the_token,
+        in_fish_an_older_token_is_unset_without_one,
+        powershell_reads_exactly_the_token
+    ];
+    let of_posix: [(&str, OfShell); 3] = [
+        (
+            "posix_shells_read_exactly_the_token_in_every_mode",
+            posix_shells_read_exactly_the_token_in_every_mode,
+        ),
+        (
+            "a_failure_gives_them_nothing_and_ends_the_robust_forms",
+            a_failure_gives_them_nothing_and_ends_the_robust_forms,
+        ),
+        ("without_a_token_an_older_one_is_unset", without_a_token_an_older_one_is_unset),
+    ];
+    for (name, check) in of_posix {
+        for (shell, command) in POSIX {
+            checks.push(Check::new(format!("{name}::{shell}"), move || check(shell, command)));
+        }
+    }
+    checks
+}
 
 /// POSIX shells and the arguments with which they take a script.
 const POSIX: [(&str, &[&str]); 8] = [
@@ -39,12 +67,6 @@ const MODES: [(&str, &str); 9] = [
     ("zsh: glob_subst", "setopt glob_subst extended_glob"),
 ];
 
-/// Whether this shell can be run here.
-fn is_there(command: &[&str]) -> bool {
-    let mut started = Command::new(command[0]);
-    works(command[0], started.args(&command[1..]).arg(":"), "run tests/foreign/shells/install.sh")
-}
-
 /// The harness's access tokens have every character that the STS may use.
 fn job() -> Job {
     let job = Job::gitlab().env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE);
@@ -68,8 +90,8 @@ fn has_exactly_the_token(outcome: &Outcome) {
     outcome.require(!pwned, "nothing was executed");
 }
 
-#[test]
-fn posix_shells_read_exactly_the_token_in_every_mode() {
+fn posix_shells_read_exactly_the_token_in_every_mode(shell: &str, command: &[&str]) {
+    need_shell(&command[..command.len() - 1]);
     let ways = [
         ("source", format!("file=$(equinix-wif \"$@\") || exit; . \"$file\"; rm -f \"$file\"; {SHOW}")),
         (
@@ -82,29 +104,24 @@ fn posix_shells_read_exactly_the_token_in_every_mode() {
         ("eval at once", format!("eval \"$(equinix-wif \"$@\" --format shell)\"; {SHOW}")),
     ];
     let mut cases = Vec::new();
-    for (shell, command) in POSIX.into_iter().filter(|(_, command)| is_there(command)) {
-        for (mode, prelude) in MODES {
-            if mode.starts_with("zsh: ") && shell != "zsh" {
-                continue;
-            }
-            for (way, script) in &ways {
-                // Two statements: some modes hold from the next one on.
-                cases.push((format!("{shell}, {mode}, {way}"), (command, format!("{prelude}\n{script}"))));
-            }
+    for (mode, prelude) in MODES {
+        if mode.starts_with("zsh: ") && shell != "zsh" {
+            continue;
+        }
+        for (way, script) in &ways {
+            // Two statements: some modes hold from the next one on.
+            cases.push((format!("{shell}, {mode}, {way}"), (command, format!("{prelude}\n{script}"))));
         }
     }
-    assert!(cases.len() >= 3 * 7 * 4, "{}", cases.len());
+    assert!(cases.len() >= 7 * 4, "{}", cases.len());
     each(&cases, |(command, script)| {
         let words = command.iter().copied().chain([script.as_str()]);
         has_exactly_the_token(&job().wrap_shell(words).token_on_stdout().run());
     });
 }
 
-#[test]
 fn fish_reads_exactly_the_token() {
-    if !is_there(&["fish", "-c"]) {
-        return;
-    }
+    need_shell(&["fish"]);
     for script in [
         "set -l lines (equinix-wif $argv[2..-1] --format fish); or exit; printf '%s\\n' $lines | source; ",
         "equinix-wif $argv[2..-1] --format fish | source; ",
@@ -121,18 +138,16 @@ fn fish_reads_exactly_the_token() {
     outcome.stdout_is("");
 }
 
-#[test]
-fn a_failure_gives_them_nothing_and_ends_the_robust_forms() {
+fn a_failure_gives_them_nothing_and_ends_the_robust_forms(shell: &str, command: &[&str]) {
+    need_shell(&command[..command.len() - 1]);
     let said = ["$(touch pwned)", "'; touch pwned; '", "`touch pwned`", "\ntouch pwned\n", "&& touch pwned"];
     let mut cases = Vec::new();
-    for (shell, command) in POSIX.into_iter().filter(|(_, command)| is_there(command)) {
-        for text in said {
-            for script in [
-                "file=$(equinix-wif \"$@\") || exit; . \"$file\"; echo went on",
-                "lines=$(equinix-wif \"$@\" --format shell) || exit; eval \"$lines\"; echo went on",
-            ] {
-                cases.push((format!("{shell} {text:?}"), (command, script, text)));
-            }
+    for text in said {
+        for script in [
+            "file=$(equinix-wif \"$@\") || exit; . \"$file\"; echo went on",
+            "lines=$(equinix-wif \"$@\" --format shell) || exit; eval \"$lines\"; echo went on",
+        ] {
+            cases.push((format!("{shell} {text:?}"), (command, script, text)));
         }
     }
     each(&cases, |(command, script, text)| {
@@ -144,27 +159,31 @@ fn a_failure_gives_them_nothing_and_ends_the_robust_forms() {
     });
 }
 
-#[test]
-fn without_a_token_an_older_one_is_unset() {
-    let show = "sh -c 'echo \"${EQUINIX_API_TOKEN-unset} ${EQUINIX_API_TOKEN_EXPIRES_AT-unset}\"'";
-    let old = |job: Job| {
-        job.unset(SUBJECT_TOKEN)
-            .env("EQUINIX_API_TOKEN", "an-older-token")
-            .env("EQUINIX_API_TOKEN_EXPIRES_AT", "2001-01-01T00:00:00Z")
-            .env("EQUINIX_WIF_ON_UNAVAILABLE", "skip")
-    };
-    for (shell, command) in POSIX.into_iter().filter(|(_, command)| is_there(command)) {
-        let script =
-            format!("set -eu; file=$(equinix-wif \"$@\") || exit; . \"$file\"; rm -f \"$file\"; {show}");
-        let outcome = old(Job::gitlab()).wrap_shell(command.iter().copied().chain([script.as_str()])).run();
-        outcome.require(outcome.status == Some(0), &format!("{shell} goes on"));
-        outcome.stdout_is("unset unset\n");
-    }
-    if is_there(&["fish", "-c"]) {
-        let script = format!("equinix-wif $argv[2..-1] --format fish | source; {show}");
-        let outcome = old(Job::gitlab()).wrap_shell(["fish", "-c", &script]).run();
-        outcome.stdout_is("unset unset\n");
-    }
+/// What a child of the shell sees of a token that was there before.
+const SHOW_OLDER: &str = "sh -c 'echo \"${EQUINIX_API_TOKEN-unset} ${EQUINIX_API_TOKEN_EXPIRES_AT-unset}\"'";
+
+/// A job without an ID token, in an environment with an older access token.
+fn with_an_older_token() -> Job {
+    Job::gitlab()
+        .unset(SUBJECT_TOKEN)
+        .env("EQUINIX_API_TOKEN", "an-older-token")
+        .env("EQUINIX_API_TOKEN_EXPIRES_AT", "2001-01-01T00:00:00Z")
+        .env("EQUINIX_WIF_ON_UNAVAILABLE", "skip")
+}
+
+fn in_fish_an_older_token_is_unset_without_one() {
+    need_shell(&["fish"]);
+    let script = format!("equinix-wif $argv[2..-1] --format fish | source; {SHOW_OLDER}");
+    with_an_older_token().wrap_shell(["fish", "-c", &script]).run().stdout_is("unset unset\n");
+}
+
+fn without_a_token_an_older_one_is_unset(shell: &str, command: &[&str]) {
+    need_shell(&command[..command.len() - 1]);
+    let script =
+        format!("set -eu; file=$(equinix-wif \"$@\") || exit; . \"$file\"; rm -f \"$file\"; {SHOW_OLDER}");
+    let outcome = with_an_older_token().wrap_shell(command.iter().copied().chain([script.as_str()])).run();
+    outcome.require(outcome.status == Some(0), &format!("{shell} goes on"));
+    outcome.stdout_is("unset unset\n");
 }
 
 /// PowerShell's assignments, as far as a line is one: single quotes hold everything as it is but themselves, which are
@@ -187,7 +206,6 @@ fn powershell_assignment(line: &str) -> Option<(String, String)> {
     }
 }
 
-#[test]
 fn powershell_reads_exactly_the_token() {
     let outcome = job().args(["--format", "powershell"]).token_on_stdout().run();
     let lines: Vec<&str> = outcome.succeeds().stdout.lines().collect();

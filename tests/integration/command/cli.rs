@@ -756,29 +756,6 @@ mod speech {
             "nor has stdout"
         );
     }
-
-    /// `script` (util-linux) gives the program a terminal.
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn is_coloured_on_a_terminal_unless_that_is_not_wanted() {
-        if std::process::Command::new("script").arg("--version").output().is_err() {
-            return;
-        }
-        let on_a_terminal = |job: Job| {
-            let job = job.env("TERM", "xterm").env("SHELL", "/bin/sh");
-            job.wrap_shell(["sh", "-c", "script -qec 'equinix-wif token' /dev/null"]).without_report().run()
-        };
-        let colored = on_a_terminal(Job::bare());
-        assert!(
-            colored.stdout.contains("\u{1b}[1;31merror[cfg-scope-missing]: \u{1b}[0m"),
-            "{}",
-            colored.context()
-        );
-        let plain = on_a_terminal(Job::bare().env("NO_COLOR", "1"));
-        assert!(plain.stdout.contains("error[cfg-scope-missing]: no scope"), "{}", plain.context());
-        let empty = on_a_terminal(Job::bare().env("NO_COLOR", ""));
-        assert!(empty.stdout.contains("\u{1b}[1;31merror["), "an empty variable counts as unset");
-    }
 }
 
 mod explain {

@@ -12,7 +12,6 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use support::foreign::python_works;
 use support::job::{Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
 use support::server::Reply;
@@ -273,32 +272,6 @@ mod command {
         let line = outcome.succeeds().stdout.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
         let ignored = u64::from_str_radix(line.trim(), 16).unwrap();
         assert_eq!(ignored & 0b11, 0b11, "what was ignored stays ignored: {line}");
-    }
-
-    #[test]
-    fn has_the_terminal() {
-        // Python's pty module makes the terminal, types ^C, and reports what the command saw.
-        let python = "import os, pty, signal, sys\n\
-            pid, terminal = pty.fork()\n\
-            if pid == 0:\n\
-            \x20   signal.signal(signal.SIGINT, signal.SIG_DFL)\n\
-            \x20   os.execvp(sys.argv[1], sys.argv[1:])\n\
-            seen = b''\n\
-            while b'ready' not in seen: seen += os.read(terminal, 4096)\n\
-            os.write(terminal, b'\\x03')\n\
-            try:\n\
-            \x20   while True:\n\
-            \x20       more = os.read(terminal, 4096)\n\
-            \x20       if not more: break\n\
-            \x20       seen += more\n\
-            except OSError: pass\n\
-            print('status', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
-        let script = "test -t 0 && test -t 1 && test -t 2 || exit 9; trap 'exit 45' INT; echo ready; while :; do sleep 0.02; done";
-        if !python_works() {
-            return;
-        }
-        let outcome = Job::gitlab().wrap_shell(["python3", "-c", python]).exec(["sh", "-c", script]).run();
-        outcome.stdout_is("status 45\n");
     }
 
     #[test]

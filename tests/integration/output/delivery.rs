@@ -694,20 +694,6 @@ mod places {
     }
 
     #[test]
-    fn a_runner_file_that_may_not_be_written_is_refused_before_any_request() {
-        let job = Job::github();
-        let path = job.output_path();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        if fs::OpenOptions::new().append(true).open(&path).is_ok() {
-            eprintln!("NOT TESTED: this user may write everywhere");
-            return;
-        }
-        let outcome = job.run();
-        outcome.fails(9, "out-open").stderr_has("this user may not");
-        nobody_was_called(&outcome);
-    }
-
-    #[test]
     fn the_checkout_can_be_consented_to() {
         let job = Job::gitlab();
         let path = fs::canonicalize(job.project_dir()).unwrap().join("token.env");
@@ -870,40 +856,6 @@ mod streams {
             outcome.fails(9, "out-closed");
             outcome.require(outcome.new_files().is_empty(), "no file is left");
         }
-    }
-
-    /// Runs the program with its stdout on a terminal, its stderr apart.
-    fn on_terminal(job: Job, flags: &str) -> Option<Job> {
-        let there =
-            Command::new("script").arg("--version").output().is_ok_and(|output| output.status.success());
-        if !there {
-            eprintln!("NOT TESTED: there is no script (util-linux)");
-            return None;
-        }
-        let script = format!(
-            "script -qec \"equinix-wif $* {flags} 2> $TMPDIR/err\" /dev/null; code=$?; cat \"$TMPDIR/err\" >&2; exit $code"
-        );
-        Some(in_shell(job, "sh", &script))
-    }
-
-    #[test]
-    fn no_token_is_shown_on_a_terminal_unless_forced() {
-        for format in ["raw", "json", "shell"] {
-            let Some(job) = on_terminal(Job::gitlab(), &format!("--format {format}")) else { return };
-            let outcome = job.run();
-            outcome.fails(10, "out-tty").stderr_has("--force");
-            nobody_was_called(&outcome);
-            let job = on_terminal(Job::gitlab(), &format!("--format {format} --force")).unwrap();
-            let outcome = job.token_on_stdout().run();
-            outcome.require(outcome.status == Some(0), "it succeeds");
-            outcome.require(outcome.stdout.contains(outcome.access_token()), "the token is shown");
-        }
-        // A path is no secret.
-        let outcome = on_terminal(Job::gitlab(), "").unwrap().run();
-        outcome.require(
-            outcome.status == Some(0) && outcome.stdout.contains("/equinix-wif-"),
-            "the path is shown",
-        );
     }
 
     #[test]

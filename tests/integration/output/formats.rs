@@ -8,11 +8,9 @@ use crate::support;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use support::foreign::python_works;
 use support::gitlab::{Limits, parse_dotenv};
 use support::job::{AUDIENCE, Job, SCOPE, SUBJECT_TOKEN, sts_error};
 use support::outcome::Outcome;
@@ -306,18 +304,6 @@ mod terraform {
         let outcome = job().wrap_shell(["sh", "-c", script]).run();
         outcome.require(outcome.status == Some(2), "the exit status is 2");
         outcome.stderr_has("error[cfg-request-invalid]: the query did not end").stdout_is("");
-    }
-
-    #[test]
-    fn does_not_wait_for_a_terminal() {
-        let python = "import pty, sys, os\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-        if !python_works() {
-            return;
-        }
-        let outcome = job().wrap_shell(["python3", "-c", python]).run();
-        outcome.require(outcome.status == Some(2), "the exit status is 2");
-        outcome.within(Duration::from_secs(30));
-        assert!(outcome.stdout.contains("the query has to come on standard input, and that is a terminal"));
     }
 
     #[test]
