@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::tools::{INSTALL, need};
 use crate::world::{Run, need_act, steps_keeper};
 use crate::{Check, checks};
+use support::script::executable;
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
 
@@ -89,11 +90,6 @@ fn hex(bytes: &[u8]) -> String {
 /// The lines of a text, further to the right.
 fn indented(text: &str, by: usize) -> String {
     text.lines().fold(String::new(), |all, line| all + &" ".repeat(by) + line + "\n")
-}
-
-fn executable(path: &Path, text: &str) {
-    fs::write(path, text).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// An archive of a release.

@@ -7,7 +7,7 @@ use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use crate::tools::{INSTALL, need, need_shell};
 use crate::world::Run as Ended;
 use crate::{Check, checks};
+use support::script::executable;
 use support::server::{Queue, Reply, Request, Server};
 
 /// What is checked here.
@@ -386,8 +387,7 @@ impl Project {
     fn fake(mut self, name: &str, script: &str) -> Self {
         let folder = self.path(&format!("fake-{name}"));
         fs::create_dir(&folder).unwrap();
-        fs::write(folder.join(name), script).unwrap();
-        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        executable(&folder.join(name), script);
         self.path.push(folder);
         self
     }
@@ -1174,8 +1174,7 @@ mod shells {
             let bin = tools(script.folder.path(), &[&COMMON[..], &["curl", "tar", "sha256sum"]].concat());
             fs::remove_file(bin.join("uname")).unwrap();
             let uname = format!("#!/bin/sh\ncase $1 in -m) echo {machine} ;; *) echo {system} ;; esac\n");
-            fs::write(bin.join("uname"), uname).unwrap();
-            fs::set_permissions(bin.join("uname"), fs::Permissions::from_mode(0o755)).unwrap();
+            executable(&bin.join("uname"), &uname);
             let output = script.run(&["dash"], Some(&bin), "echo went on");
             assert_eq!(output.status.code(), Some(2), "{}", told(&output));
             assert_eq!(
@@ -1259,9 +1258,7 @@ mod page {
             fs::create_dir(local.parent().unwrap()).unwrap();
             fs::write(local, &project.template).unwrap();
             let script = "#!/bin/sh\nprintf '%s %s' \"$EQUINIX_API_TOKEN\" \"${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN-unset}\" >\"$SEEN/deployed\"\n";
-            fs::write(project.path("project/deploy.sh"), script).unwrap();
-            fs::set_permissions(project.path("project/deploy.sh"), fs::Permissions::from_mode(0o755))
-                .unwrap();
+            executable(&project.path("project/deploy.sh"), script);
             let include = "include:\n  - component: $CI_SERVER_FQDN/<group>/equinix-wif/equinix-wif@<commit>\n    inputs:\n      audience: my-equinix-audience\n      scope: roleassignments:<org-id>\n";
             let block =
                 if block.starts_with("include:") { block.to_owned() } else { format!("{include}\n{block}") };

@@ -18,6 +18,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod harness;
 #[cfg(all(target_os = "linux", feature = "sandbox"))]
 mod mirror;
 mod tools;
@@ -30,6 +31,7 @@ mod component;
 mod consumers;
 mod faults;
 mod interop;
+mod itself;
 mod memory;
 mod packaging;
 mod pages;
@@ -39,39 +41,13 @@ mod terminals;
 mod terraform;
 mod workflows;
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Completion, Trial};
-
-use tools::Missing;
-
-/// A check by its name.
-struct Check {
-    name: String,
-    run: Box<dyn FnOnce() + Send>,
-}
+use harness::{Arguments, Check};
 
 impl Check {
     fn new(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
         Self { name: name.into(), run: Box::new(run) }
-    }
-
-    /// Runs it. What unwinds because something is missing is no failure.
-    fn trial(self, module: &str) -> Trial {
-        let name = format!("{module}::{}", self.name);
-        Trial::ignorable_test(name.clone(), move || {
-            let Err(payload) = catch_unwind(AssertUnwindSafe(self.run)) else {
-                return Ok(Completion::Completed);
-            };
-            match payload.downcast::<Missing>() {
-                Ok(missing) => {
-                    tools::skipped(&name);
-                    Ok(Completion::ignored_with(missing.0))
-                }
-                Err(failure) => resume_unwind(failure),
-            }
-        })
     }
 }
 
@@ -98,6 +74,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         #[cfg(unix)]
         ("interop", interop::checks()),
         #[cfg(target_os = "linux")]
+        ("itself", itself::checks()),
+        #[cfg(target_os = "linux")]
         ("memory", memory::checks()),
         #[cfg(target_os = "linux")]
         ("packaging", packaging::checks()),
@@ -116,19 +94,27 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
     ])
 }
 
+/// The number of checks at a time that `RUST_TEST_THREADS` sets, as for cargo's own harness.
+fn threads() -> Option<usize> {
+    std::env::var("RUST_TEST_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0)
+}
+
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.test_threads.is_none() {
-        let threads = std::env::var("RUST_TEST_THREADS").ok();
-        arguments.test_threads = threads.and_then(|threads| threads.parse().ok());
-    }
-    let trials = modules()
-        .into_iter()
-        .flat_map(|(module, checks)| checks.into_iter().map(move |check| check.trial(module)))
-        .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments.or_threads(threads()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let of_module = |(module, checks): (&str, Vec<Check>)| {
+        let named = |check: Check| Check { name: format!("{module}::{}", check.name), ..check };
+        checks.into_iter().map(named).collect::<Vec<_>>()
+    };
+    let have_passed = harness::run(&arguments, modules().into_iter().flat_map(of_module).collect());
     if let Some(summary) = tools::summary() {
         println!("{summary}\n");
     }
-    conclusion.exit_code()
+    // What cargo's harness ends with.
+    if have_passed { ExitCode::SUCCESS } else { ExitCode::from(101) }
 }

@@ -44,12 +44,12 @@ impl Mirror {
             let file = format!(
                 "mirror/{address}/{version}/linux_{architecture}/terraform-provider-{name}_v{version}"
             );
-            world.write(&file, &text, 0o755);
+            world.write_script(&file, &text);
         }
         let settings = format!(
             "provider_installation {{\n  filesystem_mirror {{\n    path = \"{}\"\n  }}\n}}\n",
             world.path("mirror").display()
         );
-        world.write("cli.tfrc", &settings, 0o644);
+        world.write("cli.tfrc", &settings);
     }
 }

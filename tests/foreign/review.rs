@@ -53,7 +53,7 @@ impl Trace {
             ".netrc",
             ".curlrc",
         ] {
-            world.write(name, "EQUINIX_STS_ENDPOINT=https://elsewhere.example\n", 0o644);
+            world.write(name, "EQUINIX_STS_ENDPOINT=https://elsewhere.example\n");
         }
         let recipe = recipe();
         let line = recipe.lines().find(|line| line.contains("strace -f")).unwrap();
@@ -65,7 +65,7 @@ impl Trace {
         );
         // The text of what is written is needed here, for its order.
         let inner = inner.replace("strace -f", "strace -f -s 4096").replace("trace=", "trace=write,process,");
-        world.write("run.sh", &inner, 0o755);
+        world.write_script("run.sh", &inner);
         let run = world.run(platform, &[], "sh run.sh 2>&1 | cat");
         run.ends_with(0);
         let read = |name: &str| fs::read_to_string(world.path(name)).unwrap();

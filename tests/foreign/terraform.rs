@@ -75,7 +75,7 @@ fn example(name: &str, files: &[(&str, &str)]) -> World {
     let folder = examples().join(name);
     world.put("main.tf", &folder.join("main.tf"));
     for (from, to) in files {
-        world.write(to, &adapted(&fs::read_to_string(folder.join(from)).unwrap()), 0o755);
+        world.write_script(to, &adapted(&fs::read_to_string(folder.join(from)).unwrap()));
     }
     // Terraform's own host for providers that are named without one.
     let host = ["registry", "terraform", "io"].join(".");
@@ -105,7 +105,7 @@ fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> (World, Run) {
         ("gitlab-ci.yml", ".gitlab-ci.yml")
     };
     let world = example(name, &[(file, place)]);
-    world.write(".gitignore", "/*\n!/.git*\n!/main.tf\n", 0o644);
+    world.write(".gitignore", "/*\n!/.git*\n!/main.tf\n");
     // The example brings them along.
     let first = prepared(&world, "unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE");
     let run = if platform == "github" {

@@ -2,32 +2,32 @@
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "what is checked here is checked on Unix only"))]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::harness::Skipped;
 
 /// Installs whatever a script can install.
 pub(crate) const INSTALL: &str = "tests/foreign/install.sh";
 
-/// The reason for which a check is skipped, as the payload of an unwinding that is no failure.
-pub(crate) struct Missing(pub(crate) String);
-
 /// The answers so far: whether something is there, and its cure.
 static KNOWN: Mutex<BTreeMap<String, (bool, &str)>> = Mutex::new(BTreeMap::new());
-/// The names of the checks that were skipped.
-static SKIPPED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// How many checks were skipped.
+static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 
-fn locked<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn known() -> MutexGuard<'static, BTreeMap<String, (bool, &'static str)>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Ends the check here, as skipped, unless this command succeeds. Where nothing may be skipped, it fails.
 #[track_caller]
 pub(crate) fn need(what: &str, command: &mut Command, cure: &'static str) {
     let is_there = {
-        let mut known = locked(&KNOWN);
+        let mut known = known();
         let found = known.get(what).map(|(is_there, _)| *is_there);
         found.unwrap_or_else(|| {
             let output = command.stdin(Stdio::null()).output();
@@ -38,7 +38,8 @@ pub(crate) fn need(what: &str, command: &mut Command, cure: &'static str) {
     };
     if !is_there {
         assert!(!is_everything_required(), "there is no {what}: {cure}");
-        panic::resume_unwind(Box::new(Missing(format!("there is no {what}"))));
+        SKIPPED.fetch_add(1, Ordering::Relaxed);
+        panic::resume_unwind(Box::new(Skipped(format!("there is no {what}"))));
     }
 }
 
@@ -47,19 +48,14 @@ fn is_everything_required() -> bool {
     std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// Notes that a check was skipped.
-pub(crate) fn skipped(check: &str) {
-    locked(&SKIPPED).insert(check.to_owned());
-}
-
 /// How many checks were skipped, why, and what to run; `None` if all were made.
 pub(crate) fn summary() -> Option<String> {
-    let count = locked(&SKIPPED).len();
+    let count = SKIPPED.load(Ordering::Relaxed);
     if count == 0 {
         return None;
     }
     let mut by_cure: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (what, (_, cure)) in locked(&KNOWN).iter().filter(|(_, (is_there, _))| !is_there) {
+    for (what, (_, cure)) in known().iter().filter(|(_, (is_there, _))| !is_there) {
         by_cure.entry(cure).or_default().push(what.clone());
     }
     let cures: Vec<String> =

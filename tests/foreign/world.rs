@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::script::executable;
 use crate::tools::{INSTALL, need};
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
@@ -62,14 +62,20 @@ impl World {
 
     /// A copy of a file of the repository.
     pub(crate) fn put(&self, name: &str, from: &Path) {
-        self.write(name, &fs::read_to_string(from).unwrap(), 0o644);
+        self.write(name, &fs::read_to_string(from).unwrap());
     }
 
-    pub(crate) fn write(&self, name: &str, text: &str, mode: u32) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A script that can be run.
+    pub(crate) fn write_script(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        executable(&path, text);
     }
 
     /// What both emulators look at to learn which project this is.

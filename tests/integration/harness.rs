@@ -1075,3 +1075,59 @@ mod tables {
         assert_eq!(super::message(catch_unwind(|| each::<&str, ()>(&[], |()| ()))), "the table is empty");
     }
 }
+
+mod turns {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::*;
+    use support::table::each;
+    use support::turns::{Turn, Turns};
+
+    #[test]
+    fn of_the_same_kind_go_on_side_by_side() {
+        let turns = Turns::default();
+        for turn in [Turns::measured, Turns::ordinary] {
+            let _first = turn(&turns);
+            thread::scope(|scope| scope.spawn(|| drop(turn(&turns))).join().unwrap());
+        }
+    }
+
+    #[test]
+    fn of_the_two_kinds_exclude_each_other() {
+        let kinds: [fn(&Turns) -> Turn<'_>; 2] = [Turns::measured, Turns::ordinary];
+        for (first, second) in [(kinds[0], kinds[1]), (kinds[1], kinds[0])] {
+            let (turns, has_ended) = (Turns::default(), AtomicBool::new(false));
+            let turn = first(&turns);
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| {
+                    let _turn = second(&turns);
+                    assert!(has_ended.load(Ordering::SeqCst), "the first has not ended");
+                });
+                // Gives the other thread the time to be wrong.
+                (0..1000).for_each(|_| thread::yield_now());
+                has_ended.store(true, Ordering::SeqCst);
+                drop(turn);
+                waits.join().unwrap();
+            });
+        }
+    }
+
+    /// A test that has a run going starts another, while somebody waits to measure: neither waits for the other.
+    #[test]
+    fn that_are_begun_within_one_do_not_wait() {
+        let turns = Turns::default();
+        let outer = turns.ordinary();
+        thread::scope(|scope| {
+            let measures = scope.spawn(|| drop(turns.measured()));
+            while turns.waiting() == 0 {
+                thread::yield_now();
+            }
+            drop(turns.ordinary());
+            each(&[("one", ()), ("two", ())], |()| drop(turns.ordinary()));
+            drop(outer);
+            measures.join().unwrap();
+        });
+        drop(turns.ordinary());
+    }
+}

@@ -31,9 +31,12 @@ pub mod outcome;
 pub mod pages;
 pub mod process;
 pub mod runner;
+#[cfg(unix)]
+pub mod script;
 pub mod server;
 pub mod signing;
 pub mod steady;
 pub mod table;
 pub mod tls;
 pub mod token;
+pub mod turns;

@@ -16,6 +16,7 @@ use support::runner;
 use support::server::Reply;
 use support::table::each;
 use support::token;
+use support::turns::measured;
 
 /// A passing failure that asks for no wait.
 fn busy(status: u16) -> Reply {
@@ -199,6 +200,7 @@ fn a_date_is_taken_by_the_servers_own_clock() {
 
 #[test]
 fn a_wait_that_does_not_fit_ends_the_run_now() {
+    let _turn = measured();
     let cases = [
         ("an hour", "3600".to_owned()),
         ("the whole budget", "60".to_owned()),
@@ -224,6 +226,7 @@ fn a_wait_that_does_not_fit_ends_the_run_now() {
 
 #[test]
 fn the_deadline_ends_a_run_that_would_retry() {
+    let _turn = measured();
     let asks = |seconds: &str| Reply::status(503).header("Retry-After", seconds);
     let outcome = Job::github().args(["--timeout", "2"]).sts_always(asks("2")).run();
     outcome.fails(8, "server-error").sts_requests(1).within(Duration::from_millis(1500));
@@ -329,6 +332,7 @@ fn an_id_token_that_is_about_to_expire_is_fetched_anew() {
 
 #[test]
 fn permanent_errors_take_one_attempt() {
+    let _turn = measured();
     let issuer = [400, 401, 402, 403, 404, 405, 410, 418, 422, 451, 501, 505].map(|status| (status, status));
     each(&issuer, |status| {
         let outcome =

@@ -15,6 +15,7 @@ use support::server::{Queue, Reply, Request, Server, Watch};
 use support::signing::signed;
 use support::table::each;
 use support::tls::Leaf;
+use support::turns::measured;
 
 /// A GitHub job whose ID token comes only when this has happened at the STS.
 fn when(job: Job, happened: impl Fn(&Watch) + Send + 'static) -> Job {
@@ -220,6 +221,7 @@ fn one_that_breaks_when_it_is_used_costs_an_attempt() {
 
 #[test]
 fn one_that_is_half_open_ends_with_the_deadline() {
+    let _turn = measured();
     each(&plain_and_tls(), |tls| {
         let job = job(*tls).args(["--timeout", "1"]).sts_reply(Reply::stall().unasked());
         let outcome = when(job, |sts| sts.wait_for_ready(1)).run();
@@ -230,6 +232,7 @@ fn one_that_is_half_open_ends_with_the_deadline() {
 
 #[test]
 fn one_that_never_comes_to_stand_ends_with_the_deadline() {
+    let _turn = measured();
     let job = Job::github().tls().args(["--timeout", "1"]).sts_reply(Reply::stall_unread());
     let outcome = job.run();
     outcome.fails(8, "deadline").within(Duration::from_secs(2)).id_token_requests(1).sts_requests(0);
@@ -249,6 +252,7 @@ fn a_server_that_is_not_trusted_is_found_out_by_the_exchange() {
 /// No ID token can be had, and the STS is no better.
 #[test]
 fn what_fails_first_is_what_is_told() {
+    let _turn = measured();
     type Set = fn(Job) -> Job;
     let nobody: Set =
         |job| job.without_flag("--sts-endpoint").args(["--sts-endpoint", "https://127.0.0.1:1"]);

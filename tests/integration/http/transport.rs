@@ -17,6 +17,7 @@ use support::outcome::Outcome;
 use support::server::{Queue, Reply, Request, Server};
 use support::table::each;
 use support::tls::{self, Leaf};
+use support::turns::measured;
 
 #[track_caller]
 fn reports(outcome: &Outcome, members: &Value) {
@@ -159,6 +160,7 @@ fn a_refused_connection_is_tried_four_times() {
 
 #[test]
 fn silence_and_trickles_end_at_the_deadline() {
+    let _turn = measured();
     let tick = Duration::from_millis(20);
     let silences = [
         ("a stall before the request is read", Reply::stall_unread()),
@@ -594,6 +596,7 @@ mod proxy {
 
     #[test]
     fn a_dead_or_silent_proxy_is_not_gone_around() {
+        let _turn = measured();
         let silent = Server::start(Queue::default().reply(Reply::stall()));
         let outcome = far_sts().env("HTTPS_PROXY", silent.url()).args(["--timeout", "1"]).run();
         outcome.require(
