@@ -1,5 +1,6 @@
 //! The GitLab component: `gitlab-ci-local` runs its jobs in the sandbox, shells run its script alone. See
-//! `tests/foreign/component/README.md`. Each test has a project, a sandbox and, where something is downloaded, a server of its own.
+//! `tests/foreign/component/README.md`. Each test has a project, a sandbox and, where something is downloaded, a server
+//! of its own.
 
 #![cfg(all(target_os = "linux", feature = "sandbox"))]
 

@@ -1,5 +1,5 @@
-//! What disks, file systems, users and addresses can do to a run: it ends with its own status and code, and what was there
-//! before is as it was, or whole. What needs no rights is in `tests/integration/surroundings.rs`.
+//! What disks, file systems, users and addresses can do to a run: it ends with its own status and code, and what was
+//! there before is as it was, or whole. What needs no rights is in `tests/integration/surroundings.rs`.
 //!
 //! Full disks and read-only file systems are mounted in a mount namespace of the run's own, which needs root.
 

@@ -1,7 +1,7 @@
 //! Runs checks as cargo's own test harness does, and knows one thing more: a check that ended as skipped.
 //!
-//! `libtest-mimic` does this too. It asks for clap with all its features, and cargo builds a package's tests and its program
-//! with the same features: the program under test would no longer be the one that is released.
+//! `libtest-mimic` does this too. It asks for clap with all its features, and cargo builds a package's tests and its
+//! program with the same features: the program under test would no longer be the one that is released.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! Runs the binary against software that this project did not write: `oauth2-mock-server` as the CI platform's
-//! issuer, the certified `oidc-provider` as the STS, and `jose` to verify what they issue (`tests/foreign/interop/README.md`).
+//! Runs the binary against software that this project did not write: `oauth2-mock-server` as the CI platform's issuer,
+//! the certified `oidc-provider` as the STS, and `jose` to verify what they issue (`tests/foreign/interop/README.md`).
 //!
 //! Every test has servers, certificates and folders of its own, so the servers' logs hold its requests only.
 

@@ -1,8 +1,8 @@
 //! The program among software that we did not write, and with rights that not every user has. `tests/README.md` tells
 //! which module holds what.
 //!
-//! A check that needs something which this machine lacks is reported as ignored, and the last line tells how many were and
-//! what to run. With `EQUINIX_WIF_REQUIRE_INTEROP=1` it fails instead.
+//! A check that needs something which this machine lacks is reported as ignored, and the last line tells how many were
+//! and what to run. With `EQUINIX_WIF_REQUIRE_INTEROP=1` it fails instead.
 
 #![allow(
     clippy::unwrap_used,

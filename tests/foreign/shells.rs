@@ -1,7 +1,7 @@
 //! What real shells make of the formats that they read: exactly the token, in every mode a script may have set.
 //!
-//! `tests/foreign/shells/install.sh` installs the shells. PowerShell is in no registry that this project uses, so its lines are
-//! read with a port of its rule for single quotes.
+//! `tests/foreign/shells/install.sh` installs the shells. PowerShell is in no registry that this project uses, so its
+//! lines are read with a port of its rule for single quotes.
 
 #![cfg(unix)]
 

@@ -1,8 +1,8 @@
 //! Holds the documentation against the program: what can be derived from the code is compared with it, commands and
 //! recipes are run, links are followed.
 //!
-//! `UPDATE_DOCS=1 cargo test --test integration docs` writes the parts that are made from the code. The pages describe the program
-//! with all its features, so these tests need them too.
+//! `UPDATE_DOCS=1 cargo test --test integration docs` writes the parts that are made from the code. The pages describe
+//! the program with all its features, so these tests need them too.
 
 #![cfg(feature = "sandbox")]
 

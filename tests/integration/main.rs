@@ -1,5 +1,5 @@
-//! The program as its users meet it: a CI job in a temporary folder, an issuer and an STS on loopback, and what comes out.
-//! `tests/README.md` tells which module holds what.
+//! The program as its users meet it: a CI job in a temporary folder, an issuer and an STS on loopback, and what comes
+//! out. `tests/README.md` tells which module holds what.
 
 #![allow(
     clippy::unwrap_used,

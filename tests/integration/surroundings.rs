@@ -1,5 +1,5 @@
-//! What streams, signals and the environment can do to a run: it ends with its own status and code, and leaves nothing. What
-//! needs rights that not every user has is in `tests/foreign/faults.rs`.
+//! What streams, signals and the environment can do to a run: it ends with its own status and code, and leaves nothing.
+//! What needs rights that not every user has is in `tests/foreign/faults.rs`.
 
 #![cfg(target_os = "linux")]
 

@@ -252,8 +252,8 @@ fn a_server_that_is_not_trusted_is_found_out_by_the_exchange() {
 /// No ID token can be had, and the STS is no better.
 #[test]
 fn what_fails_first_is_what_is_told() {
-    let _turn = measured();
     type Set = fn(Job) -> Job;
+    let _turn = measured();
     let nobody: Set =
         |job| job.without_flag("--sts-endpoint").args(["--sts-endpoint", "https://127.0.0.1:1"]);
     let cases: [(&str, Set); 4] = [

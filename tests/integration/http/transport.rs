@@ -1,7 +1,8 @@
 //! What can go wrong between this program and its two servers, and what is sent there at all: TCP, TLS, HTTP framing,
 //! sizes, the deadline, certificates and proxies.
 //!
-//! A fault that may pass is tried four times (`tests/integration/exchange/retry.rs` has the law itself); everything else exactly once.
+//! A fault that may pass is tried four times (`tests/integration/exchange/retry.rs` has the law itself); everything
+//! else exactly once.
 
 use crate::support;
 
