@@ -1,6 +1,6 @@
 """Time, processor time, memory and connections of a job's way to a token, at no delay and at 40 ms, beside what people use
 otherwise. Prints a table in Markdown, and fails when this program exceeds benches/budgets.json. Needs root for the delay,
-and tests/differential/install.sh for the others.
+and tests/foreign/differential/install.sh for the others.
 
     python3 benches/network.py [--rounds N] [--binary PATH] [--round-trips]
 

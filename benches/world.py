@@ -13,7 +13,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-PEERS = ROOT / "tests/differential"
+PEERS = ROOT / "tests/foreign/differential"
 sys.path.insert(0, str(PEERS))
 from run import AUDIENCE, BEARER, SCOPE, TOKEN, jwt  # noqa: E402
 

@@ -1,6 +1,6 @@
 //! The integration-test harness: a CI job in a temporary folder, with an issuer and an STS on loopback.
 //!
-//! Each test crate includes it with `mod support;`. Start with [`job::Job`]; the rest is there to bend what the job
+//! Both test programs include it. Start with [`job::Job`]; the rest is there to bend what the job
 //! meets. Every run checks by itself that no secret went where it does not belong, so a test cannot forget to.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "several test crates include this tree, and each uses another part of it"
+    reason = "two programs include this tree, and each uses another part of it"
 )]
 #![allow(
     clippy::unwrap_used,
@@ -23,20 +23,20 @@
 )]
 
 pub mod end;
-pub mod foreign;
 pub mod gitlab;
 pub mod job;
 pub mod leak;
 pub mod outcome;
+#[cfg(feature = "sandbox")]
+pub mod pages;
 pub mod process;
 pub mod runner;
+#[cfg(unix)]
+pub mod script;
 pub mod server;
 pub mod signing;
 pub mod steady;
 pub mod table;
-#[cfg(all(target_os = "linux", feature = "sandbox"))]
-pub mod terraform;
 pub mod tls;
 pub mod token;
-#[cfg(all(target_os = "linux", feature = "sandbox"))]
-pub mod world;
+pub mod turns;

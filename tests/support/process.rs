@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::leak::Secrets;
 use super::outcome::{Outcome, Run, Scene};
 use super::server::Server;
+use super::turns::{self, Turn};
 
 /// A run that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -81,6 +82,7 @@ pub struct Process {
     stderr: Arc<Capture>,
     ended: Receiver<()>,
     started: Instant,
+    _turn: Turn<'static>,
 }
 
 impl Process {
@@ -88,6 +90,7 @@ impl Process {
     pub fn start(mut command: Command, stdin: Option<Vec<u8>>) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        let turn = turns::ordinary();
         let started = Instant::now();
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
@@ -98,7 +101,7 @@ impl Process {
         let (stdout, stderr) = (Arc::new(Capture::default()), Arc::new(Capture::default()));
         stdout.follow(child.stdout.take().expect("a pipe"), sender.clone());
         stderr.follow(child.stderr.take().expect("a pipe"), sender);
-        Self { child, stdout, stderr, ended, started }
+        Self { child, stdout, stderr, ended, started, _turn: turn }
     }
 
     /// Stderr, and stdout after it if wanted.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use super::turns;
+
 /// So many cases run at once: most of their time is the program's start, or its waiting.
 const WORKERS: usize = 8;
 
@@ -16,9 +18,13 @@ pub fn each<N: Display + Sync, C: Sync>(cases: &[(N, C)], check: impl Fn(&C) + S
     assert!(!cases.is_empty(), "the table is empty");
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
+    let has_turn = turns::is_held();
     thread::scope(|scope| {
         for _ in 0..WORKERS.min(cases.len()) {
             scope.spawn(|| {
+                if has_turn {
+                    turns::helps();
+                }
                 while let Some((name, case)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(case))) {
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,185 @@
+//! The completions in the shells that use them, and the manual page in the program that shows it.
+
+#![cfg(unix)]
+
+use std::fs;
+use std::process::{Command, Output};
+
+use clap::CommandFactory as _;
+use equinix_wif::cli::Cli;
+use equinix_wif::env::names;
+use equinix_wif::error::{Code, Exit};
+use equinix_wif::output::format::FORMATS;
+use tempfile::TempDir;
+
+use crate::tools::{INSTALL, need, need_shell};
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        bash_offers_commands_flags_and_their_values,
+        fish_offers_commands_flags_and_their_values,
+        zsh_takes_them,
+        powershell_and_elvish_get_every_command,
+        another_shell_is_an_error_that_names_those_that_are_known,
+        the_manual_page_tells_everything,
+        groff_shows_the_manual_page_and_has_nothing_to_say,
+        they_are_the_same_in_and_outside_of_a_job
+    ]
+}
+
+const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
+
+fn program(args: &[&str]) -> Output {
+    Command::new(BIN).args(args).env_clear().output().unwrap()
+}
+
+fn printed(args: &[&str]) -> String {
+    let output = program(args);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a shell says to this script, with the completions in the file that its first argument names.
+fn said(shell: &[&str], script: &str, completions: &str) -> String {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, completions).unwrap();
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(script).arg(&file).env("HOME", folder.path());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.lines().map(|line| line.split('\t').next().unwrap_or_default().trim()).collect()
+}
+
+/// For each line that was typed so far, some of what has to be offered, and what must not be.
+fn cases() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
+    vec![
+        ("equinix-wif ", vec!["token", "exec", "id-token", "doctor", "explain"], "--scope"),
+        ("equinix-wif token --sc", vec!["--scope"], "--audience"),
+        ("equinix-wif token --format ", FORMATS.iter().map(|format| format.id()).collect(), "text"),
+        ("equinix-wif doctor --format ", vec!["text", "json"], "raw"),
+        ("equinix-wif exec --validation ", vec!["off", "basic", "strict"], "fail"),
+    ]
+}
+
+fn bash_offers_commands_flags_and_their_values() {
+    need_shell(&["bash"]);
+    let completions = printed(&["completions", "bash"]);
+    let codes = ("equinix-wif explain claim-a", vec!["claim-aud"], "sts-denied");
+    for (typed, offered, other) in cases().into_iter().chain([codes]) {
+        let script = format!(
+            r#"source "$0"; read -ra COMP_WORDS <<<'{typed}'; [[ '{typed}' == *' ' ]] && COMP_WORDS+=("")
+            COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{typed}'; COMP_POINT=${{#COMP_LINE}}
+            [[ $(complete -p equinix-wif) =~ -F\ ([^ ]+) ]]
+            "${{BASH_REMATCH[1]}}" equinix-wif "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+            printf '%s\n' "${{COMPREPLY[@]}}""#
+        );
+        let reply = said(&["bash", "-c"], &script, &completions);
+        let reply = words(&reply);
+        assert!(offered.iter().all(|word| reply.contains(word)), "{typed:?}: {reply:?}");
+        assert!(!reply.contains(&other), "{typed:?}: {reply:?}");
+    }
+}
+
+fn fish_offers_commands_flags_and_their_values() {
+    need_shell(&["fish"]);
+    let completions = printed(&["completions", "fish"]);
+    for (typed, offered, other) in cases() {
+        let script = format!("source $argv[1]; complete -C '{typed}'");
+        let reply = said(&["fish", "--no-config", "-c"], &script, &completions);
+        let reply = words(&reply);
+        assert!(offered.iter().all(|word| reply.contains(word)), "{typed:?}: {reply:?}");
+        assert!(!reply.contains(&other), "{typed:?}: {reply:?}");
+    }
+}
+
+fn zsh_takes_them() {
+    need_shell(&["zsh", "-f"]);
+    let completions = printed(&["completions", "zsh"]);
+    assert!(completions.starts_with("#compdef equinix-wif\n"), "zsh finds it by its first line");
+    let script = r#"autoload -Uz compinit; compinit -D -u; source "$1"; print -r -- $_comps[equinix-wif]"#;
+    assert_eq!(said(&["zsh", "-f", "-c", script], "zsh", &completions), "_equinix-wif\n");
+    for format in FORMATS {
+        assert!(completions.contains(format.id()), "{}", format.id());
+    }
+    let functions = completions.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
+    for function in functions.filter(|word| word.starts_with("_equinix-wif_")) {
+        assert!(completions.contains(&format!("{function}() {{")), "{function} is called and not defined");
+    }
+}
+
+fn powershell_and_elvish_get_every_command() {
+    let cli = Cli::command();
+    for shell in ["powershell", "elvish"] {
+        let completions = printed(&["completions", shell]);
+        for command in cli.get_subcommands() {
+            assert!(completions.contains(&format!("equinix-wif;{}'", command.get_name())), "{shell}");
+        }
+    }
+}
+
+fn another_shell_is_an_error_that_names_those_that_are_known() {
+    let output = program(&["completions", "tcsh"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
+    assert!(
+        stderr.starts_with("error[cfg-value-invalid]: there are no completions for \"tcsh\"\n"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("known: bash, elvish, fish, powershell, zsh"), "{stderr}");
+}
+
+fn the_manual_page_tells_everything() {
+    let page = printed(&["man"]);
+    let plain = page.replace("\\-", "-").replace("\\*(Aq", "'");
+    let mut cli = Cli::command();
+    cli.build();
+    for command in cli.get_subcommands() {
+        assert!(plain.contains(&format!(".SH {}\n", command.get_name().to_uppercase())), "{command}");
+        assert!(plain.contains(&format!("\n{}\n", command.get_about().unwrap())), "{command}");
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(plain.contains(&format!("\\fB--{long}\\fR")), "{command}: --{long}");
+        }
+    }
+    for (name, _) in names::ALL {
+        assert!(plain.contains(&format!("\\fB{name}\\fR")), "{name}");
+    }
+    for exit in Exit::ALL {
+        assert!(plain.contains(exit.meaning()), "{}", exit.meaning());
+    }
+}
+
+fn groff_shows_the_manual_page_and_has_nothing_to_say() {
+    need("groff", Command::new("groff").arg("--version"), INSTALL);
+    let page = printed(&["man"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("equinix-wif.1");
+    fs::write(&file, &page).unwrap();
+    let shown = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&file).output().unwrap();
+    assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("equinix-wif(1)"));
+}
+
+fn they_are_the_same_in_and_outside_of_a_job() {
+    for args in [&["completions", "bash"][..], &["man"]] {
+        let job = Command::new(BIN)
+            .args(args)
+            .env_clear()
+            .envs([
+                ("GITHUB_ACTIONS", "true"),
+                ("EQUINIX_WIF_FORMAT", "raw"),
+                ("EQUINIX_WIF_AUDIENCE", "a-secret"),
+            ])
+            .output()
+            .unwrap();
+        assert_eq!(job.stdout, program(args).stdout);
+        assert!(job.status.success() && job.stderr.is_empty(), "{job:?}");
+    }
+    assert!(!printed(&["completions", "zsh"]).contains(Code::Internal.cause()), "codes, not their causes");
+}

@@ -1,0 +1,408 @@
+//! What disks, file systems, users and addresses can do to a run: it ends with its own status and code, and what was
+//! there before is as it was, or whole. What needs no rights is in `tests/integration/surroundings.rs`.
+//!
+//! Full disks and read-only file systems are mounted in a mount namespace of the run's own, which needs root.
+
+#![cfg(target_os = "linux")]
+
+use crate::support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::tools::{need_python, need_root, need_static_program};
+use crate::{Check, checks};
+use support::job::Job;
+use support::outcome::Outcome;
+use support::runner;
+use support::tls::Leaf;
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        a_full_disk::leaves_outputs_as_they_were,
+        a_full_disk::leaves_variables_as_they_were_and_names_what_was_written,
+        a_full_disk::leaves_no_new_file_and_keeps_an_old_one,
+        a_full_disk::without_room_for_another_file_is_told_before_anything_is_requested,
+        a_full_disk::that_cannot_take_the_report_fails_a_run_that_had_succeeded,
+        a_read_only_file_system::is_told_before_anything_is_requested,
+        a_read_only_file_system::is_passed_over_where_there_are_other_folders,
+        another_user::may_not_have_made_the_runner_s_file,
+        another_user::a_runner_file_that_may_not_be_written_is_refused_before_any_request,
+        another_user::without_a_name_a_home_or_a_temporary_folder_gets_a_token,
+        addresses::that_refuse_are_passed_over,
+        addresses::that_are_silent_do_not_take_the_whole_time,
+        an_empty_root::is_enough_with_the_libraries,
+        an_empty_root::is_enough_for_the_static_program,
+        streams::that_do_not_block_get_everything_from_a_slow_reader
+    ]
+}
+
+/// The program's place among the lines of a script that is run in a mount namespace of its own. `$MOUNT` is a folder for a
+/// small file system. What is left in it is listed in `left`, since it goes with the namespace.
+fn mounted(job: Job, options: &str, before: &str, after: &str) -> Job {
+    let mount = job.root().join("mount");
+    fs::create_dir(&mount).unwrap();
+    fs::set_permissions(&mount, PermissionsExt::from_mode(0o700)).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o mode=0700,{options} tmpfs \"$MOUNT\" && {before}\nequinix-wif \"$@\"; status=$?; {after}\n\
+         ls -A \"$MOUNT\" >\"$TMPDIR/left\"; exit $status"
+    );
+    job.env("MOUNT", &mount).wrap_shell(["unshare", "-m", "sh", "-ec", &with_plain_errors(&script)])
+}
+
+/// `-e` is for what prepares the run, not for the run.
+fn with_plain_errors(script: &str) -> String {
+    script.replace("\nequinix-wif \"$@\";", "\nset +e; equinix-wif \"$@\";")
+}
+
+fn file<'a>(outcome: &'a Outcome, name: &str) -> &'a [u8] {
+    &outcome.files[&outcome.root().join(name)]
+}
+
+#[track_caller]
+fn nobody_was_called(outcome: &Outcome) {
+    assert_eq!((outcome.issuer.connections, outcome.sts.connections), (0, 0), "{}", outcome.context());
+}
+
+const FILL: &str = "{ cat /dev/zero >\"$MOUNT/fill\" || :; } 2>/dev/null";
+
+mod a_full_disk {
+    use super::*;
+
+    /// A runner file on it, which holds so many bytes, and what becomes of it. Memory is given out in pages of 4096.
+    fn runner_file(variable: &'static str, bytes: usize) -> Job {
+        let job = Job::github();
+        let path = job.root().join("mount/file");
+        let before = format!(
+            "{{ printf 'a='; head -c {} /dev/zero | tr '\\0' x; echo; }} >\"$MOUNT/file\"; cp \"$MOUNT/file\" \"$TMPDIR/before\"; {FILL}",
+            bytes - 3
+        );
+        mounted(job.env(variable, path), "size=32k", &before, "cp \"$MOUNT/file\" \"$TMPDIR/after\"")
+    }
+
+    pub(super) fn leaves_outputs_as_they_were() {
+        need_root();
+        // Not a byte fits; some do, and are taken back.
+        for bytes in [4096, 4000, 3000] {
+            let outcome = runner_file("GITHUB_OUTPUT", bytes).run();
+            outcome.require(outcome.status == Some(9), "the exit status is 9");
+            outcome.stderr_has("error[out-full]").sts_requests(1).stdout_is("");
+            assert_eq!(outcome.report.as_ref().unwrap()["code"], "out-full");
+            // Where there is room for it, the code is left for the next step.
+            let added = file(&outcome, "tmp/after").strip_prefix(file(&outcome, "tmp/before")).unwrap();
+            let entries = runner::parse(added, false).unwrap();
+            assert!(
+                entries.iter().all(|entry| *entry == ("error-code".into(), "out-full".into())),
+                "{entries:?}"
+            );
+        }
+    }
+
+    pub(super) fn leaves_variables_as_they_were_and_names_what_was_written() {
+        need_root();
+        for bytes in [4096, 4000] {
+            // The outputs are written first, and stay.
+            let job = runner_file("GITHUB_ENV", bytes).arg("--export-env");
+            let output = job.output_path();
+            let outcome = job.token_in(output).run();
+            outcome.require(outcome.status == Some(9), "the exit status is 9");
+            outcome.stderr_has(
+                "error[out-partial]: GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV",
+            );
+            outcome.stderr_has("code: out-full");
+            assert_eq!(outcome.outputs()["access-token"], outcome.access_token());
+            assert_eq!(file(&outcome, "tmp/after"), file(&outcome, "tmp/before"), "{bytes}");
+        }
+    }
+
+    pub(super) fn leaves_no_new_file_and_keeps_an_old_one() {
+        need_root();
+        for (format, old) in [("json", ""), ("raw", "old"), ("env-file", "old"), ("gitlab-dotenv", "")] {
+            let write_old =
+                if old.is_empty() { String::new() } else { format!("printf {old} >\"$MOUNT/token\"; ") };
+            let job = Job::gitlab();
+            let path = job.root().join("mount/token");
+            let after = "test ! -e \"$MOUNT/token\" || cp \"$MOUNT/token\" \"$TMPDIR/after\"";
+            let job = mounted(job, "size=16k", &format!("{write_old}{FILL}"), after)
+                .args(["--format", format, "--accept-artifact-exposure", "--output"])
+                .arg(path);
+            let outcome = job.run();
+            outcome.require(outcome.status == Some(9), "the exit status is 9");
+            outcome.stderr_has("error[out-full]").stdout_is("").sts_requests(1);
+            let left = if old.is_empty() { "fill\n" } else { "fill\ntoken\n" };
+            assert_eq!(String::from_utf8_lossy(file(&outcome, "tmp/left")), left);
+            if !old.is_empty() {
+                assert_eq!(file(&outcome, "tmp/after"), old.as_bytes());
+            }
+        }
+    }
+
+    pub(super) fn without_room_for_another_file_is_told_before_anything_is_requested() {
+        need_root();
+        let job = Job::gitlab();
+        let path = job.root().join("mount/token");
+        let outcome =
+            mounted(job, "nr_inodes=2", "touch \"$MOUNT/other\"", "").arg("--output").arg(path).run();
+        outcome.require(outcome.status == Some(9), "the exit status is 9");
+        outcome.stderr_has("error[out-full]").stdout_is("");
+        nobody_was_called(&outcome);
+    }
+
+    pub(super) fn that_cannot_take_the_report_fails_a_run_that_had_succeeded() {
+        need_root();
+        let job = Job::gitlab().without_report();
+        let path = job.root().join("mount/report.json");
+        let job = mounted(job, "size=16k", FILL, "").args(["--format", "raw", "--report"]).arg(path);
+        let outcome = job.token_on_stdout().run();
+        outcome.require(outcome.status == Some(9), "the exit status is 9");
+        outcome.stderr_has("error[out-full]");
+        assert_eq!(file(&outcome, "tmp/left"), b"fill\n");
+    }
+}
+
+mod a_read_only_file_system {
+    use super::*;
+
+    const READ_ONLY: &str = "mount -o remount,ro \"$MOUNT\"";
+
+    pub(super) fn is_told_before_anything_is_requested() {
+        need_root();
+        let at = |job: &Job| job.root().join("mount/file");
+        let output = Job::gitlab();
+        let path = at(&output);
+        let output = output.arg("--output").arg(path);
+        let runner = Job::github();
+        let path = at(&runner);
+        let runner = runner.env("GITHUB_OUTPUT", path);
+        let variables = Job::github();
+        let path = at(&variables);
+        let variables = variables.env("GITHUB_ENV", path).arg("--export-env");
+        for job in [output, runner, variables] {
+            let before = format!("echo a=b >\"$MOUNT/file\"; {READ_ONLY}");
+            let outcome = mounted(job, "size=16k", &before, "cp \"$MOUNT/file\" \"$TMPDIR/after\"").run();
+            outcome.require(outcome.status == Some(9), "the exit status is 9");
+            outcome.stderr_has("error[out-open]").stderr_has("read-only").stdout_is("");
+            nobody_was_called(&outcome);
+            assert_eq!(file(&outcome, "tmp/after"), b"a=b\n");
+        }
+    }
+
+    pub(super) fn is_passed_over_where_there_are_other_folders() {
+        need_root();
+        let job = Job::gitlab();
+        let (mount, project) = (job.root().join("mount"), fs::canonicalize(job.project_tmp()).unwrap());
+        let after = "rm -f \"$CI_PROJECT_DIR\".tmp/*.env";
+        let outcome = mounted(job.env("RUNNER_TEMP", mount), "size=16k", READ_ONLY, after).run();
+        outcome.succeeds();
+        assert!(PathBuf::from(outcome.stdout.trim_end()).starts_with(project), "{}", outcome.stdout);
+        assert_eq!(file(&outcome, "tmp/left"), b"");
+    }
+}
+
+mod another_user {
+    use super::*;
+
+    /// A job that belongs to a user without a name, and runs as that user.
+    fn as_nobody_known(job: Job, prepare: &str) -> Job {
+        let script = format!(
+            "chown -R 12345:12345 \"$ROOT\"; {prepare}\nexec setpriv --reuid 12345 --regid 12345 --clear-groups equinix-wif \"$@\""
+        );
+        let root = job.root().to_owned();
+        job.env("ROOT", root).wrap_shell(["sh", "-ec", &script])
+    }
+
+    pub(super) fn may_not_have_made_the_runner_s_file() {
+        need_root();
+        for (variable, flag) in [("GITHUB_OUTPUT", "-q"), ("GITHUB_ENV", "--export-env")] {
+            let prepare = format!("chown 54321 \"${variable}\"; chmod 666 \"${variable}\"");
+            let outcome = as_nobody_known(Job::github(), &prepare).arg(flag).run();
+            outcome.require(outcome.status == Some(10), "the exit status is 10");
+            outcome.stderr_has("error[out-symlink]").stderr_has("belongs to another user");
+            nobody_was_called(&outcome);
+        }
+        // The runner may be root where the step is not, and in a container it is the other way round.
+        let outcome =
+            as_nobody_known(Job::github(), "chown 0 \"$GITHUB_OUTPUT\"; chmod 666 \"$GITHUB_OUTPUT\"").run();
+        assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
+        let job = Job::github().wrap_shell([
+            "sh",
+            "-ec",
+            "chown 54321 \"$GITHUB_OUTPUT\"; exec equinix-wif \"$@\"",
+        ]);
+        let outcome = job.run();
+        assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
+    }
+
+    pub(super) fn a_runner_file_that_may_not_be_written_is_refused_before_any_request() {
+        need_root();
+        let outcome = as_nobody_known(Job::github(), "chmod 444 \"$GITHUB_OUTPUT\"").run();
+        outcome.fails(9, "out-open").stderr_has("this user may not");
+        nobody_was_called(&outcome);
+    }
+
+    pub(super) fn without_a_name_a_home_or_a_temporary_folder_gets_a_token() {
+        need_root();
+        let job = as_nobody_known(Job::github(), "unset HOME TMPDIR USER LOGNAME");
+        let outcome = job.run();
+        assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
+        // Nothing but the folder for the file can be written.
+        let job = Job::gitlab();
+        let (root, mount) = (job.root().to_owned(), job.root().join("mount"));
+        fs::create_dir(&mount).unwrap();
+        let script = "mount -o remount,bind,ro / && mount -t tmpfs -o mode=0700,uid=12345 tmpfs \"$RUNNER_TEMP\"\n\
+             unset HOME TMPDIR\n\
+             file=$(setpriv --reuid 12345 --regid 12345 --clear-groups equinix-wif \"$@\") && cat \"$file\"";
+        let outcome = job
+            .env("RUNNER_TEMP", &mount)
+            .without_report()
+            .wrap_shell([
+                "unshare",
+                "-m",
+                "sh",
+                "-ec",
+                &format!("chmod -R a+rX {}; {script}", root.display()),
+            ])
+            .token_on_stdout()
+            .run();
+        outcome.succeeds();
+        let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+        assert!(outcome.stdout.starts_with(&expected), "{}", outcome.context());
+    }
+}
+
+mod addresses {
+    use super::*;
+
+    /// The name that the other certificate is for, with an IPv6 address before the one that the STS listens on.
+    const HOST: &str = "elsewhere.example";
+
+    fn job(before: &str) -> Job {
+        let job = Job::gitlab().sts_tls(Leaf::WrongHost).args(["--format", "raw"]);
+        let url = job.sts_url();
+        let (_, port) = url.rsplit_once(':').unwrap();
+        let script = format!(
+            "printf '::1 {HOST}\\n127.0.0.1 {HOST}\\n' >\"$TMPDIR/hosts\"; mount --bind \"$TMPDIR/hosts\" /etc/hosts; {before}\n\
+             status=0; equinix-wif \"$@\" || status=$?; rm \"$TMPDIR\"/*; exit $status"
+        );
+        job.env("PORT", port)
+            .without_flag("--sts-endpoint")
+            .args(["--sts-endpoint", &format!("https://{HOST}:{port}")])
+            .wrap_shell(["unshare", "-m", "sh", "-ec", &script])
+            .token_on_stdout()
+    }
+
+    pub(super) fn that_refuse_are_passed_over() {
+        need_root();
+        job("").run().succeeds().sts_requests(1).stderr_lacks("trying again");
+    }
+
+    pub(super) fn that_are_silent_do_not_take_the_whole_time() {
+        need_root();
+        need_python();
+        // A listener whose queue is full answers nobody any more.
+        let silent = "import os, signal, socket; port = int(os.environ['PORT']); \
+            server = socket.socket(socket.AF_INET6); server.bind(('::1', port)); server.listen(0); \
+            fill = [socket.socket(socket.AF_INET6) for _ in range(4)]; \
+            [each.setblocking(False) or each.connect_ex(('::1', port)) for each in fill]; \
+            open(os.environ['TMPDIR'] + '/silent', 'w').close(); signal.pause()";
+        let before = format!(
+            "python3 -c \"{silent}\" & silent=$!; trap 'kill $silent' EXIT; until test -e \"$TMPDIR/silent\"; do sleep 0.01; done"
+        );
+        let outcome = job(&before).run();
+        outcome.succeeds().sts_requests(1).within(Duration::from_secs(15));
+    }
+}
+
+mod an_empty_root {
+    use super::*;
+
+    /// The program alone with its libraries: no user, no folder for temporary files, no device, and no `/proc`.
+    const SCRIPT: &str = "mkdir \"$ROOT\"; program=${PROGRAM:-$(command -v equinix-wif)}; cp \"$program\" \"$ROOT/equinix-wif\"\n\
+        for library in $(ldd \"$program\" | grep -o '/[^ ]*'); do mkdir -p \"$ROOT${library%/*}\"; cp \"$library\" \"$ROOT$library\"; done\n\
+        status=0; chroot \"$ROOT\" /equinix-wif \"$@\" || status=$?\n\
+        rm -r \"$ROOT/equinix-wif\" \"$ROOT\"/lib* \"$ROOT/usr\" 2>/dev/null || :\n\
+        exit $status";
+
+    fn job() -> Job {
+        let job = Job::gitlab().without_report().unset("TMPDIR");
+        let root = job.root().join("empty");
+        job.env("ROOT", root).wrap_shell(["sh", "-ec", SCRIPT])
+    }
+
+    pub(super) fn is_enough_with_the_libraries() {
+        need_root();
+        is_enough(&job);
+    }
+
+    pub(super) fn is_enough_for_the_static_program() {
+        need_root();
+        let program = need_static_program();
+        is_enough(&|| job().env("PROGRAM", &program));
+    }
+
+    fn is_enough(job: &dyn Fn() -> Job) {
+        let outcome = job().args(["--format", "raw"]).token_on_stdout().run();
+        outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
+        // A file that has no name yet gets it through /proc; without that it is written under a name of its own.
+        let outcome = job().args(["--format", "raw", "--output", "/token"]).token_in("empty/token").run();
+        outcome.succeeds().stdout_is("");
+        assert_eq!(file(&outcome, "empty/token"), format!("{}\n", outcome.access_token()).as_bytes());
+        assert_eq!(outcome.new_files(), [outcome.root().join("empty/token")]);
+        let outcome = job().run();
+        outcome.require(outcome.status == Some(9), "there is no folder for the file");
+        outcome.stderr_has("error[out-open]").stderr_has("there is no temporary folder");
+        nobody_was_called(&outcome);
+    }
+}
+
+mod streams {
+    use super::*;
+
+    /// Starts the program with both streams on full pipes that do not block, and reads them only when it waits for that.
+    const SLOW_READER: &str = r"
+import fcntl, os, subprocess, sys, threading
+def full_pipe():
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETFL, fcntl.fcntl(writer, fcntl.F_GETFL) | os.O_NONBLOCK)
+    filled = 0
+    try:
+        while True: filled += os.write(writer, b'.' * 4096)
+    except BlockingIOError: pass
+    try:
+        while True: filled += os.write(writer, b'.')
+    except BlockingIOError: pass
+    return reader, writer, filled
+out, err = full_pipe(), full_pipe()
+child = subprocess.Popen(sys.argv[1:], stdout=out[1], stderr=err[1])
+os.close(out[1]); os.close(err[1])
+def waits():
+    # Each attempt to write gives the processor up once.
+    with open(f'/proc/{child.pid}/status') as status:
+        return any(line.startswith('voluntary') and int(line.split()[1]) > 20 for line in status)
+while child.poll() is None and not waits(): os.sched_yield()
+def drain(pipe, to):
+    data = b''
+    while more := os.read(pipe[0], 65536): data += more
+    os.write(to, data[pipe[2]:])
+threads = [threading.Thread(target=drain, args=each) for each in ((out, 1), (err, 2))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit(child.wait())
+";
+
+    pub(super) fn that_do_not_block_get_everything_from_a_slow_reader() {
+        need_python();
+        let job = Job::github().args(["--format", "json"]).wrap_shell(["python3", "-c", SLOW_READER]);
+        // This reader keeps everything to the end, so the masks cannot be seen in time.
+        let outcome = job.token_on_stdout().masks_unchecked().run();
+        outcome.succeeds();
+        let answer: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        assert_eq!(answer["access_token"], outcome.access_token());
+        for token in [outcome.access_token(), &outcome.id_token()] {
+            assert!(outcome.stderr.contains(&format!("::add-mask::{token}\n")), "the masks are whole");
+        }
+    }
+}

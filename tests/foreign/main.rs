@@ -1,0 +1,120 @@
+//! The program among software that we did not write, and with rights that not every user has. `tests/README.md` tells
+//! which module holds what.
+//!
+//! A check that needs something which this machine lacks is reported as ignored, and the last line tells how many were
+//! and what to run. With `EQUINIX_WIF_REQUIRE_INTEROP=1` it fails instead.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_imports,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failing test should stop where it fails; clippy.toml permits this in test functions only"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness;
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+mod mirror;
+mod tools;
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+mod world;
+
+mod action;
+mod completions;
+mod component;
+mod consumers;
+mod faults;
+mod interop;
+mod itself;
+mod memory;
+mod packaging;
+mod pages;
+mod review;
+mod shells;
+mod terminals;
+mod terraform;
+mod workflows;
+
+use std::process::ExitCode;
+
+use harness::{Arguments, Check};
+
+impl Check {
+    fn new(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
+/// The functions of these names, as checks. A function that is in no list is dead code to the compiler.
+macro_rules! checks {
+    ($($check:path),+ $(,)?) => {
+        vec![$(crate::Check::new(stringify!($check), $check)),+]
+    };
+}
+use checks;
+
+fn modules() -> Vec<(&'static str, Vec<Check>)> {
+    Vec::from([
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        ("action", action::checks()),
+        #[cfg(unix)]
+        ("completions", completions::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        ("component", component::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        ("consumers", consumers::checks()),
+        #[cfg(target_os = "linux")]
+        ("faults", faults::checks()),
+        #[cfg(unix)]
+        ("interop", interop::checks()),
+        #[cfg(target_os = "linux")]
+        ("itself", itself::checks()),
+        #[cfg(target_os = "linux")]
+        ("memory", memory::checks()),
+        #[cfg(target_os = "linux")]
+        ("packaging", packaging::checks()),
+        #[cfg(all(unix, feature = "sandbox"))]
+        ("pages", pages::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        ("review", review::checks()),
+        #[cfg(unix)]
+        ("shells", shells::checks()),
+        #[cfg(target_os = "linux")]
+        ("terminals", terminals::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        ("terraform", terraform::checks()),
+        #[cfg(target_os = "linux")]
+        ("workflows", workflows::checks()),
+    ])
+}
+
+/// The number of checks at a time that `RUST_TEST_THREADS` sets, as for cargo's own harness.
+fn threads() -> Option<usize> {
+    std::env::var("RUST_TEST_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0)
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments.or_threads(threads()),
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let of_module = |(module, checks): (&str, Vec<Check>)| {
+        let named = |check: Check| Check { name: format!("{module}::{}", check.name), ..check };
+        checks.into_iter().map(named).collect::<Vec<_>>()
+    };
+    let have_passed = harness::run(&arguments, modules().into_iter().flat_map(of_module).collect());
+    if let Some(summary) = tools::summary() {
+        println!("{summary}\n");
+    }
+    // What cargo's harness ends with.
+    if have_passed { ExitCode::SUCCESS } else { ExitCode::from(101) }
+}

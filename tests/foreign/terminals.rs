@@ -1,0 +1,97 @@
+//! The program at a terminal, which `script` of util-linux or Python makes.
+
+#![cfg(target_os = "linux")]
+
+use std::time::Duration;
+
+use crate::support::job::Job;
+use crate::tools::{need_python, need_script};
+use crate::{Check, checks};
+
+/// What is checked here.
+pub(crate) fn checks() -> Vec<Check> {
+    checks![
+        a_query_of_terraform_is_not_waited_for_at_a_terminal,
+        exec_gives_its_command_the_terminal,
+        is_coloured_on_a_terminal_unless_that_is_not_wanted,
+        no_token_is_shown_on_a_terminal_unless_forced
+    ]
+}
+
+/// Runs the program with its stdout on a terminal, its stderr apart.
+fn on_terminal(job: Job, flags: &str) -> Job {
+    need_script();
+    let script = format!(
+        "script -qec \"equinix-wif $* {flags} 2> $TMPDIR/err\" /dev/null; code=$?; cat \"$TMPDIR/err\" >&2; exit $code"
+    );
+    job.wrap_shell(["sh", "-c", &script])
+}
+
+fn no_token_is_shown_on_a_terminal_unless_forced() {
+    for format in ["raw", "json", "shell"] {
+        let job = on_terminal(Job::gitlab(), &format!("--format {format}"));
+        let outcome = job.run();
+        outcome.fails(10, "out-tty").stderr_has("--force");
+        assert_eq!((outcome.issuer.connections, outcome.sts.connections), (0, 0), "{}", outcome.context());
+        let job = on_terminal(Job::gitlab(), &format!("--format {format} --force"));
+        let outcome = job.token_on_stdout().run();
+        outcome.require(outcome.status == Some(0), "it succeeds");
+        outcome.require(outcome.stdout.contains(outcome.access_token()), "the token is shown");
+    }
+    // A path is no secret.
+    let outcome = on_terminal(Job::gitlab(), "").run();
+    outcome
+        .require(outcome.status == Some(0) && outcome.stdout.contains("/equinix-wif-"), "the path is shown");
+}
+
+/// `script` (util-linux) gives the program a terminal.
+fn is_coloured_on_a_terminal_unless_that_is_not_wanted() {
+    need_script();
+    let on_a_terminal = |job: Job| {
+        let job = job.env("TERM", "xterm").env("SHELL", "/bin/sh");
+        job.wrap_shell(["sh", "-c", "script -qec 'equinix-wif token' /dev/null"]).without_report().run()
+    };
+    let colored = on_a_terminal(Job::bare());
+    assert!(
+        colored.stdout.contains("\u{1b}[1;31merror[cfg-scope-missing]: \u{1b}[0m"),
+        "{}",
+        colored.context()
+    );
+    let plain = on_a_terminal(Job::bare().env("NO_COLOR", "1"));
+    assert!(plain.stdout.contains("error[cfg-scope-missing]: no scope"), "{}", plain.context());
+    let empty = on_a_terminal(Job::bare().env("NO_COLOR", ""));
+    assert!(empty.stdout.contains("\u{1b}[1;31merror["), "an empty variable counts as unset");
+}
+
+fn exec_gives_its_command_the_terminal() {
+    // Python's pty module makes the terminal, types ^C, and reports what the command saw.
+    let python = "import os, pty, signal, sys\n\
+        pid, terminal = pty.fork()\n\
+        if pid == 0:\n\
+        \x20   signal.signal(signal.SIGINT, signal.SIG_DFL)\n\
+        \x20   os.execvp(sys.argv[1], sys.argv[1:])\n\
+        seen = b''\n\
+        while b'ready' not in seen: seen += os.read(terminal, 4096)\n\
+        os.write(terminal, b'\\x03')\n\
+        try:\n\
+        \x20   while True:\n\
+        \x20       more = os.read(terminal, 4096)\n\
+        \x20       if not more: break\n\
+        \x20       seen += more\n\
+        except OSError: pass\n\
+        print('status', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n";
+    let script = "test -t 0 && test -t 1 && test -t 2 || exit 9; trap 'exit 45' INT; echo ready; while :; do sleep 0.02; done";
+    need_python();
+    let outcome = Job::gitlab().wrap_shell(["python3", "-c", python]).exec(["sh", "-c", script]).run();
+    outcome.stdout_is("status 45\n");
+}
+
+fn a_query_of_terraform_is_not_waited_for_at_a_terminal() {
+    let python = "import pty, sys, os\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    need_python();
+    let job = Job::gitlab().args(["--format", "terraform-external"]);
+    let outcome = job.wrap_shell(["python3", "-c", python]).run();
+    outcome.require(outcome.status == Some(2), "the exit status is 2");
+    outcome.within(Duration::from_secs(30));
+    assert!(outcome.stdout.contains("the query has to come on standard input, and that is a terminal"));
+}

@@ -1,0 +1,1074 @@
+//! Holds the documentation against the program: what can be derived from the code is compared with it, commands and
+//! recipes are run, links are followed.
+//!
+//! `UPDATE_DOCS=1 cargo test --test integration docs` writes the parts that are made from the code. The pages describe
+//! the program with all its features, so these tests need them too.
+
+#![cfg(feature = "sandbox")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::CommandFactory as _;
+use equinix_wif::cli::Cli;
+use equinix_wif::env::{Env, names};
+use equinix_wif::error::{Code, Exit};
+use equinix_wif::grant::token_exchange;
+use equinix_wif::http;
+use equinix_wif::identity::claims;
+use equinix_wif::identity::jwt;
+use equinix_wif::output::format::{Destination, FORMATS, Options};
+use equinix_wif::output::request::{QUERY_LIMIT, QUERY_MEMBERS};
+use equinix_wif::platform::PLATFORMS;
+use equinix_wif::retry;
+use serde_json::Value;
+
+use crate::support::pages::{PAGES, blocks, markdown, page, program, prose, root, rows, told};
+#[cfg(unix)]
+use crate::support::pages::{feed, in_sandbox};
+
+fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+/// Compares a page with what it should be, or writes it.
+fn agrees(path: &str, expected: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        // Whole or not at all: the other tests are reading.
+        let new = root().join(path).with_extension("new");
+        fs::write(&new, expected).unwrap();
+        fs::rename(new, root().join(path)).unwrap();
+    }
+    let found = fs::read_to_string(root().join(path)).unwrap_or_default();
+    let differs = found.lines().zip(expected.lines()).position(|(a, b)| a != b);
+    assert!(
+        found == expected,
+        "{path} is out of date (first at line {}): UPDATE_DOCS=1 cargo test --test integration docs",
+        differs.map_or_else(|| found.lines().count().min(expected.lines().count()), |line| line + 1)
+    );
+}
+
+mod generated {
+    use super::*;
+
+    /// Prose as Markdown: `<x>` is text here and no HTML; indented lines become a block.
+    fn markdown(text: &str) -> String {
+        let mut out = String::new();
+        let mut in_block = false;
+        for line in text.lines() {
+            let indented = line.strip_prefix("    ");
+            match (in_block, indented) {
+                (false, Some(_)) => out += "\n```yaml\n",
+                (true, None) => out += "```\n\n",
+                _ => {}
+            }
+            in_block = indented.is_some();
+            let text = indented.map_or_else(|| line.replace('<', "\\<"), ToOwned::to_owned);
+            out += &format!("{text}\n");
+        }
+        if in_block {
+            out += "```\n";
+        }
+        out
+    }
+
+    #[test]
+    fn the_error_page_is_the_error_table() {
+        let mut page = String::from(
+            "# Error codes\n\n\
+             <!-- Written by tests/integration/docs.rs from the tables in src/error/codes: UPDATE_DOCS=1 cargo test --test integration docs -->\n\n\
+             Every failure has a code and an exit status. The code stands in brackets at the beginning of the message, in \
+             the report\nand, on GitHub, in the output `error-code`. Codes are never renamed or given another meaning. \
+             `equinix-wif explain CODE`\nprints the same texts without any network. The message of a failure is often more \
+             exact than what stands here.\n",
+        );
+        for exit in Exit::ALL {
+            page += &format!("\n## Exit {}: {}\n\n", exit.status(), exit.meaning());
+            page += match exit.again() {
+                "yes" => "Running the same job again may help.\n",
+                "perhaps" => "Running the same job again may help once the cause has gone.\n",
+                "report it" => "Running the same job again does not help; please report it.\n",
+                _ => "Running the same job again without a change does not help.\n",
+            };
+            for code in Code::ALL.iter().filter(|code| code.exit() == exit) {
+                page += &format!(
+                    "\n### {}\n\n**Exit:** {}\n\n**Cause:** {}\n\n**Cure:** {}\n**Example:**\n\n```text\n{}\n```\n",
+                    code.name(),
+                    exit.status(),
+                    markdown(code.cause()).trim_end(),
+                    markdown(code.cure()),
+                    code.example()
+                );
+            }
+        }
+        agrees("docs/errors.md", &page);
+    }
+
+    /// The page with this text between the marks of this name.
+    fn with_part(page: &str, name: &str, part: &str) -> String {
+        let begin = page.lines().find(|line| line.starts_with(&format!("<!-- {name}:")));
+        let begin = begin.unwrap_or_else(|| panic!("the beginning of {name}"));
+        let end = format!("<!-- end of {name} -->");
+        let (head, rest) = page.split_once(begin).unwrap();
+        let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("the end of {name}"));
+        format!("{head}{begin}\n\n{part}\n{end}{tail}")
+    }
+
+    /// What a command prints in a job of the sandbox, with a public issuer and STS and a fixed time in place of the
+    /// sandbox's, and its exit status.
+    #[cfg(unix)]
+    fn shown(platform: &str, line: &str) -> (String, i32) {
+        let line = format!(
+            "echo ${{CI_SERVER_URL:-$GITHUB_SERVER_URL}} $EQUINIX_STS_ENDPOINT $EQUINIX_TOKEN_EXCHANGE_SCOPE; {line}"
+        );
+        let output = in_sandbox(&["--platform", platform], &["sh", "-c"], &line);
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let (told_by_job, text) = text.split_once('\n').unwrap_or_else(|| panic!("{}", told(&output)));
+        let [server, sts, scope] = told_by_job.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let host = server.strip_prefix("http://").unwrap();
+        let text = text
+            .replace(sts, "https://sts.eqix.equinix.com")
+            .replace("without TLS", "TLS 1.3, certificate trusted")
+            .replace(&format!("{server}/_services/token"), "https://token.actions.githubusercontent.com")
+            .replace(
+                &format!("asking for the ID token on this machine: {server}"),
+                "https://pipelines.actions.githubusercontent.com",
+            )
+            .replace(server, "https://gitlab.com")
+            .replace(host, "gitlab.com")
+            .replace("equinix-sandbox", "my-equinix-audience")
+            .replace(scope, "roleassignments:<org-id>");
+        // `2026-11-22T04:05:00Z`, and the seconds until then, which go by while the program runs.
+        let fixed = |word: &str| match word.parse::<u32>() {
+            Ok(seconds) if seconds > 200 && seconds < 3601 => {
+                seconds.div_ceil(100).saturating_mul(100).to_string()
+            }
+            _ if word.len() >= 20 && word.get(10..11) == Some("T") && word.ends_with(['Z', ',']) => {
+                format!("2026-11-22T04:05:00{}", &word[19..])
+            }
+            _ => word.to_owned(),
+        };
+        let expires = |line: &str| {
+            let is_about_it = line.contains("expires");
+            let words = line.split(' ').map(|word| if is_about_it { fixed(word) } else { word.to_owned() });
+            words.collect::<Vec<_>>().join(" ")
+        };
+        (text.lines().map(|line| expires(line) + "\n").collect(), output.status.code().unwrap())
+    }
+
+    #[cfg(unix)]
+    fn block(text: &str) -> String {
+        format!("```text\n{text}```\n")
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_usage_page_has_every_variable_and_what_the_commands_print() {
+        let mut text = page("docs/usage.md");
+        let row =
+            |(name, about): &(&str, &str)| format!("| `{name}` | {} |\n", about.trim().replace('|', "\\|"));
+        let list: String = names::ALL.iter().map(row).collect();
+        text = with_part(&text, "variables", &format!("| Variable | Meaning |\n|---|---|\n{list}"));
+        let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
+        assert_eq!(exit, 5, "{doctor}");
+        text = with_part(&text, "doctor", &block(&doctor));
+        agrees("docs/usage.md", &text);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_has_what_inspect_prints() {
+        let mut text = page("docs/trust.md");
+        for platform in ["github", "gitlab"] {
+            let (inspect, exit) = shown(platform, "equinix-wif inspect");
+            assert_eq!(exit, 0, "{inspect}");
+            assert!(!inspect.contains("127.0.0.1"), "{inspect}");
+            text = with_part(&text, &format!("inspect {platform}"), &block(&inspect));
+        }
+        agrees("docs/trust.md", &text);
+    }
+
+    /// The sections follow the rows that they explain.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_goes_in_the_order_of_inspect() {
+        let text = page("docs/trust.md");
+        let (inspect, _) = shown("github", "equinix-wif inspect --project-id p --idp-id idp:i");
+        assert!(inspect.contains("principal:p:i:repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main"));
+        let (_, setup) =
+            inspect.split_once("What to enter at Equinix\n").expect("the part for the administrator");
+        let (mut last_row, mut last_section) = (0, 0);
+        for (row, section) in [
+            ("issuerLocation", "Issuer"),
+            ("trustedClientIds", "Audience"),
+            ("principal", "Principal"),
+            ("scope", "Scope"),
+        ] {
+            let at = setup.find(row).unwrap_or_else(|| panic!("inspect has no row {row}"));
+            assert!(at > last_row, "inspect shows {row} earlier");
+            let section = text.find(&format!("\n## {section}\n\n**Row `{row}`.**"));
+            let section = section.unwrap_or_else(|| panic!("no section explains the row {row}"));
+            assert!(section > last_section, "the section on {row} comes earlier");
+            (last_row, last_section) = (at, section);
+        }
+        for request in setup.lines().filter_map(|line| line.trim().strip_prefix("'https://access.eqix")) {
+            let url = request.trim_end_matches("' \\").replace("projects/p/", "projects/<project-id>/");
+            assert!(text.contains(&format!("`POST https://access.eqix{url}`")), "docs/trust.md lacks {url}");
+        }
+        assert_eq!(setup.matches("'https://access.eqix").count(), 2);
+    }
+}
+
+mod settings {
+    use super::*;
+
+    struct Flag {
+        commands: BTreeSet<String>,
+        long: String,
+        typed: String,
+        default: Option<String>,
+    }
+
+    /// Every flag of every command.
+    fn flags() -> BTreeMap<String, Flag> {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut flags: BTreeMap<String, Flag> = BTreeMap::new();
+        let commands = cli.get_subcommands().cloned().chain([cli.clone()]);
+        for command in commands {
+            for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                let long = arg.get_long().expect("every flag has a long form").to_owned();
+                let value = match arg.get_value_names() {
+                    Some([name]) if arg.get_action().takes_values() => format!(" {name}"),
+                    _ => String::new(),
+                };
+                let short = arg.get_short().map_or_else(String::new, |c| format!("`-{c}`, "));
+                let default = arg.get_default_values().first().map(|v| v.to_string_lossy().into_owned());
+                let new = Flag {
+                    commands: BTreeSet::new(),
+                    typed: format!("{short}`--{long}{value}`"),
+                    long: long.clone(),
+                    default: default.filter(|_| !value.is_empty()),
+                };
+                flags.entry(long).or_insert(new).commands.insert(command.get_name().to_owned());
+            }
+        }
+        flags
+    }
+
+    /// The variables that name this flag in their description.
+    fn variables(long: &str) -> Vec<&'static str> {
+        let mention = format!("(`--{long}`)");
+        names::ALL.iter().filter(|(_, about)| about.contains(&mention)).map(|(name, _)| *name).collect()
+    }
+
+    #[test]
+    fn the_table_has_every_flag_with_its_variable_and_default() {
+        let table = rows("docs/usage.md", "## Settings");
+        let flags = flags();
+        for flag in flags.values() {
+            let row = table.iter().find(|row| row[0] == flag.typed);
+            let row = row.unwrap_or_else(|| panic!("docs/usage.md has no row {}", flag.typed));
+            let named = markdown::spans(&row[1]);
+            for variable in variables(&flag.long) {
+                assert!(named.contains(&variable), "--{} has the variable {variable}: {}", flag.long, row[1]);
+            }
+            if let Some(default) = &flag.default {
+                assert_eq!(row[2], code(default), "--{}", flag.long);
+            }
+            let cli = Cli::command();
+            let commands: Vec<&str> = cli
+                .get_subcommands()
+                .map(clap::Command::get_name)
+                .filter(|name| flag.commands.contains(*name))
+                .collect();
+            let expected = match commands.len() {
+                0 => "none".to_owned(),
+                all if all == cli.get_subcommands().count() => "all".to_owned(),
+                _ => commands.join(", "),
+            };
+            assert_eq!(row[3], expected, "--{} belongs to {:?}", flag.long, flag.commands);
+        }
+        assert_eq!(table.len(), flags.len(), "a row too many, or one twice");
+        let known: BTreeSet<&str> =
+            names::ALL.iter().map(|(name, _)| *name).chain(["true", "false"]).collect();
+        for row in &table {
+            for name in markdown::spans(&row[1]) {
+                assert!(known.contains(name), "{}: nothing reads {name}", row[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_program() {
+        let default = |flag: &str| {
+            let table = rows("docs/usage.md", "## Settings");
+            let row = table.into_iter().find(|row| row[0].starts_with(&format!("`--{flag}")));
+            row.unwrap_or_else(|| panic!("--{flag}"))[2].clone()
+        };
+        let report = report(&["token", "--report", "-"], &[(names::SCOPE, "roleassignments:o")]);
+        for (flag, value) in report["settings"].as_object().unwrap() {
+            if value["source"] == "default" {
+                let shown = match &value["value"] {
+                    Value::Bool(false) => "off".to_owned(),
+                    Value::String(text) => code(text),
+                    other => code(&other.to_string()),
+                };
+                assert_eq!(default(flag), shown, "--{flag}");
+            }
+        }
+        let members = rows("docs/usage.md", "## Report");
+        let listed = members.iter().find(|row| row[0] == "`settings`").unwrap();
+        for (flag, _) in
+            report["settings"].as_object().unwrap().iter().filter(|(_, v)| v["source"] == "default")
+        {
+            assert!(listed[1].contains(&code(flag)), "the report has the default of {flag}");
+        }
+        assert_eq!(default("sts-endpoint"), code(token_exchange::DEFAULT_ENDPOINT));
+        assert_eq!(default("sts-api"), code(token_exchange::Api::Alpha.id()));
+        assert_eq!(default("subject-token-env"), code(names::SUBJECT_TOKEN));
+    }
+
+    /// The report of a run of the binary, which is on standard error.
+    pub(super) fn report(arguments: &[&str], variables: &[(&str, &str)]) -> Value {
+        let output = program().args(arguments).envs(variables.iter().copied()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+        let line = stderr.lines().find(|line| line.starts_with('{'));
+        serde_json::from_str(line.unwrap_or_else(|| panic!("{}", told(&output)))).unwrap()
+    }
+
+    #[test]
+    fn no_page_mentions_an_unknown_flag() {
+        let mut known: BTreeSet<String> = flags().into_keys().collect();
+        // Those of cargo, curl, git, gh and docker, and a mistake in an example.
+        let others = "cap-drop check deny-self-hosted-runners fail-with-body from ignore-missing locked nocapture pattern \
+                      profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
+        known.extend(others.split_whitespace().map(ToOwned::to_owned));
+        for path in PAGES {
+            let text = page(path).replace("<!--", "").replace("-->", "");
+            for (at, _) in text.match_indices("--") {
+                let before = text[..at].chars().next_back();
+                let name: String =
+                    text[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                if before.is_some_and(|c| c == '-' || c == '|')
+                    || !name.starts_with(|c: char| c.is_ascii_lowercase())
+                {
+                    continue;
+                }
+                assert!(known.contains(&name), "{path}: there is no flag --{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_page_mentions_an_unknown_variable() {
+        let mut known: BTreeSet<&str> = names::ALL.iter().map(|(name, _)| *name).collect();
+        // What is written, not read.
+        known.extend(["EQUINIX_API_TOKEN", "EQUINIX_API_TOKEN_EXPIRES_AT"]);
+        for path in PAGES {
+            let text = page(path);
+            let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+            for word in words.filter(|word| word.starts_with("EQUINIX_")) {
+                assert!(known.contains(word), "{path}: nothing reads or writes {word}");
+            }
+        }
+    }
+}
+
+mod tables {
+    use equinix_wif::credential::{Credential, Kind};
+    use equinix_wif::secret::Secret;
+
+    use super::*;
+
+    fn ids(path: &str, heading: &str, column: usize) -> Vec<(String, String)> {
+        rows(path, heading).into_iter().map(|row| (row[0].clone(), row[column].clone())).collect()
+    }
+
+    #[test]
+    fn formats_are_those_of_the_registry() {
+        let expected: Vec<_> = FORMATS.iter().map(|f| (code(f.id()), f.about().to_owned())).collect();
+        assert_eq!(ids("docs/usage.md", "## Formats", 1), expected);
+        for (format, _) in expected {
+            assert!(page("docs/usage.md").contains(&format!("\n### {format}\n")), "{format} has a section");
+        }
+    }
+
+    #[test]
+    fn providers_are_those_of_the_registry() {
+        let expected: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), p.name().to_owned())).collect();
+        assert_eq!(ids("docs/platforms.md", "## Providers", 1), expected);
+        let formats: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), code(p.format()))).collect();
+        assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
+    }
+
+    #[test]
+    fn faults_are_those_of_the_sandbox_and_end_as_told() {
+        use equinix_wif::sandbox::Fault;
+        let table = rows("docs/usage.md", "## Commands");
+        assert_eq!(table.len(), Cli::command().get_subcommands().count());
+        let text = prose("docs/usage.md");
+        let (_, rest) = text.split_once("| Fault |").unwrap();
+        let table = markdown::table(&format!("## Faults\n| Fault |{rest}"), "## Faults");
+        let found: Vec<_> = table.iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        let expected: Vec<_> = Fault::ALL.iter().map(|f| (code(f.id()), f.about().to_owned())).collect();
+        assert_eq!(found, expected);
+        for (fault, row) in Fault::ALL.iter().zip(&table) {
+            let output = program().args(["sandbox", "--fault", fault.id()]).output().unwrap();
+            assert_eq!(output.status.code().unwrap().to_string(), row[2], "{}", told(&output));
+        }
+    }
+
+    #[test]
+    fn exit_statuses_are_those_of_the_error_table() {
+        let mut expected = vec![["0".to_owned(), "done".to_owned(), String::new()]];
+        expected.extend(
+            Exit::ALL
+                .map(|exit| [exit.status().to_string(), exit.meaning().to_owned(), exit.again().to_owned()]),
+        );
+        assert_eq!(rows("docs/usage.md", "## Exit status"), expected);
+        assert_eq!(rows("README.md", "## Exit status"), expected);
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_error_table() {
+        let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (reason, name) in Code::ALL.iter().filter_map(|code| Some((code.reason()?, code.name()))) {
+            let link = format!("[`{name}`](errors.md#{name})");
+            expected.entry(code(reason)).or_default().insert(link);
+        }
+        let rows = rows("docs/usage.md", "## Going on without a token");
+        let found = rows
+            .into_iter()
+            .map(|row| (row[0].clone(), row[1].split(", ").map(ToOwned::to_owned).collect::<BTreeSet<_>>()));
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+    }
+
+    #[test]
+    fn members_of_the_query_are_those_of_the_program() {
+        let text = prose("docs/usage.md");
+        let (_, section) = text.split_once("### `terraform-external`").unwrap();
+        let (section, _) = section.split_once("###").unwrap();
+        let spans = markdown::spans(section);
+        for (member, flag) in QUERY_MEMBERS {
+            assert!(spans.contains(&member), "{member}");
+            assert_eq!(member.replace('_', "-"), flag.trim_start_matches('-'));
+        }
+        assert!(section.contains(&format!("{} KiB", QUERY_LIMIT >> 10)));
+    }
+
+    #[test]
+    fn report_members_are_those_of_a_report() {
+        let report = settings::report(&["token", "--report", "-"], &[]);
+        let members: BTreeSet<String> = report.as_object().unwrap().keys().map(|name| code(name)).collect();
+        let listed = rows("docs/usage.md", "## Report");
+        assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
+        let (at, example) =
+            blocks("json").into_iter().find(|(_, text)| text.contains("\"elapsed_ms\"")).unwrap();
+        let example: Value = serde_json::from_str(&example).unwrap();
+        let shown: BTreeSet<String> = example.as_object().unwrap().keys().map(|name| code(name)).collect();
+        assert_eq!(shown, members, "{at}");
+        for stage in ["config", "identity", "claims", "exchange", "delivery"] {
+            assert!(Code::ALL.iter().any(|code| code.stage().name() == stage));
+            assert!(listed.iter().any(|row| row[0] == "`stage`" && row[1].contains(&code(stage))), "{stage}");
+        }
+    }
+
+    #[test]
+    fn validation_modes_are_those_of_the_program() {
+        let text = prose("docs/usage.md");
+        let (_, rest) = text.split_once("\n### Validation\n").expect("a section on validation");
+        let head = rest.lines().find(|line| line.starts_with('|')).unwrap();
+        let modes: Vec<String> = claims::Validation::ALL.iter().map(|mode| code(mode.id())).collect();
+        assert_eq!(
+            markdown::spans(head),
+            modes.iter().map(|mode| mode.trim_matches('`')).collect::<Vec<_>>()
+        );
+        let table = rows("docs/usage.md", "### Validation");
+        for row in &table {
+            assert_eq!(row.len(), 4, "{row:?}");
+            for cell in &row[1..] {
+                let known = ["not checked", "warning", "error"].iter().any(|word| cell.starts_with(word));
+                assert!(known, "{row:?}");
+            }
+        }
+        // What strict makes an error is named with its code.
+        for name in ["claim-aud", "claim-run-binding", "endpoint-untrusted", "scope-mismatch"] {
+            let row = table.iter().find(|row| row[2].starts_with("warning") && row[3].contains(&code(name)));
+            assert!(row.is_some(), "docs/usage.md does not say that strict makes it {name}");
+        }
+        let flag = rows("docs/usage.md", "## Settings");
+        let flag = flag.iter().find(|row| row[0].starts_with("`--validation")).unwrap();
+        for mode in modes {
+            assert!(flag[2].contains(&mode) || flag[4].contains(&mode), "--validation {mode}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn checks_are_those_of_the_doctor() {
+        let line = "equinix-wif doctor --expect ref_type=branch --exchange --format json";
+        for platform in ["github", "gitlab"] {
+            let output = in_sandbox(&["--platform", platform], &["sh", "-c"], line);
+            assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+            let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let checks = found["checks"].as_array().unwrap();
+            let names: Vec<_> = checks.iter().map(|check| code(check["name"].as_str().unwrap())).collect();
+            let listed: Vec<_> =
+                rows("docs/usage.md", "## Doctor").into_iter().map(|row| row[0].clone()).collect();
+            assert_eq!(listed, names, "{platform}");
+            let text = prose("docs/usage.md");
+            let (_, section) = text.split_once("\n## Doctor\n").unwrap();
+            let (section, _) = section.split_once("\n## ").unwrap();
+            for check in checks {
+                let status = code(check["status"].as_str().unwrap());
+                assert!(section.contains(&status), "{status}");
+                for member in check.as_object().unwrap().keys() {
+                    assert!(
+                        section.contains(&code(member)),
+                        "docs/usage.md does not tell the member {member}"
+                    );
+                }
+            }
+            for member in found.as_object().unwrap().keys() {
+                assert!(section.contains(&code(member)), "docs/usage.md does not tell the member {member}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn members_are_those_of_inspect() {
+        let output = in_sandbox(&[], &["sh", "-c"], "equinix-wif inspect --format json");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let members: BTreeSet<String> = found.as_object().unwrap().keys().map(|name| code(name)).collect();
+        let listed = rows("docs/usage.md", "## Inspect");
+        assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
+    }
+
+    /// A code, and the arguments and variables that bring it about.
+    type Run<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
+
+    /// The texts of `explain` are those of real failures.
+    #[test]
+    fn examples_of_codes_are_what_the_program_says() {
+        let scope = (names::SCOPE, "roleassignments:o");
+        let github = (names::GITHUB_ACTIONS, "true");
+        let gitlab = (names::GITLAB_CI, "true");
+        let mine = ["--subject-token-env", "MY_ID_TOKEN"];
+        let runs: [Run<'_>; 18] = [
+            ("cfg-usage", &["--scpe", "x"], &[]),
+            ("cfg-value-invalid", &["--sts-api", "v2"], &[scope]),
+            ("cfg-secret-in-argv", &["eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln"], &[]),
+            ("cfg-scope-missing", &[], &[]),
+            ("cfg-scope-invalid", &["--scope", "accesspolicy:web"], &[]),
+            ("cfg-audience-missing", &[], &[scope, github]),
+            ("cfg-endpoint-invalid", &["--sts-endpoint", "https://sts.eqix.equinix.com/use/token"], &[scope]),
+            ("cfg-env-name-invalid", &["--env-name", "PATH"], &[scope]),
+            ("cfg-provider-ambiguous", &[], &[scope, github, gitlab]),
+            ("cfg-ca-file", &["--ca-file", "/etc/ssl/internal.pem"], &[scope]),
+            ("cfg-proxy-invalid", &[], &[scope, ("HTTPS_PROXY", "socks5://proxy.example")]),
+            ("ambient-not-ci", &[], &[scope]),
+            ("token-env-empty", &mine, &[scope]),
+            ("token-env-unexpanded", &mine, &[scope, ("MY_ID_TOKEN", "$OTHER_TOKEN")]),
+            ("token-env-padded", &mine, &[scope, ("MY_ID_TOKEN", "a ")]),
+            ("token-file-unreadable", &["--subject-token-file", "/run/id-token"], &[scope]),
+            ("endpoint-untrusted", &[], &[scope, (names::STS_ENDPOINT, "https://sts.example")]),
+            ("insecure-url", &["--sts-endpoint", "http://sts.eqix.equinix.com"], &[scope]),
+        ];
+        for (name, arguments, variables) in runs {
+            let output =
+                program().arg("token").args(arguments).envs(variables.iter().copied()).output().unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            for line in Code::by_name(name).unwrap().example().lines() {
+                assert!(stderr.lines().any(|said| said == line), "{name}: {line}: {}", told(&output));
+            }
+        }
+    }
+
+    #[test]
+    fn the_examples_are_what_the_formats_write() {
+        let credential = Credential {
+            kind: Kind::AccessToken,
+            token: Secret::new("EXAMPLE-ACCESS-TOKEN"),
+            expires_in: 3600,
+            expires_at: 1_795_320_000,
+            scope: Some("roleassignments:00000000-0000-0000-0000-000000000000".into()),
+            issuer: "https://token.actions.githubusercontent.com".into(),
+            subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
+        };
+        let delimiter = "equinix-wif-0123456789abcdef0123456789abcdef";
+        let options =
+            |shadowing| Options { env_name: "EQUINIX_API_TOKEN", shadowing, delimiter, api_version: None };
+        let examples: Vec<String> =
+            markdown::split(&page("docs/usage.md")).0.into_iter().map(|block| block.text).collect();
+        for format in FORMATS {
+            for place in format.places(true) {
+                let bytes = format.render(&credential, &options(None), place).unwrap();
+                let text = String::from_utf8(bytes.reveal().to_vec()).unwrap();
+                assert!(examples.contains(&text), "docs/usage.md lacks this of {}:\n{text}", format.id());
+            }
+        }
+        let shell = FORMATS.iter().find(|format| format.id() == "shell").unwrap();
+        let lines = |shadowing| {
+            let bytes = shell.render(&credential, &options(shadowing), Destination::Stdout).unwrap();
+            String::from_utf8(bytes.reveal().to_vec()).unwrap()
+        };
+        let more = lines(Some(names::SUBJECT_TOKEN)).replace(&lines(None), "");
+        assert!(examples.contains(&more), "docs/usage.md lacks this of shell:\n{more}");
+    }
+
+    /// The names of all step outputs.
+    pub(super) fn outputs() -> BTreeSet<String> {
+        let shown =
+            blocks("text").into_iter().map(|(_, text)| text).find(|text| text.starts_with("access-token<<"));
+        let shown = shown.unwrap();
+        let names = shown.lines().filter_map(|line| line.split_once("<<")).map(|(name, _)| name.to_owned());
+        names.chain(["error-code", "id-token", "reason", "binary-path"].map(ToOwned::to_owned)).collect()
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_code() {
+        let holds = |path: &str, text: &str| {
+            let flat = page(path).split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(flat.contains(text), "{path} does not say: {text}");
+        };
+        assert_eq!(retry::ATTEMPTS, 4);
+        holds("docs/usage.md", "Each request is tried up to four times.");
+        holds("docs/usage.md", &format!("an attempt {},", http::ATTEMPT_TIMEOUT.as_secs()));
+        let (body, headers, token) = (http::MAX_BODY >> 10, http::MAX_HEADERS >> 10, jwt::MAX_LENGTH >> 10);
+        holds("docs/security.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
+        holds("docs/security.md", &format!("at most {token} KiB"));
+        holds("docs/platforms.md", &format!("at most {token} KiB"));
+        holds("docs/security.md", &format!("with {} seconds of leeway", claims::LEEWAY));
+        // The example of a failure, as text and in the report.
+        assert_eq!(page("docs/usage.md").matches(Code::ClaimAud.cure()).count(), 2);
+        assert!(page("docs/usage.md").contains(Code::ClaimAud.example()));
+        for path in ["README.md", "docs/usage.md"] {
+            for api in token_exchange::Api::ALL {
+                holds(path, &code(api.path()));
+            }
+        }
+    }
+
+    #[test]
+    fn detection_is_as_told() {
+        let here = |pairs: &[(&str, &str)]| -> Vec<&str> {
+            let env = Env::fixed(pairs.iter().copied());
+            equinix_wif::platform::detected(&env).iter().map(|provider| provider.id()).collect()
+        };
+        for (pairs, ids) in [
+            (&[("GITHUB_ACTIONS", "true")][..], &["github"][..]),
+            (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &[]),
+            (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &[]),
+            (&[("GITLAB_CI", "true")], &["gitlab"]),
+        ] {
+            assert_eq!(here(pairs), ids);
+            let table = rows("docs/platforms.md", "## Providers");
+            for (name, _) in pairs {
+                assert!(table.iter().any(|row| row[2].contains(&code(name))), "{name}");
+            }
+        }
+    }
+}
+
+mod links {
+    use super::*;
+
+    #[test]
+    fn every_link_leads_somewhere() {
+        for path in PAGES {
+            for link in markdown::links(&prose(path)) {
+                if link.starts_with("https://") {
+                    continue;
+                }
+                assert!(!link.contains(':'), "{path}: {link} is neither https nor a file");
+                let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+                let folder = Path::new(path).parent().unwrap();
+                let target = if file.is_empty() { PathBuf::from(path) } else { folder.join(file) };
+                let text = fs::read_to_string(root().join(&target));
+                let text = text.unwrap_or_else(|error| panic!("{path}: {link}: {error}"));
+                let anchors = markdown::anchors(&markdown::split(&text).1);
+                assert!(
+                    anchor.is_empty() || anchors.iter().any(|a| a == anchor),
+                    "{path}: {link}: no such heading"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn headings_are_unique() {
+        for path in PAGES {
+            let mut seen = BTreeSet::new();
+            for anchor in markdown::anchors(&prose(path)) {
+                assert!(seen.insert(anchor.clone()), "{path}: #{anchor} is ambiguous");
+            }
+        }
+    }
+
+    /// The page on reliability tells of tests that are there.
+    #[test]
+    fn the_evidence_is_that_of_the_tests() {
+        let text = page("docs/reliability.md");
+        assert!(text.contains(&format!("bodies over {} KiB are not read", http::MAX_BODY / 1024)));
+        let matrix = page("tests/integration/matrix/mod.rs");
+        let half = |at: usize| {
+            let blocks = rows("docs/reliability.md", "## The matrix");
+            blocks.into_iter().map(move |row| (row[at].clone(), row[at + 1].clone())).collect::<Vec<_>>()
+        };
+        let told: Vec<_> = half(0).into_iter().chain(half(3)).collect();
+        let sizes = matrix.split("const BLOCKS").nth(1).unwrap().split("];").next().unwrap();
+        let tested: Vec<_> = sizes
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("(\"")?.strip_suffix("),")?.split_once("\", "))
+            .map(|(block, size)| (block.to_owned(), size.to_owned()))
+            .collect();
+        assert_eq!(told, tested);
+        let commands = rows("docs/reliability.md", "## How to run the evidence");
+        for (_, command) in commands.iter().map(|row| (&row[0], &row[1])) {
+            for test in markdown::spans(command).iter().flat_map(|command| command.split("--test ").skip(1)) {
+                let mut words = test.split(' ');
+                let (program, module) = (words.next().unwrap(), words.next().unwrap());
+                let folder = match program {
+                    "integration" => "tests/integration",
+                    "third-party" => "tests/foreign",
+                    _ => panic!("there is no program {program}"),
+                };
+                let place = root().join(folder).join(module.replace("::", "/"));
+                let is_there = place.is_dir() || place.with_extension("rs").is_file();
+                assert!(is_there, "there is no {module} in {program}");
+            }
+        }
+        let script = page("tests/foreign/differential/run.py");
+        let compared = rows("docs/reliability.md", "## Compared with what people do otherwise");
+        let scripted = script.split("def main").next().unwrap();
+        let faults =
+            scripted.lines().filter_map(|line| line.strip_prefix("        (\"")?.split_once("\", ["));
+        let faults: Vec<_> = faults.map(|(fault, _)| fault.to_owned()).collect();
+        let told: Vec<_> = compared.iter().map(|row| row[0].clone()).take(faults.len()).collect();
+        assert_eq!(told, faults);
+        assert_eq!(faults.len(), 25);
+    }
+
+    /// The page on performance has every budget of the gate, and nothing measured that exceeds it.
+    #[test]
+    fn the_budgets_are_those_of_the_gate() {
+        let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+        let budgets: Value = serde_json::from_str(&page("benches/budgets.json")).unwrap();
+        let millions = |value: &Value| format!("{:.2} M", value.as_f64().unwrap() / 1e6);
+        let expected = BTreeMap::from([
+            ("the dynamic binary", millions(&budgets["bytes"]["dynamic"]) + "B"),
+            ("the static binary", millions(&budgets["bytes"]["static"]) + "B"),
+            ("crates in the release", budgets["crates"].to_string()),
+            ("round trips", budgets["round_trips"].to_string()),
+            ("connections", budgets["connections"].to_string()),
+            ("time with 40 ms of delay", format!("{} times the floor", budgets["times_the_floor"])),
+            ("processor time", format!("{} ms", budgets["processor_ms"])),
+            ("memory", format!("{} MB", budgets["memory_mb"])),
+        ]);
+        let table = rows("docs/performance.md", "## Budgets");
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].as_str(), row[2].clone())).collect();
+        assert_eq!(told, expected);
+        for row in &table {
+            assert!(number(&row[1]) <= number(&row[2]), "{row:?}");
+        }
+        let recorded: BTreeMap<_, _> =
+            budgets["instructions"]["recorded"].as_object().unwrap().iter().collect();
+        let table = rows("docs/performance.md", "### Instructions");
+        let told: BTreeMap<_, _> = table.iter().map(|row| (row[0].as_str(), row[1].clone())).collect();
+        let expected = recorded.iter().map(|(name, count)| (name.as_str(), millions(count)));
+        assert_eq!(told, expected.collect());
+        assert_eq!(budgets["instructions"]["growth"], 1.1);
+    }
+
+    /// The page on security names modules and tests; they must exist.
+    #[test]
+    fn files_and_tests_that_are_named_exist() {
+        let mut tests = String::new();
+        let mut folders = vec![root().join("src"), root().join("tests")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if entry.is_dir() && !entry.ends_with("node_modules") {
+                    folders.push(entry);
+                } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                    tests += &fs::read_to_string(entry).unwrap();
+                }
+            }
+        }
+        for page in ["docs/security.md", "docs/security-review.md"] {
+            let text = prose(page);
+            for span in markdown::spans(&text) {
+                let is_in_folder =
+                    ["src/", "tests/", "fuzz/", ".ci/"].iter().any(|folder| span.starts_with(folder));
+                let is_at_root = ["Cargo.toml", "Cargo.lock", "clippy.toml", "deny.toml"].contains(&span);
+                if is_in_folder || is_at_root {
+                    assert!(root().join(span).is_file(), "{page}: there is no {span}");
+                }
+            }
+        }
+        let promises = rows("docs/security.md", "## Promises");
+        for row in &promises {
+            assert_eq!(row.len(), 3, "{row:?}");
+            for span in markdown::spans(&row[2]).into_iter().filter(|span| !span.contains('/')) {
+                assert!(tests.contains(&format!("fn {span}(")), "docs/security.md: there is no test {span}");
+            }
+        }
+        assert!(promises.len() > 15);
+        // The reviewer's page has its pointers in the third column of many tables.
+        let review = prose("docs/security-review.md");
+        let pointers = review.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split(" | ").collect();
+            (cells.len() == 3).then(|| cells[2])
+        });
+        let named: Vec<&str> = pointers
+            .flat_map(markdown::spans)
+            .filter(|span| span.contains('_') && !span.contains(['/', '.']))
+            .collect();
+        for span in &named {
+            assert!(
+                tests.contains(&format!("fn {span}(")),
+                "docs/security-review.md: there is no test {span}"
+            );
+        }
+        assert!(named.len() > 40, "{}", named.len());
+        // Each question about the program has a place to look.
+        let (_, about) = review.split_once("## What does it do\n").unwrap();
+        let (about, _) = about.split_once("## How is the binary verified\n").unwrap();
+        for line in about.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Question")) {
+            let place = line.trim_end_matches('|').rsplit('|').next().unwrap();
+            assert!(place.contains('`') || place.contains("]("), "docs/security-review.md: {line}");
+        }
+    }
+}
+
+mod blocks_and_recipes {
+    use super::*;
+
+    #[test]
+    fn every_block_says_what_it_is() {
+        for path in PAGES {
+            for block in markdown::split(&page(path)).0 {
+                let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
+                assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
+                assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn shell_blocks_parse() {
+        let all = blocks("sh");
+        assert!(all.len() > 8);
+        for (at, text) in all {
+            // A placeholder is not a redirection.
+            let output = feed(Command::new("sh").arg("-n"), &text.replace("<org-id>", "ORG"));
+            assert!(output.status.success(), "{at}: {}", told(&output));
+        }
+    }
+
+    #[test]
+    fn yaml_blocks_are_laid_out_as_yaml() {
+        let all = blocks("yaml");
+        assert!(all.len() > 4);
+        for (at, text) in all {
+            for line in text.lines() {
+                let indentation = line.len() - line.trim_start().len();
+                assert!(indentation % 2 == 0, "{at}: {line}: an odd indentation");
+                assert!(line.matches('"').count() % 2 == 0, "{at}: {line}: a quotation mark too many");
+            }
+        }
+    }
+
+    #[test]
+    fn json_blocks_parse() {
+        let all = blocks("json");
+        assert!(all.len() > 1);
+        for (at, text) in all {
+            serde_json::from_str::<Value>(&text).unwrap_or_else(|error| panic!("{at}: {error}"));
+        }
+    }
+
+    #[test]
+    fn hcl_blocks_are_balanced() {
+        for (at, text) in blocks("hcl") {
+            for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
+                assert_eq!(text.matches(open).count(), text.matches(close).count(), "{at}");
+            }
+            assert!(text.contains("equinix"), "{at}");
+        }
+    }
+
+    #[test]
+    fn the_readme_s_command_works() {
+        let command = blocks("sh").into_iter().find_map(|(at, text)| {
+            let arguments = text.trim().strip_prefix("cargo run --release -- ")?;
+            at.starts_with("README.md").then(|| arguments.to_owned())
+        });
+        let command = command.expect("README.md runs the program by cargo");
+        assert_eq!(command, "sandbox", "one command and nothing else");
+        let output = program().args(command.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("SANDBOX: nothing here is real."));
+    }
+
+    /// The lines of a recipe that a runner gives to a shell.
+    fn scripts(yaml: &str) -> String {
+        let of = |line: &str| {
+            let line = line.trim();
+            let run = line.strip_prefix("run: ").or_else(|| line.strip_prefix("- run: "));
+            let script = line.strip_prefix("- ").filter(|rest| !rest.contains(": "));
+            run.or(script).map(ToOwned::to_owned)
+        };
+        yaml.lines().filter_map(of).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The recipe's lines for a job of the sandbox, with the next command replaced by a look at the token.
+    fn adapted(lines: &str, next: &str) -> String {
+        let lines = lines
+            .replace("roleassignments:<org-id>", "$EQUINIX_TOKEN_EXCHANGE_SCOPE")
+            .replace("my-equinix-audience", "$EQUINIX_WIF_AUDIENCE");
+        let next_line =
+            |line: &str| if line.starts_with("terraform ") { next.to_owned() } else { line.to_owned() };
+        lines.lines().map(next_line).collect::<Vec<_>>().join("\n")
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_recipes_for_jobs_work() {
+        let mut tried = 0;
+        for (at, yaml) in blocks("yaml") {
+            // The jobs of the guide to Terraform are run by tests/foreign/terraform.rs.
+            if ["errors.md", "terraform.md"].iter().any(|page| at.contains(page))
+                || !yaml.contains("terraform")
+            {
+                continue;
+            }
+            tried += 1;
+            let (platform, next) = if yaml.contains("id_tokens:") {
+                ("gitlab", "test -n \"$EQUINIX_API_TOKEN\" && test ! -e \"$file\" && exit 42")
+            } else {
+                assert!(yaml.contains("id-token: write"), "{at}");
+                ("github", "grep -q '^access-token<<' \"$GITHUB_OUTPUT\" && exit 42")
+            };
+            let lines = adapted(&scripts(&yaml), next);
+            assert!(lines.contains("equinix-wif token") && lines.contains("exit 42"), "{at}:\n{lines}");
+            let output = in_sandbox(&["--platform", platform], &["sh", "-ec"], &lines);
+            assert_eq!(output.status.code(), Some(42), "{at}:\n{lines}\n{}", told(&output));
+            // Without a token the job ends there, with the program's exit status.
+            let output =
+                in_sandbox(&["--platform", platform, "--fault", "refused-scope"], &["sh", "-ec"], &lines);
+            assert_eq!(output.status.code(), Some(6), "{at}:\n{lines}\n{}", told(&output));
+        }
+        assert_eq!(tried, 3);
+    }
+
+    /// What a newcomer copies first is what tests/foreign/action.rs and tests/foreign/component.rs run.
+    #[test]
+    fn the_readme_s_recipes_are_those_that_are_run() {
+        let of = |page: &str| -> Vec<String> {
+            blocks("yaml").into_iter().filter(|(at, _)| at.starts_with(page)).map(|(_, text)| text).collect()
+        };
+        let run = ["docs/github-action.md", "docs/gitlab-component.md"].map(|page| of(page)[0].clone());
+        assert_eq!(of("README.md"), run);
+    }
+
+    #[test]
+    fn step_outputs_that_are_named_exist() {
+        let known = tables::outputs();
+        for path in PAGES {
+            let text = page(path);
+            for rest in text.split(".outputs.").skip(1) {
+                let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+                assert!(name.is_empty() || known.contains(&name), "{path}: there is no output {name}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_comparison_of_times_works() {
+        let block =
+            blocks("sh").into_iter().map(|(_, text)| text).find(|text| text.contains("expr")).unwrap();
+        for (time, says) in
+            [("2001-01-01T00:00:00Z", ""), ("2999-01-01T00:00:00Z", "the token is still valid\n")]
+        {
+            let output = Command::new("sh")
+                .args(["-c", &block])
+                .env("EQUINIX_API_TOKEN_EXPIRES_AT", time)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), says, "{time}");
+        }
+    }
+}
+
+mod repository {
+    use super::*;
+
+    /// Whether an SPDX expression, as Cargo takes it, is met by these licences.
+    fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
+        let parsed = spdx::Expression::parse_mode(expression, spdx::ParseMode::LAX);
+        let parsed = parsed.unwrap_or_else(|error| panic!("{expression}: {error}"));
+        parsed.evaluate(|license| allowed.contains(&license.to_string()))
+    }
+
+    /// The quoted texts of a line of deny.toml.
+    fn quoted(line: &str) -> Vec<String> {
+        line.split('"').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn the_rules_for_dependencies_fit_the_dependencies() {
+        let rustc = Command::new(option_env!("RUSTC").unwrap_or("rustc")).arg("-vV").output();
+        let version =
+            rustc.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+        let metadata = Command::new(env!("CARGO"))
+            .current_dir(root())
+            .args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform"])
+            .arg(host.expect("rustc tells the host"))
+            .output()
+            .unwrap();
+        assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+        let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
+        let packages = metadata["packages"].as_array().unwrap();
+        let rules = fs::read_to_string(root().join("deny.toml")).unwrap();
+        let (_, licenses) = rules.split_once("allow = [\n").unwrap();
+        let allowed: BTreeSet<String> =
+            licenses.lines().take_while(|line| *line != "]").map(|line| quoted(line)[0].clone()).collect();
+
+        let unmet = |allowed: &BTreeSet<String>| {
+            let of = |package: &Value| package["license"].as_str().unwrap_or_default().to_owned();
+            let bad = packages.iter().find(|package| !is_met(&of(package), allowed));
+            bad.map(|package| format!("{} ({})", package["name"], of(package)))
+        };
+        assert_eq!(unmet(&allowed), None, "deny.toml does not allow what is used");
+        for license in &allowed {
+            let fewer = allowed.iter().filter(|other| *other != license).cloned().collect();
+            assert!(unmet(&fewer).is_some(), "deny.toml allows {license}, which nothing needs");
+        }
+
+        let name = |id: &Value| {
+            let package = packages.iter().find(|package| package["id"] == *id).unwrap();
+            package["name"].as_str().unwrap().to_owned()
+        };
+        let (_, banned) = rules.split_once("deny = [\n").unwrap();
+        let banned = banned.lines().take_while(|line| *line != "]").filter(|line| line.contains("crate ="));
+        let banned: Vec<Vec<String>> = banned.map(quoted).collect();
+        assert!(banned.len() > 4);
+        for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+            let parent = name(&node["id"]);
+            for dependency in
+                node["deps"].as_array().unwrap().iter().map(|dependency| name(&dependency["pkg"]))
+            {
+                if let Some(rule) = banned.iter().find(|rule| rule[0] == dependency) {
+                    assert!(rule.contains(&parent), "{parent} brings {dependency}, which deny.toml bans");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The program as its users meet it: a CI job in a temporary folder, an issuer and an STS on loopback, and what comes
+//! out. `tests/README.md` tells which module holds what.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a failing test should stop where it fails; clippy.toml permits this in test functions only"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command {
+    mod cli;
+    mod doctor;
+    mod exec;
+    mod inspect;
+    mod sandbox;
+}
+mod exchange {
+    mod fleet;
+    mod refusals;
+    mod retry;
+    mod sts;
+}
+mod http {
+    mod ahead;
+    mod transport;
+}
+mod identity {
+    mod claims;
+    mod expect;
+    mod github;
+    mod gitlab;
+    mod hostile_tokens;
+    mod signature;
+    mod sources;
+    mod unavailable;
+}
+mod output {
+    mod delivery;
+    mod formats;
+    mod hostile_values;
+    mod runner_files;
+    mod summary;
+    mod writers;
+}
+
+mod docs;
+mod harness;
+mod matrix;
+mod surroundings;

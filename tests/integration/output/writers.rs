@@ -1,0 +1,124 @@
+//! Whatever the values are, each writer's reader gets them back: the formats as pure functions, read with the ports of
+//! their readers' grammars.
+
+use crate::support;
+
+use std::collections::BTreeMap;
+
+use equinix_wif::credential::{Credential, Kind};
+use equinix_wif::output::format::{self, Destination, Options};
+use equinix_wif::secret::Secret;
+use equinix_wif::text::printable;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use support::gitlab::{Limits, parse_dotenv};
+use support::runner;
+
+const DELIMITER: &str = "equinix-wif-0123456789abcdef0123456789abcdef";
+
+/// A credential with a token of the alphabet that the STS may use, and texts of any kind from outside.
+fn credentials() -> impl Strategy<Value = Credential> {
+    let text = prop_oneof![any::<String>(), "[ -~]{0,60}", "(::|##\\[|\n|\r|<<|=|'|\\$|`|%0A){1,8}"];
+    let token = "[A-Za-z0-9._~+/-]{16,200}={0,2}";
+    (token, 0..40_000_000_u64, 0..4_000_000_000_i64, text.clone(), text.clone(), text, any::<bool>())
+        .prop_map(|(token, expires_in, expires_at, scope, issuer, subject, is_access)| Credential {
+            kind: if is_access { Kind::AccessToken } else { Kind::IdToken },
+            token: Secret::new(token),
+            expires_in,
+            expires_at,
+            scope: is_access.then_some(scope),
+            issuer,
+            subject,
+        })
+}
+
+fn written(format: &str, credential: &Credential, place: Destination, name: &str) -> String {
+    let options =
+        Options { env_name: name, delimiter: DELIMITER, shadowing: Some("SHADOW"), ..Options::default() };
+    let bytes = format::by_name(format).unwrap().render(credential, &options, place).unwrap();
+    String::from_utf8(bytes.reveal().to_vec()).unwrap()
+}
+
+/// POSIX's `export NAME='…'` and `unset NAME`, one a line; anything else is none of ours.
+fn posix(line: &str) -> Option<(String, Option<String>)> {
+    if let Some(name) = line.strip_prefix("unset ") {
+        return Some((name.to_owned(), None));
+    }
+    let (name, value) = line.strip_prefix("export ")?.split_once("='")?;
+    let value = value.strip_suffix('\'').filter(|value| !value.contains('\''))?;
+    Some((name.to_owned(), Some(value.to_owned())))
+}
+
+fn flat(text: &str) -> BTreeMap<String, Value> {
+    assert!(
+        text.ends_with('\n') && !text.trim_end_matches('\n').contains('\n') && !text.contains("##"),
+        "{text}"
+    );
+    serde_json::from_str(text).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn the_runner_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
+        let output = written("github", &credential, Destination::RunnerFile("GITHUB_OUTPUT"), &name);
+        for windows in [false, true] {
+            let entries: BTreeMap<_, _> = runner::parse(output.as_bytes(), windows).unwrap().into_iter().collect();
+            prop_assert_eq!(&entries[credential.kind.output()], credential.token.reveal());
+            prop_assert_eq!(&entries["subject"], &printable(&credential.subject));
+            prop_assert_eq!(&entries["issuer"], &printable(&credential.issuer));
+            prop_assert_eq!(&entries["expires-in"], &credential.expires_in.to_string());
+            prop_assert_eq!(entries.get("scope").cloned(), credential.scope.as_deref().map(printable));
+            prop_assert_eq!(entries.len(), if credential.kind == Kind::AccessToken { 8 } else { 6 });
+        }
+        let env = written("github", &credential, Destination::RunnerFile("GITHUB_ENV"), &name);
+        let entries = runner::parse(env.as_bytes(), false).unwrap();
+        prop_assert_eq!(&entries[0], &(name.clone(), credential.token.reveal().to_owned()));
+        prop_assert_eq!(&entries[1], &(format!("{name}_EXPIRES_AT"), credential.expires_at_text()));
+        prop_assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn gitlab_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
+        let text = written("gitlab-dotenv", &credential, Destination::Artifact, &name);
+        let variables = parse_dotenv(text.as_bytes(), Limits::default()).unwrap();
+        // Where the variable is used, a doubled dollar is one.
+        prop_assert_eq!(variables[&name].replace("$$", "$"), credential.token.reveal());
+        prop_assert_eq!(&variables[&format!("{name}_EXPIRES_AT")], &credential.expires_at_text());
+        prop_assert_eq!(variables.len(), 2);
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
+        let text = written("shell", &credential, Destination::Stdout, &name);
+        prop_assert_eq!(&text, &written("env-file", &credential, Destination::NewFile, &name));
+        let lines: Vec<_> = text.lines().map(posix).collect();
+        prop_assert_eq!(&lines[0], &Some((name.clone(), Some(credential.token.reveal().to_owned()))));
+        prop_assert_eq!(&lines[1], &Some((format!("{name}_EXPIRES_AT"), Some(credential.expires_at_text()))));
+        prop_assert_eq!(&lines[2], &Some(("SHADOW".to_owned(), None)));
+        prop_assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn readers_of_json_read_what_was_meant(credential in credentials()) {
+        let token = Value::from(credential.token.reveal());
+        let expires_at = Value::from(credential.expires_at_text());
+        let is_access = credential.kind == Kind::AccessToken;
+        let json = flat(&written("json", &credential, Destination::Stdout, "X"));
+        prop_assert_eq!(&json[credential.kind.member()], &token);
+        prop_assert_eq!(json.get("scope").cloned(), credential.scope.as_deref().map(Value::from));
+        prop_assert_eq!(&json["expires_in"], &Value::from(credential.expires_in));
+        let process = flat(&written("credential-process", &credential, Destination::Stdout, "X"));
+        prop_assert_eq!(&process[if is_access { "AccessToken" } else { "IdToken" }], &token);
+        prop_assert_eq!(&process["Version"], &Value::from(1));
+        let external = flat(&written("terraform-external", &credential, Destination::Stdout, "X"));
+        prop_assert!(external.values().all(Value::is_string));
+        prop_assert_eq!(&external[credential.kind.member()], &token);
+        prop_assert_eq!(&external["subject"], &Value::from(printable(&credential.subject)));
+        let kubernetes = flat(&written("kubernetes", &credential, Destination::Stdout, "X"));
+        prop_assert_eq!(&kubernetes["status"]["token"], &token);
+        for (answer, name) in [(&json["expires_at"], "json"), (&process["Expiration"], "process"), (&kubernetes["status"]["expirationTimestamp"], "kubernetes")] {
+            prop_assert_eq!(answer, &expires_at, "{}", name);
+        }
+    }
+}

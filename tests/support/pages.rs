@@ -1,0 +1,188 @@
+//! The pages of the documentation, and how to run what stands there.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+pub const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
+
+pub const PAGES: [&str; 16] = [
+    "README.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "docs/install.md",
+    "docs/releasing.md",
+    "docs/usage.md",
+    "docs/trust.md",
+    "docs/platforms.md",
+    "docs/errors.md",
+    "docs/security.md",
+    "docs/security-review.md",
+    "docs/reliability.md",
+    "docs/performance.md",
+    "docs/github-action.md",
+    "docs/gitlab-component.md",
+    "docs/terraform.md",
+];
+
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn page(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What the tests ask of a page, read as GitHub reads it.
+pub mod markdown {
+    use std::ops::Range;
+
+    use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+    /// A fenced block.
+    pub struct Block {
+        pub tag: String,
+        pub text: String,
+        pub line: usize,
+    }
+
+    fn events(text: &str) -> Vec<(Event<'_>, Range<usize>)> {
+        Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter().collect()
+    }
+
+    /// The fenced blocks, and the page with those blanked out.
+    pub fn split(page: &str) -> (Vec<Block>, String) {
+        let (mut blocks, mut prose) = (Vec::new(), String::new());
+        let (mut open, mut done): (Option<Block>, usize) = (None, 0);
+        for (event, range) in events(page) {
+            match (event, &mut open) {
+                (Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(tag))), _) => {
+                    assert!(page[range.clone()].trim_end().ends_with("\n```"), "a block is not closed");
+                    let (before, inside) = (&page[done..range.start], &page[range.clone()]);
+                    prose += &format!("{before}{}", "\n".repeat(inside.matches('\n').count()));
+                    done = range.end;
+                    let line = page[..range.start].matches('\n').count() + 1;
+                    open = Some(Block { tag: tag.into_string(), text: String::new(), line });
+                }
+                (Event::Text(text), Some(block)) => block.text += &text,
+                (Event::End(TagEnd::CodeBlock), _) => blocks.extend(open.take()),
+                _ => {}
+            }
+        }
+        (blocks, prose + &page[done..])
+    }
+
+    /// The anchors of the headings, as GitHub makes them.
+    pub fn anchors(prose: &str) -> Vec<String> {
+        let (mut anchors, mut open): (_, Option<String>) = (Vec::new(), None);
+        for (event, _) in events(prose) {
+            match (event, &mut open) {
+                (Event::Start(Tag::Heading { .. }), _) => open = Some(String::new()),
+                (Event::Text(text) | Event::Code(text), Some(heading)) => {
+                    let kept = text.to_lowercase();
+                    let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+                    heading.extend(kept.map(|c| if c == ' ' { '-' } else { c }));
+                }
+                (Event::End(TagEnd::Heading(_)), _) => anchors.extend(open.take()),
+                _ => {}
+            }
+        }
+        anchors
+    }
+
+    /// The targets of links and images.
+    pub fn links(prose: &str) -> Vec<String> {
+        let target = |event| match event {
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                Some(dest_url.into_string())
+            }
+            _ => None,
+        };
+        events(prose).into_iter().filter_map(|(event, _)| target(event)).collect()
+    }
+
+    /// The code spans of a text.
+    pub fn spans(text: &str) -> Vec<&str> {
+        let spans = events(text).into_iter().filter(|(event, _)| matches!(event, Event::Code(_)));
+        spans.map(|(_, range)| text[range].trim_matches('`').trim()).collect()
+    }
+
+    /// The rows of the first table below this heading as they are written, cells trimmed, without the head.
+    pub fn table(prose: &str, heading: &str) -> Vec<Vec<String>> {
+        let events = events(prose);
+        let mut below = events
+            .iter()
+            .skip_while(|(event, range)| {
+                !matches!(event, Event::Start(Tag::Heading { .. }))
+                    || prose[range.clone()].trim_end() != heading
+            })
+            .skip(1);
+        let next =
+            below.find(|(event, _)| matches!(event, Event::Start(Tag::Table(_) | Tag::Heading { .. })));
+        let Some((Event::Start(Tag::Table(columns)), _)) = next else { panic!("{heading} has no table") };
+        let mut rows = Vec::new();
+        for (event, range) in below.take_while(|(event, _)| !matches!(event, Event::End(TagEnd::Table))) {
+            let written = &prose[range.clone()];
+            match event {
+                Event::Start(Tag::TableRow) => {
+                    // A renderer adds and drops cells in silence.
+                    let bars = written.replace("\\|", "").matches('|').count();
+                    assert_eq!(bars, columns.len() + 1, "{heading}: {written}");
+                    rows.push(Vec::new());
+                }
+                Event::Start(Tag::TableCell) => {
+                    if let Some(row) = rows.last_mut() {
+                        row.push(written.trim().replace("\\|", "|"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        rows
+    }
+}
+
+pub fn prose(path: &str) -> String {
+    markdown::split(&page(path)).1
+}
+
+pub fn rows(path: &str, heading: &str) -> Vec<Vec<String>> {
+    markdown::table(&prose(path), heading)
+}
+
+/// Every fenced block of every page with this tag, and where it stands.
+pub fn blocks(tag: &str) -> Vec<(String, String)> {
+    let of = |path: &'static str| {
+        markdown::split(&page(path)).0.into_iter().map(move |b| (format!("{path}:{}", b.line), b.tag, b.text))
+    };
+    PAGES.into_iter().flat_map(of).filter(|(_, t, _)| t == tag).map(|(at, _, text)| (at, text)).collect()
+}
+
+/// The program, with nothing of this machine's jobs and settings around it.
+pub fn program() -> Command {
+    let mut command = Command::new(BIN);
+    command.env_clear().stdin(Stdio::null());
+    for name in ["PATH", "TMPDIR", "SYSTEMROOT"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
+/// Runs a shell's lines in a job of the sandbox.
+pub fn in_sandbox(arguments: &[&str], shell: &[&str], lines: &str) -> Output {
+    program().arg("sandbox").args(arguments).arg("--").args(shell).arg(lines).output().unwrap()
+}
+
+pub fn told(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// Gives a text to a program's standard input.
+pub fn feed(command: &mut Command, text: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
