@@ -4,40 +4,7 @@
 use super::support::job::sts_error;
 use super::support::outcome::Outcome;
 use super::support::runner;
-use super::{Ends, Row, Rows, github};
-
-const TEXTS: [(&str, &str); 30] = [
-    ("a mask", "::add-mask::e"),
-    ("a mask after white space", "  ::add-mask::e"),
-    ("a mask on a new line", "x\n::add-mask::e"),
-    ("a mask after a carriage return", "x\r::add-mask::e"),
-    ("the first form", "##[add-mask]e"),
-    ("the first form within", "see ##[error]forged"),
-    ("the first form, split", "#\u{200b}#[error]forged"),
-    ("an error", "::error title=x::forged"),
-    ("an output", "::set-output name=access-token::forged"),
-    ("a variable", "::set-env name=PATH::/tmp"),
-    ("stopped commands", "::stop-commands::x"),
-    ("a group", "::group::x"),
-    ("a command of Azure's", "##vso[task.setvariable variable=PATH]/tmp"),
-    ("an encoded line feed", "%0A::error::forged"),
-    ("a line feed encoded twice", "%250A::error::forged"),
-    ("a heredoc", "\naccess-token<<E\nforged\nE\n"),
-    ("an assignment", "\nEQUINIX_API_TOKEN=forged\n"),
-    ("a colour", "\u{1b}[31mred"),
-    ("a title", "\u{1b}]0;x\u{7}"),
-    ("a hyperlink", "\u{1b}]8;;https://evil.example\u{1b}\\x"),
-    ("a C1 control", "\u{9b}31mx"),
-    ("NUL", "a\u{0}b"),
-    ("bidi", "\u{202e}x\u{2066}"),
-    ("separators of lines", "a\u{2028}b"),
-    ("a substitution", "$(touch pwned)"),
-    ("backticks", "`touch pwned`"),
-    ("a quote", "'; touch pwned; '"),
-    ("a script", "<script>alert(1)</script>"),
-    ("a link", "[x](https://evil.example)"),
-    ("a token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"),
-];
+use super::{Ends, Row, github};
 
 fn is_harmless(outcome: &Outcome) {
     let commands = runner::commands(&outcome.stderr);
@@ -57,11 +24,43 @@ fn is_harmless(outcome: &Outcome) {
     outcome.require(!outcome.files.keys().any(|path| path.ends_with("pwned")), "nothing was executed");
 }
 
-pub(super) fn rows() -> Rows {
-    TEXTS
-        .map(|(name, text)| {
-            let make = move || github().sts_always(sts_error("invalid_request", text));
-            (name.to_owned(), Row::new(Ends::Badly(6, "sts-denied"), (1, 1), make).and(is_harmless))
-        })
-        .into()
+/// An STS that refuses with this text.
+fn text(text: &'static str) -> Row {
+    let job = github().sts_always(sts_error("invalid_request", text));
+    Row::new(Ends::Badly(6, "sts-denied"), (1, 1), job).and(is_harmless)
+}
+
+faults! {
+    m12 {
+        a_mask: text("::add-mask::e");
+        a_mask_after_white_space: text("  ::add-mask::e");
+        a_mask_on_a_new_line: text("x\n::add-mask::e");
+        a_mask_after_a_carriage_return: text("x\r::add-mask::e");
+        the_first_form: text("##[add-mask]e");
+        the_first_form_within: text("see ##[error]forged");
+        the_first_form_split: text("#\u{200b}#[error]forged");
+        an_error: text("::error title=x::forged");
+        an_output: text("::set-output name=access-token::forged");
+        a_variable: text("::set-env name=PATH::/tmp");
+        stopped_commands: text("::stop-commands::x");
+        a_group: text("::group::x");
+        a_command_of_azures: text("##vso[task.setvariable variable=PATH]/tmp");
+        an_encoded_line_feed: text("%0A::error::forged");
+        a_line_feed_encoded_twice: text("%250A::error::forged");
+        a_heredoc: text("\naccess-token<<E\nforged\nE\n");
+        an_assignment: text("\nEQUINIX_API_TOKEN=forged\n");
+        a_colour: text("\u{1b}[31mred");
+        a_title: text("\u{1b}]0;x\u{7}");
+        a_hyperlink: text("\u{1b}]8;;https://evil.example\u{1b}\\x");
+        a_c1_control: text("\u{9b}31mx");
+        nul: text("a\u{0}b");
+        bidi: text("\u{202e}x\u{2066}");
+        separators_of_lines: text("a\u{2028}b");
+        a_substitution: text("$(touch pwned)");
+        backticks: text("`touch pwned`");
+        a_quote: text("'; touch pwned; '");
+        a_script: text("<script>alert(1)</script>");
+        a_link: text("[x](https://evil.example)");
+        a_token: text("eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2lnbmF0dXJl");
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use self::Phase::{Exchange, IdToken, Writing};
 use super::support::job::Job;
 use super::support::server::Reply;
-use super::{Ends, Row, Rows};
+use super::{Ends, Row};
 
 /// The program in the background of a shell, which sends the signal as soon as the servers let it. Then the shell ends by
 /// the same signal, so that what it sees is what the runner sees.
@@ -25,25 +26,25 @@ enum Phase {
     Writing,
 }
 
-fn job(signal: i32, phase: Phase) -> Job {
-    let job = Job::github().env("SIGNAL", signal.to_string()).without_report();
+fn job(signal: &str, phase: Phase) -> Job {
+    let job = Job::github().env("SIGNAL", signal).without_report();
     let go = job.tmp().join("go");
     let tell = move || fs::write(&go, "").unwrap();
     match phase {
-        Phase::IdToken => job
+        IdToken => job
             .issuer_with(move |_| {
                 tell();
                 Some(Reply::stall())
             })
             .wrap_shell(["sh", "-c", SCRIPT]),
-        Phase::Exchange => job
+        Exchange => job
             .sts_with(move |_| {
                 tell();
                 Some(Reply::stall())
             })
             .wrap_shell(["sh", "-c", SCRIPT]),
         // Standard output is a pipe that is full and that nobody reads.
-        Phase::Writing => {
+        Writing => {
             let full = "mkfifo \"$TMPDIR/pipe\"; exec 3<>\"$TMPDIR/pipe\"; rm \"$TMPDIR/pipe\"; \
                         dd if=/dev/zero of=/proc/self/fd/3 oflag=nonblock bs=1 count=70000 2>/dev/null\n";
             let script = SCRIPT.replace("\"$@\" &", "\"$@\" --format json >&3 &");
@@ -56,27 +57,26 @@ fn job(signal: i32, phase: Phase) -> Job {
     }
 }
 
-pub(super) fn rows() -> Rows {
-    let mut rows = Rows::new();
-    for (name, signal) in [
-        ("HUP", 1),
-        ("INT", 2),
-        ("QUIT", 3),
-        ("KILL", 9),
-        ("USR1", 10),
-        ("ALRM", 14),
-        ("TERM", 15),
-        ("XCPU", 24),
-    ] {
-        for phase in [Phase::IdToken, Phase::Exchange, Phase::Writing] {
-            let requests = if matches!(phase, Phase::IdToken) { (1, 0) } else { (1, 1) };
-            let row = Row::new(Ends::BySignal(signal), requests, move || job(signal, phase)).and(|outcome| {
-                outcome.stdout_is("");
-                outcome.require(outcome.new_files().is_empty(), "no file is left");
-                assert_eq!(outcome.output_file.as_deref(), Some(&b""[..]));
-            });
-            rows.push((format!("{name} during {phase:?}"), Row { seconds: 5, ..row }));
-        }
+/// A signal in one of the phases, by its name and number.
+fn signal(phase: Phase, name: &str, number: i32) -> Row {
+    let requests = if matches!(phase, IdToken) { (1, 0) } else { (1, 1) };
+    let row = Row::new(Ends::BySignal(number), requests, job(name, phase)).and(|outcome| {
+        outcome.stdout_is("");
+        outcome.require(outcome.new_files().is_empty(), "no file is left");
+        assert_eq!(outcome.output_file.as_deref(), Some(&b""[..]));
+    });
+    Row { seconds: 5, ..row }
+}
+
+faults! {
+    m09(Phase: during_id_token = IdToken, during_exchange = Exchange, during_writing = Writing) {
+        hup: signal("HUP", 1);
+        int: signal("INT", 2);
+        quit: signal("QUIT", 3);
+        kill: signal("KILL", 9);
+        usr1: signal("USR1", 10);
+        alrm: signal("ALRM", 14);
+        term: signal("TERM", 15);
+        xcpu: signal("XCPU", 24);
     }
-    rows
 }

@@ -1,44 +1,48 @@
 //! M7: failures that pass, those that do not, and what a server may ask to be waited for.
 
+use super::Ends::{Badly, Well};
 use super::support::server::Reply;
-use super::{Ends, Row, Rows, github};
+use super::{Ends, Row, github};
 
-pub(super) fn rows() -> Rows {
-    let busy = |status: u16| Reply::status(status).header("Retry-After", "0");
-    let mut rows = Rows::new();
-    for (name, reply, code) in [
-        ("409", busy(409), "sts-conflict"),
-        ("429", busy(429), "rate-limited"),
-        ("503", busy(503), "server-error"),
-        ("a reset", Reply::reset(), "net-reset"),
-    ] {
-        // A server that asks to slow down is asked more often.
-        let attempts = if code == "rate-limited" { 12 } else { 4 };
-        for failures in [1, 2, 3, attempts] {
-            let reply = reply.clone();
-            let (ends, asked) = if failures < attempts {
-                (Ends::Well, failures + 1)
-            } else {
-                (Ends::Badly(8, code), attempts)
-            };
-            // An answer that was lost may have used the ID token up, so each attempt has a fresh one.
-            let id_tokens = if name == "a reset" { asked } else { 1 };
-            let row =
-                Row::new(ends, (id_tokens, asked), move || github().sts_queue(vec![reply.clone(); failures]));
-            rows.push((format!("{name}, {failures} times"), row));
+/// A server that does not recover.
+const ALWAYS: usize = usize::MAX;
+const HOUR: &str = "3600";
+const PAST: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+
+fn busy(status: u16) -> Reply {
+    Reply::status(status).header("Retry-After", "0")
+}
+
+/// An STS that gives this reply so often, and then a token.
+fn failure(failures: usize, reply: Reply, code: &'static str) -> Row {
+    // A server that asks to slow down is asked more often.
+    let attempts = if code == "rate-limited" { 12 } else { 4 };
+    let (ends, asked) = if failures < attempts { (Well, failures + 1) } else { (Badly(8, code), attempts) };
+    // An answer that was lost may have used the ID token up, so each attempt has a fresh one.
+    let id_tokens = if code == "net-reset" { asked } else { 1 };
+    Row::new(ends, (id_tokens, asked), github().sts_queue(vec![reply; failures.min(attempts)]))
+}
+
+/// An STS that asks once to be waited for.
+fn wait(wait: &str, asked: usize, ends: Ends) -> Row {
+    let reply = Reply::status(429).header("Retry-After", wait);
+    Row::new(ends, (1, asked), github().sts_reply(reply)).within(10)
+}
+
+faults! {
+    m07 {
+        failure(usize: once = 1, twice = 2, three_times = 3, always = ALWAYS) {
+            status_409: failure(busy(409)) => "sts-conflict";
+            status_429: failure(busy(429)) => "rate-limited";
+            status_503: failure(busy(503)) => "server-error";
+            a_reset: failure(Reply::reset()) => "net-reset";
+        }
+        wait_for {
+            a_second: wait("1", 2) => Well;
+            a_date_that_has_passed: wait(PAST, 2) => Well;
+            no_time_at_all: wait("soon", 2) => Well;
+            // It does not fit into the time, so the run ends at once.
+            an_hour: wait(HOUR, 1) => Badly(8, "rate-limited");
         }
     }
-    let asking = |wait: &str| Reply::status(429).header("Retry-After", wait);
-    for (name, wait, ends, asked) in [
-        ("a second", "1", Ends::Well, 2),
-        ("a date that has passed", "Sun, 06 Nov 1994 08:49:37 GMT", Ends::Well, 2),
-        ("no time at all", "soon", Ends::Well, 2),
-        // It does not fit into the time, so the run ends at once.
-        ("an hour", "3600", Ends::Badly(8, "rate-limited"), 1),
-    ] {
-        let reply = asking(wait);
-        let row = Row::new(ends, (1, asked), move || github().sts_reply(reply.clone()));
-        rows.push((format!("a wait for {name}"), row.within(10)));
-    }
-    rows
 }

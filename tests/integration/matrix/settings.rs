@@ -1,98 +1,82 @@
 //! M10: jobs without an identity, settings that are wrong, and platforms that are none. Nobody is asked for anything.
 
+use super::Ends::Badly;
 use super::support::job::{Job, SUBJECT_TOKEN};
-use super::{Ends, Row, Rows};
+use super::{Ends, Row};
 
-pub(super) fn rows() -> Rows {
-    type Make = fn() -> Job;
-    let cases: [(&str, Make, i32, &str); 26] = [
-        ("no CI", Job::bare, 3, "ambient-not-ci"),
-        ("two platforms", || Job::github().env("GITLAB_CI", "true"), 2, "cfg-provider-ambiguous"),
-        ("no permission", || Job::github().without_id_token_permission(), 3, "gh-id-token-permission"),
-        ("a fork", || Job::github().without_id_token_permission().pull_request(true), 3, "gh-fork-pr"),
-        (
-            "Dependabot",
-            || Job::github().without_id_token_permission().env("GITHUB_ACTOR", "dependabot[bot]"),
-            3,
-            "gh-dependabot",
-        ),
-        (
-            "half a request",
-            || Job::github().unset("ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            3,
-            "gh-request-incomplete",
-        ),
-        (
-            "a request in the clear",
-            || Job::github().env("ACTIONS_ID_TOKEN_REQUEST_URL", "http://github.example/?x=1"),
-            10,
-            "insecure-url",
-        ),
-        (
-            "a request for another audience",
-            || Job::github().env("ACTIONS_ID_TOKEN_REQUEST_URL", "https://github.example/?audience=x"),
-            10,
-            "insecure-url",
-        ),
-        ("no id_tokens", || Job::gitlab().unset(SUBJECT_TOKEN), 3, "gl-id-tokens-missing"),
-        (
-            "an unexpanded variable",
-            || Job::gitlab().env(SUBJECT_TOKEN, "${TOKEN}"),
-            3,
-            "token-env-unexpanded",
-        ),
-        ("a padded variable", || Job::gitlab().env(SUBJECT_TOKEN, "a.b.c\n"), 3, "token-env-padded"),
-        (
-            "a huge variable",
-            || Job::gitlab().env(SUBJECT_TOKEN, "x".repeat(100 << 10)),
-            4,
-            "id-token-too-large",
-        ),
-        ("an empty variable", || Job::bare().args(["--subject-token-env", "MY_TOKEN"]), 3, "token-env-empty"),
-        ("no file", || Job::bare().args(["--subject-token-file", "none"]), 3, "token-file-unreadable"),
-        ("no audience", || Job::github().without_flag("--audience"), 2, "cfg-audience-missing"),
-        ("no scope", || Job::github().without_flag("--scope"), 2, "cfg-scope-missing"),
-        ("an id as scope", || Job::github().scope("accesspolicy:web"), 2, "cfg-scope-invalid"),
-        (
-            "a variable that hijacks",
-            || Job::github().args(["--env-name", "LD_PRELOAD"]),
-            2,
-            "cfg-env-name-invalid",
-        ),
-        (
-            "an endpoint from a variable",
-            || {
-                Job::github()
-                    .without_flag("--sts-endpoint")
-                    .env("EQUINIX_STS_ENDPOINT", "https://sts.example")
-            },
-            10,
-            "endpoint-untrusted",
-        ),
-        (
-            "an endpoint with a path",
-            || {
-                Job::github()
-                    .without_flag("--sts-endpoint")
-                    .args(["--sts-endpoint", "https://sts.example/use/token"])
-            },
-            2,
-            "cfg-endpoint-invalid",
-        ),
-        ("no time", || Job::github().args(["--timeout", "0"]), 2, "cfg-value-invalid"),
-        ("an unknown provider", || Job::github().args(["--provider", "travis"]), 2, "cfg-value-invalid"),
-        ("an unknown format", || Job::github().args(["--format", "yaml"]), 2, "cfg-value-invalid"),
-        ("an unknown flag", || Job::github().arg("--no-verify"), 2, "cfg-usage"),
-        ("no certificates", || Job::github().args(["--ca-file", "/dev/null"]), 2, "cfg-ca-file"),
-        (
-            "a proxy that is none",
-            || Job::github().env("HTTPS_PROXY", "socks5://proxy.example"),
-            2,
-            "cfg-proxy-invalid",
-        ),
-    ];
-    let row = |(name, make, exit, code): (&str, Make, i32, &'static str)| {
-        (name.to_owned(), Row::new(Ends::Badly(exit, code), (0, 0), make))
-    };
-    cases.into_iter().map(row).collect()
+/// A job that ends before it asks anybody.
+fn job(job: Job, ends: Ends) -> Row {
+    Row::new(ends, (0, 0), job)
+}
+
+/// GitHub without the permission that an ID token takes.
+fn denied() -> Job {
+    Job::github().without_id_token_permission()
+}
+
+/// A GitLab job whose ID token is this.
+fn gitlab(token: &str) -> Job {
+    Job::gitlab().env(SUBJECT_TOKEN, token)
+}
+
+/// A job that uses another STS.
+fn endpoint(url: &str) -> Job {
+    Job::github().without_flag("--sts-endpoint").args(["--sts-endpoint", url])
+}
+
+fn endpoint_variable(url: &str) -> Job {
+    Job::github().without_flag("--sts-endpoint").env("EQUINIX_STS_ENDPOINT", url)
+}
+
+fn proxy(url: &str) -> Job {
+    Job::github().env("HTTPS_PROXY", url)
+}
+
+fn flags<const N: usize>(flags: [&str; N]) -> Job {
+    Job::github().args(flags)
+}
+
+/// A job that asks for its ID token here.
+fn request(url: &str) -> Job {
+    Job::github().env(REQUEST_URL, url)
+}
+
+const REQUEST_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
+const REQUEST_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+const ENDPOINT: Ends = Badly(2, "cfg-endpoint-invalid");
+const VALUE: Ends = Badly(2, "cfg-value-invalid");
+const INSECURE: Ends = Badly(10, "insecure-url");
+const EMPTY: Ends = Badly(3, "token-env-empty");
+const UNTRUSTED: Ends = Badly(10, "endpoint-untrusted");
+const UNREADABLE: Ends = Badly(3, "token-file-unreadable");
+
+faults! {
+    m10 {
+        no_ci: job(Job::bare()) => Badly(3, "ambient-not-ci");
+        two_platforms: job(Job::github().env("GITLAB_CI", "true")) => Badly(2, "cfg-provider-ambiguous");
+        no_permission: job(denied()) => Badly(3, "gh-id-token-permission");
+        a_fork: job(denied().pull_request(true)) => Badly(3, "gh-fork-pr");
+        dependabot: job(denied().env("GITHUB_ACTOR", "dependabot[bot]")) => Badly(3, "gh-dependabot");
+        half_a_request: job(Job::github().unset(REQUEST_TOKEN)) => Badly(3, "gh-request-incomplete");
+        a_request_in_the_clear: job(request("http://github.example/?x=1")) => INSECURE;
+        a_request_for_another_audience: job(request("https://github.example/?audience=x")) => INSECURE;
+        no_id_tokens: job(Job::gitlab().unset(SUBJECT_TOKEN)) => Badly(3, "gl-id-tokens-missing");
+        an_unexpanded_variable: job(gitlab("${TOKEN}")) => Badly(3, "token-env-unexpanded");
+        a_padded_variable: job(gitlab("a.b.c\n")) => Badly(3, "token-env-padded");
+        a_huge_variable: job(gitlab(&"x".repeat(100 << 10))) => Badly(4, "id-token-too-large");
+        an_empty_variable: job(Job::bare().args(["--subject-token-env", "MY_TOKEN"])) => EMPTY;
+        no_file: job(Job::bare().args(["--subject-token-file", "none"])) => UNREADABLE;
+        no_audience: job(Job::github().without_flag("--audience")) => Badly(2, "cfg-audience-missing");
+        no_scope: job(Job::github().without_flag("--scope")) => Badly(2, "cfg-scope-missing");
+        an_id_as_scope: job(Job::github().scope("accesspolicy:web")) => Badly(2, "cfg-scope-invalid");
+        a_variable_that_hijacks: job(flags(["--env-name", "LD_PRELOAD"])) => Badly(2, "cfg-env-name-invalid");
+        an_endpoint_from_a_variable: job(endpoint_variable("https://sts.example")) => UNTRUSTED;
+        an_endpoint_with_a_path: job(endpoint("https://sts.example/use/token")) => ENDPOINT;
+        no_time: job(flags(["--timeout", "0"])) => VALUE;
+        an_unknown_provider: job(flags(["--provider", "travis"])) => VALUE;
+        an_unknown_format: job(flags(["--format", "yaml"])) => VALUE;
+        an_unknown_flag: job(flags(["--no-verify"])) => Badly(2, "cfg-usage");
+        no_certificates: job(flags(["--ca-file", "/dev/null"])) => Badly(2, "cfg-ca-file");
+        a_proxy_that_is_none: job(proxy("socks5://proxy.example")) => Badly(2, "cfg-proxy-invalid");
+    }
 }
