@@ -16,7 +16,7 @@ use crate::platform::{self, PLATFORMS};
 use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
-use crate::text::{clean, printable};
+use crate::text::{Carrier, clean, defuse, printable};
 
 use super::{check_masks, check_source, client, json_text};
 use crate::Rest;
@@ -361,8 +361,7 @@ impl View<'_> {
 
 /// A text for a POSIX shell that means exactly itself.
 fn quoted(text: &str) -> String {
-    // Number signs are kept apart by ended quotations: two together begin a runner's command anywhere in a line.
-    format!("'{}'", printable(text).replace('\'', r"'\''").replace("##", "#''#''"))
+    format!("'{}'", defuse(&printable(text).replace('\'', r"'\''"), Carrier::SingleQuotes))
 }
 
 /// A claim's value on one line.

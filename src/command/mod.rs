@@ -28,6 +28,7 @@ use crate::output::sink;
 use crate::platform::Platform;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::text::{Carrier, defuse};
 
 /// Writes a payload without secrets to standard output.
 pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
@@ -76,10 +77,9 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
     }
 }
 
-/// JSON that a runner does not take for a command: `##[` begins one anywhere in a line, and means the same in a JSON text
-/// when its second character is escaped. Number signs occur in texts only.
+/// JSON that a runner does not take for a command.
 fn json_text(value: &Value) -> String {
-    value.to_string().replace("##", r"#\u0023")
+    defuse(&value.to_string(), Carrier::Json)
 }
 
 /// A runner that is told what to hide has to be able to read it.

@@ -1,10 +1,9 @@
-//! The one place that makes untrusted text safe to show (contract section 5).
+//! The one place that makes untrusted text safe to show.
 //!
 //! Untrusted is everything that a server, a token or the environment says. Four things can go wrong when it is
 //! printed into a CI log: it can carry terminal or bidi controls, it can be read by the runner as a command
-//! (`::name::` at the start of a line, `##[name]` and `##vso[…]` anywhere in one), it can be huge, and it can
-//! contain a secret that was sent a moment ago. [`quote`] and [`clean`] take care of the first three,
-//! [`Redactor`] of the last.
+//! ([`defuse`]), it can be huge, and it can contain a secret that was sent a moment ago. [`quote`] and [`clean`] take
+//! care of the first three, [`Redactor`] of the last.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,17 +19,42 @@ pub const REDACTED: &str = "***";
 /// The shortest piece of a secret that is cut out of a text, in characters. Shorter pieces occur by chance.
 pub const MIN_REDACTED: usize = 12;
 
+/// What a text is written into: keeping the two characters of a command apart must not change what it means there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// A line for people.
+    Line,
+    /// JSON (RFC 8259), where number signs occur in strings only.
+    Json,
+    /// The inside of a POSIX shell's single quotation marks.
+    SingleQuotes,
+}
+
+/// Breaks runner commands. This is the one place that knows what they look like: `::name::` at the start of a line, and
+/// `##[name]` and `##vso[…]` anywhere in one, begin a command only while their two characters stand together. JSON and
+/// quoted words never begin a line with a colon, so they keep theirs.
+pub fn defuse(text: &str, carrier: Carrier) -> String {
+    let mut out = String::with_capacity(text.len());
+    defuse_into(text, carrier, &mut out);
+    out
+}
+
+/// [`defuse`] into a buffer of the caller's, for secrets: one that has room for six times the text never moves, so no
+/// copy stays behind in memory.
+pub fn defuse_into(text: &str, carrier: Carrier, out: &mut String) {
+    for character in text.chars() {
+        match (out.ends_with(character), character, carrier) {
+            (true, ':' | '#', Carrier::Line) => out.extend([' ', character]),
+            (true, '#', Carrier::Json) => out.push_str(r"\u0023"),
+            (true, '#', Carrier::SingleQuotes) => out.push_str("''#"),
+            _ => out.push(character),
+        }
+    }
+}
+
 /// One safe line: control, bidi and zero-width characters are gone, line breaks are spaces, runner commands broken.
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in printable(text).chars() {
-        // `::` and `##` begin a command only while their two characters stand together.
-        if matches!(character, ':' | '#') && out.ends_with(character) {
-            out.push(' ');
-        }
-        out.push(character);
-    }
-    out
+    defuse(&printable(text), Carrier::Line)
 }
 
 /// Keeps what can be printed on one line, and nothing else. Meant for values that other programs will read;
@@ -236,6 +260,19 @@ mod tests {
     }
 
     #[test]
+    fn runner_commands_are_broken_in_json_and_in_quotes_without_a_change_of_meaning() {
+        for hostile in ["##[add-mask]x", "###[x", "a##b####c#", "#", "##", "::x##vso[y]::"] {
+            let json = defuse(&serde_json::to_string(hostile).unwrap(), Carrier::Json);
+            assert!(!json.contains("##"), "{json}");
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), hostile);
+            let quoted = format!("'{}'", defuse(hostile, Carrier::SingleQuotes));
+            assert!(!quoted.contains("##"), "{quoted}");
+            // Two quotation marks in a row end one quotation and begin the next.
+            assert_eq!(quoted.replace("''", ""), format!("'{hostile}'"));
+        }
+    }
+
+    #[test]
     fn quoting_caps_the_length_and_drops_tokens() {
         assert_eq!(quote("short"), "\"short\"");
         assert_eq!(quote(&"x".repeat(300)), format!("\"{}\"", "x".repeat(300)));
@@ -289,6 +326,9 @@ mod tests {
             prop_assert!(!safe.contains("::") && !safe.contains("##"));
             prop_assert!(!safe.chars().any(|c| c.is_control() || is_invisible(c)));
             prop_assert_eq!(clean(&safe), safe.clone());
+            let json = defuse(&serde_json::to_string(&text).unwrap(), Carrier::Json);
+            prop_assert!(!json.contains("##"));
+            prop_assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text.clone());
             prop_assert!(quote(&text).chars().count() <= MAX_QUOTED + 3);
         }
 

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use crate::secret::SecretBytes;
+use crate::text::{Carrier, defuse_into};
 
 /// A value in a JSON object that is handed over.
 pub(super) enum Member<'a> {
@@ -35,18 +36,17 @@ impl Serialize for Member<'_> {
     }
 }
 
-/// An object as one line of JSON. In a step's output `##[` begins a runner's command anywhere in a line, and means the same
-/// in a JSON text when its second character is escaped. Number signs occur in texts only.
+/// An object as one line of JSON that no runner takes for a command.
 pub(super) fn json_line(members: &Members<'_>) -> SecretBytes {
     // Room for everything at once, were every character escaped, so that no smaller buffer with a token stays behind.
-    let mut text = Zeroizing::new(Vec::with_capacity(6 * size(members)));
-    // Texts and numbers into memory: this cannot fail.
+    let room = 6 * size(members);
+    let (mut text, mut line) =
+        (Zeroizing::new(Vec::with_capacity(room)), Zeroizing::new(String::with_capacity(room)));
+    // Texts and numbers into memory: this cannot fail, and JSON is UTF-8.
     let _ = serde_json::to_writer(&mut *text, &Object(members));
-    text.push(b'\n');
-    while let Some(at) = text.windows(2).position(|pair| pair == b"##") {
-        text.splice(at + 1..at + 2, *br"\u0023");
-    }
-    SecretBytes::new(std::mem::take(&mut *text))
+    defuse_into(std::str::from_utf8(&text).unwrap_or_default(), Carrier::Json, &mut line);
+    line.push('\n');
+    SecretBytes::new(std::mem::take(&mut *line).into_bytes())
 }
 
 /// About as many bytes as it has without escapes, and not fewer.
