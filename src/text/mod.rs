@@ -4,10 +4,15 @@
 //! printed into a CI log: it can carry terminal or bidi controls, it can be read by the runner as a command
 //! ([`defuse`]), it can be huge, and it can contain a secret that was sent a moment ago. [`quote`] and [`clean`] take
 //! care of the first three, [`Redactor`] of the last.
+//!
+//! What a text says that cannot be shown is not repaired: it is cut out or withheld.
 
+mod disguise;
+#[cfg(test)]
+mod disguise_tests;
 mod redact;
 mod sanitize;
 mod token;
 
-pub use redact::{MIN_REDACTED, REDACTED, Redactor};
+pub use redact::{MIN_REDACTED, REDACTED, Redactor, WITHHELD};
 pub use sanitize::{Carrier, MAX_QUOTED, clean, defuse, defuse_into, printable, quote};

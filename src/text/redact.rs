@@ -5,10 +5,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
+use super::disguise::{any_reading, fold};
 use super::token::cut_tokens;
 
 /// What is shown in place of a secret.
 pub const REDACTED: &str = "***";
+
+/// What is shown in place of a text in which a secret was disguised. Cutting would leave what it takes to repair it.
+pub const WITHHELD: &str = "(withheld: it held a secret in disguise)";
 
 /// The shortest piece of a secret that is cut out of a text, in characters. Shorter pieces occur by chance.
 pub const MIN_REDACTED: usize = 12;
@@ -16,7 +20,8 @@ pub const MIN_REDACTED: usize = 12;
 /// Knows the secrets of this run and cuts them out of texts.
 ///
 /// A piece of at least [`MIN_REDACTED`] characters is enough, so a shortened echo is found too; so are the
-/// percent-encoded form and base64 at its three alignments.
+/// percent-encoded form and base64 at its three alignments. A text in which a secret comes in another disguise is
+/// withheld as a whole.
 #[derive(Default)]
 pub struct Redactor {
     secrets: Vec<Known>,
@@ -26,11 +31,13 @@ struct Known {
     secret: Zeroizing<String>,
     /// Its encoded forms, made only when a text could contain one.
     forms: Option<Vec<Zeroizing<String>>>,
+    /// Its letters and digits, forwards, backwards and in ROT13.
+    folded: Option<[Zeroizing<String>; 3]>,
 }
 
 impl Known {
     fn contains(&mut self, piece: &str) -> bool {
-        let Self { secret, forms } = self;
+        let Self { secret, forms, .. } = self;
         if secret.contains(piece) {
             return true;
         }
@@ -38,13 +45,24 @@ impl Known {
         let forms = forms.get_or_insert_with(|| encoded_forms(secret));
         forms.iter().any(|form| form.contains(&url_safe))
     }
+
+    /// Whether letters and digits have a piece of this secret among them.
+    fn shares_a_piece(&mut self, folded: &str) -> bool {
+        let secret = &self.secret;
+        let forms = self.folded.get_or_insert_with(|| folded_forms(secret));
+        let mut both = forms.iter().filter(|form| form.len() >= MIN_REDACTED);
+        both.any(|form| {
+            windows(folded, PROBE, STEP).any(|(_, probe)| form.contains(probe))
+                && windows(folded, MIN_REDACTED, 1).any(|(_, piece)| form.contains(piece))
+        })
+    }
 }
 
 impl Redactor {
     /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
     pub fn add(&mut self, secret: &str) {
         if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
-            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None });
+            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None, folded: None });
         }
     }
 
@@ -69,26 +87,21 @@ impl Redactor {
             out.push_str(prose);
             rest = next;
         }
-        (out, hit)
+        let secrets = &mut self.secrets;
+        let mut found = |folded: &str| secrets.iter_mut().any(|known| known.shares_a_piece(folded));
+        if any_reading(&out, &mut found) { (WITHHELD.to_owned(), true) } else { (out, hit) }
     }
 
     /// Adds characters of which secrets are made, without those that belong to one, and tells whether there were any.
     fn scrub_run(&mut self, run: &str, out: &mut String) -> bool {
-        // Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
-        const PROBE: usize = MIN_REDACTED / 2;
-        let windows = |size: usize, step: usize| {
-            (0..(run.len() + 1).saturating_sub(size))
-                .step_by(step)
-                .filter_map(move |at| Some((at, run.get(at..at + size)?)))
-        };
-        let is_clean = run.len() < MIN_REDACTED
-            || !windows(PROBE, MIN_REDACTED - PROBE + 1).any(|(_, probe)| self.contains(probe));
+        let is_clean =
+            run.len() < MIN_REDACTED || !windows(run, PROBE, STEP).any(|(_, probe)| self.contains(probe));
         if is_clean {
             out.push_str(run);
             return false;
         }
         let mut cut = vec![false; run.len()];
-        for (start, piece) in windows(MIN_REDACTED, 1) {
+        for (start, piece) in windows(run, MIN_REDACTED, 1) {
             if self.contains(piece) {
                 cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
             }
@@ -110,6 +123,17 @@ impl Redactor {
     }
 }
 
+/// Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
+const PROBE: usize = MIN_REDACTED / 2;
+const STEP: usize = MIN_REDACTED - PROBE + 1;
+
+/// Pieces of an ASCII text, each with its place.
+fn windows(text: &str, size: usize, step: usize) -> impl Iterator<Item = (usize, &str)> {
+    (0..(text.len() + 1).saturating_sub(size))
+        .step_by(step)
+        .filter_map(move |at| Some((at, text.get(at..at + size)?)))
+}
+
 /// Every form of a token is made of these, and of nothing else.
 fn may_be_secret(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte)
@@ -117,9 +141,13 @@ fn may_be_secret(byte: u8) -> bool {
 
 /// The forms in which a server may give a secret back: base64 with the alphabet for URLs stands for both.
 fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
-    let mut forms = vec![Zeroizing::new(utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string())];
+    // With room for all of it, so that no smaller buffer stays behind.
+    let mut percent = Zeroizing::new(String::with_capacity(3 * secret.len()));
+    percent.extend(utf8_percent_encode(secret, NON_ALPHANUMERIC));
+    let mut forms = vec![percent];
     for shift in 0..3 {
-        let mut shifted = Zeroizing::new(vec![0_u8; shift]);
+        let mut shifted = Zeroizing::new(Vec::with_capacity(shift + secret.len()));
+        shifted.resize(shift, 0);
         shifted.extend_from_slice(secret.as_bytes());
         let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*shifted));
         // The first group mixes the secret with what stands before it.
@@ -127,6 +155,23 @@ fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
         forms.push(Zeroizing::new(encoded.get(skip..).unwrap_or_default().to_owned()));
     }
     forms
+}
+
+fn folded_forms(secret: &str) -> [Zeroizing<String>; 3] {
+    // ASCII alone, and with room for all of it.
+    let of = |bytes: &mut dyn Iterator<Item = u8>| {
+        let mut form = Zeroizing::new(String::with_capacity(secret.len()));
+        form.extend(bytes.map(char::from));
+        form
+    };
+    let forwards = Zeroizing::new(fold(secret));
+    let rotate = |byte: u8| match byte {
+        b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
+        other => other,
+    };
+    let backwards = of(&mut forwards.bytes().rev());
+    let rotated = of(&mut forwards.bytes().map(rotate));
+    [forwards, backwards, rotated]
 }
 
 #[cfg(test)]
