@@ -8,7 +8,7 @@
 //!
 //! [`run`] is the whole program as a function of its arguments, environment, clock and streams.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
@@ -272,13 +272,8 @@ fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Er
 /// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What
 /// stands behind `--` belongs to another program.
 fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
-    let looks_like_a_token = |arg: &OsStr| {
-        // Also behind a flag's `=`, in quotation marks or after `Bearer`.
-        let text = arg.to_string_lossy();
-        text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
-            .any(|word| word.starts_with("eyJ") && word.len() > 20 && word.matches('.').count() >= 2)
-    };
-    if args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| looks_like_a_token(arg)) {
+    let own = args.iter().skip(1).take_while(|arg| *arg != "--");
+    if own.map(|arg| arg.to_string_lossy()).any(|arg| text::holds_token(&arg)) {
         return Err(Error::new(Code::CfgSecretInArgv, "an argument looks like a token"));
     }
     Ok(())

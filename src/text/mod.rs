@@ -16,3 +16,4 @@ mod token;
 
 pub use redact::{MIN_REDACTED, REDACTED, Redactor, WITHHELD};
 pub use sanitize::{Carrier, MAX_QUOTED, clean, defuse, defuse_into, printable, quote};
+pub use token::holds_token;
