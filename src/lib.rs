@@ -43,8 +43,9 @@ use clock::Clock;
 use command::report_file::ReportFile;
 use env::{Env, names};
 use error::{Code, Error};
+use http::proxy;
 use report::Report;
-use report::console::{Console, Verbosity};
+use report::console::{Console, SECRET_VARIABLES, Verbosity};
 
 /// What `--version` prints.
 const VERSION: &str = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
@@ -102,6 +103,9 @@ pub fn run(
         _ => None,
     };
     let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
+    // Before anything can be said of the settings.
+    console.guard_ambient(env, &SECRET_VARIABLES);
+    proxy::passwords(env).iter().for_each(|password| console.guard(password));
     let rest = Rest { stdout, stdout_kind, stdin_is_terminal, stderr_is_lost };
     let is_exec = is_exec(&args);
     let outcome = match parsed {
