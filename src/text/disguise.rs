@@ -73,8 +73,13 @@ fn decoded(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> boo
 type Alphabet = (u32, usize, fn(u8) -> Option<u8>);
 
 /// Encodings that write bytes as symbols of a few bits: what is no symbol counts for nothing.
-const ALPHABETS: [Alphabet; 4] =
-    [(1, 8, binary_value), (4, 2, hex_value), (5, 8, base32_value), (6, 4, base64_value)];
+const ALPHABETS: [Alphabet; 5] = [
+    (1, 8, binary_value),
+    (4, 2, hex_value),
+    (5, 8, base32_value),
+    (6, 4, base64_value),
+    (6, 4, |symbol| base64_value(symbol).or_else(|| base64_sign_value(symbol))),
+];
 
 fn binary_value(symbol: u8) -> Option<u8> {
     matches!(symbol, b'0' | b'1').then(|| symbol - b'0')
@@ -93,12 +98,20 @@ fn base32_value(symbol: u8) -> Option<u8> {
 }
 
 /// The value of a letter or digit. The two signs of base64 do not occur when a token is encoded: its characters have none
-/// of the bit patterns that need them. So they are taken for separators.
+/// of the bit patterns that need them. So they may as well be separators.
 pub(super) fn base64_value(symbol: u8) -> Option<u8> {
     match symbol {
         b'A'..=b'Z' => Some(symbol - b'A'),
         b'a'..=b'z' => Some(symbol - b'a' + 26),
         b'0'..=b'9' => Some(symbol - b'0' + 52),
+        _ => None,
+    }
+}
+
+fn base64_sign_value(symbol: u8) -> Option<u8> {
+    match symbol {
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
         _ => None,
     }
 }
