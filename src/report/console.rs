@@ -241,7 +241,10 @@ mod tests {
             console.note("n");
             console.warn("w");
             console.error(
-                &Error::new(Code::ClaimAud, "e").detail("found", "f").detail("expected", "x").hint("h"),
+                &Error::new(Code::ClaimAud, "e")
+                    .with_detail("found", "f")
+                    .with_detail("expected", "x")
+                    .with_cure("h"),
             );
         };
         let error = "error[claim-aud]: e\n  found:    f\n  expected: x\nhint: h\n";
@@ -272,10 +275,10 @@ mod tests {
         let spaced: String = secret.chars().flat_map(|c| [c, ' ']).collect();
         let broken = secret.replace('-', "\n");
         let error = Error::new(Code::StsDenied, "e")
-            .detail("STS says", spaced)
-            .detail("and", broken)
-            .detail("x", "y")
-            .hint("h");
+            .with_detail("STS says", spaced)
+            .with_detail("and", broken)
+            .with_detail("x", "y")
+            .with_cure("h");
         let out = written(Verbosity::Quiet, false, |console| {
             console.guard(&Secret::new(secret));
             console.error(&error);
@@ -325,7 +328,7 @@ mod tests {
     #[test]
     fn an_annotation_cannot_be_broken_out_of() {
         let out = written(Verbosity::Quiet, false, |console| {
-            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").hint("h"));
+            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").with_cure("h"));
         });
         assert_eq!(
             out,
