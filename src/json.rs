@@ -7,8 +7,13 @@
 
 use std::fmt;
 
+use std::ops::Deref;
+
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
+use zeroize::Zeroize;
+
+use crate::secret::Secret;
 
 /// How many arrays and objects may stand inside one another.
 pub const MAX_DEPTH: usize = 16;
@@ -44,6 +49,47 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, Invalid> {
     match parse(bytes)? {
         Value::Object(members) => Ok(members),
         other => Err(Invalid(format!("it is {} instead of a JSON object", kind(&other)))),
+    }
+}
+
+/// The members of an object that holds secrets. Its texts are wiped on drop.
+pub struct SecretObject(Map<String, Value>);
+
+impl SecretObject {
+    /// Reads one JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Invalid> {
+        parse_object(bytes).map(Self)
+    }
+
+    /// Moves a member that is a string out, without a copy.
+    pub fn take_secret(&mut self, name: &str) -> Option<Secret> {
+        match self.0.get_mut(name)? {
+            Value::String(text) => Some(Secret::new(std::mem::take(text))),
+            _ => None,
+        }
+    }
+}
+
+impl Deref for SecretObject {
+    type Target = Map<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for SecretObject {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        _ => {}
     }
 }
 
@@ -201,6 +247,18 @@ mod tests {
         assert_eq!(parse_object(b"[]").unwrap_err().to_string(), "it is an array instead of a JSON object");
         assert_eq!(parse_object(b"null").unwrap_err().to_string(), "it is null instead of a JSON object");
         assert_eq!(parse_object(b"{\"a\":1}").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_secret_is_moved_out_and_the_rest_is_wiped() {
+        let mut members = SecretObject::parse(b"{\"a\":\"kept\",\"b\":[{\"c\":\"hush\"}],\"n\":1}").unwrap();
+        let place = members.get("a").and_then(Value::as_str).unwrap().as_ptr();
+        let secret = members.take_secret("a").unwrap();
+        assert_eq!((secret.reveal(), secret.reveal().as_ptr()), ("kept", place), "the same memory");
+        assert!(members.take_secret("b").is_none() && members.take_secret("n").is_none());
+        let mut rest = std::mem::take(&mut members.0);
+        rest.values_mut().for_each(wipe);
+        assert_eq!(Value::Object(rest), serde_json::json!({"a": "", "b": [{"c": ""}], "n": 1}));
     }
 
     proptest! {

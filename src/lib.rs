@@ -8,7 +8,7 @@
 //!
 //! [`run`] is the whole program as a function of its arguments, environment, clock and streams.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
@@ -43,8 +43,9 @@ use clock::Clock;
 use command::report_file::ReportFile;
 use env::{Env, names};
 use error::{Code, Error};
+use http::proxy;
 use report::Report;
-use report::console::{Console, Verbosity};
+use report::console::{Console, SECRET_VARIABLES, Verbosity};
 
 /// What `--version` prints.
 const VERSION: &str = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
@@ -102,6 +103,11 @@ pub fn run(
         _ => None,
     };
     let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
+    // Before anything can be said of the settings.
+    console.guard_ambient(env, &SECRET_VARIABLES);
+    for password in proxy::passwords(env) {
+        console.guard(&password);
+    }
     let rest = Rest { stdout, stdout_kind, stdin_is_terminal, stderr_is_lost };
     let is_exec = is_exec(&args);
     let outcome = match parsed {
@@ -272,13 +278,8 @@ fn account_for_usage(args: &[OsString], env: &Env, console: &Console, error: &Er
 /// Arguments are visible to every user of the machine, so a token among them is refused without an echo (S-06). What
 /// stands behind `--` belongs to another program.
 fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
-    let looks_like_a_token = |arg: &OsStr| {
-        // Also behind a flag's `=`, in quotation marks or after `Bearer`.
-        let text = arg.to_string_lossy();
-        text.split(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)))
-            .any(|word| word.starts_with("eyJ") && word.len() > 20 && word.matches('.').count() >= 2)
-    };
-    if args.iter().skip(1).take_while(|arg| *arg != "--").any(|arg| looks_like_a_token(arg)) {
+    let own = args.iter().skip(1).take_while(|arg| *arg != "--");
+    if own.map(|arg| arg.to_string_lossy()).any(|arg| text::holds_token(&arg)) {
         return Err(Error::new(Code::CfgSecretInArgv, "an argument looks like a token"));
     }
     Ok(())

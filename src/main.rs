@@ -10,6 +10,7 @@ use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
 
 fn main() -> ExitCode {
+    equinix_wif::secret::keep_memory_private();
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
         let place = info

@@ -86,9 +86,28 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
+/// Keeps the memory of this process out of core dumps, and from other processes of the same user unless they are
+/// privileged. Programs that take this one's place or are started by it are not affected: the system begins anew with each.
+/// Only Linux can do this; that it cannot be done is no reason to fail.
+pub fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn memory_is_kept_out_of_core_dumps() {
+        use rustix::process::{DumpableBehavior, dumpable_behavior};
+        keep_memory_private();
+        assert!(matches!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable)));
+    }
 
     #[test]
     fn debug_shows_nothing_of_the_value() {

@@ -17,7 +17,7 @@ use crate::http::{Client, Peer, Request, Response};
 use crate::identity::claims::Finding;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::subject;
-use crate::json;
+use crate::json::{self, SecretObject};
 use crate::retry::{Failure, Retry};
 use crate::secret::Secret;
 use crate::text::quote;
@@ -222,15 +222,15 @@ impl Exchange<'_> {
             );
             return Err(with_status(Error::new(Code::StsNotJson, message)));
         }
-        let members = json::parse_object(&response.body).map_err(|why| {
+        let mut members = SecretObject::parse(&response.body).map_err(|why| {
             with_status(Error::new(Code::StsNotJson, format!("the STS's answer cannot be read: {why}")))
         })?;
-        self.credential(&members, now, findings).map_err(with_status)
+        self.credential(&mut members, now, findings).map_err(with_status)
     }
 
     fn credential(
         &self,
-        members: &Map<String, Value>,
+        members: &mut SecretObject,
         now: i64,
         findings: &mut Vec<Finding>,
     ) -> Result<Credential, Error> {
@@ -277,10 +277,14 @@ impl Exchange<'_> {
                 "the STS sent a refresh token that nobody asked for; it was discarded",
             ));
         }
+        // It is a string, as has been seen above.
+        let token = members
+            .take_secret("access_token")
+            .ok_or_else(|| invalid("the STS's answer has no access_token".to_owned()))?;
         let expires_at = now.saturating_add(i64::try_from(expires_in).unwrap_or(i64::MAX));
         Ok(Credential {
             kind: Kind::AccessToken,
-            token: Secret::new(access_token),
+            token,
             expires_in,
             expires_at,
             scope: Some(scope),
@@ -470,8 +474,9 @@ mod tests {
         } else {
             members.insert(name.to_owned(), value)
         };
+        let mut members = SecretObject::parse(Value::Object(members).to_string().as_bytes()).unwrap();
         let mut warnings = Vec::new();
-        with(|exchange| exchange.credential(&members, 1_000, &mut warnings))
+        with(|exchange| exchange.credential(&mut members, 1_000, &mut warnings))
             .map(|credential| (credential, warnings))
     }
 

@@ -3,6 +3,11 @@
 //! The HTTP library's own reading of the environment differs from what users know from curl: it prefers
 //! `ALL_PROXY`, uses `HTTP_PROXY` for https, skips an invalid value silently and does not trim `NO_PROXY`.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use percent_encoding::percent_decode_str;
+use zeroize::Zeroizing;
+
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
@@ -85,6 +90,10 @@ impl Proxy {
             return Err(invalid("only http and https proxies are supported"));
         }
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // A sign that ends the authority too early, and half of the password would pass for a host.
+        if rest.strip_prefix(authority).is_some_and(|path| path.contains('@')) {
+            return Err(invalid("a /, ? or # in its user name or password has to be percent-encoded"));
+        }
         let (user, address) = authority.rsplit_once('@').map_or((None, authority), |(u, a)| (Some(u), a));
         // The checks for hosts and ports are those of every other URL; https spares the loopback rule.
         let probe = Url::parse(&format!("https://{address}")).map_err(|why| invalid(&why.to_string()))?;
@@ -100,6 +109,25 @@ impl Proxy {
         let password = user.and_then(|u| u.split_once(':')).map(|(_, password)| Secret::new(password));
         Ok(Self { url: Secret::new(text), shown, variable, password })
     }
+}
+
+/// The passwords in the proxies' variables, as they are written and as they are sent, so that no message shows them. It is
+/// read as generously as possible: also from what is refused later.
+pub fn passwords(env: &Env) -> Vec<Secret> {
+    let mut found = Vec::new();
+    for name in [names::HTTPS_PROXY_LOWER, names::HTTPS_PROXY] {
+        let Some(value) = env.os(name) else { continue };
+        let value = Zeroizing::new(value.to_string_lossy().into_owned());
+        let rest = value.split_once("://").map_or(value.as_str(), |(_, rest)| rest);
+        let Some((user_info, _)) = rest.rsplit_once('@') else { continue };
+        let decoded = Zeroizing::new(percent_decode_str(user_info).decode_utf8_lossy().into_owned());
+        let Some((_, password)) = user_info.split_once(':') else { continue };
+        found.push(Secret::new(password));
+        found.extend(decoded.split_once(':').map(|(_, password)| Secret::new(password)));
+        // The Proxy-Authorization header.
+        found.push(Secret::new(STANDARD_NO_PAD.encode(decoded.as_bytes())));
+    }
+    found
 }
 
 /// Whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address; each with
@@ -197,6 +225,47 @@ mod tests {
             let error = settings(&[("HTTPS_PROXY", value)]).unwrap_err();
             assert_eq!(error.code(), Code::CfgProxyInvalid, "{value}");
             assert!(!error.message().contains("hush"), "{}", error.message());
+        }
+    }
+
+    /// None of `/`, `?` and `#` may be mistaken for the end of host and port.
+    #[test]
+    fn nothing_of_a_password_with_an_unencoded_sign_is_shown() {
+        for value in [
+            "http://user:12/3456@proxy:3128",
+            "http://user:3128?3456@proxy",
+            "user:12#3456@proxy:3128",
+            "https://user:hu/sh@proxy",
+            "http://us/er:3456@proxy",
+        ] {
+            let error = settings(&[("HTTPS_PROXY", value)]).unwrap_err();
+            assert_eq!(
+                error.message(),
+                "HTTPS_PROXY does not hold the URL of a proxy: a /, ? or # in its user name or password has to be percent-encoded"
+            );
+        }
+        let shown =
+            via(&[("HTTPS_PROXY", "http://us%2Fer:12%2F34@proxy:3128/")], "https://sts.eqix.equinix.com");
+        assert_eq!(shown.as_deref(), Some("http://proxy:3128"));
+    }
+
+    #[test]
+    fn passwords_are_found_in_whatever_the_variables_hold() {
+        let of = |name: &str, value: &str| -> Vec<String> {
+            let found = passwords(&Env::fixed([(name, value)]));
+            found.iter().map(|secret| secret.reveal().to_owned()).collect()
+        };
+        let header = |text: &str| STANDARD_NO_PAD.encode(text);
+        for name in ["HTTPS_PROXY", "https_proxy"] {
+            assert_eq!(of(name, "http://user:a%2Fb@proxy:3128"), ["a%2Fb", "a/b", &header("user:a/b")]);
+            assert_eq!(
+                of(name, "user:a/b?c@d#e@proxy"),
+                ["a/b?c@d#e", "a/b?c@d#e", &header("user:a/b?c@d#e")]
+            );
+            assert_eq!(of(name, "socks5://user:hush@proxy")[0], "hush");
+        }
+        for innocent in ["http://proxy:3128", "http://user@proxy", ""] {
+            assert_eq!(of("HTTPS_PROXY", innocent), [""; 0]);
         }
     }
 

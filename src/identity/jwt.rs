@@ -7,6 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::error::{Code, Error};
 use crate::json;
@@ -116,8 +117,11 @@ fn malformed(message: impl Into<String>) -> Error {
     Error::new(Code::IdTokenMalformed, message)
 }
 
-fn part(name: &str, text: &str) -> Result<Vec<u8>, Error> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| malformed(format!("the ID token's {name} is not base64url")))
+fn part(name: &str, text: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map(Zeroizing::new)
+        .map_err(|_| malformed(format!("the ID token's {name} is not base64url")))
 }
 
 fn object(name: &str, text: &str) -> Result<Map<String, Value>, Error> {

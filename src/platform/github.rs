@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Peer, Request, Response};
 use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
-use crate::json;
+use crate::json::{self, SecretObject};
 use crate::retry::{Failure, Retry};
 use crate::secret::Secret;
 use crate::text::quote;
@@ -195,7 +195,7 @@ fn unsafe_url(why: &str) -> Error {
 }
 
 fn read(response: &Response) -> Result<Secret, Error> {
-    let members = json::parse_object(&response.body).map_err(|why| {
+    let mut members = SecretObject::parse(&response.body).map_err(|why| {
         let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
         Error::new(
             Code::IdTokenNotJson,
@@ -206,15 +206,11 @@ fn read(response: &Response) -> Result<Secret, Error> {
         )
         .with_http_status(200)
     })?;
-    match members.get("value") {
-        Some(Value::String(token)) => Ok(Secret::new(token.as_str())),
-        other => {
-            let found = other.map_or("missing", json::kind);
-            let message =
-                format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
-            Err(Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200))
-        }
-    }
+    members.take_secret("value").ok_or_else(|| {
+        let found = members.get("value").map_or("missing", json::kind);
+        let message = format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
+        Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200)
+    })
 }
 
 /// What a status other than 200 means.

@@ -6,9 +6,23 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use zeroize::Zeroizing;
+
+use crate::env::{Env, names};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::text::{self, Redactor};
+use crate::text::{self, Redactor, WITHHELD};
+
+/// Variables that hold secrets whether or not this run will use them.
+pub const SECRET_VARIABLES: [&str; 7] = [
+    names::SUBJECT_TOKEN,
+    "EQUINIX_WIF_SUBJECT_TOKEN",
+    names::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+    "EQUINIX_API_TOKEN",
+    "EQUINIX_API_CLIENTSECRET",
+    "EQUINIX_CLIENT_SECRET",
+    "EQUINIX_API_CLIENT_SECRET",
+];
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +54,20 @@ impl Console {
         lock(&self.redactor).add(secret.reveal());
     }
 
+    /// From now on, no line shows what these variables hold, nor the one that is named as the place of the ID token. Called
+    /// before anything can go wrong with the settings.
+    pub fn guard_ambient(&self, env: &Env, secret_variables: &[&str]) {
+        let named = env.os(names::SUBJECT_TOKEN_ENV_VAR).and_then(|name| name.into_string().ok());
+        for name in secret_variables.iter().copied().chain(named.as_deref()) {
+            let Some(value) = env.os(name) else { continue };
+            let value = Zeroizing::new(value.to_string_lossy().into_owned());
+            // Whoever pastes a token adds `Bearer`, or a line break.
+            for word in value.split_whitespace().filter(|word| !is_reference(word)) {
+                lock(&self.redactor).add(word);
+            }
+        }
+    }
+
     /// What is being done, for `-v`.
     pub fn detail(&self, line: &str) {
         self.say(Verbosity::Verbose, "equinix-wif: ", "2", line);
@@ -60,24 +88,20 @@ impl Console {
         self.say(Verbosity::Quiet, &format!("error[{}]: ", error.code().name()), "1;31", error.message());
         let width = error.details().iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         for (label, value) in error.details() {
-            self.say(
-                Verbosity::Quiet,
-                "",
-                "",
-                &format!("  {label}:{:pad$} {value}", "", pad = width - label.len()),
-            );
+            let prefix = format!("  {label}:{:pad$} ", "", pad = width - label.len());
+            self.say(Verbosity::Quiet, &prefix, "", value);
         }
         self.say(Verbosity::Quiet, "hint: ", "1;36", error.cure());
     }
 
     /// A GitHub annotation, so that the failure stands on the run's page as well.
     pub fn annotate(&self, error: &Error) {
-        let mut message = error.message().to_owned();
+        // Each by itself: what has to be withheld of one leaves the others.
+        let mut message = self.safe_lines(error.message());
         for (label, value) in error.details() {
-            message.push_str(&format!("\n{label}: {value}"));
+            message.push_str(&format!("\n{label}: {}", self.safe_lines(value)));
         }
-        message.push_str("\nhint: ");
-        message.push_str(error.cure());
+        message.push_str(&format!("\nhint: {}", self.safe_lines(error.cure())));
         let data = self.safe_lines(&message).replace('%', "%25").replace('\n', "%0A");
         // The title holds nothing but our own words: the runner does not mask it.
         self.raw(&format!("::error title=equinix-wif {}::{data}\n", error.code().name())).ok();
@@ -92,8 +116,21 @@ impl Console {
     ///
     /// Fails when standard error cannot be written: then the secret must go nowhere.
     pub fn mask(&self, secret: &Secret) -> io::Result<()> {
-        let escaped = secret.reveal().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-        self.raw(&format!("::add-mask::{escaped}\n"))
+        const COMMAND: &str = "::add-mask::";
+        // With room for all of it, were each character escaped, so that no smaller buffer stays behind.
+        let room = COMMAND.len() + 3 * secret.reveal().len() + 1;
+        let mut line = Zeroizing::new(String::with_capacity(room));
+        line.push_str(COMMAND);
+        for character in secret.reveal().chars() {
+            match character {
+                '%' => line.push_str("%25"),
+                '\r' => line.push_str("%0D"),
+                '\n' => line.push_str("%0A"),
+                other => line.push(other),
+            }
+        }
+        line.push('\n');
+        self.raw(&line)
     }
 
     /// A text as it may be shown: cleaned, and without the secrets of this run.
@@ -103,6 +140,10 @@ impl Console {
 
     /// Several lines, each as it may be shown.
     pub fn safe_lines(&self, text: &str) -> String {
+        // A secret can be disguised by the breaks between lines as well.
+        if text.contains('\n') && self.safe(text) == WITHHELD {
+            return WITHHELD.to_owned();
+        }
         text.split('\n').map(|line| self.safe(line)).collect::<Vec<_>>().join("\n")
     }
 
@@ -116,13 +157,13 @@ impl Console {
             return;
         }
         let mut line = String::new();
-        for (number, part) in text.split('\n').enumerate() {
+        for (number, part) in self.safe_lines(text).split('\n').enumerate() {
             if number == 0 && self.color && !style.is_empty() {
                 line.push_str(&format!("\u{1b}[{style}m{prefix}\u{1b}[0m"));
             } else if number == 0 {
                 line.push_str(prefix);
             }
-            line.push_str(&self.safe(part));
+            line.push_str(part);
             line.push('\n');
         }
         // Nobody is left to be told when standard error is gone.
@@ -135,6 +176,13 @@ impl Console {
         out.write_all(line.as_bytes())?;
         out.flush()
     }
+}
+
+/// Whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
+/// message that tells of it.
+fn is_reference(word: &str) -> bool {
+    let name = word.trim_start_matches(['$', '{']).trim_end_matches('}');
+    name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -219,6 +267,54 @@ mod tests {
             assert!(console.holds_secret("the-bearer-of-th") && !console.holds_secret("the-bearer"));
         });
         assert_eq!(out, "warning: server said : :set-env: :***\n");
+    }
+
+    #[test]
+    fn a_disguise_costs_its_own_line_and_no_other() {
+        let secret = "the-Bearer-of-this-run-0123456789";
+        let spaced: String = secret.chars().flat_map(|c| [c, ' ']).collect();
+        let broken = secret.replace('-', "\n");
+        let error = Error::new(Code::StsDenied, "e")
+            .with_detail("STS says", spaced)
+            .with_detail("and", broken)
+            .with_detail("x", "y")
+            .with_cure("h");
+        let out = written(Verbosity::Quiet, false, |console| {
+            console.guard(&Secret::new(secret));
+            console.error(&error);
+            console.annotate(&error);
+        });
+        let withheld = WITHHELD;
+        assert_eq!(
+            out,
+            format!(
+                "error[sts-denied]: e\n  STS says: {withheld}\n  and:      {withheld}\n  x:        y\nhint: h\n\
+                 ::error title=equinix-wif sts-denied::e%0ASTS says: {withheld}%0Aand: {withheld}%0Ax: y%0Ahint: h\n"
+            )
+        );
+    }
+
+    #[test]
+    fn what_the_environment_holds_is_guarded_before_it_is_used() {
+        let env = Env::fixed([
+            ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token-1 "),
+            ("EQUINIX_WIF_SUBJECT_TOKEN", "Bearer the-subject-token-2"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-request-token\n"),
+            ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MINE"),
+            ("MINE", "a-token-of-mine"),
+            ("EQUINIX_API_TOKEN", "${EQUINIX_API_TOKEN}"),
+            ("EQUINIX_CLIENT_SECRET", "s3cret!"),
+            ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
+        ]);
+        let out = written(Verbosity::Normal, false, |console| {
+            console.guard_ambient(&env, &SECRET_VARIABLES);
+            console.warn(
+                "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
+            );
+            console.warn("EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}");
+        });
+        let second = "warning: EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}\n";
+        assert_eq!(out, format!("warning: *** *** *** *** *** ***\n{second}"));
     }
 
     #[test]

@@ -70,12 +70,16 @@ impl Report {
     /// The report as JSON.
     pub fn render(&self, error: Option<&Error>, elapsed: Duration, console: &Console) -> Value {
         let safe = |text: &str| console.safe_lines(text);
+        // Each by itself: what has to be withheld of one leaves the others.
         let message = error.map(|error| {
-            let details = error.details().iter().map(|(label, value)| format!("; {label}: {value}"));
-            std::iter::once(error.message().to_owned()).chain(details).collect::<String>()
+            let details = error.details().iter().map(|(label, value)| format!("; {label}: {}", safe(value)));
+            std::iter::once(safe(error.message())).chain(details).collect::<String>()
         });
-        let echoed = error.is_some_and(Error::echoed_secret)
-            || message.as_deref().is_some_and(|message| console.holds_secret(message));
+        let echoed = error.is_some_and(|error| {
+            let mut texts = std::iter::once(error.message())
+                .chain(error.details().iter().map(|(_, value)| value.as_str()));
+            error.echoed_secret() || texts.any(|text| console.holds_secret(text))
+        });
         let code = error.map(Error::code);
         let claims = self.claims.as_ref();
         json!({

@@ -38,8 +38,10 @@ fn has(memory: &[Vec<u8>], text: &str) -> bool {
 /// The ID token itself is needed for the next attempt, so what it stood beside is looked for.
 fn has_neither_a_request_nor_an_answer_that_is_over() {
     let mut shell = Command::new("sh");
-    let look = "sleep 60 & true 2>/dev/null </proc/$!/mem; status=$?; kill $!; exit $status";
-    need("right to read a child's memory", shell.args(["-c", look]), "allow ptrace(2)");
+    // The program keeps everybody else out.
+    let look = "[ \"$(id -u)\" = 0 ] || exit 1; \
+                sleep 60 & true 2>/dev/null </proc/$!/mem; status=$?; kill $!; exit $status";
+    need("right to read a child's memory", shell.args(["-c", look]), "run as root, and allow ptrace(2)");
     each(&[("plain", false), ("TLS", true)], |tls| {
         // All over the buffer, since whatever comes next may take a part of what is free again.
         let word = format!("read-and-used {}", "x".repeat(99));

@@ -43,6 +43,7 @@ mod identity {
 }
 mod output {
     mod delivery;
+    mod disguises;
     mod formats;
     mod hostile_values;
     mod runner_files;

@@ -1,0 +1,218 @@
+//! Reads a text in the ways in which a secret can be disguised in it.
+//!
+//! A server that knows a token can write it so that no piece of it stands in the text as it is, and yet every reader gets
+//! it back in a moment: in hexadecimal, with a blank after each character, in full-width letters. So texts are compared by
+//! their letters and digits alone, in one case, and what can be decoded in them is decoded first, several times over.
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization;
+
+use super::redact::MIN_REDACTED;
+
+/// How many encodings inside one another are undone.
+const DEPTH: usize = 4;
+
+/// The letters and digits of a text, in one case: what is left when it is spaced, decorated or shouted.
+pub(super) fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let text = plain(text);
+    out.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
+    out
+}
+
+/// Whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
+pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bool {
+    let text = plain(text);
+    // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
+    read(&text, DEPTH, found) || decoded(&text.chars().rev().collect::<String>(), DEPTH, found)
+}
+
+fn read(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
+    let folded = fold(text);
+    // No encoding is shorter than what it stands for.
+    folded.len() >= MIN_REDACTED && (found(&folded) || depth > 0 && decoded(text, depth, found))
+}
+
+/// [`read`] for everything that is encoded in a text of ASCII characters.
+fn decoded(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
+    let mut inside = |bytes: Vec<u8>| {
+        let text = String::from_utf8_lossy(&bytes).replace('\0', "");
+        let mut pieces = text.split(|c: char| c == '\u{fffd}' || c.is_control() && !c.is_whitespace());
+        pieces.any(|piece| piece.len() >= MIN_REDACTED && read(&plain(piece), depth - 1, found))
+    };
+    if unescape(text).is_some_and(&mut inside) {
+        return true;
+    }
+    for (bits, alignments, value) in ALPHABETS {
+        let symbols: Vec<u8> = text.bytes().filter_map(value).collect();
+        // Whatever stands before the encoded secret shifts it.
+        for shift in 0..alignments {
+            let bytes = || unpack(symbols.iter().copied().skip(shift), bits);
+            if is_telling(bytes()) && inside(bytes().collect()) {
+                return true;
+            }
+        }
+    }
+    // Pieces that were encoded one by one, each from its own beginning.
+    let words = || text.split(|c: char| !c.is_ascii_alphanumeric());
+    let in_words = || words().flat_map(|word| unpack(word.bytes().filter_map(base64_value), 6));
+    if is_telling(in_words()) && inside(in_words().collect()) {
+        return true;
+    }
+    [8, 10].into_iter().any(|radix| {
+        let numbers = || {
+            let runs = text.split(|c: char| !c.is_ascii_digit());
+            runs.filter_map(move |run| u8::from_str_radix(run, radix).ok())
+        };
+        is_telling(numbers()) && inside(numbers().collect())
+    })
+}
+
+/// Bits a symbol, alignments that there can be, and what a symbol stands for.
+type Alphabet = (u32, usize, fn(u8) -> Option<u8>);
+
+/// Encodings that write bytes as symbols of a few bits: what is no symbol counts for nothing.
+const ALPHABETS: [Alphabet; 5] = [
+    (1, 8, binary_value),
+    (4, 2, hex_value),
+    (5, 8, base32_value),
+    (6, 4, base64_value),
+    (6, 4, |symbol| base64_value(symbol).or_else(|| base64_sign_value(symbol))),
+];
+
+fn binary_value(symbol: u8) -> Option<u8> {
+    matches!(symbol, b'0' | b'1').then(|| symbol - b'0')
+}
+
+fn hex_value(symbol: u8) -> Option<u8> {
+    char::from(symbol).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+fn base32_value(symbol: u8) -> Option<u8> {
+    match symbol.to_ascii_uppercase() {
+        letter @ b'A'..=b'Z' => Some(letter - b'A'),
+        digit @ b'2'..=b'7' => Some(digit - b'2' + 26),
+        _ => None,
+    }
+}
+
+/// The value of a letter or digit. The two signs of base64 do not occur when a token is encoded: its characters have none
+/// of the bit patterns that need them. So they may as well be separators.
+pub(super) fn base64_value(symbol: u8) -> Option<u8> {
+    match symbol {
+        b'A'..=b'Z' => Some(symbol - b'A'),
+        b'a'..=b'z' => Some(symbol - b'a' + 26),
+        b'0'..=b'9' => Some(symbol - b'0' + 52),
+        _ => None,
+    }
+}
+
+fn base64_sign_value(symbol: u8) -> Option<u8> {
+    match symbol {
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+/// The bytes that symbols of a few bits stand for.
+pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterator<Item = u8> {
+    let (mut buffer, mut held) = (0_u32, 0);
+    values.filter_map(move |value| {
+        buffer = buffer << bits | u32::from(value);
+        held += bits;
+        if held < 8 {
+            return None;
+        }
+        held -= 8;
+        let [.., byte] = (buffer >> held).to_be_bytes();
+        buffer &= (1 << held) - 1;
+        Some(byte)
+    })
+}
+
+/// Whether bytes can be text: chance hardly ever makes so many printable ones in a row.
+fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
+    let (mut ascii, mut any) = (0, 0);
+    for byte in bytes {
+        match byte {
+            // UTF-16.
+            0 => continue,
+            b'\t' | b'\n' | b'\r' | b' '..=b'~' => (ascii, any) = (ascii + 1, any + 1),
+            0x80.. => (ascii, any) = (0, any + 1),
+            _ => (ascii, any) = (0, 0),
+        }
+        if ascii >= MIN_REDACTED || any >= 3 * MIN_REDACTED {
+            return true;
+        }
+    }
+    false
+}
+
+/// The ASCII characters that a text looks like: full-width and other styled letters become plain ones, marks fall off.
+fn plain(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() { Cow::Borrowed(text) } else { text.nfkd().filter(char::is_ascii).collect() }
+}
+
+/// The text without escapes, if there are any in it: those of URLs, JSON, C, HTML, and quoted-printable.
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    let mut changed = false;
+    while let [first, after @ ..] = rest {
+        if let Some((character, left)) = escape(rest) {
+            match character.map(|code| (u8::try_from(code), char::from_u32(code))) {
+                // A byte of UTF-8 is written as one, too.
+                Some((Ok(byte), _)) => out.push(byte),
+                Some((_, Some(character))) => out.extend(character.to_string().as_bytes()),
+                _ => {}
+            }
+            changed = true;
+            rest = left;
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    changed.then_some(out)
+}
+
+/// The escape with which a text begins: the character, or none when it stands for no letter or digit, and what follows.
+fn escape(text: &[u8]) -> Option<(Option<u32>, &[u8])> {
+    let exactly = |text, radix, digits| number(text, radix, digits).filter(|(_, _, found)| *found == digits);
+    let (code, rest, _) = match text {
+        [b'%', b'u', rest @ ..] => exactly(rest, 16, 4)?,
+        [b'%' | b'=', rest @ ..] | [b'0', b'x' | b'X', rest @ ..] => exactly(rest, 16, 2)?,
+        [b'U' | b'u', b'+', rest @ ..] => number(rest, 16, 6).filter(|(_, _, found)| *found >= 4)?,
+        [b'&', b'#', b'x' | b'X', rest @ ..] => number(rest, 16, 7)?,
+        [b'&', b'#', rest @ ..] => number(rest, 10, 7)?,
+        [b'&', rest @ ..] => {
+            let name = rest.split(|byte| *byte == b';').next().filter(|name| name.len() < rest.len())?;
+            let is_name = (2..32).contains(&name.len()) && name.iter().all(u8::is_ascii_alphanumeric);
+            let code = (name == b"amp").then_some(u32::from(b'&'));
+            return is_name.then_some((code, rest.get(name.len() + 1..)?));
+        }
+        [b'\\', rest @ ..] => match rest {
+            // However often it was escaped.
+            [b'\\', ..] => return Some((None, rest)),
+            [b'u' | b'x', b'{', rest @ ..] => number(rest, 16, 7)?,
+            [b'u', rest @ ..] => number(rest, 16, 4)?,
+            [b'U', rest @ ..] => number(rest, 16, 8)?,
+            [b'x', rest @ ..] => number(rest, 16, 2)?,
+            [b'0'..=b'7', ..] => number(rest, 8, 3)?,
+            [b'n' | b'r' | b't' | b'b' | b'f', rest @ ..] => return Some((None, rest)),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let rest = rest.strip_prefix(b";").or_else(|| rest.strip_prefix(b"}")).unwrap_or(rest);
+    Some((Some(code), rest))
+}
+
+/// A number of at least one and at most so many digits, what follows, and how many digits there were.
+fn number(text: &[u8], radix: u32, most: usize) -> Option<(u32, &[u8], usize)> {
+    let digits = text.iter().take(most).map_while(|byte| char::from(*byte).to_digit(radix));
+    let (value, count) = digits.fold((0, 0), |(value, count), digit| (value * radix + digit, count + 1));
+    (count > 0).then_some((value, text.get(count..)?, count))
+}

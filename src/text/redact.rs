@@ -1,0 +1,239 @@
+//! Cuts the secrets of this run out of texts.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use zeroize::Zeroizing;
+
+use super::disguise::{any_reading, fold};
+use super::token::cut_tokens;
+
+/// What is shown in place of a secret.
+pub const REDACTED: &str = "***";
+
+/// What is shown in place of a text in which a secret was disguised. Cutting would leave what it takes to repair it.
+pub const WITHHELD: &str = "(withheld: it held a secret in disguise)";
+
+/// The shortest piece of a secret that is cut out of a text, in characters. Shorter pieces occur by chance.
+pub const MIN_REDACTED: usize = 12;
+
+/// Knows the secrets of this run and cuts them out of texts.
+///
+/// A piece of at least [`MIN_REDACTED`] characters is enough, so a shortened echo is found too; so are the
+/// percent-encoded form and base64 at its three alignments. A text in which a secret comes in another disguise is
+/// withheld as a whole.
+#[derive(Default)]
+pub struct Redactor {
+    secrets: Vec<Known>,
+}
+
+struct Known {
+    secret: Zeroizing<String>,
+    /// Its encoded forms, made only when a text could contain one.
+    forms: Option<Vec<Zeroizing<String>>>,
+    /// Its letters and digits, forwards, backwards and in ROT13.
+    folded: Option<[Zeroizing<String>; 3]>,
+}
+
+impl Known {
+    fn contains(&mut self, piece: &str) -> bool {
+        let Self { secret, forms, .. } = self;
+        if secret.contains(piece) {
+            return true;
+        }
+        let url_safe = piece.replace('+', "-").replace('/', "_");
+        let forms = forms.get_or_insert_with(|| encoded_forms(secret));
+        forms.iter().any(|form| form.contains(&url_safe))
+    }
+
+    /// Whether letters and digits have a piece of this secret among them.
+    fn shares_a_piece(&mut self, folded: &str) -> bool {
+        let secret = &self.secret;
+        let forms = self.folded.get_or_insert_with(|| folded_forms(secret));
+        let mut both = forms.iter().filter(|form| form.len() >= MIN_REDACTED);
+        both.any(|form| {
+            windows(folded, PROBE, STEP).any(|(_, probe)| form.contains(probe))
+                && windows(folded, MIN_REDACTED, 1).any(|(_, piece)| form.contains(piece))
+        })
+    }
+}
+
+impl Redactor {
+    /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
+    pub fn add(&mut self, secret: &str) {
+        if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
+            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None, folded: None });
+        }
+    }
+
+    /// The text without secrets, and whether any was in it.
+    pub fn scrub(&mut self, text: &str) -> (String, bool) {
+        let whole = text;
+        let mut text = cut_tokens(whole);
+        let mut hit = text != whole;
+        for Known { secret, .. } in &self.secrets {
+            if text.contains(secret.as_str()) {
+                text = text.replace(secret.as_str(), REDACTED);
+                hit = true;
+            }
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (run, after) =
+                rest.split_at(rest.bytes().position(|b| !may_be_secret(b)).unwrap_or(rest.len()));
+            hit |= self.scrub_run(run, &mut out);
+            let (prose, next) = after.split_at(after.bytes().position(may_be_secret).unwrap_or(after.len()));
+            out.push_str(prose);
+            rest = next;
+        }
+        let secrets = &mut self.secrets;
+        let mut found = |folded: &str| secrets.iter_mut().any(|known| known.shares_a_piece(folded));
+        if any_reading(&out, &mut found) { (WITHHELD.to_owned(), true) } else { (out, hit) }
+    }
+
+    /// Adds characters of which secrets are made, without those that belong to one, and tells whether there were any.
+    fn scrub_run(&mut self, run: &str, out: &mut String) -> bool {
+        let is_clean =
+            run.len() < MIN_REDACTED || !windows(run, PROBE, STEP).any(|(_, probe)| self.contains(probe));
+        if is_clean {
+            out.push_str(run);
+            return false;
+        }
+        let mut cut = vec![false; run.len()];
+        for (start, piece) in windows(run, MIN_REDACTED, 1) {
+            if self.contains(piece) {
+                cut.iter_mut().skip(start).take(MIN_REDACTED).for_each(|c| *c = true);
+            }
+        }
+        let mut cutting = false;
+        for (character, cut) in run.chars().zip(&cut) {
+            if *cut && !cutting {
+                out.push_str(REDACTED);
+            } else if !cut {
+                out.push(character);
+            }
+            cutting = *cut;
+        }
+        cut.contains(&true)
+    }
+
+    fn contains(&mut self, piece: &str) -> bool {
+        self.secrets.iter_mut().any(|known| known.contains(piece))
+    }
+}
+
+/// Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
+const PROBE: usize = MIN_REDACTED / 2;
+const STEP: usize = MIN_REDACTED - PROBE + 1;
+
+/// Pieces of an ASCII text, each with its place.
+fn windows(text: &str, size: usize, step: usize) -> impl Iterator<Item = (usize, &str)> {
+    (0..(text.len() + 1).saturating_sub(size))
+        .step_by(step)
+        .filter_map(move |at| Some((at, text.get(at..at + size)?)))
+}
+
+/// Every form of a token is made of these, and of nothing else.
+fn may_be_secret(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte)
+}
+
+/// The forms in which a server may give a secret back: base64 with the alphabet for URLs stands for both.
+fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
+    // With room for all of it, so that no smaller buffer stays behind.
+    let mut percent = Zeroizing::new(String::with_capacity(3 * secret.len()));
+    percent.extend(utf8_percent_encode(secret, NON_ALPHANUMERIC));
+    let mut forms = vec![percent];
+    for shift in 0..3 {
+        let mut shifted = Zeroizing::new(Vec::with_capacity(shift + secret.len()));
+        shifted.resize(shift, 0);
+        shifted.extend_from_slice(secret.as_bytes());
+        let encoded = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*shifted));
+        // The first group mixes the secret with what stands before it.
+        let skip = if shift == 0 { 0 } else { 4 };
+        forms.push(Zeroizing::new(encoded.get(skip..).unwrap_or_default().to_owned()));
+    }
+    forms
+}
+
+fn folded_forms(secret: &str) -> [Zeroizing<String>; 3] {
+    // ASCII alone, and with room for all of it.
+    let of = |bytes: &mut dyn Iterator<Item = u8>| {
+        let mut form = Zeroizing::new(String::with_capacity(secret.len()));
+        form.extend(bytes.map(char::from));
+        form
+    };
+    let forwards = Zeroizing::new(fold(secret));
+    let rotate = |byte: u8| match byte {
+        b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
+        other => other,
+    };
+    let backwards = of(&mut forwards.bytes().rev());
+    let rotated = of(&mut forwards.bytes().map(rotate));
+    [forwards, backwards, rotated]
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn whole_partial_and_encoded_secrets_are_cut() {
+        let secret = "s3cr3t/bearer+value=with.many_parts~0123456789";
+        let mut redactor = Redactor::default();
+        redactor.add(secret);
+        redactor.add("tiny");
+        for echo in [
+            secret.to_owned(),
+            secret[3..20].to_owned(),
+            utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+            STANDARD_NO_PAD.encode(secret),
+            STANDARD_NO_PAD.encode(format!("x{secret}")),
+            URL_SAFE_NO_PAD.encode(format!("xy{secret}")),
+        ] {
+            let (text, hit) = redactor.scrub(&format!("you sent <{echo}>, tiny"));
+            assert!(hit, "{echo}");
+            assert!(text.starts_with("you sent <") && text.ends_with(">, tiny"), "{text}");
+            assert!(text.contains(REDACTED) && text.len() < 45, "{text}");
+        }
+        assert_eq!(redactor.scrub("nothing to see"), ("nothing to see".to_owned(), false));
+        // Anybody's token counts: what looks like one has no place in a text.
+        let foreign = "<eyJhbGciOiJSUzI1NiJ9.e30.c2ln>";
+        assert_eq!(redactor.scrub(foreign), ("<***>".to_owned(), true));
+        assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
+    }
+
+    /// The smallest piece among other characters of the kind, wherever it falls between the probes.
+    #[test]
+    fn the_shortest_piece_is_cut_wherever_it_stands() {
+        let mut redactor = Redactor::default();
+        redactor.add("s3cr3t-Bearer-0f-this-run");
+        for before in 0..2 * MIN_REDACTED {
+            let (before, after) = ("x".repeat(before), "x".repeat(MIN_REDACTED));
+            let text = redactor.scrub(&format!("{before}cr3t-Bearer-{after}")).0;
+            assert_eq!(text, format!("{before}***{after}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_piece_of_a_secret_survives(
+            secret in "[A-Za-z0-9._~+/-]{12,80}",
+            before in "[ -~]{0,20}",
+            from in 0_usize..40,
+            length in 12_usize..80,
+        ) {
+            let piece: String = secret.chars().skip(from).take(length).collect();
+            let mut redactor = Redactor::default();
+            redactor.add(&secret);
+            let (text, _) = redactor.scrub(&format!("{before}{piece}"));
+            for window in secret.as_bytes().windows(MIN_REDACTED) {
+                prop_assert!(!text.contains(std::str::from_utf8(window).unwrap()), "{}", text);
+            }
+        }
+    }
+}
