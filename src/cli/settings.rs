@@ -22,7 +22,7 @@ use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
 use crate::identity::expect::{self, Expectation};
 use crate::output::request::Request;
-use crate::platform::TokenLocation;
+use crate::platform::{self, TokenLocation};
 use crate::text::quote;
 
 /// Where a setting came from.
@@ -560,18 +560,13 @@ fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
         "NO_PROXY",
         "ALL_PROXY",
     ];
-    const PREFIX: [&str; 15] = [
+    const PREFIX: [&str; 10] = [
         "EQUINIX_STS_",
         "EQUINIX_TOKEN_EXCHANGE_",
         "EQUINIX_WIF_",
         "LD_",
         "DYLD_",
         "GIT_",
-        "GITHUB_",
-        "RUNNER_",
-        "ACTIONS_",
-        "CI_",
-        "GITLAB_",
         "PYTHON",
         "RUBY",
         "PERL5",
@@ -594,6 +589,7 @@ fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
     let upper = name.to_ascii_uppercase();
     let is_special = WHOLE.contains(&upper.as_str())
         || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
+        || platform::is_reserved(&upper)
         || SUFFIX.iter().any(|suffix| upper.ends_with(suffix));
     if is_special { fail("that variable changes how other programs behave") } else { Ok(()) }
 }

@@ -6,6 +6,8 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use zeroize::Zeroizing;
+
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::text::{self, Redactor};
@@ -70,17 +72,17 @@ impl Console {
         self.say(Verbosity::Quiet, "hint: ", "1;36", error.cure());
     }
 
-    /// A GitHub annotation, so that the failure stands on the run's page as well.
-    pub fn annotate(&self, error: &Error) {
+    /// Puts the failure on the run's page as well. `form` makes the runner's command of a title, which holds nothing but our
+    /// own words, and of a text.
+    pub fn annotate(&self, error: &Error, form: fn(&str, &str) -> String) {
         let mut message = error.message().to_owned();
         for (label, value) in error.details() {
             message.push_str(&format!("\n{label}: {value}"));
         }
         message.push_str("\nhint: ");
         message.push_str(error.cure());
-        let data = self.safe_lines(&message).replace('%', "%25").replace('\n', "%0A");
-        // The title holds nothing but our own words: the runner does not mask it.
-        self.raw(&format!("::error title=equinix-wif {}::{data}\n", error.code().name())).ok();
+        let line = form(&format!("equinix-wif {}", error.code().name()), &self.safe_lines(&message));
+        self.raw(&format!("{line}\n")).ok();
     }
 
     /// A line of JSON whose texts have been made safe already.
@@ -88,12 +90,14 @@ impl Console {
         self.raw(line).ok();
     }
 
-    /// Tells the runner to hide this secret from now on. The line stands at column 0 and is flushed.
+    /// Tells the runner to hide this secret from now on. `form` makes the runner's command of it. The line stands at column 0
+    /// and is flushed.
     ///
     /// Fails when standard error cannot be written: then the secret must go nowhere.
-    pub fn mask(&self, secret: &Secret) -> io::Result<()> {
-        let escaped = secret.reveal().replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-        self.raw(&format!("::add-mask::{escaped}\n"))
+    pub fn mask(&self, secret: &Secret, form: fn(&str) -> String) -> io::Result<()> {
+        let mut line = Zeroizing::new(form(secret.reveal()));
+        line.push('\n');
+        self.raw(&line)
     }
 
     /// A text as it may be shown: cleaned, and without the secrets of this run.
@@ -219,21 +223,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_one_escaped_line_at_column_zero() {
+    fn a_runner_s_command_is_one_line_at_column_zero() {
         let out = written(Verbosity::Quiet, false, |console| {
-            console.mask(&Secret::new("a%b\nc")).unwrap();
+            console.mask(&Secret::new("hush"), |value| format!("hide {value}")).unwrap();
+            let error = Error::new(Code::StsDenied, "::add-mask::x\n::debug::y").hint("h");
+            console.annotate(&error, |title, text| format!("{title}|{}", text.replace('\n', "|")));
         });
-        assert_eq!(out, "::add-mask::a%25b%0Ac\n");
-    }
-
-    #[test]
-    fn an_annotation_cannot_be_broken_out_of() {
-        let out = written(Verbosity::Quiet, false, |console| {
-            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").hint("h"));
-        });
-        assert_eq!(
-            out,
-            "::error title=equinix-wif sts-denied::100%25 : :add-mask: :x%0A: :debug: :y%0Ahint: h\n"
-        );
+        assert_eq!(out, "hide hush\nequinix-wif sts-denied|: :add-mask: :x|: :debug: :y|hint: h\n");
     }
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::SimulatedPlatform;
 use crate::env::names;
+use crate::platform::github::names as github_names;
+use crate::platform::gitlab::names as gitlab_names;
 use crate::secret::Secret;
 
 /// What the issuer's tokens have to be meant for, so that the STS accepts them.
@@ -101,10 +103,10 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
     let event = temp.join("_github_workflow").join("event.json");
     let mut job = Prepared::default();
     job.set([
-        (names::GITHUB_ACTIONS, "true"),
-        (names::GITHUB_SERVER_URL, server),
-        (names::GITHUB_REPOSITORY, github::REPOSITORY),
-        (names::GITHUB_REPOSITORY_ID, github::REPOSITORY_ID),
+        (github_names::GITHUB_ACTIONS, "true"),
+        (github_names::GITHUB_SERVER_URL, server),
+        (github_names::GITHUB_REPOSITORY, github::REPOSITORY),
+        (github_names::GITHUB_REPOSITORY_ID, github::REPOSITORY_ID),
         ("GITHUB_REPOSITORY_OWNER", github::OWNER),
         ("GITHUB_REPOSITORY_OWNER_ID", github::OWNER_ID),
         ("GITHUB_REF", github::REF),
@@ -112,32 +114,35 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
         ("GITHUB_REF_TYPE", "branch"),
         ("GITHUB_REF_PROTECTED", "true"),
         ("GITHUB_SHA", SHA),
-        (names::GITHUB_RUN_ID, github::RUN_ID),
+        (github_names::GITHUB_RUN_ID, github::RUN_ID),
         ("GITHUB_RUN_NUMBER", github::RUN_NUMBER),
-        (names::GITHUB_RUN_ATTEMPT, github::RUN_ATTEMPT),
+        (github_names::GITHUB_RUN_ATTEMPT, github::RUN_ATTEMPT),
         ("GITHUB_WORKFLOW", github::WORKFLOW),
         ("GITHUB_WORKFLOW_REF", github::WORKFLOW_REF),
         ("GITHUB_WORKFLOW_SHA", SHA),
         ("GITHUB_JOB", "deploy"),
-        (names::GITHUB_ACTOR, github::ACTOR),
+        (github_names::GITHUB_ACTOR, github::ACTOR),
         ("GITHUB_ACTOR_ID", github::ACTOR_ID),
         ("GITHUB_TRIGGERING_ACTOR", github::ACTOR),
-        (names::GITHUB_EVENT_NAME, github::EVENT),
+        (github_names::GITHUB_EVENT_NAME, github::EVENT),
         ("RUNNER_NAME", "sandbox"),
         ("RUNNER_OS", runner_os()),
         ("RUNNER_ARCH", runner_arch()),
         ("RUNNER_ENVIRONMENT", "github-hosted"),
-        (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, bearer.reveal()),
+        (github_names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, bearer.reveal()),
     ]);
     job.set([
         ("GITHUB_API_URL", format!("{server}/api/v3")),
         ("GITHUB_GRAPHQL_URL", format!("{server}/api/graphql")),
-        (names::ACTIONS_ID_TOKEN_REQUEST_URL, format!("{server}{}?api-version=2.0", github::TOKEN_PATH)),
+        (
+            github_names::ACTIONS_ID_TOKEN_REQUEST_URL,
+            format!("{server}{}?api-version=2.0", github::TOKEN_PATH),
+        ),
     ]);
     // A runner makes these files anew for every step, with a random ending that nobody should rely on.
     for (name, file) in [
-        (names::GITHUB_OUTPUT, "set_output_sandbox"),
-        (names::GITHUB_ENV, "set_env_sandbox"),
+        (github_names::GITHUB_OUTPUT, "set_output_sandbox"),
+        (github_names::GITHUB_ENV, "set_env_sandbox"),
         ("GITHUB_PATH", "add_path_sandbox"),
         ("GITHUB_STEP_SUMMARY", "step_summary_sandbox"),
         ("GITHUB_STATE", "save_state_sandbox"),
@@ -151,9 +156,9 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
         r#"{"ref":"refs/heads/main","repository":{"full_name":"octo-org/octo-repo","id":5678}}"#,
     ));
     job.set([
-        (names::GITHUB_EVENT_PATH, event),
-        (names::GITHUB_WORKSPACE, workspace.clone()),
-        (names::RUNNER_TEMP, temp.clone()),
+        (github_names::GITHUB_EVENT_PATH, event),
+        (github_names::GITHUB_WORKSPACE, workspace.clone()),
+        (github_names::RUNNER_TEMP, temp.clone()),
     ]);
     job.folders = vec![commands, temp.join("_github_workflow"), workspace];
     job
@@ -166,19 +171,19 @@ fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
     let host = place.issuer.strip_prefix("http://").unwrap_or(place.issuer);
     let mut job = Prepared::default();
     job.set([
-        (names::GITLAB_CI, "true"),
-        (names::CI_SERVER_URL, place.issuer),
+        (gitlab_names::GITLAB_CI, "true"),
+        (gitlab_names::CI_SERVER_URL, place.issuer),
         ("CI_SERVER_HOST", host.split(':').next().unwrap_or(host)),
         ("CI_SERVER_FQDN", host),
         ("CI_SERVER_PROTOCOL", "http"),
         ("CI_SERVER_NAME", "GitLab"),
         ("CI_SERVER_VERSION", "18.6.0"),
-        (names::CI_JOB_ID, gitlab::JOB_ID),
+        (gitlab_names::CI_JOB_ID, gitlab::JOB_ID),
         ("CI_JOB_NAME", "deploy"),
         ("CI_JOB_STAGE", "deploy"),
-        (names::CI_PIPELINE_ID, gitlab::PIPELINE_ID),
+        (gitlab_names::CI_PIPELINE_ID, gitlab::PIPELINE_ID),
         ("CI_PIPELINE_SOURCE", gitlab::PIPELINE_SOURCE),
-        (names::CI_PROJECT_ID, gitlab::PROJECT_ID),
+        (gitlab_names::CI_PROJECT_ID, gitlab::PROJECT_ID),
         ("CI_PROJECT_PATH", gitlab::PROJECT),
         ("CI_PROJECT_NAMESPACE", gitlab::NAMESPACE),
         ("CI_COMMIT_REF_NAME", gitlab::BRANCH),
@@ -191,7 +196,7 @@ fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
         ("CI_API_V4_URL", format!("{}/api/v4", place.issuer)),
         ("CI_JOB_TIMEOUT", gitlab::JOB_TIMEOUT.to_string()),
     ]);
-    job.set([(names::CI_PROJECT_DIR, project.clone())]);
+    job.set([(gitlab_names::CI_PROJECT_DIR, project.clone())]);
     job.folders = vec![project, PathBuf::from(beside)];
     job
 }

@@ -43,7 +43,6 @@ pub struct Policy<'a> {
 
 /// Open places of a format, in the order in which they will be written.
 pub struct Sinks {
-    format: &'static dyn Format,
     places: Vec<(Destination, Sink)>,
 }
 
@@ -96,12 +95,7 @@ impl Sinks {
             };
             places.push((place, sink));
         }
-        Ok(Self { format, places })
-    }
-
-    /// The format that they were opened for.
-    pub fn format(&self) -> &'static dyn Format {
-        self.format
+        Ok(Self { places })
     }
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form is found out before the first
@@ -292,12 +286,12 @@ fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
 
 fn temporary_folders(env: &Env) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
-    folders.extend(env.os(names::RUNNER_TEMP).map(PathBuf::from));
-    folders.extend(env.os(names::CI_PROJECT_DIR).map(|mut folder| {
-        // GitLab's runner keeps its own files there, beside the checkout.
-        folder.push(".tmp");
-        PathBuf::from(folder)
-    }));
+    for folder in PLATFORMS.iter().flat_map(|platform| platform.facts().temporary) {
+        folders.extend(env.os(folder.variable).map(|mut path| {
+            path.push(folder.suffix);
+            PathBuf::from(path)
+        }));
+    }
     folders.extend(env.os(names::TMPDIR).map(PathBuf::from));
     folders.push(if cfg!(unix) { PathBuf::from("/tmp") } else { std::env::temp_dir() });
     folders
@@ -312,7 +306,7 @@ fn is_printable(path: &Path) -> bool {
 fn workspace_around(folder: &Path, env: &Env) -> Option<PathBuf> {
     PLATFORMS
         .iter()
-        .filter_map(|provider| env.os(provider.workspace()?))
+        .filter_map(|platform| env.os(platform.facts().workspace?))
         .filter_map(|path| fs::canonicalize(path).ok())
         .find(|workspace| folder.starts_with(workspace))
 }
