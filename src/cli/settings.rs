@@ -525,7 +525,7 @@ fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {
     if value.len() > 1024 || value.chars().any(char::is_control) {
         return Err(invalid(audience.source, value, "a text of at most 1024 characters on one line"));
     }
-    Ok(crate::identity::claims::other_service(value).map(|service| {
+    Ok(crate::identity::audience::other_service(value).map(|service| {
         format!(
             "{} is {}, the audience of {service}: a token for it can be used there as well; choose one of its own for Equinix",
             audience.source.name(),

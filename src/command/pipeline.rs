@@ -12,7 +12,7 @@ use crate::grant::Grant;
 use crate::grant::token_exchange::{Config, SubjectTokens, TokenExchange};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
-use crate::identity::{Identity, issuer, signature};
+use crate::identity::{Identity, issuer, signature, times};
 use crate::platform::Platform;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
@@ -142,7 +142,7 @@ impl Pipeline {
             notes.claims = Some(claims.clone());
             notes.verified = false;
         }
-        let expiry = match (claims::expiry(&claims), validation) {
+        let expiry = match (times::expiry(&claims), validation) {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry?),
         };
@@ -245,7 +245,7 @@ impl Pipeline {
         }
         let identity = self.identity(by)?;
         self.check_life(&identity)?;
-        let expires_at = claims::expiry(&identity.claims)?;
+        let expires_at = times::expiry(&identity.claims)?;
         let life = expires_at.saturating_sub(identity.now(&*self.session.clock).best());
         Ok(Credential {
             issuer: Some(identity.claims.issuer().to_owned()),

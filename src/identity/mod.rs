@@ -1,6 +1,7 @@
 //! ID tokens: reading them, holding them against what is expected, and verifying them. What is said of a token follows from
 //! the token, wherever it came from.
 
+pub mod audience;
 pub mod claims;
 pub mod crypto;
 pub mod expect;
@@ -9,6 +10,7 @@ pub mod jwt;
 pub mod near_miss;
 pub mod signature;
 pub mod subject;
+pub mod times;
 
 use crate::clock::Clock;
 use crate::secret::Secret;

@@ -2,7 +2,8 @@
 //!
 //! A platform is one file in this folder and one line in [`PLATFORMS`]. Most of it is data ([`Facts`]); the rest says
 //! whether it is here (from documented values, without any I/O), fetches the ID token, and knows which issuer and run the
-//! token should name. No other module knows the name of a platform or of one of its variables.
+//! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
+//! platforms, know one by its name.
 
 mod env;
 mod facts;
