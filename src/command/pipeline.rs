@@ -1,6 +1,6 @@
 //! The pipeline that all commands share: choose a platform → ready → fetch → decode → mask → check → verify → grant.
 //!
-//! [`Choice`](super::choice::Choice) is its beginning, which asks nobody. [`Pipeline`] is the rest, which needs a network.
+//! [`Choice`] is its beginning, which asks nobody. [`Pipeline`] is the rest, which needs a network.
 //! `token`, `id-token` and `exec` run all of it; `inspect` and `doctor` take its steps one by one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

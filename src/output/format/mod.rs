@@ -1,7 +1,7 @@
 //! How the token is handed over.
 //!
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
-//! with the places where they belong. Opening and writing those places is [`sink`]'s work.
+//! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
 mod credential_process;
 mod env_file;
