@@ -70,7 +70,7 @@ impl Choice {
             Some(_) if !reads_file => {
                 let id = facts.id;
                 Err(invalid(format!("--subject-token-file is set, but the provider {id} does not read it"))
-                    .hint("Leave out --provider or --subject-token-file."))
+                    .with_cure("Leave out --provider or --subject-token-file."))
             }
             None if reads_file => {
                 Err(invalid(format!("the provider {} needs --subject-token-file", facts.id)))

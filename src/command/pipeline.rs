@@ -83,7 +83,7 @@ impl Pipeline {
     pub fn finding(&self, finding: Finding) -> Result<(), Error> {
         let text = finding.judge(self.settings().validation).map_err(|error| {
             let hint = format!("{} --validation basic only warns of this.", error.cure());
-            error.hint(hint)
+            error.with_cure(hint)
         })?;
         self.warn(&text);
         Ok(())
@@ -231,7 +231,7 @@ impl Pipeline {
     fn explain_expiry(&self, error: Error) -> Error {
         match self.platform().facts().advice_on_expiry {
             Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
-                error.hint(advice)
+                error.with_cure(advice)
             }
             _ => error,
         }

@@ -25,10 +25,10 @@ pub(super) fn check(
         Some(audience) if found.contains(&audience) => {}
         Some(audience) => {
             let error = Error::new(Code::ClaimAud, "the ID token is meant for another audience")
-                .detail("expected", quote(audience))
-                .detail("found", shown());
+                .with_detail("expected", quote(audience))
+                .with_detail("found", shown());
             return Err(match found.iter().find_map(|member| near_miss(audience, member)) {
-                Some(miss) => error.hint(format!("{miss} Audiences are compared to the letter.")),
+                Some(miss) => error.with_cure(format!("{miss} Audiences are compared to the letter.")),
                 None => error,
             });
         }
@@ -36,7 +36,7 @@ pub(super) fn check(
             let others: Vec<_> = found.iter().filter_map(|member| other_service(member)).collect();
             if let (Some(service), true) = (others.first(), others.len() == found.len()) {
                 let message = format!("the ID token is meant for {service}, not for Equinix");
-                return Err(Error::new(Code::ClaimAud, message).detail("found", shown()).hint(
+                return Err(Error::new(Code::ClaimAud, message).with_detail("found", shown()).with_cure(
                     "Give the token an audience of its own for Equinix (in GitLab: aud: under id_tokens:), and pass it as --audience as well.",
                 ));
             }

@@ -181,11 +181,11 @@ fn check_run(token: &UnverifiedClaims, run: &[RunBinding], findings: &mut Vec<Fi
 fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> Result<(), Error> {
     let found = token.issuer();
     let fail = |message: &str, expected: String| {
-        let mut error = Error::new(Code::ClaimIss, message).detail("expected", expected.clone());
-        error =
-            error.detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
+        let mut error = Error::new(Code::ClaimIss, message).with_detail("expected", expected.clone());
+        error = error
+            .with_detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
         match near_miss(expected.trim_matches('"'), found) {
-            Some(miss) => error.hint(format!("{miss} Issuers are compared to the letter.")),
+            Some(miss) => error.with_cure(format!("{miss} Issuers are compared to the letter.")),
             None => error,
         }
     };

@@ -22,8 +22,8 @@ fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64
     let Some(value) = token.claims.get(name) else { return Ok(None) };
     let fail = |found: String| {
         Error::new(Code::ClaimTimeInvalid, format!("the ID token's {name} claim is not a time"))
-            .detail("expected", "a number of seconds since 1970")
-            .detail("found", found)
+            .with_detail("expected", "a number of seconds since 1970")
+            .with_detail("found", found)
     };
     match value.as_f64() {
         #[allow(clippy::cast_possible_truncation, reason = "the range has been checked")]
@@ -46,13 +46,13 @@ pub(super) fn check(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Findi
     let nbf = time_claim(token, "nbf")?;
     if exp.saturating_sub(now.best()) > TEN_YEARS {
         return Err(Error::new(Code::ClaimTimeInvalid, "the ID token's exp claim lies more than ten years ahead")
-            .detail("found", exp.to_string())
-            .hint("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
+            .with_detail("found", exp.to_string())
+            .with_cure("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
     }
     if let Some(iat) = iat.filter(|iat| exp <= *iat) {
         return Err(Error::new(Code::ClaimTimeInvalid, "the ID token expires before it was issued")
-            .detail("iat", rfc3339(iat))
-            .detail("exp", rfc3339(exp)));
+            .with_detail("iat", rfc3339(iat))
+            .with_detail("exp", rfc3339(exp)));
     }
     let clocks = |skew: i64| {
         format!(
@@ -73,8 +73,11 @@ pub(super) fn check(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Findi
             }
             _ => {
                 return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
-                    .detail("expired", format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)))
-                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+                    .with_detail(
+                        "expired",
+                        format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)),
+                    )
+                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
         }
     }
@@ -90,8 +93,8 @@ pub(super) fn check(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Findi
             }
             _ if ahead > FUTURE_LIMIT => {
                 return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
-                    .detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
-                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+                    .with_detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
+                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
             _ => findings.push(Finding::warning(format!(
                 "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"

@@ -186,8 +186,8 @@ pub fn select(
         return PLATFORMS.iter().copied().find(|provider| provider.facts().id == id).ok_or_else(|| {
             let known: Vec<_> = PLATFORMS.iter().map(|provider| provider.facts().id).collect();
             Error::new(Code::CfgValueInvalid, format!("there is no provider {}", quote(id)))
-                .detail("known", format!("auto, {}", known.join(", ")))
-                .hint("Use one of the known ones, or leave --provider out.")
+                .with_detail("known", format!("auto, {}", known.join(", ")))
+                .with_cure("Use one of the known ones, or leave --provider out.")
         });
     }
     if source.file.is_some() {
@@ -209,7 +209,7 @@ pub fn select(
                 Code::CfgProviderAmbiguous,
                 format!("this looks like {} at once", names.join(" and ")),
             )
-            .hint(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
+            .with_cure(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
         }
     }
 }
@@ -217,11 +217,11 @@ pub fn select(
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
     if let Some((_, _, what)) = UNSUPPORTED.iter().find(|(name, value, _)| env.is(name, value)) {
-        return error.detail("found", *what);
+        return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
     let looked_at: Vec<_> = known.map(|platform| platform.here(env).text).collect();
-    error.detail("looked at", looked_at.join("; "))
+    error.with_detail("looked at", looked_at.join("; "))
 }
 
 /// What a variable says that has one value on its platform.

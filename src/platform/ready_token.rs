@@ -13,7 +13,7 @@ impl ReadyToken {
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
         let name = wanted.location.variable.as_deref().unwrap_or(self.variable);
         let token = read(env, name, self.missing).map_err(|error| match self.cure {
-            Some(cure) if is_about_the_value(error.code(), self.missing) => error.hint(cure(wanted)),
+            Some(cure) if is_about_the_value(error.code(), self.missing) => error.with_cure(cure(wanted)),
             _ => error,
         })?;
         Ok(Fetched { token, skew: None })

@@ -197,7 +197,10 @@ mod tests {
             console.note("n");
             console.warn("w");
             console.error(
-                &Error::new(Code::ClaimAud, "e").detail("found", "f").detail("expected", "x").hint("h"),
+                &Error::new(Code::ClaimAud, "e")
+                    .with_detail("found", "f")
+                    .with_detail("expected", "x")
+                    .with_cure("h"),
             );
         };
         let error = "error[claim-aud]: e\n  found:    f\n  expected: x\nhint: h\n";
@@ -226,7 +229,7 @@ mod tests {
     fn a_runner_s_command_is_one_line_at_column_zero() {
         let out = written(Verbosity::Quiet, false, |console| {
             console.mask(&Secret::new("hush"), |value| format!("hide {value}")).unwrap();
-            let error = Error::new(Code::StsDenied, "::add-mask::x\n::debug::y").hint("h");
+            let error = Error::new(Code::StsDenied, "::add-mask::x\n::debug::y").with_cure("h");
             console.annotate(&error, |title, text| format!("{title}|{}", text.replace('\n', "|")));
         });
         assert_eq!(out, "hide hush\nequinix-wif sts-denied|: :add-mask: :x|: :debug: :y|hint: h\n");

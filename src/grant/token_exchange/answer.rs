@@ -24,7 +24,7 @@ const MAX_LIFE: f64 = 31_536_000.0;
 impl Request<'_> {
     /// Reads the answer to a request that succeeded.
     pub(super) fn read(&self, response: &Response, now: i64) -> Result<Credential, Error> {
-        let with_status = |error: Error| error.http_status(200);
+        let with_status = |error: Error| error.with_http_status(200);
         if !response.is_json() {
             let kind = response.media_type().map_or_else(|| "none".to_owned(), quote);
             let message = format!(
@@ -45,7 +45,7 @@ impl Request<'_> {
                 Code::StsResponseAmbiguous,
                 "the STS answered with status 200 and an error member",
             )
-            .detail(
+            .with_detail(
                 "error",
                 members.get("error").and_then(Value::as_str).map_or("(not a text)".to_owned(), quote),
             ));
@@ -53,7 +53,7 @@ impl Request<'_> {
         let token_type = text_member(members, "token_type")?;
         if !token_type.eq_ignore_ascii_case("bearer") {
             return Err(Error::new(Code::StsTokenType, "the STS issued a token of another type than Bearer")
-                .detail("found", quote(token_type)));
+                .with_detail("found", quote(token_type)));
         }
         let issued = text_member(members, "issued_token_type")?;
         let expected = Kind::AccessToken.token_type_uri();
@@ -62,8 +62,8 @@ impl Request<'_> {
                 Code::StsIssuedTokenType,
                 "the STS issued something else than an access token",
             )
-            .detail("expected", quote(expected))
-            .detail("found", quote(issued)));
+            .with_detail("expected", quote(expected))
+            .with_detail("found", quote(issued)));
         }
         let access_token = text_member(members, "access_token")?;
         check_b64token(access_token)?;
@@ -74,8 +74,8 @@ impl Request<'_> {
         let expires_in = lifetime(members)?;
         if expires_in < self.min_ttl {
             return Err(Error::new(Code::TokenTtlTooShort, "the access token lives too short")
-                .detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
-                .detail("found", format!("{expires_in} s")));
+                .with_detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
+                .with_detail("found", format!("{expires_in} s")));
         }
         let mut findings = Vec::new();
         let scope = granted_scope(members, self.scope, &mut findings)?;
@@ -163,8 +163,8 @@ fn granted_scope(
     let (asked, got) = (set(requested), set(granted));
     if !got.is_subset(&asked) {
         return Err(Error::new(Code::ScopeMismatch, "the STS granted more than was asked for")
-            .detail("asked", quote(requested))
-            .detail("granted", quote(granted)));
+            .with_detail("asked", quote(requested))
+            .with_detail("granted", quote(granted)));
     }
     if got != asked {
         let text = format!("the STS granted only {} of {}", quote(granted), quote(requested));

@@ -186,7 +186,7 @@ impl TokenExchange {
                     self.refused.remember(&identity.token);
                 }
                 if answer_lost && failure.retry == Retry::Never && !renews {
-                    failure.error = failure.error.detail(
+                    failure.error = failure.error.with_detail(
                         "but",
                         "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
                     );

@@ -37,7 +37,7 @@ impl Request<'_> {
         let error = match status {
             404 | 405 | 410 => {
                 let other = self.api.other();
-                Error::new(Code::StsEndpointNotFound, format!("there is no token endpoint at {origin}{path} ({status})")).hint(
+                Error::new(Code::StsEndpointNotFound, format!("there is no token endpoint at {origin}{path} ({status})")).with_cure(
                     format!(
                         "Try --sts-api {} ({}), and check --sts-endpoint. The ID token was not sent to a second path.",
                         other.id(),
@@ -64,15 +64,15 @@ impl Request<'_> {
     /// Adds what the administrator has to compare: what was sent, as it was sent, and what the server said.
     fn describe(&self, error: Error, response: &Response, oauth: &OAuthError) -> Error {
         let permanent = error.code().exit() == Exit::Refused;
-        let mut error = error.http_status(response.status);
+        let mut error = error.with_http_status(response.status);
         if let Some(name) = &oauth.error {
-            error = error.oauth_error(quote(name).trim_matches('"'));
+            error = error.with_oauth_error(quote(name).trim_matches('"'));
         }
         match &oauth.description {
-            Some(description) => error = error.detail("STS says", quote(description)),
+            Some(description) => error = error.with_detail("STS says", quote(description)),
             None if oauth.error.is_none() && !response.body.is_empty() => {
                 let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
-                error = error.detail("answer", format!("{} bytes of {kind}", response.body.len()));
+                error = error.with_detail("answer", format!("{} bytes of {kind}", response.body.len()));
             }
             None => {}
         }
@@ -81,16 +81,16 @@ impl Request<'_> {
         }
         let audience = self.claims.audience().unwrap_or_default();
         error = error
-            .detail("issuer", quote(self.claims.issuer()))
-            .detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
-            .detail("subject", quote(self.claims.subject()))
-            .detail("scope", quote(self.scope));
+            .with_detail("issuer", quote(self.claims.issuer()))
+            .with_detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
+            .with_detail("subject", quote(self.claims.subject()))
+            .with_detail("scope", quote(self.scope));
         // What was odd about it before is most likely what is wrong with it.
         for warning in scope::check(self.scope).unwrap_or_default() {
-            error = error.detail("note", warning);
+            error = error.with_detail("note", warning);
         }
         match issuer::other_name(self.claims.subject()) {
-            Some(note) => error.detail("note", note),
+            Some(note) => error.with_detail("note", note),
             None => error,
         }
     }
@@ -129,7 +129,7 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
         None if status == 400 => NOT_ACCEPTED,
         _ => return error,
     };
-    error.hint(hint)
+    error.with_cure(hint)
 }
 
 /// An error answer (RFC 6749 section 5.2), as far as there is one. Everything in it is untrusted.

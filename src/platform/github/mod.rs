@@ -235,8 +235,10 @@ fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
 fn unsafe_url(why: &str) -> Error {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     Error::new(Code::InsecureUrl, format!("{name} is not a URL that the request token may be sent to: {why}"))
-        .at(Stage::Identity)
-        .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
+        .with_stage(Stage::Identity)
+        .with_cure(
+            "The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.",
+        )
 }
 
 fn read(response: &Response) -> Result<Secret, Error> {
@@ -249,7 +251,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
                 response.body.len()
             ),
         )
-        .http_status(200)
+        .with_http_status(200)
     })?;
     match members.get("value") {
         Some(Value::String(token)) => Ok(Secret::new(token.as_str())),
@@ -257,7 +259,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
             let found = other.map_or("missing", json::kind);
             let message =
                 format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
-            Err(Error::new(Code::IdTokenMalformed, message).at(Stage::Identity).http_status(200))
+            Err(Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200))
         }
     }
 }
@@ -269,9 +271,9 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         .ok()
         .and_then(|members| members.get("message").and_then(Value::as_str).map(ToOwned::to_owned));
     let finish = |error: Error| {
-        let error = error.at(Stage::Identity).http_status(status);
+        let error = error.with_stage(Stage::Identity).with_http_status(status);
         match &said {
-            Some(message) => error.detail("GitHub says", quote(message)),
+            Some(message) => error.with_detail("GitHub says", quote(message)),
             None => error,
         }
     };
@@ -304,9 +306,9 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         format!("GitHub's ID-token endpoint at {} refused the request ({status})", url.origin()),
     ));
     Failure::permanent(match status {
-        401 => error.hint("The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only."),
-        403 => error.hint("Check that the job has permissions: id-token: write, and that the organization allows it."),
-        404 => error.hint("There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC."),
+        401 => error.with_cure("The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only."),
+        403 => error.with_cure("Check that the job has permissions: id-token: write, and that the organization allows it."),
+        404 => error.with_cure("There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC."),
         _ => error,
     })
 }

@@ -15,7 +15,8 @@ use super::names;
 pub(super) fn no_permission(env: &Env) -> Result<Error, Error> {
     let event = env.text(names::GITHUB_EVENT_NAME)?.unwrap_or_default();
     let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();
-    let situation = |error: Error| error.detail("event", quote(&event)).detail("actor", quote(&actor));
+    let situation =
+        |error: Error| error.with_detail("event", quote(&event)).with_detail("actor", quote(&actor));
     // Secrets and write permissions are withheld for these events only; for all others a missing permission is the cause.
     let is_pull_request = event.starts_with("pull_request") && event != "pull_request_target";
     if is_pull_request && is_from_fork(env) {
