@@ -1,10 +1,12 @@
 //! Running another program: finding it, starting it, and what its end means in a shell's terms.
 
 use std::ffi::OsStr;
-use std::io;
-use std::process::{Command, ExitStatus};
+use std::io::{self, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::{Code, Error};
+use crate::secret::{Secret, SecretBytes};
 use crate::text::quote;
 
 /// Looks for a program as the system will, so that nothing is requested for one that is not there. Whether it really runs
@@ -68,6 +70,41 @@ pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     }
     let status = command.status().map_err(|error| not_started(command.get_program(), &error))?;
     Ok(status_of(status))
+}
+
+/// Runs a helper program that reads a secret from its standard input, and waits until it has succeeded. Nothing that it
+/// writes is kept. The result is the reason for which it failed.
+pub(crate) fn feed(
+    program: &str,
+    arguments: &[&str],
+    secret: &Secret,
+    limit: Duration,
+) -> Result<(), String> {
+    const PAUSE: Duration = Duration::from_millis(5);
+    let started = Instant::now();
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| format!("it could not be started: {}", error.kind()))?;
+    let input = child.stdin.take();
+    let secret = SecretBytes::new(secret.reveal().as_bytes().to_vec());
+    // A program that does not read must not hold up the run.
+    let writer =
+        std::thread::spawn(move || input.map_or(Ok(()), |mut input| input.write_all(secret.reveal())));
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => break,
+            Ok(Some(status)) => return Err(format!("it ended with {}", status_of(status))),
+            Ok(None) if started.elapsed() < limit => std::thread::sleep(PAUSE),
+            _ => {
+                child.kill().and_then(|()| child.wait()).ok();
+                return Err("it did not end in time".to_owned());
+            }
+        }
+    }
+    match writer.join() {
+        Ok(Ok(())) => Ok(()),
+        _ => Err("it did not read the whole of it".to_owned()),
+    }
 }
 
 /// Why a program could not be started.

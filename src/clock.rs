@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A source of time.
-pub trait Clock: Sync {
+pub trait Clock: Send + Sync {
     /// Wall-clock time in whole seconds since 1970-01-01T00:00:00Z; negative before it.
     fn unix_time(&self) -> i64;
 

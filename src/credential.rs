@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::env::names;
+use crate::identity::claims::Finding;
 use crate::secret::Secret;
 
 /// Which token is handed over.
@@ -69,13 +70,32 @@ pub struct Credential {
     pub expires_at: i64,
     /// The scope that was granted. An ID token has none.
     pub scope: Option<String>,
-    /// The issuer of the ID token, which may have been exchanged. Decoded, not verified.
-    pub issuer: String,
-    /// The subject of the ID token, which may have been exchanged. Decoded, not verified.
-    pub subject: String,
+    /// The issuer of the ID token that it is or was made of, if there was one. Decoded, not verified.
+    pub issuer: Option<String>,
+    /// The subject of the ID token that it is or was made of, if there was one. Decoded, not verified.
+    pub subject: Option<String>,
+    /// The secret that takes the place of the one with which the token was obtained, which is used up.
+    pub rotated: Option<Secret>,
+    /// What is odd about the way in which it was granted: for whoever knows how strict to be.
+    pub findings: Vec<Finding>,
 }
 
 impl Credential {
+    /// Creates a credential of which nothing is known but the token and its life.
+    pub fn new(kind: Kind, token: Secret, expires_in: u64, expires_at: i64) -> Self {
+        Self {
+            kind,
+            token,
+            expires_in,
+            expires_at,
+            scope: None,
+            issuer: None,
+            subject: None,
+            rotated: None,
+            findings: Vec::new(),
+        }
+    }
+
     /// When it expires, as RFC 3339 in UTC.
     pub fn expires_at_text(&self) -> String {
         clock::rfc3339(self.expires_at)

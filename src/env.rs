@@ -71,18 +71,20 @@ impl fmt::Debug for Env {
     }
 }
 
-/// The names of all environment variables that the program reads, with their meaning.
-pub mod names {
-    /// Declares the constants and the table of all of them, so that a name cannot be left out of the docs.
-    macro_rules! names {
-        ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
-            $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
-            /// Every name with its description, for the documentation check.
-            pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];
-        };
-    }
+/// Declares a constant for the name of each variable and a table of all of them, so that none can be left out of the docs.
+macro_rules! variables {
+    ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
+        $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
+        /// Every name with its description, for the documentation.
+        pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];
+    };
+}
+pub(crate) use variables;
 
-    names! {
+/// The names of the environment variables that the program reads on every platform, with their meaning. A platform's own
+/// are in its file.
+pub mod names {
+    super::variables! {
         /// The scope to ask the STS for (`--scope`). The Equinix Terraform provider reads it too.
         SCOPE = "EQUINIX_TOKEN_EXCHANGE_SCOPE";
         /// The audience of the ID token (`--audience`).
@@ -137,60 +139,6 @@ pub mod names {
         NO_PROXY = "NO_PROXY";
         /// Hosts that are reached without the proxy, lower-case form; it wins over the upper-case one.
         NO_PROXY_LOWER = "no_proxy";
-        /// `true` in every GitHub Actions job, and in those of systems that imitate it.
-        GITHUB_ACTIONS = "GITHUB_ACTIONS";
-        /// `true` in Forgejo jobs, which also set `GITHUB_ACTIONS`.
-        FORGEJO_ACTIONS = "FORGEJO_ACTIONS";
-        /// `true` in Gitea jobs, which also set `GITHUB_ACTIONS`.
-        GITEA_ACTIONS = "GITEA_ACTIONS";
-        /// GitHub's ID-token endpoint; set only with `permissions: id-token: write`.
-        ACTIONS_ID_TOKEN_REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL";
-        /// The bearer for GitHub's ID-token endpoint. A secret.
-        ACTIONS_ID_TOKEN_REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
-        /// The GitHub instance, e.g. `https://github.com`: the issuer follows from it.
-        GITHUB_SERVER_URL = "GITHUB_SERVER_URL";
-        /// `owner/name` of the repository of this run.
-        GITHUB_REPOSITORY = "GITHUB_REPOSITORY";
-        /// The id of the repository of this run.
-        GITHUB_REPOSITORY_ID = "GITHUB_REPOSITORY_ID";
-        /// The id of this run.
-        GITHUB_RUN_ID = "GITHUB_RUN_ID";
-        /// The attempt of this run.
-        GITHUB_RUN_ATTEMPT = "GITHUB_RUN_ATTEMPT";
-        /// The event that started this run.
-        GITHUB_EVENT_NAME = "GITHUB_EVENT_NAME";
-        /// The file with the event's payload.
-        GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
-        /// Who started this run.
-        GITHUB_ACTOR = "GITHUB_ACTOR";
-        /// The checkout of a GitHub job: no token is written there.
-        GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
-        /// The runner file for step outputs.
-        GITHUB_OUTPUT = "GITHUB_OUTPUT";
-        /// The runner file for variables of later steps.
-        GITHUB_ENV = "GITHUB_ENV";
-        /// The runner file for the job summary.
-        GITHUB_STEP_SUMMARY = "GITHUB_STEP_SUMMARY";
-        /// The runner's folder for temporary files, emptied with each job.
-        RUNNER_TEMP = "RUNNER_TEMP";
-        /// `true` in every GitLab job.
-        GITLAB_CI = "GITLAB_CI";
-        /// The GitLab instance, which is also the issuer unless an administrator changed it.
-        CI_SERVER_URL = "CI_SERVER_URL";
-        /// The id of this job.
-        CI_JOB_ID = "CI_JOB_ID";
-        /// The id of this pipeline.
-        CI_PIPELINE_ID = "CI_PIPELINE_ID";
-        /// The id of the project that this job runs in.
-        CI_PROJECT_ID = "CI_PROJECT_ID";
-        /// The checkout of a GitLab job: no token is written there.
-        CI_PROJECT_DIR = "CI_PROJECT_DIR";
-        /// How long this job may run, in seconds.
-        CI_JOB_TIMEOUT = "CI_JOB_TIMEOUT";
-        /// When this job started (RFC 3339).
-        CI_JOB_STARTED_AT = "CI_JOB_STARTED_AT";
-        /// `true` when GitLab's runner traces every command with its variables into the job log.
-        CI_DEBUG_TRACE = "CI_DEBUG_TRACE";
         /// What a Kubernetes client asks for when it runs this program (format `kubernetes`).
         KUBERNETES_EXEC_INFO = "KUBERNETES_EXEC_INFO";
         /// Where `exec` looks for the command.

@@ -10,6 +10,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -35,6 +36,7 @@ pub mod retry;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod secret;
+pub mod session;
 pub mod text;
 
 use cli::{Cli, Color, Command, SpeechArgs};
@@ -61,12 +63,10 @@ pub enum StdoutKind {
     Closed,
 }
 
-/// The process's streams, and what is known about them.
+/// The process's standard output, and what is known about all three streams. Standard error itself belongs to the console.
 pub struct Streams<'a> {
     /// Payload only.
     pub stdout: &'a mut dyn Write,
-    /// People, progress, warnings, errors and the runner's commands.
-    pub stderr: Box<dyn Write + Send>,
     /// What is known about standard output.
     pub stdout_kind: StdoutKind,
     /// Whether standard input is a terminal, where nobody answers.
@@ -77,19 +77,20 @@ pub struct Streams<'a> {
     pub stderr_is_lost: bool,
 }
 
-/// Runs the program and returns its exit status.
+/// Runs the program and returns its exit status. `stderr` is for people, progress, warnings, errors and the runner's
+/// commands.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
-    env: &Env,
-    clock: &dyn Clock,
+    env: Env,
+    clock: impl Clock + 'static,
     streams: Streams<'_>,
+    stderr: Box<dyn Write + Send>,
 ) -> u8 {
-    let Streams { stdout, stderr, stdout_kind, stdin_is_terminal, stderr_is_terminal, stderr_is_lost } =
-        streams;
+    let (env, clock): (_, Arc<dyn Clock>) = (&Arc::new(env), Arc::new(clock));
     let args: Vec<OsString> = args.into_iter().collect();
     // Asked for by every installer and health check, and answered without building the whole command line.
     if args.get(1).is_some_and(|arg| args.len() == 2 && (arg == "--version" || arg == "-V")) {
-        return u8::from(command::print(stdout, VERSION).is_err());
+        return u8::from(command::print(streams.stdout, VERSION).is_err());
     }
     let parsed = refuse_secrets(&args).and_then(|()| match Cli::try_parse_from(&args) {
         Ok(cli) => Ok(Parsed::Command(cli)),
@@ -102,83 +103,85 @@ pub fn run(
         Ok(Parsed::Command(cli)) => Some(&cli.speech),
         _ => None,
     };
-    let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
+    let color = use_color(speech, streams.stderr_is_terminal, env);
+    let console = Arc::new(Console::new(stderr, verbosity(speech), color));
     // Before anything can be said of the settings.
-    console.guard_ambient(env, &SECRET_VARIABLES);
+    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secrets);
+    let secrets: Vec<&str> = SECRET_VARIABLES.iter().chain(of_platforms).copied().collect();
+    console.guard_ambient(env, &secrets);
     for password in proxy::passwords(env) {
         console.guard(&password);
     }
-    let rest = Rest { stdout, stdout_kind, stdin_is_terminal, stderr_is_lost };
     let is_exec = is_exec(&args);
     let outcome = match parsed {
         Err(error) => {
             account_for_usage(&args, env, &console, &error);
             Err(error)
         }
-        Ok(Parsed::Help(text)) => command::print(rest.stdout, &text).map(|()| 0),
-        Ok(Parsed::Command(cli)) => dispatch(cli.command, env, clock, &console, rest),
+        Ok(Parsed::Help(text)) => command::print(streams.stdout, &text).map(|()| 0),
+        Ok(Parsed::Command(cli)) => dispatch(cli.command, env, &clock, &console, streams),
     };
     outcome.unwrap_or_else(|error| {
         console.error(&error);
-        if command::pipeline::masks(env) {
-            console.annotate(&error);
-        }
+        command::annotate(&error, env, &console);
         report::status(error.code(), is_exec)
     })
 }
 
 fn dispatch(
     command: Command,
-    env: &Env,
-    clock: &dyn Clock,
-    console: &Console,
-    rest: Rest<'_>,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: Streams<'_>,
 ) -> Result<u8, Error> {
     let mut report = Report::default();
     match command {
-        Command::Explain(args) => command::explain::run(&args, rest.stdout).map(|()| 0),
+        Command::Explain(args) => command::explain::run(&args, streams.stdout).map(|()| 0),
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(args) => command::sandbox::run(&args, env, rest.stdout, console),
-        Command::Completions(args) => command::completions::run(&args, rest.stdout).map(|()| 0),
-        Command::Man(_) => command::man::run(rest.stdout).map(|()| 0),
+        Command::Sandbox(args) => command::sandbox::run(&args, env, streams.stdout, console),
+        Command::Completions(args) => command::completions::run(&args, streams.stdout).map(|()| 0),
+        Command::Man(_) => command::man::run(streams.stdout).map(|()| 0),
         Command::Token(args) => {
             let asked = args.output.format.as_deref();
-            accounted(&args.account, env, clock, console, &mut report, |report| {
-                command::token::run((&*args).into(), env, clock, console, rest, report)
+            accounted(&args.account, env, &**clock, console, &mut report, |report| {
+                command::token::run((&*args).into(), env, clock, console, streams, report)
             })
             .inspect_err(|error| command::main_job::leave_failure(asked, env, error))
             .map(|()| 0)
         }
         Command::IdToken(args) => {
             let asked = args.output.format.as_deref();
-            accounted(&args.account, env, clock, console, &mut report, |report| {
-                command::token::run((&*args).into(), env, clock, console, rest, report)
+            accounted(&args.account, env, &**clock, console, &mut report, |report| {
+                command::token::run((&*args).into(), env, clock, console, streams, report)
             })
             .inspect_err(|error| command::main_job::leave_failure(asked, env, error))
             .map(|()| 0)
         }
         Command::Exec(args) => {
             let account = |report: &mut Report, act: &mut dyn FnMut(&mut Report) -> Result<_, Error>| {
-                accounted(&args.account, env, clock, console, report, act)
+                accounted(&args.account, env, &**clock, console, report, act)
             };
-            account(&mut report, &mut |report| command::exec::run(&args, env, clock, console, &rest, report))
-                .and_then(|prepared| match prepared {
-                    // The account of the run ends here; what comes now is the command's own. Should it not be able to take
-                    // this process's place, although it had been found, the account is written anew.
-                    Some(prepared) => child::hand_over(prepared).or_else(|error| {
-                        let mut error = Some(error);
-                        account(&mut report, &mut |_| error.take().map_or(Ok(None), Err)).map(|_| 0)
-                    }),
-                    None => Ok(0),
-                })
-                .inspect_err(|error| command::main_job::leave_failure(Some("auto"), env, error))
+            account(&mut report, &mut |report| {
+                command::exec::run(&args, env, clock, console, &streams, report)
+            })
+            .and_then(|prepared| match prepared {
+                // The account of the run ends here; what comes now is the command's own. Should it not be able to take
+                // this process's place, although it had been found, the account is written anew.
+                Some(prepared) => child::hand_over(prepared).or_else(|error| {
+                    let mut error = Some(error);
+                    account(&mut report, &mut |_| error.take().map_or(Ok(None), Err)).map(|_| 0)
+                }),
+                None => Ok(0),
+            })
+            .inspect_err(|error| command::main_job::leave_failure(Some("auto"), env, error))
         }
-        Command::Inspect(args) => accounted(&args.account, env, clock, console, &mut report, |report| {
-            command::inspect::run(&args, env, clock, console, rest, report)
+        Command::Inspect(args) => accounted(&args.account, env, &**clock, console, &mut report, |report| {
+            command::inspect::run(&args, env, clock, console, streams, report)
         })
         .map(|()| 0),
-        Command::Doctor(args) => accounted(&args.account, env, clock, console, &mut report, |report| {
-            command::doctor::run(&args, env, clock, console, rest, report)
+        Command::Doctor(args) => accounted(&args.account, env, &**clock, console, &mut report, |report| {
+            command::doctor::run(&args, env, clock, console, streams, report)
         }),
     }
 }
@@ -205,18 +208,6 @@ fn command_name(args: &[OsString]) -> Option<String> {
 enum Parsed {
     Command(Cli),
     Help(String),
-}
-
-/// What commands need of the streams; standard error belongs to the console.
-pub struct Rest<'a> {
-    /// Payload only.
-    pub stdout: &'a mut dyn Write,
-    /// What is known about it.
-    pub stdout_kind: StdoutKind,
-    /// Whether standard input is a terminal.
-    pub stdin_is_terminal: bool,
-    /// Whether standard error leads to a file or nowhere.
-    pub stderr_is_lost: bool,
 }
 
 /// A command with its report around it.

@@ -30,9 +30,9 @@ fn main() -> ExitCode {
         stderr_is_terminal: stderr.is_terminal(),
         stderr_is_lost: leads_nowhere(&stderr),
         stdout: &mut Patient(stdout),
-        stderr: Box::new(Patient(stderr)),
     };
-    ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
+    let stderr = Box::new(Patient(stderr));
+    ExitCode::from(equinix_wif::run(std::env::args_os(), Env::process(), clock, streams, stderr))
 }
 
 /// A stream that waits for a slow reader. A parent may have made the pipe non-blocking; then a full one is an error that

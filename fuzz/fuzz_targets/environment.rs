@@ -6,13 +6,13 @@ use equinix_wif::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
 use equinix_wif::cli::settings::Resolver;
 use equinix_wif::credential::Kind;
 use equinix_wif::env::{Env, names};
-use equinix_wif::platform;
+use equinix_wif::platform::{self, Wanted};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|values: Vec<(u8, String)>| {
     // What names a file is left alone: the targets read none.
-    let files = [names::CA_FILE, names::SSL_CERT_FILE, names::GITHUB_EVENT_PATH];
-    let known: Vec<&str> = names::ALL.iter().map(|(name, _)| *name).filter(|name| !files.contains(name)).collect();
+    let files = [names::CA_FILE, names::SSL_CERT_FILE, platform::github::names::GITHUB_EVENT_PATH];
+    let known: Vec<&str> = platform::variables().map(|(name, _)| *name).filter(|name| !files.contains(name)).collect();
     let pairs = values.iter().map(|(index, value)| (known[usize::from(*index) % known.len()], value.as_str()));
     let env = Env::fixed(pairs.filter(|(_, value)| !value.contains('\0')));
     let mut resolver = Resolver::new(&env);
@@ -24,9 +24,10 @@ fuzz_target!(|values: Vec<(u8, String)>| {
         assert!(!shown.contains("the-password-of-the-proxy"), "{shown}");
     }
     if let Ok(identity) = identity {
-        if let Ok(provider) = provider::select(identity.provider.as_deref(), &identity.source, &env) {
-            let _ = provider.ready(&env, &identity.source, identity.audience.as_deref());
-            let _ = (provider.expected_issuer(&env), provider.run_bindings(&env), provider.time_left(&env, 0));
+        if let Ok(platform) = platform::select(identity.provider.as_deref(), &identity.source, &env) {
+            let _ = platform.ready(&env, &Wanted { audience: identity.audience, location: identity.source });
+            let _ = (platform.endpoint(&env), platform.expected_issuer(&env), platform.run_bindings(&env));
+            let _ = platform.time_left(&env, 0);
         }
     }
 });

@@ -22,7 +22,7 @@ use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
 use crate::identity::expect::{self, Expectation};
 use crate::output::request::Request;
-use crate::platform::TokenLocation;
+use crate::platform::{self, TokenLocation};
 use crate::text::quote;
 
 /// Where a setting came from.
@@ -525,7 +525,7 @@ fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {
     if value.len() > 1024 || value.chars().any(char::is_control) {
         return Err(invalid(audience.source, value, "a text of at most 1024 characters on one line"));
     }
-    Ok(crate::identity::claims::other_service(value).map(|service| {
+    Ok(crate::identity::audience::other_service(value).map(|service| {
         format!(
             "{} is {}, the audience of {service}: a token for it can be used there as well; choose one of its own for Equinix",
             audience.source.name(),
@@ -560,18 +560,13 @@ fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
         "NO_PROXY",
         "ALL_PROXY",
     ];
-    const PREFIX: [&str; 15] = [
+    const PREFIX: [&str; 10] = [
         "EQUINIX_STS_",
         "EQUINIX_TOKEN_EXCHANGE_",
         "EQUINIX_WIF_",
         "LD_",
         "DYLD_",
         "GIT_",
-        "GITHUB_",
-        "RUNNER_",
-        "ACTIONS_",
-        "CI_",
-        "GITLAB_",
         "PYTHON",
         "RUBY",
         "PERL5",
@@ -594,6 +589,7 @@ fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
     let upper = name.to_ascii_uppercase();
     let is_special = WHOLE.contains(&upper.as_str())
         || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
+        || platform::is_reserved(&upper)
         || SUFFIX.iter().any(|suffix| upper.ends_with(suffix));
     if is_special { fail("that variable changes how other programs behave") } else { Ok(()) }
 }

@@ -47,7 +47,7 @@ fn with_values(mut cli: clap::Command) -> clap::Command {
             let words: Vec<&'static str> = match arg.get_id().as_str() {
                 "format" if speaks => vec!["text", "json"],
                 "format" => with_auto(FORMATS.iter().map(|format| format.id())),
-                "provider" => with_auto(PLATFORMS.iter().map(|provider| provider.id())),
+                "provider" => with_auto(PLATFORMS.iter().map(|platform| platform.facts().id)),
                 "validation" => Validation::ALL.iter().map(|mode| mode.id()).collect(),
                 "sts_api" => Api::ALL.iter().map(|api| api.id()).collect(),
                 "on_unavailable" => OnUnavailable::ALL.iter().map(|what| what.id()).collect(),

@@ -2,36 +2,38 @@
 
 use std::ffi::OsString;
 use std::process::Command;
+use std::sync::Arc;
 
-use crate::Rest;
+use crate::Streams;
 use crate::child;
 use crate::cli::ExecArgs;
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
 use crate::clock::Clock;
-use crate::command::pipeline::Job;
+use crate::command::choice::{Choice, session};
+use crate::command::pipeline::Pipeline;
 use crate::credential::{Credential, Kind};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{Destination, Options};
 use crate::output::sink;
-use crate::platform::{self, PLATFORMS, TokenLocation};
+use crate::platform;
 use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
 
-use super::main_job::{access_token, account_for, announce, check_is_free, format, required_scope, skipped};
+use super::main_job::{account_for, announce, check_is_free, format, required_scope, skipped};
+use super::shadowing_variable;
 use super::token::warn_of_shadowing;
-use super::{check_masks, check_source, client, shadowing_variable};
 
 /// Gets the token and prepares the command, which is to run when the account of this run has been written. `None` when it
 /// is not to run at all: this job can have no token, and goes on without one.
 pub fn run(
     args: &ExecArgs,
-    env: &Env,
-    clock: &dyn Clock,
-    console: &Console,
-    streams: &Rest<'_>,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Option<Command>, Error> {
     report.is_exec = true;
@@ -78,36 +80,34 @@ fn settings(args: &ExecArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Er
 fn prepare(
     args: &ExecArgs,
     settings: Settings,
-    env: &Env,
-    clock: &dyn Clock,
-    console: &Console,
-    streams: &Rest<'_>,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Command, Error> {
     let Settings { identity, exchange, scope, env_name, network, .. } = settings;
-    let provider = platform::select(identity.provider.as_deref(), &identity.source, env)?;
-    report.provider = Some(provider.id());
-    check_source(&identity, provider)?;
-    provider.ready(env, &identity.source, identity.audience.as_deref())?;
+    let choice = Choice::new(identity, env)?;
+    report.provider = Some(choice.platform().facts().id);
+    choice.ready()?;
 
     // What could stop the command is found out before a token exists.
     let (program, arguments) = split(&args.command)?;
     child::find(program, env.os(names::PATH).as_deref())?;
-    check_masks(env, streams.stderr_is_lost)?;
+    choice.check_masks(streams.stderr_is_lost)?;
 
-    let deadline = Deadline::after(clock, network.timeout);
-    let http = client(network, clock, deadline, console);
-    let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
+    let by = Deadline::after(&**clock, network.timeout);
+    let job = Pipeline::new(choice, session(network, env, clock, console));
     if args.child.keep_oidc_env
         && let Some(name) = shadowing_variable(env)?
     {
         warn_of_shadowing(&job, &name, &env_name);
     }
-    let outcome = access_token(&job, &scope, &exchange);
+    let outcome = job.access_token(&exchange, &scope, by);
     if let Ok(credential) = &outcome {
         warn_of_short_life(&job, credential);
     }
-    job.note_in(report);
+    job.account(report);
     let credential = outcome?;
     account_for(&credential, report);
     announce(&credential, console);
@@ -115,7 +115,7 @@ fn prepare(
     let mut command = Command::new(program);
     command.args(arguments);
     if !args.child.keep_oidc_env {
-        for name in identity_variables(&identity.source) {
+        for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }
     }
@@ -128,21 +128,11 @@ fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Error> {
     command.split_first().ok_or_else(|| Error::new(Code::CfgUsage, "there is no command behind --"))
 }
 
-/// The variables with which the command could get ID tokens itself, for other services too: of every platform, since the
-/// identity need not come from the one around this process.
-fn identity_variables(source: &TokenLocation) -> Vec<&str> {
-    let mut names: Vec<&str> =
-        PLATFORMS.iter().flat_map(|provider| provider.identity_variables(source)).collect();
-    names.push(names::SUBJECT_TOKEN);
-    names
-}
-
 /// Nothing renews the token while the command runs.
-fn warn_of_short_life(job: &Job<'_>, credential: &Credential) {
-    let here = platform::detected(job.env);
-    let left = here
-        .iter()
-        .find_map(|provider| Some((provider.name(), provider.time_left(job.env, job.clock.unix_time())?)));
+fn warn_of_short_life(job: &Pipeline, credential: &Credential) {
+    let (env, now) = (&job.session().env, job.session().clock.unix_time());
+    let here = platform::detected(env);
+    let left = here.iter().find_map(|platform| Some((platform.facts().name, platform.time_left(env, now)?)));
     if let Some((platform, left)) = left.filter(|(_, left)| *left > credential.expires_in) {
         job.warn(&format!(
             "the access token lives {} s, but {platform} lets this job run for another {left} s: what the command does after {} fails, since nothing renews the token",

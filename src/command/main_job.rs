@@ -2,15 +2,13 @@
 //! have none.
 
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, OnUnavailable};
-use crate::command::pipeline::{Identity, Job};
 use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::grant::token_exchange;
 use crate::output::format::{self, Format};
-use crate::platform::{self, Platform};
+use crate::platform::{self, Facts, Platform};
+use crate::report::Report;
 use crate::report::console::Console;
-use crate::report::{Report, claims_status};
 
 /// The scope, without which there is nothing to exchange for.
 pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
@@ -26,41 +24,6 @@ pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Resu
     Err(Error::new(Code::CfgEnvNameInvalid, message))
 }
 
-/// The checked ID token.
-pub(super) fn identity(job: &Job<'_>) -> Result<Identity, Error> {
-    for warning in &job.settings.warnings {
-        job.warn(warning);
-    }
-    job.console.detail(&format!("identity from {} ({})", job.provider.name(), job.provider.id()));
-    let identity = job.identity()?;
-    job.console.detail(&format!(
-        "issuer {}, subject {} ({})",
-        identity.claims.issuer(),
-        identity.claims.subject(),
-        claims_status(identity.verified)
-    ));
-    Ok(identity)
-}
-
-/// From the identity to the masked access token.
-pub(super) fn access_token(
-    job: &Job<'_>,
-    scope: &str,
-    exchange: &ExchangeSettings,
-) -> Result<Credential, Error> {
-    for warning in &exchange.warnings {
-        job.warn(warning);
-    }
-    // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
-    if job.provider.mints_on_request() || job.settings.verify_signature {
-        token_exchange::open_ahead(job.http, exchange);
-    }
-    let mut identity = identity(job)?;
-    let credential = job.exchange(&mut identity, scope, exchange)?;
-    job.hide_access_token(&credential.token)?;
-    Ok(credential)
-}
-
 /// Notes in the report what is about to be handed over.
 pub(super) fn account_for(credential: &Credential, report: &mut Report) {
     report.available = Some(true);
@@ -70,10 +33,11 @@ pub(super) fn account_for(credential: &Credential, report: &mut Report) {
 
 /// One line about what was handed over.
 pub(super) fn announce(credential: &Credential, console: &Console) {
-    let what = credential.scope.as_ref().unwrap_or(&credential.subject);
+    let what = credential.scope.as_ref().or(credential.subject.as_ref());
     console.note(&format!(
-        "{} for {what} is valid until {} ({} s)",
+        "{}{} is valid until {} ({} s)",
         credential.kind.name(),
+        what.map_or_else(String::new, |what| format!(" for {what}")),
         credential.expires_at_text(),
         credential.expires_in
     ));
@@ -115,7 +79,7 @@ pub(super) fn format(
         [only] => Some(*only),
         _ => provider,
     };
-    format::by_name(home.map_or("json", Platform::format))
+    format::by_name(home.map_or(Facts::NEUTRAL.format, |platform| platform.facts().format))
 }
 
 /// Leaves a failed run's code where the next step can read it. Whatever went wrong, the settings may not even have been

@@ -7,8 +7,8 @@ use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 
 use crate::cli::Cli;
-use crate::env::names;
 use crate::error::{Error, Exit};
+use crate::platform;
 
 /// Prints the page.
 pub fn run(stdout: &mut dyn Write) -> Result<(), Error> {
@@ -78,7 +78,7 @@ impl Page {
 fn tables() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);
-    for (name, meaning) in names::ALL {
+    for (name, meaning) in platform::variables() {
         roff.control("TP", []).text([bold(*name)]).text([roman(meaning.trim().replace('`', ""))]);
     }
     roff.control("SH", ["EXIT STATUS"]);

@@ -1,10 +1,13 @@
 //! The commands, one file each.
 
+pub mod choice;
 pub mod completions;
 pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
+#[cfg(test)]
+mod made_up;
 pub mod main_job;
 pub mod man;
 pub mod pipeline;
@@ -16,18 +19,14 @@ pub mod token;
 
 use std::io::{self, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 
-use crate::cli::settings::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
-use crate::clock::Clock;
-use crate::command::pipeline::masks;
+use crate::cli::settings::{Source, invalid, is_variable_name};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::http::Client;
 use crate::output::sink;
-use crate::platform::Platform;
+use crate::platform::PLATFORMS;
 use crate::report::console::Console;
-use crate::retry::Deadline;
 use crate::text::{Carrier, defuse};
 
 /// Writes a payload without secrets to standard output.
@@ -40,32 +39,13 @@ pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
     }
 }
 
-/// The HTTP client for these settings.
-fn client<'a>(
-    network: NetworkSettings,
-    clock: &'a dyn Clock,
-    deadline: Deadline,
-    console: &Console,
-) -> Client<'a> {
-    if let Some(proxy) = network.proxies.proxy() {
-        if let Some(password) = &proxy.password {
-            console.guard(password);
-        }
-        console.detail(&format!("proxy {} ({})", proxy.shown, proxy.variable));
-    }
-    // Whoever adds an authority can read the traffic, so this is never silent (S-22).
-    if !network.extra_roots.is_empty() {
-        let count = network.extra_roots.len();
-        let certificates = if count == 1 { "certificate" } else { "certificates" };
-        let source = network.roots_source.name();
-        let text = format!("trusting {count} {certificates} besides the built-in roots ({source})");
-        // A variable may have been planted by an earlier step.
-        match network.roots_source {
-            Source::Variable(_) => console.warn(&text),
-            _ => console.note(&text),
+/// Puts a failure on the run's page, where a runner around this process has one.
+pub(crate) fn annotate(error: &Error, env: &Env, console: &Console) {
+    for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
+        if let Some(form) = facts.annotation.filter(|_| facts.is_around(env)) {
+            console.annotate(error, form);
         }
     }
-    Client::new(clock, deadline, network.proxies, network.extra_roots)
 }
 
 /// Whether `--format` of a command that speaks to people or programs asks for JSON.
@@ -78,17 +58,10 @@ fn wants_json(format: Option<&str>) -> Result<bool, Error> {
 }
 
 /// JSON that a runner does not take for a command.
-fn json_text(value: &Value) -> String {
+fn json_text(value: &impl Serialize) -> String {
+    // By way of a value, which sorts the members. Texts, numbers and lists into memory: this cannot fail.
+    let value = serde_json::to_value(value).unwrap_or_default();
     defuse(&value.to_string(), Carrier::Json)
-}
-
-/// A runner that is told what to hide has to be able to read it.
-fn check_masks(env: &Env, stderr_is_lost: bool) -> Result<(), Error> {
-    if masks(env) && stderr_is_lost {
-        let message = "standard error of this step does not reach the runner";
-        return Err(Error::new(Code::MaskUndeliverable, message));
-    }
-    Ok(())
 }
 
 /// The variable that makes the Equinix Terraform provider exchange by itself, if it is set beside a scope.
@@ -96,24 +69,4 @@ fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
     let name = env.text(names::SUBJECT_TOKEN_ENV_VAR)?.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
     let is_set = env.has(names::SCOPE) && is_variable_name(&name) && env.has(&name);
     Ok(is_set.then_some(name))
-}
-
-/// Settings that contradict the provider.
-fn check_source(settings: &IdentitySettings, provider: &'static dyn Platform) -> Result<(), Error> {
-    if provider.mints_on_request() && settings.audience.is_none() {
-        let message =
-            format!("{} has to be told whom the ID token is for, and no audience is set", provider.name());
-        return Err(Error::new(Code::CfgAudienceMissing, message));
-    }
-    let file_is_unused = settings.source.file.is_some() && provider.id() != "file";
-    if file_is_unused {
-        let message =
-            format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
-        return Err(Error::new(Code::CfgValueInvalid, message)
-            .with_cure("Leave out --provider or --subject-token-file."));
-    }
-    if provider.id() == "file" && settings.source.file.is_none() {
-        return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));
-    }
-    Ok(())
 }

@@ -1,147 +1,87 @@
-//! The pipeline that commands share: platform → ID token → checks → exchange.
+//! The pipeline that all commands share: choose a platform → ready → fetch → decode → mask → check → verify → grant.
+//!
+//! [`Choice`] is its beginning, which asks nobody. [`Pipeline`] is the rest, which needs a network.
+//! `token`, `id-token` and `exec` run all of it; `inspect` and `doctor` take its steps one by one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cli::settings::{ExchangeSettings, IdentitySettings};
-use crate::clock::Clock;
 use crate::credential::{Credential, Kind};
-use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::grant::token_exchange::Exchange;
-use crate::http::Client;
-use crate::identity::claims::{self, Expected, Finding, Now, Validation};
+use crate::grant::Grant;
+use crate::grant::token_exchange::{Config, SubjectTokens, TokenExchange};
+use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
-use crate::identity::signature;
-use crate::platform::{Context, Platform};
-use crate::random;
-use crate::report::Report;
-use crate::report::console::Console;
-use crate::retry::{Deadline, Failure, Law, Retry};
+use crate::identity::{Identity, issuer, signature, times};
+use crate::platform::Platform;
+use crate::report::{Report, claims_status};
+use crate::retry::Deadline;
 use crate::secret::Secret;
+use crate::session::Session;
 
-/// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
-const SHORTEST_LIFE: i64 = 30;
+use super::choice::Choice;
 
-/// A job on its way from an identity to an access token.
-pub struct Job<'a> {
-    /// The environment.
-    pub env: &'a Env,
-    /// The clock.
-    pub clock: &'a dyn Clock,
-    /// The end of the run.
-    pub deadline: Deadline,
-    /// For warnings, retries and masks.
-    pub console: &'a Console,
-    /// For requests.
-    pub http: &'a Client<'a>,
-    /// A random number in 0..1.
-    random: &'a dyn Fn() -> f64,
-    /// Where the identity comes from.
-    pub provider: &'static dyn Platform,
-    /// Who the job should be.
-    pub settings: &'a IdentitySettings,
-    /// Whether the runner is told what to hide.
-    masks: bool,
-    /// What the report has to know.
-    known: Mutex<Known>,
+/// A job on its way from an identity to an access token. It can be shared, and outlive the command that made it.
+pub struct Pipeline {
+    choice: Choice,
+    session: Session,
+    notes: Mutex<Notes>,
 }
 
-/// What a job has found out so far, for the report. It is kept here and not in an error, so that a report has it whatever
-/// ends the run.
+/// What has been found out on the way, for the report.
 #[derive(Default)]
-struct Known {
+struct Notes {
     warnings: Vec<String>,
-    /// The claims of the ID token that was read last.
     claims: Option<UnverifiedClaims>,
-    /// Whether that token's signature was verified.
     verified: bool,
 }
 
-/// A checked ID token.
-#[derive(Debug)]
-pub struct Identity {
-    /// The ID token.
-    pub token: Secret,
-    /// Its claims: decoded, and verified only if `verified` says so.
-    pub claims: UnverifiedClaims,
-    /// Whether the signature was checked with the issuer's keys.
-    pub verified: bool,
-    /// When it expires (Unix time); unknown only without validation.
-    pub expiry: Option<i64>,
-    /// The platform's clock minus this machine's, in seconds.
-    pub skew: Option<i64>,
-}
-
-impl Identity {
-    /// How long it may still be used, in seconds, if that is known.
-    fn life(&self, clock: &dyn Clock) -> Option<i64> {
-        let now = Now { local: clock.unix_time(), skew: self.skew };
-        Some(self.expiry?.saturating_sub(now.best()))
-    }
-}
-
-/// Whether the runner around this process reads `::add-mask::` and other workflow commands from its output. GitHub's does,
-/// and so do those that imitate it (Forgejo, Gitea, act), wherever the identity comes from. GitLab's has no such thing.
-pub fn masks(env: &Env) -> bool {
-    env.is(names::GITHUB_ACTIONS, "true")
-}
-
-impl<'a> Job<'a> {
-    /// A job that has done nothing yet.
-    pub fn new(
-        env: &'a Env,
-        clock: &'a dyn Clock,
-        deadline: Deadline,
-        console: &'a Console,
-        http: &'a Client<'a>,
-        provider: &'static dyn Platform,
-        settings: &'a IdentitySettings,
-    ) -> Self {
-        Self {
-            env,
-            clock,
-            deadline,
-            console,
-            http,
-            random: &random::fraction,
-            provider,
-            settings,
-            masks: masks(env),
-            known: Mutex::default(),
-        }
+impl Pipeline {
+    /// Goes on from a choice, with a network.
+    pub fn new(choice: Choice, session: Session) -> Arc<Self> {
+        Arc::new(Self { choice, session, notes: Mutex::default() })
     }
 
-    /// The same job, but for the masks: for a reader of standard error that would show them instead of obeying them.
-    #[must_use]
-    pub fn without_masks(self) -> Self {
-        Self { masks: false, ..self }
+    /// Returns the platform.
+    pub fn platform(&self) -> &'static dyn Platform {
+        self.choice.platform()
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the settings of the identity.
+    pub fn settings(&self) -> &IdentitySettings {
+        self.choice.settings()
     }
 
-    /// Notes in the report what is known so far: the claims of the last ID token, and what has been warned of.
-    pub fn note_in(&self, report: &mut Report) {
-        let known = self.known();
-        report.warnings.clone_from(&known.warnings);
-        report.claims.clone_from(&known.claims);
-        report.verified = known.verified;
+    /// Returns the effects.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
-    fn law(&self) -> Law<'_> {
-        Law { clock: self.clock, deadline: self.deadline, random: self.random, console: self.console }
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters what has been found out into the report, however the run ended.
+    pub fn account(&self, report: &mut Report) {
+        let notes = self.notes();
+        report.warnings.clone_from(&notes.warnings);
+        report.verified = notes.verified;
+        report.claims = notes.claims.as_ref().map(|token| {
+            let known = issuer::reported();
+            let known = token.claims.iter().filter(|(name, _)| known.contains(&name.as_str()));
+            known.map(|(name, value)| (name.clone(), value.clone())).collect()
+        });
     }
 
     /// Says a warning and keeps it for the report.
     pub fn warn(&self, warning: &str) {
-        self.console.warn(warning);
-        self.known().warnings.push(warning.to_owned());
+        self.session.console.warn(warning);
+        self.notes().warnings.push(warning.to_owned());
     }
 
     /// Warns of something odd, or with strict validation takes it as an error.
     pub fn finding(&self, finding: Finding) -> Result<(), Error> {
-        let text = finding.judge(self.settings.validation).map_err(|error| {
+        let text = finding.judge(self.settings().validation).map_err(|error| {
             let hint = format!("{} --validation basic only warns of this.", error.cure());
             error.with_cure(hint)
         })?;
@@ -150,112 +90,121 @@ impl<'a> Job<'a> {
     }
 
     /// Hides a secret from now on: in every line of ours, and in the runner's log.
-    pub fn hide(&self, secret: &Secret) -> Result<(), Error> {
-        self.console.guard(secret);
-        if !self.masks {
-            return Ok(());
-        }
-        self.console.mask(secret).map_err(|_| {
-            Error::new(Code::MaskUndeliverable, "the mask could not be written to standard error")
-        })
+    pub fn hide(&self, secret: &Secret, by: Deadline) -> Result<(), Error> {
+        self.session.console.guard(secret);
+        self.choice.masks().hide(secret, &self.session, by)
     }
 
-    /// [`Job::hide`] for an access token. One that is a JWT has its signature hidden as well: other tools break tokens at
-    /// their dots, and a mask of the whole does not hide a part. Short pieces are never masked: they would hide innocent
+    /// [`Pipeline::hide`] for an access token. One that is a JWT has its signature hidden as well: other tools break tokens
+    /// at their dots, and a mask of the whole does not hide a part. Short pieces are never masked: they would hide innocent
     /// text.
-    pub fn hide_access_token(&self, token: &Secret) -> Result<(), Error> {
-        self.hide(token)?;
+    pub fn hide_access_token(&self, token: &Secret, by: Deadline) -> Result<(), Error> {
+        self.hide(token, by)?;
         let parts: Vec<&str> = token.reveal().split('.').collect();
         match parts.as_slice() {
-            [_, _, signature] if signature.len() >= 20 => self.hide(&Secret::new(*signature)),
+            [_, _, signature] if signature.len() >= 20 => self.hide(&Secret::new(*signature), by),
             _ => Ok(()),
         }
     }
 
     /// Begins to connect to the issuer whose keys will be asked for, if it is known already and the ID token is still to
     /// be waited for. A ready token says at once whom to ask.
-    pub fn connect_to_issuer(&self) {
-        if !self.provider.mints_on_request() {
+    pub fn connect_to_issuer(&self, by: Deadline) {
+        if !self.platform().facts().is_asked() {
             return;
         }
-        let expected = self.provider.expected_issuer(self.env).ok().flatten();
-        if let Some(issuer) = claims::likely_issuer(expected.as_ref(), &self.settings.expectations) {
-            signature::open_ahead(self.http, issuer);
+        let expected = self.platform().expected_issuer(&self.session.env).ok().flatten();
+        if let Some(issuer) = claims::likely_issuer(expected.as_ref(), &self.settings().expectations) {
+            signature::open_ahead(&self.session.http, issuer, by);
         }
     }
 
-    /// Fetches the ID token and reads it, without holding it against anything.
-    pub fn fetch(&self) -> Result<Identity, Error> {
-        let context = Context {
-            env: self.env,
-            http: self.http,
-            law: &self.law(),
-            clock: self.clock,
-            deadline: self.deadline,
-            console: self.console,
-            finding: &|finding| self.finding(finding),
-            audience: self.settings.audience.as_deref(),
-            source: &self.settings.source,
-        };
-        let fetched = self.provider.fetch(&context)?;
+    /// Fetches the ID token and reads it, without holding it against anything. From then on it is hidden.
+    pub fn fetch(&self, by: Deadline) -> Result<Identity, Error> {
+        // Where the platform is asked is judged first: a secret is sent along.
+        let endpoint = self.platform().endpoint(&self.session.env)?;
+        if let Some(finding) = endpoint.and_then(|endpoint| endpoint.finding) {
+            self.finding(finding)?;
+        }
+        let fetched = self.platform().fetch(&self.session, self.choice.wanted(), by)?;
         // Only what has a token's alphabet can be masked; anything else is refused here and goes nowhere.
-        self.console.guard(&fetched.token);
-        let claims = match (jwt::decode(fetched.token.reveal()), self.settings.validation) {
+        self.session.console.guard(&fetched.token);
+        let validation = self.settings().validation;
+        let claims = match (jwt::decode(fetched.token.reveal()), validation) {
             (Err(_), Validation::Off) if jwt::is_harmless(fetched.token.reveal()) => {
                 UnverifiedClaims::default()
             }
             (claims, _) => claims?,
         };
-        self.hide(&fetched.token)?;
+        self.hide(&fetched.token, by)?;
         {
-            let mut known = self.known();
-            (known.claims, known.verified) = (Some(claims.clone()), false);
+            let mut notes = self.notes();
+            notes.claims = Some(claims.clone());
+            notes.verified = false;
         }
-        let expiry = match (claims::expiry(&claims), self.settings.validation) {
+        let expiry = match (times::expiry(&claims), validation) {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry?),
         };
         Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
     }
 
-    /// What an ID token of this job is held against.
+    /// Returns what an ID token of this job is held against.
     pub fn expected(&self) -> Result<Expected, Error> {
         Ok(Expected {
-            audience: self.settings.audience.clone(),
-            issuer: self.provider.expected_issuer(self.env)?,
-            run: self.provider.run_bindings(self.env)?,
-            expectations: self.settings.expectations.clone(),
-            validation: self.settings.validation,
+            audience: self.settings().audience.clone(),
+            issuer: self.platform().expected_issuer(&self.session.env)?,
+            run: self.platform().run_bindings(&self.session.env)?,
+            expectations: self.settings().expectations.clone(),
+            validation: self.settings().validation,
         })
     }
 
-    /// Holds an ID token against what is expected. The result is what is odd about it.
-    fn check(&self, identity: &Identity, expected: &Expected) -> Result<Vec<Finding>, Error> {
-        let now = Now { local: self.clock.unix_time(), skew: identity.skew };
-        claims::check(&identity.claims, expected, now).map_err(|error| self.explain_expiry(error))
+    /// Holds an ID token against what is expected, check by check.
+    pub fn checks(
+        &self,
+        identity: &Identity,
+        expected: &Expected,
+    ) -> Vec<(&'static str, Result<Vec<Finding>, Error>)> {
+        let outcomes = claims::checks(&identity.claims, expected, identity.now(&*self.session.clock));
+        let explain = |outcome: Result<_, Error>| outcome.map_err(|error| self.explain_expiry(error));
+        outcomes.into_iter().map(|(name, outcome)| (name, explain(outcome))).collect()
     }
 
-    /// Fetches the ID token and checks it.
-    pub fn identity(&self) -> Result<Identity, Error> {
+    /// Fetches the ID token, checks it and, if that was asked for, verifies its signature.
+    pub fn identity(&self, by: Deadline) -> Result<Identity, Error> {
+        let console = &self.session.console;
+        let facts = self.platform().facts();
+        console.detail(&format!("identity from {} ({})", facts.name, facts.id));
         // What the environment says is read first, so that no token is fetched for nothing.
         let expected = self.expected()?;
-        if self.settings.verify_signature {
-            self.connect_to_issuer();
+        if self.settings().verify_signature {
+            self.connect_to_issuer(by);
         }
-        let mut identity = self.fetch()?;
-        for finding in self.check(&identity, &expected)? {
+        let mut identity = self.fetch(by)?;
+        let mut findings = Vec::new();
+        for (_, outcome) in self.checks(&identity, &expected) {
+            findings.extend(outcome?);
+        }
+        for finding in findings {
             self.finding(finding)?;
         }
-        if self.settings.verify_signature {
-            self.verify(&mut identity)?;
+        if self.settings().verify_signature {
+            self.verify(&mut identity, by)?;
         }
+        console.detail(&format!(
+            "issuer {}, subject {} ({})",
+            identity.claims.issuer(),
+            identity.claims.subject(),
+            claims_status(identity.verified)
+        ));
         Ok(identity)
     }
 
     /// Verifies the signature with the keys of the issuer that the token has to come from.
-    pub fn verify(&self, identity: &mut Identity) -> Result<(), Error> {
-        let expected = self.provider.expected_issuer(self.env)?;
-        if !claims::is_issuer_known(&identity.claims, expected.as_ref(), &self.settings.expectations) {
+    pub fn verify(&self, identity: &mut Identity, by: Deadline) -> Result<(), Error> {
+        let expected = self.platform().expected_issuer(&self.session.env)?;
+        if !claims::is_issuer_known(&identity.claims, expected.as_ref(), &self.settings().expectations) {
             return Err(Error::new(
                 Code::CfgIssuerMissing,
                 "it is not known whose keys the signature should be verified with",
@@ -268,19 +217,19 @@ impl<'a> Job<'a> {
                 ignored.join(", ")
             ));
         }
-        if !self.provider.mints_on_request() {
-            signature::open_ahead(self.http, identity.claims.issuer());
+        if !self.platform().facts().is_asked() {
+            signature::open_ahead(&self.session.http, identity.claims.issuer(), by);
         }
-        let keys = signature::fetch_keys(self.http, &self.law(), identity.claims.issuer())?;
+        let keys = signature::fetch_keys(&self.session, identity.claims.issuer(), by)?;
         signature::verify(identity.token.reveal(), &identity.claims, &keys)?;
         identity.verified = true;
-        self.known().verified = true;
+        self.notes().verified = true;
         Ok(())
     }
 
     /// Adds what the platform knows about the life of its tokens.
-    pub fn explain_expiry(&self, error: Error) -> Error {
-        match self.provider.advice_on_expiry() {
+    fn explain_expiry(&self, error: Error) -> Error {
+        match self.platform().facts().advice_on_expiry {
             Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
                 error.with_cure(advice)
             }
@@ -288,78 +237,84 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn is_short(&self, identity: &Identity) -> bool {
-        identity.life(self.clock).is_some_and(|life| life <= SHORTEST_LIFE)
-    }
-
-    /// Refuses an ID token that could expire before somebody exchanges it. Without validation the STS decides: this
-    /// machine's clock may be what is wrong.
-    fn check_life(&self, identity: &Identity) -> Result<(), Error> {
-        if self.settings.validation == Validation::Off || !self.is_short(identity) {
-            return Ok(());
+    /// Returns the ID token itself as what is handed over. Every form carries its expiry, so that has to be known even
+    /// without validation.
+    pub fn id_token(&self, by: Deadline) -> Result<Credential, Error> {
+        for warning in &self.settings().warnings {
+            self.warn(warning);
         }
-        let life = identity.life(self.clock).unwrap_or_default();
-        let message = format!("the ID token expires in {life} s, too soon to exchange it");
-        Err(self.explain_expiry(Error::new(Code::IdTokenExpiring, message)))
-    }
-
-    /// The ID token itself as what is handed over. Every form carries its expiry, so that has to be known even without
-    /// validation.
-    pub fn id_token(&self, identity: Identity) -> Result<Credential, Error> {
+        let identity = self.identity(by)?;
         self.check_life(&identity)?;
-        let expires_at = claims::expiry(&identity.claims)?;
-        let life = Now { local: self.clock.unix_time(), skew: identity.skew };
+        let expires_at = times::expiry(&identity.claims)?;
+        let life = expires_at.saturating_sub(identity.now(&*self.session.clock).best());
         Ok(Credential {
-            kind: Kind::IdToken,
-            expires_in: u64::try_from(expires_at.saturating_sub(life.best())).unwrap_or(0),
-            expires_at,
-            scope: None,
-            issuer: identity.claims.issuer().to_owned(),
-            subject: identity.claims.subject().to_owned(),
-            token: identity.token,
+            issuer: Some(identity.claims.issuer().to_owned()),
+            subject: Some(identity.claims.subject().to_owned()),
+            ..Credential::new(Kind::IdToken, identity.token, u64::try_from(life).unwrap_or(0), expires_at)
         })
     }
 
-    /// Exchanges the identity for an access token, with a fresh ID token where the first one has grown too old or may
-    /// have been used in an attempt whose answer was lost.
-    pub fn exchange(
-        &self,
-        identity: &mut Identity,
+    /// Returns the grant that exchanges this job's ID tokens.
+    pub fn token_exchange(self: &Arc<Self>, exchange: &ExchangeSettings, scope: &str) -> TokenExchange {
+        let config = Config {
+            endpoint: exchange.sts_endpoint.clone(),
+            api: exchange.sts_api,
+            scope: scope.to_owned(),
+            min_ttl: exchange.min_ttl,
+        };
+        TokenExchange::new(config, Arc::<Self>::clone(self))
+    }
+
+    /// Goes from the identity to the masked access token.
+    pub fn access_token(
+        self: &Arc<Self>,
+        exchange: &ExchangeSettings,
         scope: &str,
-        settings: &ExchangeSettings,
+        by: Deadline,
     ) -> Result<Credential, Error> {
-        let mut answer_lost = false;
-        let mut findings = Vec::new();
-        let renewable = self.provider.mints_on_request();
-        let credential = self.law().run("exchanging the token", |_| {
-            if renewable && (answer_lost || self.is_short(identity)) {
-                *identity = self.identity()?;
-                answer_lost = false;
-            }
-            self.check_life(identity)?;
-            let exchange = Exchange {
-                endpoint: &settings.sts_endpoint,
-                api: settings.sts_api,
-                scope,
-                min_ttl: settings.min_ttl,
-                subject_token: &identity.token,
-                claims: &identity.claims,
-            };
-            findings.clear();
-            exchange.run(self.http, self.clock, &mut findings).map_err(|mut failure: Failure| {
-                if answer_lost && failure.retry == Retry::Never && !renewable {
-                    failure.error = failure.error.with_detail(
-                        "but",
-                        "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
-                    );
-                }
-                answer_lost |= failure.lost_answer;
-                failure
-            })
-        })?;
-        for finding in findings {
+        for warning in exchange.warnings.iter().chain(&self.settings().warnings) {
+            self.warn(warning);
+        }
+        let grant = self.token_exchange(exchange, scope);
+        // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
+        if self.platform().facts().is_asked() || self.settings().verify_signature {
+            grant.prepare(&self.session, by);
+        }
+        self.obtain(&grant, by)
+    }
+
+    /// Obtains a credential, judges what is odd about it, and hides it.
+    pub fn obtain(&self, grant: &dyn Grant, by: Deadline) -> Result<Credential, Error> {
+        let mut credential = grant.obtain(&self.session, by)?;
+        for finding in std::mem::take(&mut credential.findings) {
             self.finding(finding)?;
         }
+        self.hide_access_token(&credential.token, by)?;
         Ok(credential)
+    }
+}
+
+impl SubjectTokens for Pipeline {
+    fn ready(&self) -> Result<(), Error> {
+        self.choice.ready()
+    }
+
+    fn fetch(&self, by: Deadline) -> Result<Identity, Error> {
+        self.identity(by)
+    }
+
+    fn renews(&self) -> bool {
+        self.platform().facts().renews
+    }
+
+    /// Without validation the STS decides: this machine's clock may be what is wrong.
+    fn check_life(&self, identity: &Identity) -> Result<(), Error> {
+        let clock = &*self.session.clock;
+        if self.settings().validation == Validation::Off || !identity.is_short(clock) {
+            return Ok(());
+        }
+        let life = identity.life(clock).unwrap_or_default();
+        let message = format!("the ID token expires in {life} s, too soon to exchange it");
+        Err(self.explain_expiry(Error::new(Code::IdTokenExpiring, message)))
     }
 }

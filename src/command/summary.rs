@@ -3,11 +3,13 @@
 //! A summary is read by everybody who can see the run, and rendered: so nothing from a server or a token is Markdown or
 //! HTML in it, and it holds no secret.
 
+use serde_json::Value;
+
 use crate::cli::settings::{Source, invalid};
 use crate::env::{Env, names};
 use crate::error::Error;
 use crate::output::sink;
-use crate::platform::{self, Platform};
+use crate::platform;
 use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 
@@ -55,7 +57,7 @@ pub fn write(when: When, report: &Report, error: Option<&Error>, env: &Env, cons
     if when == When::Never || (when == When::OnFailure && error.is_none()) {
         return;
     }
-    let place = platform::detected(env).into_iter().find_map(Platform::summary_file);
+    let place = platform::detected(env).into_iter().find_map(|platform| platform.facts().summary);
     let Some(variable) = place.filter(|variable| env.has(variable)) else {
         console.detail("there is no job summary to write to");
         return;
@@ -91,8 +93,9 @@ fn success(report: &Report, console: &Console) -> String {
     rows.extend(known.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     rows.extend(report.reason.map(|reason| ("reason", reason.to_owned())));
     if let Some(claims) = &report.claims {
-        rows.push(("subject", claims.subject().to_owned()));
-        rows.push(("issuer", claims.issuer().to_owned()));
+        let text = |name| claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        rows.push(("subject", text("sub")));
+        rows.push(("issuer", text("iss")));
         rows.push(("claims", claims_status(report.verified).to_owned()));
     }
     for warning in &report.warnings {
@@ -133,7 +136,6 @@ mod tests {
 
     use super::*;
     use crate::error::Code;
-    use crate::identity::jwt::UnverifiedClaims;
     use crate::report::console::{Verbosity, captured};
     use crate::secret::Secret;
 
@@ -161,10 +163,7 @@ mod tests {
         let report = Report {
             granted_scope: Some("roleassignments:o".into()),
             expires_at: Some("2026-11-22T04:00:00Z".into()),
-            claims: Some(UnverifiedClaims {
-                header: serde_json::Map::new(),
-                claims: claims.as_object().unwrap().clone(),
-            }),
+            claims: claims.as_object().cloned(),
             ..Report::default()
         };
         let text = success(&report, &console);

@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Rest;
+use crate::Streams;
 use crate::cli::settings::{
     ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
 };
@@ -12,7 +13,8 @@ use crate::cli::{
     ExchangeArgs, IdTokenArgs, IdentityArgs, NetworkArgs, OutputArgs, TokenArgs, UnavailableArgs,
 };
 use crate::clock::Clock;
-use crate::command::pipeline::{Job, masks};
+use crate::command::choice::{Choice, session};
+use crate::command::pipeline::Pipeline;
 use crate::credential::{Credential, Kind};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
@@ -26,11 +28,8 @@ use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
 
-use super::main_job::{
-    access_token, account_for, announce, check_is_free, format as format_for, identity, required_scope,
-    skipped,
-};
-use super::{check_masks, check_source, client, shadowing_variable};
+use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
+use super::shadowing_variable;
 
 /// The arguments of either command.
 #[derive(Debug, Clone, Copy)]
@@ -76,15 +75,15 @@ impl Args<'_> {
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
     args: Args<'_>,
-    env: &Env,
-    clock: &dyn Clock,
-    console: &Console,
-    streams: Rest<'_>,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
     let started = clock.monotonic();
     let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver, env, clock, started, &streams);
+    let settings = settings(args, &mut resolver, env, &**clock, started, &streams);
     report.settings = resolver.into_report();
     let mut settings = settings?;
     let shadowing = match args.kind() {
@@ -98,11 +97,12 @@ pub fn run(
         shadowing,
         stdout_kind: streams.stdout_kind,
         env,
+        clock,
         console,
     };
     let choice = settings.on_unavailable;
     let masks_are_lost = streams.stderr_is_lost;
-    match handover.with_token(settings, clock, started, masks_are_lost, streams.stdout, report) {
+    match handover.with_token(settings, started, masks_are_lost, streams.stdout, report) {
         Ok(()) => Ok(()),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
@@ -126,7 +126,7 @@ fn settings(
     env: &Env,
     clock: &dyn Clock,
     started: Duration,
-    streams: &Rest<'_>,
+    streams: &Streams<'_>,
 ) -> Result<Settings, Error> {
     let output = resolver.output(args.output, args.kind())?;
     let on_unavailable = resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?;
@@ -175,7 +175,7 @@ fn ask(
     clock: &dyn Clock,
     deadline: Deadline,
     reads_stdin: bool,
-    streams: &Rest<'_>,
+    streams: &Streams<'_>,
 ) -> Result<Request, Error> {
     if caller == Caller::Kubernetes {
         return request::kubernetes_exec_info(env.text(names::KUBERNETES_EXEC_INFO)?.as_deref());
@@ -204,46 +204,41 @@ struct Handover<'a> {
     api_version: Option<&'static str>,
     shadowing: Option<String>,
     stdout_kind: crate::StdoutKind,
-    env: &'a Env,
-    console: &'a Console,
+    env: &'a Arc<Env>,
+    clock: &'a Arc<dyn Clock>,
+    console: &'a Arc<Console>,
 }
 
 impl Handover<'_> {
     fn with_token(
         &self,
         settings: Settings,
-        clock: &dyn Clock,
         started: Duration,
         masks_are_lost: bool,
         stdout: &mut dyn Write,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let Settings { identity: wanted, exchange, network, .. } = settings;
-        let provider = platform::select(wanted.provider.as_deref(), &wanted.source, self.env)?;
-        report.provider = Some(provider.id());
-        let format = format_for(self.output.format.as_deref(), Some(provider), self.env)?;
+        let Settings { identity, exchange, network, .. } = settings;
+        let choice = Choice::new(identity, self.env)?;
+        report.provider = Some(choice.platform().facts().id);
+        let format = format_for(self.output.format.as_deref(), Some(choice.platform()), self.env)?;
         report.format = Some(format.id());
-        check_source(&wanted, provider)?;
-        provider.ready(self.env, &wanted.source, wanted.audience.as_deref())?;
+        choice.ready()?;
 
         // Everything that could stop the delivery is found out before a token exists.
-        let is_captured = self.is_captured(format)?;
-        if !is_captured {
-            check_masks(self.env, masks_are_lost)?;
-        }
-        check_trace(format, self.env, self.output.force)?;
+        let choice = self.with_reader(format, choice)?;
+        choice.check_masks(masks_are_lost)?;
+        self.check_trace(format)?;
         let sinks = Sinks::open(format, self.output.export_env, &self.policy())?;
 
-        let deadline = Deadline::since(started, network.timeout);
-        let http = client(network, clock, deadline, self.console);
-        let job = Job::new(self.env, clock, deadline, self.console, &http, provider, &wanted);
-        let job = if is_captured { job.without_masks() } else { job };
+        let by = Deadline::since(started, network.timeout);
+        let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
         self.warn(&job, format);
         let outcome = match &exchange {
-            Some((exchange, scope)) => access_token(&job, scope, exchange),
-            None => identity(&job).and_then(|identity| job.id_token(identity)),
+            Some((exchange, scope)) => job.access_token(exchange, scope, by),
+            None => job.id_token(by),
         };
-        job.note_in(report);
+        job.account(report);
         let credential = outcome?;
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;
@@ -291,14 +286,14 @@ impl Handover<'_> {
         }
     }
 
-    /// Whether standard error is read by a program that shows it when this run fails. Masks are secrets there, and the
-    /// runner never obeys them.
-    fn is_captured(&self, format: &dyn Format) -> Result<bool, Error> {
-        if format.caller() != Some(Caller::Terraform) || !masks(self.env) {
-            return Ok(false);
+    /// Takes into account who reads standard error. A program that shows it when this run fails would show masks, which are
+    /// secrets, and the runner would never obey them.
+    fn with_reader(&self, format: &dyn Format, choice: Choice) -> Result<Choice, Error> {
+        if format.caller() != Some(Caller::Terraform) || !choice.masks().need_stderr() {
+            return Ok(choice);
         }
         if self.output.force {
-            return Ok(true);
+            return Ok(choice.without_mask_lines());
         }
         let message = "Terraform keeps standard error of its programs to itself, so the runner cannot be told to hide the token";
         Err(Error::new(Code::MaskUndeliverable, message).with_cure(
@@ -306,10 +301,30 @@ impl Handover<'_> {
         ))
     }
 
+    /// Makes sure that no shell traces its commands: it would write each assignment into the job log.
+    fn check_trace(&self, format: &dyn Format) -> Result<(), Error> {
+        let is_substituted = format.is_substituted() && self.output.output.is_none();
+        let Some((trace, value)) =
+            platform::trace(self.env).filter(|_| format.is_sourced() || is_substituted)
+        else {
+            return Ok(());
+        };
+        if self.output.force {
+            return Ok(());
+        }
+        let message = format!(
+            "{} is {}, so the shell would write the token into the job log",
+            trace.variable,
+            value.trim_matches('"')
+        );
+        Err(Error::new(Code::OutTraced, message).with_cure(trace.cure))
+    }
+
     /// What may surprise later.
-    fn warn(&self, job: &Job<'_>, format: &dyn Format) {
+    fn warn(&self, job: &Pipeline, format: &dyn Format) {
         let id = format.id();
-        if self.output.export_env && id != "github" {
+        // Which place it is only the format knows.
+        if self.output.export_env && format.places(true) == format.places(false) {
             job.warn(&format!(
                 "--export-env is for the format github; {id} sets no variable for later steps"
             ));
@@ -327,7 +342,7 @@ impl Handover<'_> {
 }
 
 /// The token that is made would be ignored.
-pub(super) fn warn_of_shadowing(job: &Job<'_>, name: &str, env_name: &str) {
+pub(super) fn warn_of_shadowing(job: &Pipeline, name: &str, env_name: &str) {
     job.warn(&format!(
         "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {env_name}",
         names::SCOPE
@@ -336,23 +351,12 @@ pub(super) fn warn_of_shadowing(job: &Job<'_>, name: &str, env_name: &str) {
 
 /// A delimiter that stands in none of the values. With 128 random bits the first one always does.
 fn delimiter(credential: &Credential) -> Result<String, Error> {
-    let scope = credential.scope.as_deref().unwrap_or_default();
-    let values = [credential.token.reveal(), scope, &credential.issuer, &credential.subject];
+    let texts = [&credential.scope, &credential.issuer, &credential.subject];
     loop {
         let delimiter = random::delimiter()?;
-        if !values.iter().any(|value| value.contains(&delimiter)) {
+        let mut values = texts.into_iter().flatten().map(String::as_str).chain([credential.token.reveal()]);
+        if !values.any(|value| value.contains(&delimiter)) {
             return Ok(delimiter);
         }
     }
-}
-
-/// A shell that traces its commands writes each assignment into the job log.
-fn check_trace(format: &dyn Format, env: &Env, force: bool) -> Result<(), Error> {
-    if format.is_sourced() && env.is(names::CI_DEBUG_TRACE, "true") && !force {
-        return Err(Error::new(
-            Code::OutTraced,
-            "CI_DEBUG_TRACE is true, so the shell would write the token into the job log",
-        ));
-    }
-    Ok(())
 }

@@ -164,9 +164,8 @@ impl Response {
 }
 
 /// An HTTP client for one run.
-pub struct Client<'a> {
-    clock: &'a dyn Clock,
-    deadline: Deadline,
+pub struct Client {
+    clock: Arc<dyn Clock>,
     proxies: ProxySettings,
     extra_roots: Vec<CertificateDer<'static>>,
     tls: OnceLock<Arc<ClientConfig>>,
@@ -174,23 +173,20 @@ pub struct Client<'a> {
     ahead: Mutex<Vec<(String, Arc<Ahead>)>>,
 }
 
-impl<'a> Client<'a> {
-    /// A client whose requests all end before `deadline`.
-    ///
-    /// `extra_roots` are trusted besides the built-in roots.
+impl Client {
+    /// Creates a client. `extra_roots` are trusted besides the built-in roots.
     pub fn new(
-        clock: &'a dyn Clock,
-        deadline: Deadline,
+        clock: Arc<dyn Clock>,
         proxies: ProxySettings,
         extra_roots: Vec<CertificateDer<'static>>,
     ) -> Self {
-        Self { clock, deadline, proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
+        Self { clock, proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
     }
 
     /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
     /// good for one request. Nothing can go wrong here: a request that finds no connection makes its own.
-    pub fn open_ahead(&self, url: &Url) {
-        let left = self.deadline.left(self.clock);
+    pub fn open_ahead(&self, url: &Url, by: Deadline) {
+        let left = by.left(&*self.clock);
         let Ok((config, opener)) = self.route(url, left, CONNECT_TIMEOUT) else { return };
         if let Some(ahead) = Ahead::begin(url.uri().clone(), config, opener) {
             self.opened_ahead().push((url.origin(), ahead));
@@ -211,21 +207,20 @@ impl<'a> Client<'a> {
     /// Sends one request, once.
     ///
     /// An answer with any status is a success here. A failure says whether another attempt makes sense, and whether
-    /// the request may have reached the server.
-    pub fn send(&self, peer: Peer, request: &Request<'_>) -> Result<Response, Failure> {
+    /// the request may have reached the server. Whatever happens, it ends before `by`.
+    pub fn send(&self, peer: Peer, request: &Request<'_>, by: Deadline) -> Result<Response, Failure> {
         let url = match request {
             Request::Get { url, .. } | Request::GetPublic { url } | Request::PostForm { url, .. } => *url,
         };
-        let left = self.deadline.left(self.clock);
+        let left = by.left(&*self.clock);
         if left.is_zero() {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let progress = Progress::default();
         let outcome = self.attempt(url, request, left, &progress);
         outcome.map_err(|fault| {
-            let cut_short = left <= ATTEMPT_TIMEOUT
-                && matches!(fault, Fault::Timeout)
-                && self.deadline.is_near(self.clock);
+            let cut_short =
+                left <= ATTEMPT_TIMEOUT && matches!(fault, Fault::Timeout) && by.is_near(&*self.clock);
             let proxy = self.proxies.for_url(url).map(|proxy| proxy.shown.as_str());
             let fault = match fault {
                 _ if cut_short => Fault::Deadline,

@@ -4,26 +4,16 @@
 //! grant nothing: the STS verifies the signature and decides. Everything is compared byte by byte; a near miss fails
 //! as well, but with a hint that names it.
 
-use crate::clock::rfc3339;
 use crate::error::{Code, Error};
+use crate::identity::audience;
 use crate::identity::expect::{self, Expectation};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::near_miss::near_miss;
-use crate::json;
+use crate::identity::times;
 use crate::text::quote;
 
 /// How far two clocks may differ, in seconds.
 pub const LEEWAY: i64 = 60;
-
-/// How far ahead of this machine's clock `nbf` and `iat` may lie before that is an error, in seconds. The STS may be
-/// more lenient than we are, so a smaller difference only warns.
-const FUTURE_LIMIT: i64 = 300;
-
-/// The last second of the year 9999: a larger NumericDate is not one.
-const MAX_TIME: f64 = 253_402_300_799.0;
-
-/// Ten years in seconds. An `exp` beyond is most likely in milliseconds.
-const TEN_YEARS: i64 = 10 * 365 * 86_400;
 
 /// How strictly claims are held against what is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,8 +150,8 @@ pub fn checks(
             let mut findings = Vec::new();
             outcomes.push((name, check(&mut findings).map(|()| findings)));
         };
-        gather("audience", &|findings| check_audience(token, expected.audience.as_deref(), findings));
-        gather("times", &|findings| check_times(token, now, findings));
+        gather("audience", &|findings| audience::check(token, expected.audience.as_deref(), findings));
+        gather("times", &|findings| times::check(token, now, findings));
         gather("run", &|findings| {
             check_run(token, &expected.run, findings);
             Ok(())
@@ -245,162 +235,6 @@ pub fn likely_issuer<'a>(
             ExpectedIssuer::Exactly(url) | ExpectedIssuer::WithSegment(url) => url.as_str(),
         }),
     }
-}
-
-fn check_audience(
-    token: &UnverifiedClaims,
-    expected: Option<&str>,
-    findings: &mut Vec<Finding>,
-) -> Result<(), Error> {
-    let Some(found) = token.audience().filter(|members| !members.is_empty()) else {
-        let kind = token.claims.get("aud").map_or("there is none", json::kind);
-        return Err(Error::new(
-            Code::ClaimAud,
-            format!("the ID token's aud claim is not a text or a list of texts: {kind}"),
-        ));
-    };
-    let shown = || found.iter().map(|member| quote(member)).collect::<Vec<_>>().join(", ");
-    match expected {
-        Some(audience) if found.contains(&audience) => {}
-        Some(audience) => {
-            let error = Error::new(Code::ClaimAud, "the ID token is meant for another audience")
-                .with_detail("expected", quote(audience))
-                .with_detail("found", shown());
-            return Err(match found.iter().find_map(|member| near_miss(audience, member)) {
-                Some(miss) => error.with_cure(format!("{miss} Audiences are compared to the letter.")),
-                None => error,
-            });
-        }
-        None => {
-            let others: Vec<_> = found.iter().filter_map(|member| other_service(member)).collect();
-            if let (Some(service), true) = (others.first(), others.len() == found.len()) {
-                let message = format!("the ID token is meant for {service}, not for Equinix");
-                return Err(Error::new(Code::ClaimAud, message).with_detail("found", shown()).with_cure(
-                    "Give the token an audience of its own for Equinix (in GitLab: aud: under id_tokens:), and pass it as --audience as well.",
-                ));
-            }
-        }
-    }
-    if found.len() > 1 {
-        let text = format!(
-            "the ID token is meant for {} audiences at once ({}): each of them could use it at the others",
-            found.len(),
-            shown()
-        );
-        findings.push(Finding::strict(Code::ClaimAud, text));
-    }
-    Ok(())
-}
-
-/// The service that is known to use this audience, if any. A token for it must not be sent to Equinix, and a token
-/// for Equinix should not be usable there.
-pub fn other_service(audience: &str) -> Option<&'static str> {
-    const WHOLE: [(&str, &str); 7] = [
-        ("*", "everybody"),
-        ("sts.amazonaws.com", "AWS"),
-        ("api://AzureADTokenExchange", "Azure"),
-        ("sigstore", "Sigstore"),
-        ("pypi", "PyPI"),
-        ("testpypi", "TestPyPI"),
-        ("https://kubernetes.default.svc", "the Kubernetes API"),
-    ];
-    const PREFIX: [(&str, &str); 7] = [
-        ("https://github.com/", "GitHub's default audience, which everybody shares who did not choose one"),
-        ("https://iam.googleapis.com/", "Google Cloud"),
-        ("//iam.googleapis.com/", "Google Cloud"),
-        ("npm:", "npm"),
-        ("https://buildkite.com/", "Buildkite's default audience"),
-        ("ari:cloud:bitbucket:", "Bitbucket's default audience"),
-        ("https://kubernetes.default.svc.", "the Kubernetes API"),
-    ];
-    let whole = WHOLE.iter().find(|(text, _)| *text == audience);
-    whole.or_else(|| PREFIX.iter().find(|(text, _)| audience.starts_with(text))).map(|(_, service)| *service)
-}
-
-/// Seconds of Unix time from a NumericDate (RFC 7519 section 2), which may have a fraction.
-fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64>, Error> {
-    let Some(value) = token.claims.get(name) else { return Ok(None) };
-    let fail = |found: String| {
-        Error::new(Code::ClaimTimeInvalid, format!("the ID token's {name} claim is not a time"))
-            .with_detail("expected", "a number of seconds since 1970")
-            .with_detail("found", found)
-    };
-    match value.as_f64() {
-        #[allow(clippy::cast_possible_truncation, reason = "the range has been checked")]
-        Some(seconds) if (0.0..=MAX_TIME).contains(&seconds) => Ok(Some(seconds.floor() as i64)),
-        Some(_) => Err(fail(quote(&value.to_string()))),
-        None => Err(fail(json::kind(value).to_owned())),
-    }
-}
-
-/// When the token expires (Unix time).
-pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
-    time_claim(token, "exp")?
-        .ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))
-}
-
-fn check_times(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    let exp = expiry(token)?;
-    let iat = time_claim(token, "iat")?;
-    let nbf = time_claim(token, "nbf")?;
-    if exp.saturating_sub(now.best()) > TEN_YEARS {
-        return Err(Error::new(Code::ClaimTimeInvalid, "the ID token's exp claim lies more than ten years ahead")
-            .with_detail("found", exp.to_string())
-            .with_cure("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
-    }
-    if let Some(iat) = iat.filter(|iat| exp <= *iat) {
-        return Err(Error::new(Code::ClaimTimeInvalid, "the ID token expires before it was issued")
-            .with_detail("iat", rfc3339(iat))
-            .with_detail("exp", rfc3339(exp)));
-    }
-    let clocks = |skew: i64| {
-        format!(
-            "this machine's clock is about {} s {}",
-            skew.unsigned_abs(),
-            if skew < 0 { "ahead" } else { "behind" }
-        )
-    };
-    let corrected = now.skew.map(|skew| (skew, now.local.saturating_add(skew)));
-
-    if now.local > exp.saturating_add(LEEWAY) {
-        match corrected {
-            Some((skew, time)) if time <= exp.saturating_add(LEEWAY) => {
-                findings.push(Finding::warning(format!(
-                    "the ID token looks expired only because {}; the STS decides",
-                    clocks(skew)
-                )));
-            }
-            _ => {
-                return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
-                    .with_detail(
-                        "expired",
-                        format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)),
-                    )
-                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
-            }
-        }
-    }
-    let Some(from) = iat.max(nbf) else { return Ok(()) };
-    let ahead = from.saturating_sub(now.local);
-    if ahead > LEEWAY {
-        match corrected {
-            Some((skew, time)) if from.saturating_sub(time) <= LEEWAY => {
-                findings.push(Finding::warning(format!(
-                    "the ID token looks not yet valid only because {}; the STS decides",
-                    clocks(skew)
-                )));
-            }
-            _ if ahead > FUTURE_LIMIT => {
-                return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
-                    .with_detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
-                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
-            }
-            _ => findings.push(Finding::warning(format!(
-                "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"
-            ))),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -577,7 +411,7 @@ mod tests {
             (json!({"exp": -1}), "claim-time-invalid"),
             (json!({"exp": 1e30}), "claim-time-invalid"),
             (json!({"exp": (NOW + 300) * 1000}), "claim-time-invalid"),
-            (json!({"exp": NOW + TEN_YEARS + 1}), "claim-time-invalid"),
+            (json!({"exp": NOW + times::TEN_YEARS + 1}), "claim-time-invalid"),
             (json!({"exp": NOW}), "claim-time-invalid"),
             (json!({"iat": true}), "claim-time-invalid"),
             (json!({"nbf": [1]}), "claim-time-invalid"),

@@ -15,7 +15,8 @@ use crate::http::{Client, Peer, Request, Response};
 use crate::identity::crypto;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::json;
-use crate::retry::{Failure, Law, Retry};
+use crate::retry::{Deadline, Failure, Retry};
+use crate::session::Session;
 use crate::text::quote;
 
 const PEER: Peer = Peer {
@@ -50,20 +51,20 @@ pub fn key_headers(token: &UnverifiedClaims) -> Vec<&'static str> {
 }
 
 /// Begins to connect to an issuer, once for its metadata and once for its keys, which are nearly always at the same host.
-pub fn open_ahead(http: &Client<'_>, issuer: &str) {
+pub fn open_ahead(http: &Client, issuer: &str, by: Deadline) {
     if let Ok(url) = Url::parse(issuer) {
-        http.open_ahead(&url);
-        http.open_ahead(&url);
+        http.open_ahead(&url, by);
+        http.open_ahead(&url, by);
     }
 }
 
 /// Fetches the keys of an issuer that has been found to be the expected one.
-pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<IssuerKeys, Error> {
+pub fn fetch_keys(session: &Session, issuer: &str, by: Deadline) -> Result<IssuerKeys, Error> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let url = Url::parse(&format!("{base}{DISCOVERY}")).map_err(|why| {
         metadata(format!("the issuer {} is not a URL that keys could be fetched from: {why}", quote(issuer)))
     })?;
-    let document = get(http, law, &url, "fetching the issuer's metadata")?;
+    let document = get(session, &url, "fetching the issuer's metadata", by)?;
     let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
     if named != issuer {
         return Err(metadata(format!(
@@ -80,7 +81,7 @@ pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<Issu
                 .with_detail("jwks_uri", quote(jwks_uri))
         })?;
     let algorithms = algorithms(&document)?;
-    let set = get(http, law, &jwks, "fetching the issuer's keys")?;
+    let set = get(session, &jwks, "fetching the issuer's keys", by)?;
     let Some(Value::Array(keys)) = set.get("keys") else {
         return Err(metadata(format!(
             "what is published at {} is not a set of keys: it has no member keys",
@@ -106,9 +107,9 @@ fn metadata(message: String) -> Error {
     Error::new(Code::IssuerMetadata, message)
 }
 
-fn get(http: &Client<'_>, law: &Law<'_>, url: &Url, what: &str) -> Result<Map<String, Value>, Error> {
-    law.run(what, |_| {
-        let response = http.send(PEER, &Request::GetPublic { url })?;
+fn get(session: &Session, url: &Url, what: &str, by: Deadline) -> Result<Map<String, Value>, Error> {
+    session.retry(what, by, |_| {
+        let response = session.http.send(PEER, &Request::GetPublic { url }, by)?;
         if response.status != 200 {
             return Err(refusal(&response, url));
         }

@@ -1,29 +1,18 @@
 //! What can be said about a subject, for explanations only. Nothing is ever decided by parsing it: organizations can
 //! replace the whole text by a template, and platforms have changed their defaults before.
 
+use crate::identity::issuer::Form;
 use crate::identity::jwt::UnverifiedClaims;
+use crate::text::quote;
 
-/// The form of a GitHub subject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// `repo:owner/name:…`, the default until 2026-07-15.
-    WithoutIds,
-    /// `repo:owner@id/name@id:…`, the default of repositories created, renamed or transferred since.
-    WithIds,
-    /// Something else: the organization or repository uses a template.
-    Template,
-}
+/// GitHub's default until 2026-07-15: `repo:owner/name:…`.
+const WITHOUT_IDS: &str = "GitHub's older default form, without ids";
 
-impl Form {
-    /// In words.
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::WithoutIds => "GitHub's older default form, without ids",
-            Self::WithIds => "GitHub's newer default form, with the ids of owner and repository",
-            Self::Template => "made by a template of the organization or repository",
-        }
-    }
-}
+/// GitHub's default for repositories created, renamed or transferred since: `repo:owner@id/name@id:…`.
+const WITH_IDS: &str = "GitHub's newer default form, with the ids of owner and repository";
+
+/// Something else, which only a template makes.
+const TEMPLATE: &str = "made by a template of the organization or repository";
 
 /// GitHub's older form of a subject that has the ids of owner and repository in it: `repo:o@1/r@2:x` → `repo:o/r:x`.
 /// `None` when the subject has no ids.
@@ -44,15 +33,15 @@ fn split(subject: &str) -> Option<(&str, &str, &str)> {
     Some((owner, name, tail))
 }
 
-/// The form of a GitHub token's subject, and the same subject in the other default form where the claims allow to say it.
-/// A grant is made for one of the two texts, and a rename or transfer changes which one the tokens carry.
+/// Finds out the form of a GitHub token's subject, and the same subject in the other default form where the claims allow to
+/// say it. A grant is made for one of the two texts, and a rename or transfer changes which one the tokens carry.
 ///
 /// `None` for tokens without a `repository` claim, which are not GitHub's.
-pub fn github(token: &UnverifiedClaims) -> Option<(Form, Option<String>)> {
+pub(super) fn github_form(token: &UnverifiedClaims) -> Option<Form> {
     let repository = token.text("repository")?;
     let subject = token.subject();
     if let Some(older) = without_ids(subject) {
-        return Some((Form::WithIds, Some(older)));
+        return Some(Form { about: WITH_IDS, other: Some(older) });
     }
     match split(subject) {
         Some((owner, name, tail)) if format!("{owner}/{name}") == repository => {
@@ -64,32 +53,38 @@ pub fn github(token: &UnverifiedClaims) -> Option<(Form, Option<String>)> {
                 (Some(owner_id), Some(id)) => Some(format!("repo:{owner}@{owner_id}/{name}@{id}:{tail}")),
                 _ => None,
             };
-            Some((Form::WithoutIds, newer))
+            Some(Form { about: WITHOUT_IDS, other: newer })
         }
-        _ => Some((Form::Template, None)),
+        _ => Some(Form { about: TEMPLATE, other: None }),
     }
 }
 
-/// What an administrator should know about whom these claims describe.
-pub fn remarks(token: &UnverifiedClaims) -> Vec<String> {
-    let mut remarks = Vec::new();
-    let called = token.text("job_workflow_ref");
-    if let (Some(called), Some(caller)) = (called, token.text("workflow_ref"))
-        && called != caller
-    {
-        remarks.push(format!(
+/// Notes that a grant may have been made for GitHub's older form of this subject.
+pub(super) fn older_github_name(subject: &str) -> Option<String> {
+    let older = quote(&without_ids(subject)?);
+    Some(format!(
+        "this is GitHub's newer subject with ids; if the grant was made for {older}, it does not match"
+    ))
+}
+
+/// Remarks on a GitHub job that another repository's workflow defines.
+pub(super) fn reusable_workflow(token: &UnverifiedClaims) -> Option<String> {
+    let (called, caller) = (token.text("job_workflow_ref")?, token.text("workflow_ref")?);
+    (called != caller).then(|| {
+        format!(
             "this job is defined in a reusable workflow: job_workflow_ref is {called}, while workflow_ref is the caller's {caller}"
-        ));
-    }
-    let (runs_in, source) = (token.scalar("job_project_id"), token.scalar("project_id"));
-    if let (Some(runs_in), Some(source)) = (runs_in, source)
-        && runs_in != source
-    {
-        remarks.push(format!(
+        )
+    })
+}
+
+/// Remarks on a GitLab job whose subject is the fork that a merge request comes from.
+pub(super) fn merge_request_from_fork(token: &UnverifiedClaims) -> Option<String> {
+    let (runs_in, source) = (token.scalar("job_project_id")?, token.scalar("project_id")?);
+    (runs_in != source).then(|| {
+        format!(
             "this is a merge request from a fork: project_path and the subject describe the fork (project {source}), while the job runs in project {runs_in}"
-        ));
-    }
-    remarks
+        )
+    })
 }
 
 #[cfg(test)]
@@ -97,6 +92,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::identity::issuer::remarks;
 
     fn token(claims: &Value) -> UnverifiedClaims {
         UnverifiedClaims { header: serde_json::Map::new(), claims: claims.as_object().unwrap().clone() }
@@ -122,24 +118,24 @@ mod tests {
     #[test]
     fn both_forms_of_a_github_subject_are_told() {
         let with = |subject: &str| {
-            github(&token(&json!({
+            let form = github_form(&token(&json!({
                 "sub": subject, "repository": "octo/web", "repository_id": "34", "repository_owner_id": 12
-            })))
-            .unwrap()
+            })));
+            form.map(|form| (form.about, form.other)).unwrap()
         };
         assert_eq!(
             with("repo:octo/web:pull_request"),
-            (Form::WithoutIds, Some("repo:octo@12/web@34:pull_request".into()))
+            (WITHOUT_IDS, Some("repo:octo@12/web@34:pull_request".into()))
         );
         assert_eq!(
             with("repo:octo@12/web@34:pull_request"),
-            (Form::WithIds, Some("repo:octo/web:pull_request".into()))
+            (WITH_IDS, Some("repo:octo/web:pull_request".into()))
         );
-        assert_eq!(with("repository_id:34"), (Form::Template, None));
-        assert_eq!(with("repo:other/web:x"), (Form::Template, None), "not this repository's default");
+        assert_eq!(with("repository_id:34"), (TEMPLATE, None));
+        assert_eq!(with("repo:other/web:x"), (TEMPLATE, None), "not this repository's default");
         let bare = json!({"sub": "repo:octo/web:x", "repository": "octo/web"});
-        assert_eq!(github(&token(&bare)), Some((Form::WithoutIds, None)));
-        assert_eq!(github(&token(&json!({"sub": "project_path:g/p:x"}))), None);
+        assert_eq!(github_form(&token(&bare)), Some(Form { about: WITHOUT_IDS, other: None }));
+        assert_eq!(github_form(&token(&json!({"sub": "project_path:g/p:x"}))), None);
     }
 
     #[test]

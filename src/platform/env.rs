@@ -1,40 +1,36 @@
 //! A ready ID token in an environment variable, from any system.
 
-use crate::env::Env;
+use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::retry::Deadline;
+use crate::session::Session;
 
-use super::{Context, Fetched, Platform, TokenLocation, token_from_variable};
+use super::facts::{Facts, ReadyToken, Supply};
+use super::{Evidence, Fetched, Platform, Wanted};
 
 /// The generic provider for variables, chosen by `--subject-token-env`.
 pub(super) struct Variable;
 
+static FACTS: Facts =
+    Facts { id: "env", name: "an ID token in a variable", supply: Supply::Variable(TOKEN), ..Facts::NEUTRAL };
+
+const TOKEN: ReadyToken =
+    ReadyToken { variable: names::SUBJECT_TOKEN, missing: Code::TokenEnvEmpty, cure: None };
+
 impl Platform for Variable {
-    fn id(&self) -> &'static str {
-        "env"
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
-    fn name(&self) -> &'static str {
-        "an ID token in a variable"
+    fn here(&self, _: &Env) -> Evidence {
+        Evidence { is_here: false, text: "chosen by the setting subject-token-env".to_owned() }
     }
 
-    fn is_here(&self, _: &Env) -> bool {
-        false
+    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
+        TOKEN.read(env, wanted).map(drop)
     }
 
-    fn evidence(&self, _: &Env) -> String {
-        "chosen by the setting subject-token-env".to_owned()
-    }
-
-    fn ready(&self, env: &Env, source: &TokenLocation, _: Option<&str>) -> Result<(), Error> {
-        token_from_variable(env, source.variable(), Code::TokenEnvEmpty, None).map(drop)
-    }
-
-    fn mints_on_request(&self) -> bool {
-        false
-    }
-
-    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let token = token_from_variable(context.env, context.source.variable(), Code::TokenEnvEmpty, None)?;
-        Ok(Fetched { token, skew: None })
+    fn fetch(&self, session: &Session, wanted: &Wanted, _: Deadline) -> Result<Fetched, Error> {
+        TOKEN.read(&session.env, wanted)
     }
 }

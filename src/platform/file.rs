@@ -8,44 +8,38 @@ use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::identity::jwt;
 use crate::input::{self, Trouble};
+use crate::retry::Deadline;
 use crate::secret::Secret;
+use crate::session::Session;
 use crate::text::quote;
 
-use super::{Context, Fetched, Platform, TokenLocation};
+use super::facts::{Facts, Supply};
+use super::{Evidence, Fetched, Platform, TokenLocation, Wanted};
 
 /// The generic provider for files, chosen by `--subject-token-file`.
 pub(super) struct File;
 
+static FACTS: Facts =
+    Facts { id: "file", name: "an ID token in a file", supply: Supply::File, ..Facts::NEUTRAL };
+
 impl Platform for File {
-    fn id(&self) -> &'static str {
-        "file"
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
-    fn name(&self) -> &'static str {
-        "an ID token in a file"
+    fn here(&self, _: &Env) -> Evidence {
+        Evidence { is_here: false, text: "chosen by the setting subject-token-file".to_owned() }
     }
 
-    fn is_here(&self, _: &Env) -> bool {
-        false
+    fn ready(&self, _: &Env, wanted: &Wanted) -> Result<(), Error> {
+        path(&wanted.location).map(drop)
     }
 
-    fn evidence(&self, _: &Env) -> String {
-        "chosen by the setting subject-token-file".to_owned()
-    }
-
-    fn ready(&self, _: &Env, source: &TokenLocation, _: Option<&str>) -> Result<(), Error> {
-        path(source).map(drop)
-    }
-
-    fn mints_on_request(&self) -> bool {
-        false
-    }
-
-    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let path = path(context.source)?;
+    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
+        let path = path(&wanted.location)?;
         let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
         let reader = path.to_path_buf();
-        let time = context.deadline.left(context.clock);
+        let time = by.left(&*session.clock);
         // A little more than the longest token, so that a wrong path to something huge does no harm.
         let content = input::read(jwt::MAX_LENGTH + 3, time, move || open(&reader)).map_err(|trouble| {
             unreadable(

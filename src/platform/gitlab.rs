@@ -4,43 +4,79 @@
 //! when the job is handed to the runner, and cannot be renewed.
 
 use crate::clock;
-use crate::env::{Env, names};
+use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, RunBinding};
-use crate::secret::Secret;
+use crate::retry::Deadline;
+use crate::session::Session;
 
-use super::{Context, Fetched, Platform, TokenLocation, flag_evidence, token_from_variable};
+use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
+use super::{Fetched, Platform, Wanted};
+
+/// The variables of GitLab's runner.
+pub mod names {
+    crate::env::variables! {
+        /// `true` in every GitLab job.
+        GITLAB_CI = "GITLAB_CI";
+        /// The GitLab instance, which is also the issuer unless an administrator changed it.
+        CI_SERVER_URL = "CI_SERVER_URL";
+        /// The id of this job.
+        CI_JOB_ID = "CI_JOB_ID";
+        /// The id of this pipeline.
+        CI_PIPELINE_ID = "CI_PIPELINE_ID";
+        /// The id of the project that this job runs in.
+        CI_PROJECT_ID = "CI_PROJECT_ID";
+        /// The checkout of a GitLab job: no token is written there.
+        CI_PROJECT_DIR = "CI_PROJECT_DIR";
+        /// How long this job may run, in seconds.
+        CI_JOB_TIMEOUT = "CI_JOB_TIMEOUT";
+        /// When this job started (RFC 3339).
+        CI_JOB_STARTED_AT = "CI_JOB_STARTED_AT";
+        /// `true` when GitLab's runner traces every command with its variables into the job log.
+        CI_DEBUG_TRACE = "CI_DEBUG_TRACE";
+    }
+}
 
 /// gitlab.com and self-managed instances.
 pub(super) struct GitLab;
 
+static FACTS: Facts = Facts {
+    id: "gitlab",
+    name: "GitLab CI",
+    markers: &[(names::GITLAB_CI, "true")],
+    variables: names::ALL,
+    reserved: &["CI_", "GITLAB_"],
+    // GitLab's runner keeps its own files there, beside the checkout.
+    temporary: &[Folder { variable: names::CI_PROJECT_DIR, suffix: ".tmp" }],
+    workspace: Some(names::CI_PROJECT_DIR),
+    trace: Some(Trace {
+        variable: names::CI_DEBUG_TRACE,
+        // The runner reads it with Go's strconv.ParseBool.
+        off: &["0", "f", "F", "false", "FALSE", "False"],
+        cure: "Remove CI_DEBUG_TRACE from the job, or consent with --force. A runner whose configuration has debug_trace_disabled traces nothing, so with such a runner --force shows no token.",
+    }),
+    format: "env-file",
+    supply: Supply::Variable(TOKEN),
+    advice_on_expiry: Some(
+        "GitLab makes the token when the job starts, and it lives as long as the job may run. Exchange it in the job that declares it, early, or give the job more time:\n    timeout: 2h\nA token that comes from another job, a cache or a pipeline variable is stale. If the token is fresh, check this machine's clock.",
+    ),
+    ..Facts::NEUTRAL
+};
+
+const TOKEN: ReadyToken =
+    ReadyToken { variable: shared::SUBJECT_TOKEN, missing: Code::GlIdTokensMissing, cure: Some(id_tokens) };
+
 impl Platform for GitLab {
-    fn id(&self) -> &'static str {
-        "gitlab"
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
-    fn name(&self) -> &'static str {
-        "GitLab CI"
+    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
+        TOKEN.read(env, wanted).map(drop)
     }
 
-    fn is_here(&self, env: &Env) -> bool {
-        env.is(names::GITLAB_CI, "true")
-    }
-
-    fn evidence(&self, env: &Env) -> String {
-        flag_evidence(env, names::GITLAB_CI)
-    }
-
-    fn ready(&self, env: &Env, source: &TokenLocation, audience: Option<&str>) -> Result<(), Error> {
-        token(env, source, audience).map(drop)
-    }
-
-    fn mints_on_request(&self) -> bool {
-        false
-    }
-
-    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        Ok(Fetched { token: token(context.env, context.source, context.audience)?, skew: None })
+    fn fetch(&self, session: &Session, wanted: &Wanted, _: Deadline) -> Result<Fetched, Error> {
+        TOKEN.read(&session.env, wanted)
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -62,12 +98,6 @@ impl Platform for GitLab {
         Ok(bindings)
     }
 
-    fn advice_on_expiry(&self) -> Option<&'static str> {
-        Some(
-            "GitLab makes the token when the job starts, and it lives as long as the job may run. Exchange it in the job that declares it, early, or give the job more time:\n    timeout: 2h\nA token that comes from another job, a cache or a pipeline variable is stale. If the token is fresh, check this machine's clock.",
-        )
-    }
-
     fn time_left(&self, env: &Env, now: i64) -> Option<u64> {
         let seconds = |name: &str| env.text(name).ok().flatten()?.parse::<u64>().ok();
         let timeout = seconds(names::CI_JOB_TIMEOUT)?;
@@ -76,24 +106,16 @@ impl Platform for GitLab {
         let elapsed = started.and_then(|text| clock::parse_rfc3339(&text)).map_or(0, |start| now - start);
         Some(timeout.saturating_sub(u64::try_from(elapsed).unwrap_or(0)))
     }
-
-    fn format(&self) -> &'static str {
-        "env-file"
-    }
-
-    fn workspace(&self) -> Option<&'static str> {
-        Some(names::CI_PROJECT_DIR)
-    }
 }
 
-/// The token in its variable, or the YAML that puts it there.
-fn token(env: &Env, source: &TokenLocation, audience: Option<&str>) -> Result<Secret, Error> {
-    let variable = source.variable();
-    let cure = format!(
+/// The lines of YAML that put the token into its variable.
+fn id_tokens(wanted: &Wanted) -> String {
+    let variable = wanted.location.variable();
+    let audience = wanted.audience.as_deref();
+    format!(
         "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env.",
         audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
-    );
-    token_from_variable(env, variable, Code::GlIdTokensMissing, Some(&cure))
+    )
 }
 
 #[cfg(test)]

@@ -1,52 +1,61 @@
 //! Where a job's identity comes from.
 //!
-//! A platform is one file in this folder and one line in [`PLATFORMS`]. It says whether it is here (from documented
-//! values, without any I/O), fetches the ID token, and knows which issuer and run the token should name.
+//! A platform is one file in this folder and one line in [`PLATFORMS`]. Most of it is data ([`Facts`]); the rest says
+//! whether it is here (from documented values, without any I/O), fetches the ID token, and knows which issuer and run the
+//! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
+//! platforms, know one by its name.
 
 mod env;
+mod facts;
 mod file;
-mod github;
-mod gitlab;
+pub mod github;
+pub mod gitlab;
+#[cfg(test)]
+pub mod made_up;
+mod mask;
+mod ready_token;
 
 use std::path::PathBuf;
 
-use crate::clock::Clock;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::http::Client;
 use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
-use crate::report::console::Console;
-use crate::retry::{Deadline, Law};
+use crate::retry::Deadline;
 use crate::secret::Secret;
+use crate::session::Session;
 use crate::text::quote;
 
-/// Every provider. The order means nothing: two that are detected at once are an error.
-pub const PLATFORMS: &[&dyn Platform] = &[&github::GitHub, &gitlab::GitLab, &env::Variable, &file::File];
+pub use facts::{Audience, Facts, Folder, ReadyToken, Subject, Supply, Trace};
+pub use mask::{Mask, Masks};
 
-/// What a provider may use.
-pub struct Context<'a> {
-    /// The environment.
-    pub env: &'a Env,
-    /// For platforms that are asked over HTTP.
-    pub http: &'a Client<'a>,
-    /// For platforms that are asked over HTTP.
-    pub law: &'a Law<'a>,
-    /// The clock.
-    pub clock: &'a dyn Clock,
-    /// The end of the run.
-    pub deadline: Deadline,
-    /// To keep the platform's secrets out of every line.
-    pub console: &'a Console,
-    /// Takes what is odd: it is warned of, or an error with strict validation.
-    pub finding: &'a dyn Fn(Finding) -> Result<(), Error>,
+/// Every provider. The order means nothing: two that are detected at once are an error.
+pub const PLATFORMS: &[&dyn Platform] = &[
+    &github::GitHub,
+    &gitlab::GitLab,
+    &env::Variable,
+    &file::File,
+    #[cfg(test)]
+    &made_up::MadeUp,
+];
+
+/// Systems that are recognised and cannot be served: the variable that says so with its exact value, and the sentence for
+/// their users.
+const UNSUPPORTED: &[(&str, &str, &str)] = &[
+    (github::names::FORGEJO_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
+    (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
+];
+
+/// What is wanted of a platform.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
     /// The audience to ask for.
-    pub audience: Option<&'a str>,
+    pub audience: Option<String>,
     /// Where a ready token is.
-    pub source: &'a TokenLocation,
+    pub location: TokenLocation,
 }
 
 /// Where a ready ID token is, as far as the user said so.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct TokenLocation {
     /// `--subject-token-env`.
     pub variable: Option<String>,
@@ -61,6 +70,24 @@ impl TokenLocation {
     }
 }
 
+/// What the environment says about a platform.
+#[derive(Debug)]
+pub struct Evidence {
+    /// Whether this job runs there.
+    pub is_here: bool,
+    /// The reason, for people: e.g. `GITHUB_ACTIONS is "true"`.
+    pub text: String,
+}
+
+/// The place where ID tokens are asked for.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its scheme, host and port.
+    pub origin: String,
+    /// What is unusual about it. With strict validation nothing is sent there.
+    pub finding: Option<Finding>,
+}
+
 /// An ID token as the platform gave it.
 #[derive(Debug)]
 pub struct Fetched {
@@ -72,77 +99,81 @@ pub struct Fetched {
 
 /// A source of ID tokens.
 pub trait Platform: Sync {
-    /// The value of `--provider`.
-    fn id(&self) -> &'static str;
+    /// Returns what is known of it without running anything.
+    fn facts(&self) -> &'static Facts;
 
-    /// What it is, for help and messages.
-    fn name(&self) -> &'static str;
+    /// Tells whether this job runs there. Exact documented values only, no I/O.
+    fn here(&self, env: &Env) -> Evidence {
+        let Facts { markers, imitators, .. } = self.facts();
+        let hold = |(name, value): &(&str, &str)| env.is(name, value);
+        let texts: Vec<_> = markers.iter().map(|(name, value)| flag_evidence(env, name, value)).collect();
+        Evidence {
+            is_here: !markers.is_empty() && markers.iter().all(hold) && !imitators.iter().any(hold),
+            text: texts.join(", "),
+        }
+    }
 
-    /// Whether this job runs there. Exact documented values only, no I/O.
-    fn is_here(&self, env: &Env) -> bool;
+    /// Makes sure that there is a way to an ID token at all: everything that can be said without asking anybody.
+    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error>;
 
-    /// What in the environment tells whether this job runs there, for people: e.g. `GITHUB_ACTIONS is "true"`.
-    fn evidence(&self, env: &Env) -> String;
+    /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
+    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error>;
 
-    /// Whether there is a way to an ID token at all: everything that can be said without asking anybody.
-    fn ready(&self, env: &Env, source: &TokenLocation, audience: Option<&str>) -> Result<(), Error>;
-
-    /// Whether the platform makes a token when asked. Then an audience has to be named, and a fresh token can be had
-    /// at any time; otherwise there is one ready token for the whole job.
-    fn mints_on_request(&self) -> bool;
-
-    /// Gets the ID token, or says what is missing and how to provide it.
-    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error>;
-
-    /// Where the token is asked for, with what is unusual about it; `None` where a ready token is handed over.
-    fn request_host(&self, _env: &Env) -> Result<Option<(String, Option<Finding>)>, Error> {
+    /// Returns where the token is asked for; `None` where a ready token is handed over.
+    fn endpoint(&self, _env: &Env) -> Result<Option<Endpoint>, Error> {
         Ok(None)
     }
 
-    /// The issuer that its tokens name, if the environment tells.
+    /// Returns the issuer that its tokens name, if the environment tells.
     fn expected_issuer(&self, _env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
         Ok(None)
     }
 
-    /// Claims that tie a token to this run.
+    /// Returns the claims that tie a token to this run.
     fn run_bindings(&self, _env: &Env) -> Result<Vec<RunBinding>, Error> {
         Ok(Vec::new())
     }
 
-    /// What to do about a token that has expired or is about to, if there is more to say than the error table has.
-    fn advice_on_expiry(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// The format that suits the platform.
-    fn format(&self) -> &'static str {
-        "json"
-    }
-
-    /// The variables with which whoever has them gets ID tokens of this job.
-    fn identity_variables<'a>(&self, source: &'a TokenLocation) -> Vec<&'a str> {
-        vec![source.variable()]
-    }
-
-    /// How long this job may go on, in seconds, if the environment tells. `now` is Unix time.
+    /// Returns how long this job may go on, in seconds, if the environment tells. `now` is Unix time.
     fn time_left(&self, _env: &Env, _now: i64) -> Option<u64> {
-        None
-    }
-
-    /// The variable that names the runner file for the job summary.
-    fn summary_file(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// The variable that holds the checkout's path.
-    fn workspace(&self) -> Option<&'static str> {
         None
     }
 }
 
-/// The providers that say they are here.
+/// Returns the providers that say they are here.
 pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
-    PLATFORMS.iter().copied().filter(|provider| provider.is_here(env)).collect()
+    PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here).collect()
+}
+
+/// Returns the variables with which whoever has them gets ID tokens of this job: of every platform, since the identity need
+/// not come from the one around this process.
+pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
+    let mut all = vec![location.variable(), names::SUBJECT_TOKEN];
+    for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
+        all.extend(facts.secrets.iter().chain(facts.leads));
+        if let Supply::Variable(token) = &facts.supply {
+            all.push(token.variable);
+        }
+    }
+    all
+}
+
+/// Tells whether a platform has reserved variables that begin like this name, in upper case.
+pub fn is_reserved(name: &str) -> bool {
+    PLATFORMS.iter().any(|platform| platform.facts().reserved.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// Returns every variable that the program reads, with its meaning: those of all platforms, then each one's own.
+pub fn variables() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    names::ALL.iter().chain(PLATFORMS.iter().flat_map(|platform| platform.facts().variables))
+}
+
+/// Returns the switch that makes the runner's shell log every command, with its value, if one is on.
+pub fn trace(env: &Env) -> Option<(&'static Trace, String)> {
+    PLATFORMS.iter().find_map(|platform| {
+        let trace = platform.facts().trace.as_ref()?;
+        Some((trace, trace.on(env)?))
+    })
 }
 
 /// Picks the provider: the one that was asked for, else the one that the token's source implies, else the one that is here.
@@ -152,8 +183,8 @@ pub fn select(
     env: &Env,
 ) -> Result<&'static dyn Platform, Error> {
     if let Some(id) = asked.filter(|id| *id != "auto") {
-        return PLATFORMS.iter().copied().find(|provider| provider.id() == id).ok_or_else(|| {
-            let known: Vec<_> = PLATFORMS.iter().map(|provider| provider.id()).collect();
+        return PLATFORMS.iter().copied().find(|provider| provider.facts().id == id).ok_or_else(|| {
+            let known: Vec<_> = PLATFORMS.iter().map(|provider| provider.facts().id).collect();
             Error::new(Code::CfgValueInvalid, format!("there is no provider {}", quote(id)))
                 .with_detail("known", format!("auto, {}", known.join(", ")))
                 .with_cure("Use one of the known ones, or leave --provider out.")
@@ -165,14 +196,15 @@ pub fn select(
     let here = detected(env);
     match (here.as_slice(), &source.variable) {
         // A platform that hands over a ready token does so in a variable, and this names it.
-        ([only], Some(_)) if !only.mints_on_request() => Ok(*only),
+        ([only], Some(_)) if matches!(only.facts().supply, Supply::Variable(_)) => Ok(*only),
         (_, Some(_)) => Ok(&env::Variable),
         ([only], None) => Ok(*only),
         ([], None) if env.has(names::SUBJECT_TOKEN) => Ok(&env::Variable),
         ([], None) => Err(not_ci(env)),
         (several, None) => {
-            let names: Vec<_> = several.iter().map(|p| format!("{} ({})", p.name(), p.id())).collect();
-            let ids: Vec<_> = several.iter().map(|p| format!("--provider {}", p.id())).collect();
+            let facts = || several.iter().map(|platform| platform.facts());
+            let names: Vec<_> = facts().map(|facts| format!("{} ({})", facts.name, facts.id)).collect();
+            let ids: Vec<_> = facts().map(|facts| format!("--provider {}", facts.id)).collect();
             Err(Error::new(
                 Code::CfgProviderAmbiguous,
                 format!("this looks like {} at once", names.join(" and ")),
@@ -184,60 +216,21 @@ pub fn select(
 
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
-    if env.is(names::FORGEJO_ACTIONS, "true") || env.is(names::GITEA_ACTIONS, "true") {
-        return error.with_detail("found", "a Forgejo or Gitea job, which is not supported yet");
+    if let Some((_, _, what)) = UNSUPPORTED.iter().find(|(name, value, _)| env.is(name, value)) {
+        return error.with_detail("found", *what);
     }
-    let looked_at = [names::GITHUB_ACTIONS, names::GITLAB_CI].map(|name| flag_evidence(env, name));
+    let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
+    let looked_at: Vec<_> = known.map(|platform| platform.here(env).text).collect();
     error.with_detail("looked at", looked_at.join("; "))
 }
 
-/// What a variable says that is `true` on its platform.
-fn flag_evidence(env: &Env, name: &str) -> String {
+/// What a variable says that has one value on its platform.
+fn flag_evidence(env: &Env, name: &str, expected: &str) -> String {
     match env.os(name) {
         None => format!("{name} is not set"),
-        Some(value) if value == "true" => format!("{name} is \"true\""),
-        Some(value) => format!("{name} is {} instead of \"true\"", quote(&value.to_string_lossy())),
+        Some(value) if value == expected => format!("{name} is \"{expected}\""),
+        Some(value) => format!("{name} is {} instead of \"{expected}\"", quote(&value.to_string_lossy())),
     }
-}
-
-/// Takes a ready token out of a variable and refuses what is plainly no token, each with its own reason.
-///
-/// `empty` and `cure` are the platform's own error and advice.
-fn token_from_variable(env: &Env, name: &str, empty: Code, cure: Option<&str>) -> Result<Secret, Error> {
-    let fail = |code: Code, what: String| {
-        let error = Error::new(code, what);
-        match cure {
-            Some(cure) => error.with_cure(cure),
-            None => error,
-        }
-    };
-    let Some(value) = env.text(name)? else {
-        return Err(fail(empty, format!("the variable {name} is not set or empty")));
-    };
-    let bare = value.trim();
-    let is_reference = |text: &str| {
-        let inner = text
-            .strip_prefix("${")
-            .and_then(|t| t.strip_suffix('}'))
-            .or_else(|| text.strip_prefix('$'))
-            .or_else(|| text.strip_prefix('%').and_then(|t| t.strip_suffix('%')));
-        inner.is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
-    };
-    if is_reference(bare) {
-        let what =
-            format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
-        return Err(fail(Code::TokenEnvUnexpanded, what));
-    }
-    if value.contains(char::is_whitespace) {
-        let place = if bare.contains(char::is_whitespace) { "inside" } else { "around" };
-        return Err(fail(
-            Code::TokenEnvPadded,
-            format!("the token in the variable {name} has white space {place} it"),
-        ));
-    }
-    Ok(Secret::new(value))
 }
 
 #[cfg(test)]
@@ -249,7 +242,7 @@ mod tests {
         source: TokenLocation,
         pairs: &[(&str, &str)],
     ) -> Result<&'static str, Error> {
-        select(asked, &source, &Env::fixed(pairs.iter().copied())).map(Platform::id)
+        select(asked, &source, &Env::fixed(pairs.iter().copied())).map(|platform| platform.facts().id)
     }
 
     fn by_variable() -> TokenLocation {
@@ -303,36 +296,8 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, env, file")
+            (Code::CfgValueInvalid, "auto, github, gitlab, env, file, made-up")
         );
-    }
-
-    #[test]
-    fn what_is_plainly_no_token_has_its_own_reason() {
-        for (value, code) in [
-            ("", Code::TokenEnvEmpty),
-            ("$MY_TOKEN", Code::TokenEnvUnexpanded),
-            ("${MY_TOKEN}", Code::TokenEnvUnexpanded),
-            (" $MY_TOKEN\n", Code::TokenEnvUnexpanded),
-            ("%MY_TOKEN%", Code::TokenEnvUnexpanded),
-            (" a.b.c", Code::TokenEnvPadded),
-            ("a.b.c\n", Code::TokenEnvPadded),
-            ("a.b. c", Code::TokenEnvPadded),
-        ] {
-            let error =
-                token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, Some("cure"))
-                    .unwrap_err();
-            assert_eq!((error.code(), error.cure()), (code, "cure"), "{value:?}");
-            assert!(!error.message().contains("a.b"), "{error}");
-        }
-        for value in ["a.b.c", "$", "$a.b", "%x"] {
-            assert_eq!(
-                token_from_variable(&Env::fixed([("T", value)]), "T", Code::TokenEnvEmpty, None)
-                    .unwrap()
-                    .reveal(),
-                value
-            );
-        }
     }
 
     #[test]
@@ -340,10 +305,11 @@ mod tests {
         let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/platform"))
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
-            .filter(|name| name != "mod")
+            .map(|name| name.replace('_', "-"))
+            .filter(|name| !["mod", "facts", "mask", "ready-token"].contains(&name.as_str()))
             .collect();
         files.sort();
-        let mut ids: Vec<&str> = PLATFORMS.iter().map(|p| p.id()).collect();
+        let mut ids: Vec<&str> = PLATFORMS.iter().map(|p| p.facts().id).collect();
         ids.sort_unstable();
         assert_eq!(files, ids);
     }

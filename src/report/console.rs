@@ -13,11 +13,10 @@ use crate::error::Error;
 use crate::secret::Secret;
 use crate::text::{self, Redactor, WITHHELD};
 
-/// Variables that hold secrets whether or not this run will use them.
-pub const SECRET_VARIABLES: [&str; 7] = [
+/// Variables that hold secrets whether or not this run will use them, on every platform.
+pub const SECRET_VARIABLES: [&str; 6] = [
     names::SUBJECT_TOKEN,
     "EQUINIX_WIF_SUBJECT_TOKEN",
-    names::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
     "EQUINIX_API_TOKEN",
     "EQUINIX_API_CLIENTSECRET",
     "EQUINIX_CLIENT_SECRET",
@@ -94,17 +93,17 @@ impl Console {
         self.say(Verbosity::Quiet, "hint: ", "1;36", error.cure());
     }
 
-    /// A GitHub annotation, so that the failure stands on the run's page as well.
-    pub fn annotate(&self, error: &Error) {
+    /// Puts the failure on the run's page as well. `form` makes the runner's command of a title, which holds nothing but our
+    /// own words, and of a text.
+    pub fn annotate(&self, error: &Error, form: fn(&str, &str) -> String) {
         // Each by itself: what has to be withheld of one leaves the others.
         let mut message = self.safe_lines(error.message());
         for (label, value) in error.details() {
             message.push_str(&format!("\n{label}: {}", self.safe_lines(value)));
         }
         message.push_str(&format!("\nhint: {}", self.safe_lines(error.cure())));
-        let data = self.safe_lines(&message).replace('%', "%25").replace('\n', "%0A");
-        // The title holds nothing but our own words: the runner does not mask it.
-        self.raw(&format!("::error title=equinix-wif {}::{data}\n", error.code().name())).ok();
+        let line = form(&format!("equinix-wif {}", error.code().name()), &self.safe_lines(&message));
+        self.raw(&format!("{line}\n")).ok();
     }
 
     /// A line of JSON whose texts have been made safe already.
@@ -112,23 +111,12 @@ impl Console {
         self.raw(line).ok();
     }
 
-    /// Tells the runner to hide this secret from now on. The line stands at column 0 and is flushed.
+    /// Tells the runner to hide this secret from now on. `form` makes the runner's command of it. The line stands at column 0
+    /// and is flushed.
     ///
     /// Fails when standard error cannot be written: then the secret must go nowhere.
-    pub fn mask(&self, secret: &Secret) -> io::Result<()> {
-        const COMMAND: &str = "::add-mask::";
-        // With room for all of it, were each character escaped, so that no smaller buffer stays behind.
-        let room = COMMAND.len() + 3 * secret.reveal().len() + 1;
-        let mut line = Zeroizing::new(String::with_capacity(room));
-        line.push_str(COMMAND);
-        for character in secret.reveal().chars() {
-            match character {
-                '%' => line.push_str("%25"),
-                '\r' => line.push_str("%0D"),
-                '\n' => line.push_str("%0A"),
-                other => line.push(other),
-            }
-        }
+    pub fn mask(&self, secret: &Secret, form: fn(&str) -> String) -> io::Result<()> {
+        let mut line = Zeroizing::new(form(secret.reveal()));
         line.push('\n');
         self.raw(&line)
     }
@@ -282,14 +270,14 @@ mod tests {
         let out = written(Verbosity::Quiet, false, |console| {
             console.guard(&Secret::new(secret));
             console.error(&error);
-            console.annotate(&error);
+            console.annotate(&error, |title, text| format!("{title}|{}", text.replace('\n', "|")));
         });
         let withheld = WITHHELD;
         assert_eq!(
             out,
             format!(
                 "error[sts-denied]: e\n  STS says: {withheld}\n  and:      {withheld}\n  x:        y\nhint: h\n\
-                 ::error title=equinix-wif sts-denied::e%0ASTS says: {withheld}%0Aand: {withheld}%0Ax: y%0Ahint: h\n"
+                 equinix-wif sts-denied|e|STS says: {withheld}|and: {withheld}|x: y|hint: h\n"
             )
         );
     }
@@ -307,7 +295,8 @@ mod tests {
             ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
         ]);
         let out = written(Verbosity::Normal, false, |console| {
-            console.guard_ambient(&env, &SECRET_VARIABLES);
+            console
+                .guard_ambient(&env, &[&SECRET_VARIABLES[..], &["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]].concat());
             console.warn(
                 "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
             );
@@ -318,21 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_is_one_escaped_line_at_column_zero() {
+    fn a_runner_s_command_is_one_line_at_column_zero() {
         let out = written(Verbosity::Quiet, false, |console| {
-            console.mask(&Secret::new("a%b\nc")).unwrap();
+            console.mask(&Secret::new("hush"), |value| format!("hide {value}")).unwrap();
+            let error = Error::new(Code::StsDenied, "::add-mask::x\n::debug::y").with_cure("h");
+            console.annotate(&error, |title, text| format!("{title}|{}", text.replace('\n', "|")));
         });
-        assert_eq!(out, "::add-mask::a%25b%0Ac\n");
-    }
-
-    #[test]
-    fn an_annotation_cannot_be_broken_out_of() {
-        let out = written(Verbosity::Quiet, false, |console| {
-            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").with_cure("h"));
-        });
-        assert_eq!(
-            out,
-            "::error title=equinix-wif sts-denied::100%25 : :add-mask: :x%0A: :debug: :y%0Ahint: h\n"
-        );
+        assert_eq!(out, "hide hush\nequinix-wif sts-denied|: :add-mask: :x|: :debug: :y|hint: h\n");
     }
 }

@@ -8,42 +8,19 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error};
-use crate::identity::jwt::UnverifiedClaims;
 use crate::report::console::Console;
 use crate::text::quote;
 
 /// The version of the report's layout. Members may be added without a new one.
 const VERSION: u32 = 1;
 
-/// Claims that identify the job without saying anything about persons (S-14).
-pub const SHOWN_CLAIMS: [&str; 18] = [
-    "iss",
-    "aud",
-    "sub",
-    "iat",
-    "nbf",
-    "exp",
-    "repository",
-    "repository_id",
-    "ref",
-    "ref_protected",
-    "environment",
-    "job_workflow_ref",
-    "project_path",
-    "project_id",
-    "run_id",
-    "run_attempt",
-    "pipeline_id",
-    "job_id",
-];
-
 /// What is gathered while a run goes on.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Settings with their sources.
     pub settings: Map<String, Value>,
-    /// The claims of the ID token, once there is one.
-    pub claims: Option<UnverifiedClaims>,
+    /// The claims of the ID token that identify the job and say nothing about persons, once there is a token.
+    pub claims: Option<Map<String, Value>>,
     /// Whether their signature was verified.
     pub verified: bool,
     /// The provider that was used.
@@ -81,7 +58,6 @@ impl Report {
             error.echoed_secret() || texts.any(|text| console.holds_secret(text))
         });
         let code = error.map(Error::code);
-        let claims = self.claims.as_ref();
         json!({
             "v": VERSION,
             "code": code.map(Code::name),
@@ -95,8 +71,8 @@ impl Report {
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             "oauth_error": error.and_then(Error::oauth_error).map(safe),
             "server_echoed_secret": echoed,
-            "claims": claims.map(|claims| shown_claims(claims, console)),
-            "claims_status": claims.map(|_| claims_status(self.verified)),
+            "claims": self.claims.as_ref().map(|claims| shown_members(claims, console)),
+            "claims_status": self.claims.as_ref().map(|_| claims_status(self.verified)),
             "provider": self.provider,
             "format": self.format,
             "available": self.available,
@@ -104,7 +80,7 @@ impl Report {
             "granted_scope": self.granted_scope.as_deref().map(safe),
             "expires_at": self.expires_at,
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
-            "settings": self.settings.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect::<Map<_, _>>(),
+            "settings": shown_members(&self.settings, console),
         })
     }
 }
@@ -119,9 +95,8 @@ pub fn claims_status(verified: bool) -> &'static str {
     if verified { "verified" } else { "decoded, not verified" }
 }
 
-fn shown_claims(token: &UnverifiedClaims, console: &Console) -> Map<String, Value> {
-    let known = SHOWN_CLAIMS.iter().filter_map(|name| Some(((*name).to_owned(), token.claims.get(*name)?)));
-    known.map(|(name, value)| (name, shown_value(value, console))).collect()
+fn shown_members(members: &Map<String, Value>, console: &Console) -> Map<String, Value> {
+    members.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect()
 }
 
 /// A value whose texts are safe to show. Nothing that is longer than a claim should be gets through.
@@ -143,13 +118,10 @@ mod tests {
     use crate::secret::Secret;
 
     #[test]
-    fn tells_everything_but_secrets_and_persons() {
-        let claims = json!({"iss": "i", "sub": "s", "aud": ["a"], "exp": 1, "actor": "octocat", "user_email": "o@example.com"});
+    fn tells_everything_but_secrets() {
+        let claims = json!({"iss": "i", "sub": "s", "aud": ["a"], "exp": 1});
         let report = Report {
-            claims: Some(UnverifiedClaims {
-                header: Map::new(),
-                claims: claims.as_object().unwrap().clone(),
-            }),
+            claims: claims.as_object().cloned(),
             verified: false,
             provider: Some("github"),
             format: None,

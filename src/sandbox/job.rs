@@ -8,6 +8,8 @@ use serde_json::json;
 
 use super::facts::Facts;
 use crate::env::names;
+use crate::platform::github::names as github_names;
+use crate::platform::gitlab::names as gitlab_names;
 use crate::secret::Secret;
 
 /// What the issuer's tokens have to be meant for, so that the STS accepts them.
@@ -65,13 +67,16 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
     job.set([
         ("RUNNER_OS", runner_os()),
         ("RUNNER_ARCH", runner_arch()),
-        (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, bearer.reveal()),
+        (github_names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, bearer.reveal()),
     ]);
-    job.set([(names::ACTIONS_ID_TOKEN_REQUEST_URL, format!("{}{TOKEN_PATH}?api-version=2.0", place.issuer))]);
+    job.set([(
+        github_names::ACTIONS_ID_TOKEN_REQUEST_URL,
+        format!("{}{TOKEN_PATH}?api-version=2.0", place.issuer),
+    )]);
     // A runner makes these files anew for every step, with a random ending that nobody should rely on.
     for (name, file) in [
-        (names::GITHUB_OUTPUT, "set_output_sandbox"),
-        (names::GITHUB_ENV, "set_env_sandbox"),
+        (github_names::GITHUB_OUTPUT, "set_output_sandbox"),
+        (github_names::GITHUB_ENV, "set_env_sandbox"),
         ("GITHUB_PATH", "add_path_sandbox"),
         ("GITHUB_STEP_SUMMARY", "step_summary_sandbox"),
         ("GITHUB_STATE", "save_state_sandbox"),
@@ -85,9 +90,9 @@ fn github_job(place: &Place<'_>, bearer: &Secret) -> Prepared {
         json!({"full_name": claims.get("repository"), "id": facts.get("repository_id").parse::<u64>().ok()});
     job.files.push((event.clone(), json!({"ref": claims.get("ref"), "repository": repository}).to_string()));
     job.set([
-        (names::GITHUB_EVENT_PATH, event),
-        (names::GITHUB_WORKSPACE, workspace.clone()),
-        (names::RUNNER_TEMP, temp.clone()),
+        (github_names::GITHUB_EVENT_PATH, event),
+        (github_names::GITHUB_WORKSPACE, workspace.clone()),
+        (github_names::RUNNER_TEMP, temp.clone()),
     ]);
     job.folders = vec![commands, temp.join("_github_workflow"), workspace];
     job
@@ -101,7 +106,7 @@ fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
     let mut job = Prepared::default();
     job.set(facts.variables());
     job.set([(names::SUBJECT_TOKEN, token.reveal())]);
-    job.set([(names::CI_PROJECT_DIR, project.clone())]);
+    job.set([(gitlab_names::CI_PROJECT_DIR, project.clone())]);
     job.folders = vec![project, PathBuf::from(beside)];
     job
 }

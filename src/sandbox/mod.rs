@@ -37,6 +37,7 @@ use self::wire::{Running, lock, serve};
 use crate::child;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::platform::github::names as github_names;
 use crate::report::console::Console;
 use crate::text::Redactor;
 
@@ -170,7 +171,7 @@ impl Sandbox {
         folder: &Path,
         stdout: &mut dyn Write,
     ) -> Result<u8, Error> {
-        let outputs = job.get(names::GITHUB_OUTPUT).map(PathBuf::from);
+        let outputs = job.get(github_names::GITHUB_OUTPUT).map(PathBuf::from);
         let output = main_job
             .env_clear()
             .envs(job::environment(std::env::vars_os(), job, programs))

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::wire::Entry;
 use super::{Fault, SimulatedPlatform};
 use crate::env::names;
+use crate::platform::github::names as github_names;
 use crate::text::{self, REDACTED};
 
 /// How many requests to one server are told before it becomes tedious.
@@ -165,7 +166,7 @@ fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
 
 /// What GitHub's next step finds in the step's outputs.
 fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) {
-    page.heading(&format!("What the next step sees ({})", names::GITHUB_OUTPUT));
+    page.heading(&format!("What the next step sees ({})", github_names::GITHUB_OUTPUT));
     for (name, value) in heredocs(&handover.text) {
         let secret = ["access-token", "id-token"].contains(&name.as_str());
         page.row(&show(&name), &if secret { REDACTED.to_owned() } else { show(&value) });

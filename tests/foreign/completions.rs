@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use clap::CommandFactory as _;
 use equinix_wif::cli::Cli;
-use equinix_wif::env::names;
 use equinix_wif::error::{Code, Exit};
 use equinix_wif::output::format::FORMATS;
+use equinix_wif::platform;
 use tempfile::TempDir;
 
 use crate::tools::{INSTALL, need, need_shell};
@@ -147,7 +147,7 @@ fn the_manual_page_tells_everything() {
             assert!(plain.contains(&format!("\\fB--{long}\\fR")), "{command}: --{long}");
         }
     }
-    for (name, _) in names::ALL {
+    for (name, _) in platform::variables() {
         assert!(plain.contains(&format!("\\fB{name}\\fR")), "{name}");
     }
     for exit in Exit::ALL {

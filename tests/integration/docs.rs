@@ -21,7 +21,7 @@ use equinix_wif::identity::claims;
 use equinix_wif::identity::jwt;
 use equinix_wif::output::format::{Destination, FORMATS, Options};
 use equinix_wif::output::request::{QUERY_LIMIT, QUERY_MEMBERS};
-use equinix_wif::platform::PLATFORMS;
+use equinix_wif::platform::{self, PLATFORMS};
 use equinix_wif::retry;
 use serde_json::Value;
 
@@ -169,7 +169,7 @@ mod generated {
         let mut text = page("docs/usage.md");
         let row =
             |(name, about): &(&str, &str)| format!("| `{name}` | {} |\n", about.trim().replace('|', "\\|"));
-        let list: String = names::ALL.iter().map(row).collect();
+        let list: String = platform::variables().map(row).collect();
         text = with_part(&text, "variables", &format!("| Variable | Meaning |\n|---|---|\n{list}"));
         let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
         assert_eq!(exit, 5, "{doctor}");
@@ -261,7 +261,7 @@ mod settings {
     /// The variables that name this flag in their description.
     fn variables(long: &str) -> Vec<&'static str> {
         let mention = format!("(`--{long}`)");
-        names::ALL.iter().filter(|(_, about)| about.contains(&mention)).map(|(name, _)| *name).collect()
+        platform::variables().filter(|(_, about)| about.contains(&mention)).map(|(name, _)| *name).collect()
     }
 
     #[test]
@@ -293,7 +293,7 @@ mod settings {
         }
         assert_eq!(table.len(), flags.len(), "a row too many, or one twice");
         let known: BTreeSet<&str> =
-            names::ALL.iter().map(|(name, _)| *name).chain(["true", "false"]).collect();
+            platform::variables().map(|(name, _)| *name).chain(["true", "false"]).collect();
         for row in &table {
             for name in markdown::spans(&row[1]) {
                 assert!(known.contains(name), "{}: nothing reads {name}", row[0]);
@@ -364,7 +364,7 @@ mod settings {
 
     #[test]
     fn no_page_mentions_an_unknown_variable() {
-        let mut known: BTreeSet<&str> = names::ALL.iter().map(|(name, _)| *name).collect();
+        let mut known: BTreeSet<&str> = platform::variables().map(|(name, _)| *name).collect();
         // What is written, not read.
         known.extend(["EQUINIX_API_TOKEN", "EQUINIX_API_TOKEN_EXPIRES_AT"]);
         for path in PAGES {
@@ -398,9 +398,11 @@ mod tables {
 
     #[test]
     fn providers_are_those_of_the_registry() {
-        let expected: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), p.name().to_owned())).collect();
+        let expected: Vec<_> =
+            PLATFORMS.iter().map(|p| (code(p.facts().id), p.facts().name.to_owned())).collect();
         assert_eq!(ids("docs/platforms.md", "## Providers", 1), expected);
-        let formats: Vec<_> = PLATFORMS.iter().map(|p| (code(p.id()), code(p.format()))).collect();
+        let formats: Vec<_> =
+            PLATFORMS.iter().map(|p| (code(p.facts().id), code(p.facts().format))).collect();
         assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
     }
 
@@ -555,8 +557,8 @@ mod tables {
     #[test]
     fn examples_of_codes_are_what_the_program_says() {
         let scope = (names::SCOPE, "roleassignments:o");
-        let github = (names::GITHUB_ACTIONS, "true");
-        let gitlab = (names::GITLAB_CI, "true");
+        let github = ("GITHUB_ACTIONS", "true");
+        let gitlab = ("GITLAB_CI", "true");
         let mine = ["--subject-token-env", "MY_ID_TOKEN"];
         let runs: [Run<'_>; 18] = [
             ("cfg-usage", &["--scpe", "x"], &[]),
@@ -590,14 +592,12 @@ mod tables {
 
     #[test]
     fn the_examples_are_what_the_formats_write() {
+        let token = Secret::new("EXAMPLE-ACCESS-TOKEN");
         let credential = Credential {
-            kind: Kind::AccessToken,
-            token: Secret::new("EXAMPLE-ACCESS-TOKEN"),
-            expires_in: 3600,
-            expires_at: 1_795_320_000,
             scope: Some("roleassignments:00000000-0000-0000-0000-000000000000".into()),
-            issuer: "https://token.actions.githubusercontent.com".into(),
-            subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
+            issuer: Some("https://token.actions.githubusercontent.com".into()),
+            subject: Some("repo:octo-org/octo-repo:ref:refs/heads/main".into()),
+            ..Credential::new(Kind::AccessToken, token, 3600, 1_795_320_000)
         };
         let delimiter = "equinix-wif-0123456789abcdef0123456789abcdef";
         let options =
@@ -657,7 +657,7 @@ mod tables {
     fn detection_is_as_told() {
         let here = |pairs: &[(&str, &str)]| -> Vec<&str> {
             let env = Env::fixed(pairs.iter().copied());
-            equinix_wif::platform::detected(&env).iter().map(|provider| provider.id()).collect()
+            platform::detected(&env).iter().map(|platform| platform.facts().id).collect()
         };
         for (pairs, ids) in [
             (&[("GITHUB_ACTIONS", "true")][..], &["github"][..]),

@@ -5,8 +5,8 @@
 //! loudly, whereas a cut `NAME=value` would pass as a shorter token.
 
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
-use crate::env::names;
 use crate::error::{Code, Error};
+use crate::platform::github::names;
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
@@ -47,26 +47,23 @@ impl Format for GitHub {
             ));
         }
         // These come from a server or a token and may not add lines to the file.
-        let [scope, subject, issuer] =
-            [credential.scope.as_deref().unwrap_or_default(), &credential.subject, &credential.issuer]
-                .map(printable);
+        let scope = printable(credential.scope.as_deref().unwrap_or_default());
+        let [subject, issuer] =
+            [&credential.subject, &credential.issuer].map(|text| text.as_deref().map(printable));
         let expires_in = credential.expires_in.to_string();
-        let all = [
-            (credential.kind.output(), token),
-            ("token-type", TOKEN_TYPE),
-            ("expires-in", &expires_in),
-            ("expires-at", &expires_at),
-            ("scope", &scope),
-            ("subject", &subject),
-            ("issuer", &issuer),
-            ("available", "true"),
-        ];
         // An ID token is no bearer token for anybody but the STS, and its scope is yet to be asked for.
-        let of_access_tokens = ["token-type", "scope"];
-        let pairs: Vec<_> = all
-            .into_iter()
-            .filter(|(name, _)| credential.kind == Kind::AccessToken || !of_access_tokens.contains(name))
-            .collect();
+        let is_access_token = credential.kind == Kind::AccessToken;
+        let all = [
+            (credential.kind.output(), Some(token)),
+            ("token-type", is_access_token.then_some(TOKEN_TYPE)),
+            ("expires-in", Some(expires_in.as_str())),
+            ("expires-at", Some(expires_at.as_str())),
+            ("scope", is_access_token.then_some(scope.as_str())),
+            ("subject", subject.as_deref()),
+            ("issuer", issuer.as_deref()),
+            ("available", Some("true")),
+        ];
+        let pairs: Vec<_> = all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         Ok(block(&pairs, options.delimiter))
     }
 

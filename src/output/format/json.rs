@@ -42,6 +42,10 @@ impl Format for Json {
     fn render_unavailable(&self, reason: &str, _: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         Some((Destination::Stdout, json_line(&[("available", Flag(false)), ("reason", Text(reason))])))
     }
+
+    fn is_substituted(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

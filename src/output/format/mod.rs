@@ -1,7 +1,7 @@
 //! How the token is handed over.
 //!
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
-//! with the places where they belong. Opening and writing those places is [`sink`]'s work.
+//! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
 mod credential_process;
 mod env_file;
@@ -112,6 +112,12 @@ pub trait Format: Sync {
         false
     }
 
+    /// Whether people put its standard output into a variable, as in `TOKEN=$(…)`: then a shell that traces its commands
+    /// shows the token as well.
+    fn is_substituted(&self) -> bool {
+        false
+    }
+
     /// The program that reads it, if that one says what it wants before.
     fn caller(&self) -> Option<Caller> {
         None
@@ -135,14 +141,12 @@ mod tests {
     use crate::secret::Secret;
 
     pub(super) fn credential(kind: Kind) -> Credential {
+        let token = Secret::new("tok.en-._~+/0123456789==");
         Credential {
-            kind,
-            token: Secret::new("tok.en-._~+/0123456789=="),
-            expires_in: 3600,
-            expires_at: 1_795_320_000,
             scope: (kind == Kind::AccessToken).then(|| "roleassignments:org".into()),
-            issuer: "https://token.actions.githubusercontent.com".into(),
-            subject: "repo:octo-org/octo-repo:ref:refs/heads/main".into(),
+            issuer: Some("https://token.actions.githubusercontent.com".into()),
+            subject: Some("repo:octo-org/octo-repo:ref:refs/heads/main".into()),
+            ..Credential::new(kind, token, 3600, 1_795_320_000)
         }
     }
 
@@ -194,6 +198,21 @@ mod tests {
             error.details()[0].1,
             "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
         );
+    }
+
+    #[test]
+    fn what_a_credential_does_not_know_is_left_out() {
+        let token = Secret::new("tok.en-._~+/0123456789==");
+        let bare = Credential::new(Kind::AccessToken, token, 3600, 1_795_320_000);
+        for format in FORMATS {
+            for place in format.places(true) {
+                let text = text(&format.render(&bare, &options(None), place).unwrap());
+                assert!(text.contains("tok.en"), "{}", format.id());
+                for member in ["subject", "issuer"] {
+                    assert!(!text.contains(member), "{} {member}", format.id());
+                }
+            }
+        }
     }
 
     #[test]

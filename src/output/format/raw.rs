@@ -34,6 +34,10 @@ impl Format for Raw {
     fn render_unavailable(&self, _: &str, _: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         Some((Destination::Stdout, SecretBytes::new(Vec::new())))
     }
+
+    fn is_substituted(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

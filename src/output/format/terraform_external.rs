@@ -32,7 +32,8 @@ impl Format for TerraformExternal {
         let expires_at = credential.expires_at_text();
         // These come from a server or a token, and Terraform shows them to people.
         let scope = credential.scope.as_deref().map(printable);
-        let [subject, issuer] = [&credential.subject, &credential.issuer].map(|text| printable(text));
+        let [subject, issuer] =
+            [&credential.subject, &credential.issuer].map(|text| text.as_deref().map(printable));
         let mut members =
             vec![("available", Text("true")), (credential.kind.member(), Text(credential.token.reveal()))];
         if credential.kind == Kind::AccessToken {
@@ -40,7 +41,8 @@ impl Format for TerraformExternal {
         }
         members.extend([("expires_in", Text(&expires_in)), ("expires_at", Text(&expires_at))]);
         members.extend(scope.as_deref().map(|scope| ("scope", Text(scope))));
-        members.extend([("subject", Text(&subject)), ("issuer", Text(&issuer))]);
+        members.extend(subject.as_deref().map(|subject| ("subject", Text(subject))));
+        members.extend(issuer.as_deref().map(|issuer| ("issuer", Text(issuer))));
         Ok(json_line(&members))
     }
 

@@ -166,7 +166,21 @@ mod sourcing {
             fails(job, 10, "out-traced").stderr_has("CI_DEBUG_TRACE");
         }
         Job::gitlab().env("CI_DEBUG_TRACE", "true").arg("--force").run().succeeds().sts_requests(1);
-        Job::gitlab().env("CI_DEBUG_TRACE", "false").run().succeeds().sts_requests(1);
+    }
+
+    /// The runner reads its switch as Go reads booleans. What it would not understand counts as on.
+    #[test]
+    fn every_spelling_of_the_trace_counts() {
+        for value in ["1", "t", "T", "true", "TRUE", "True", "yes", "on", "tRUE", " false", "2"] {
+            println!("case: {value:?}");
+            fails(Job::gitlab().env("CI_DEBUG_TRACE", value), 10, "out-traced")
+                .stderr_has("CI_DEBUG_TRACE")
+                .stderr_has("debug_trace_disabled");
+        }
+        for value in ["", "0", "f", "F", "false", "FALSE", "False"] {
+            println!("case: {value:?}");
+            Job::gitlab().env("CI_DEBUG_TRACE", value).run().succeeds().sts_requests(1);
+        }
     }
 }
 

@@ -867,7 +867,21 @@ mod streams {
             let job = Job::gitlab().env("CI_DEBUG_TRACE", "true").args(["--format", format, "--force"]);
             job.token_on_stdout().run().succeeds();
         }
-        let job = Job::gitlab().env("CI_DEBUG_TRACE", "true").args(["--format", "json"]);
+    }
+
+    /// `TOKEN=$(equinix-wif token --format raw)` is traced with its value like any other assignment.
+    #[test]
+    fn nor_does_one_that_takes_standard_output_into_a_variable() {
+        for format in ["raw", "json"] {
+            let job = || Job::gitlab().env("CI_DEBUG_TRACE", "true").args(["--format", format]);
+            nobody_was_called(job().run().fails(10, "out-traced").stderr_has("debug_trace_disabled"));
+            job().arg("--force").token_on_stdout().run().succeeds();
+            let job = job();
+            let path = job.root().join("tmp/token");
+            job.arg("--output").arg(&path).token_in(&path).run().succeeds();
+        }
+        // A program reads these.
+        let job = Job::gitlab().env("CI_DEBUG_TRACE", "true").args(["--format", "credential-process"]);
         job.token_on_stdout().run().succeeds();
     }
 
@@ -899,6 +913,24 @@ mod streams {
             outcome.require(outcome.reported_error_code() == code, "the next step can read why");
             nobody_was_called(&outcome);
         });
+    }
+
+    /// A container that was given the request variables writes into the log of the same step.
+    #[test]
+    fn what_leads_to_the_id_token_brings_the_masks_along() {
+        let inside = || Job::github().unset("GITHUB_ACTIONS").args(["--format", "json"]).token_on_stdout();
+        let outcome = inside().args(["--provider", "github"]).run();
+        outcome.succeeds();
+        let masks: Vec<String> =
+            runner::commands(&outcome.stderr).into_iter().map(|command| command.data).collect();
+        assert_eq!(masks, [outcome.id_token(), outcome.access_token().to_owned()]);
+        let script = "exec equinix-wif \"$@\" --provider github 2> \"$RUNNER_TEMP/log\"";
+        let outcome = in_shell(inside(), "sh", script).run();
+        outcome.require(
+            outcome.report.as_ref().unwrap()["code"] == "mask-undeliverable",
+            "and a log that no runner reads is refused",
+        );
+        nobody_was_called(&outcome);
     }
 
     #[test]

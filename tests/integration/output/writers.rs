@@ -22,14 +22,14 @@ fn credentials() -> impl Strategy<Value = Credential> {
     let text = prop_oneof![any::<String>(), "[ -~]{0,60}", "(::|##\\[|\n|\r|<<|=|'|\\$|`|%0A){1,8}"];
     let token = "[A-Za-z0-9._~+/-]{16,200}={0,2}";
     (token, 0..40_000_000_u64, 0..4_000_000_000_i64, text.clone(), text.clone(), text, any::<bool>())
-        .prop_map(|(token, expires_in, expires_at, scope, issuer, subject, is_access)| Credential {
-            kind: if is_access { Kind::AccessToken } else { Kind::IdToken },
-            token: Secret::new(token),
-            expires_in,
-            expires_at,
-            scope: is_access.then_some(scope),
-            issuer,
-            subject,
+        .prop_map(|(token, expires_in, expires_at, scope, issuer, subject, is_access)| {
+            let kind = if is_access { Kind::AccessToken } else { Kind::IdToken };
+            Credential {
+                scope: is_access.then_some(scope),
+                issuer: Some(issuer),
+                subject: Some(subject),
+                ..Credential::new(kind, Secret::new(token), expires_in, expires_at)
+            }
         })
 }
 
@@ -65,8 +65,8 @@ proptest! {
         for windows in [false, true] {
             let entries: BTreeMap<_, _> = runner::parse(output.as_bytes(), windows).unwrap().into_iter().collect();
             prop_assert_eq!(&entries[credential.kind.output()], credential.token.reveal());
-            prop_assert_eq!(&entries["subject"], &printable(&credential.subject));
-            prop_assert_eq!(&entries["issuer"], &printable(&credential.issuer));
+            prop_assert_eq!(&entries["subject"], &printable(credential.subject.as_deref().unwrap_or_default()));
+            prop_assert_eq!(&entries["issuer"], &printable(credential.issuer.as_deref().unwrap_or_default()));
             prop_assert_eq!(&entries["expires-in"], &credential.expires_in.to_string());
             prop_assert_eq!(entries.get("scope").cloned(), credential.scope.as_deref().map(printable));
             prop_assert_eq!(entries.len(), if credential.kind == Kind::AccessToken { 8 } else { 6 });
@@ -114,7 +114,7 @@ proptest! {
         let external = flat(&written("terraform-external", &credential, Destination::Stdout, "X"));
         prop_assert!(external.values().all(Value::is_string));
         prop_assert_eq!(&external[credential.kind.member()], &token);
-        prop_assert_eq!(&external["subject"], &Value::from(printable(&credential.subject)));
+        prop_assert_eq!(&external["subject"], &Value::from(printable(credential.subject.as_deref().unwrap_or_default())));
         let kubernetes = flat(&written("kubernetes", &credential, Destination::Stdout, "X"));
         prop_assert_eq!(&kubernetes["status"]["token"], &token);
         for (answer, name) in [(&json["expires_at"], "json"), (&process["Expiration"], "process"), (&kubernetes["status"]["expirationTimestamp"], "kubernetes")] {

@@ -3,22 +3,68 @@
 //! With `permissions: id-token: write` the runner gives every step a URL and a bearer token; a GET with the audience
 //! appended returns `{"value": "<ID token>"}`. Without the permission both variables are absent.
 
-use std::fs;
-use std::io::Read;
-
 use serde_json::Value;
 
-use crate::env::{Env, names};
+use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Peer, Request, Response};
 use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
 use crate::json::{self, SecretObject};
-use crate::retry::{Failure, Retry};
+use crate::retry::{Deadline, Failure, Retry};
 use crate::secret::Secret;
+use crate::session::Session;
 use crate::text::quote;
 
-use super::{Context, Fetched, Platform, TokenLocation, flag_evidence};
+use super::facts::{Audience, Facts, Folder, Supply};
+use super::mask::Mask;
+use super::{Endpoint, Fetched, Platform, Wanted};
+
+mod no_permission;
+
+use no_permission::no_permission;
+
+/// The variables of GitHub's runner, and of systems that imitate it.
+pub mod names {
+    crate::env::variables! {
+        /// `true` in every GitHub Actions job, and in those of systems that imitate it.
+        GITHUB_ACTIONS = "GITHUB_ACTIONS";
+        /// `true` in Forgejo jobs, which also set `GITHUB_ACTIONS`.
+        FORGEJO_ACTIONS = "FORGEJO_ACTIONS";
+        /// `true` in Gitea jobs, which also set `GITHUB_ACTIONS`.
+        GITEA_ACTIONS = "GITEA_ACTIONS";
+        /// GitHub's ID-token endpoint; set only with `permissions: id-token: write`.
+        ACTIONS_ID_TOKEN_REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL";
+        /// The bearer for GitHub's ID-token endpoint. A secret.
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
+        /// The GitHub instance, e.g. `https://github.com`: the issuer follows from it.
+        GITHUB_SERVER_URL = "GITHUB_SERVER_URL";
+        /// `owner/name` of the repository of this run.
+        GITHUB_REPOSITORY = "GITHUB_REPOSITORY";
+        /// The id of the repository of this run.
+        GITHUB_REPOSITORY_ID = "GITHUB_REPOSITORY_ID";
+        /// The id of this run.
+        GITHUB_RUN_ID = "GITHUB_RUN_ID";
+        /// The attempt of this run.
+        GITHUB_RUN_ATTEMPT = "GITHUB_RUN_ATTEMPT";
+        /// The event that started this run.
+        GITHUB_EVENT_NAME = "GITHUB_EVENT_NAME";
+        /// The file with the event's payload.
+        GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
+        /// Who started this run.
+        GITHUB_ACTOR = "GITHUB_ACTOR";
+        /// The checkout of a GitHub job: no token is written there.
+        GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
+        /// The runner file for step outputs.
+        GITHUB_OUTPUT = "GITHUB_OUTPUT";
+        /// The runner file for variables of later steps.
+        GITHUB_ENV = "GITHUB_ENV";
+        /// The runner file for the job summary.
+        GITHUB_STEP_SUMMARY = "GITHUB_STEP_SUMMARY";
+        /// The runner's folder for temporary files, emptied with each job.
+        RUNNER_TEMP = "RUNNER_TEMP";
+    }
+}
 
 const PEER: Peer = Peer {
     name: "GitHub's ID-token endpoint",
@@ -30,49 +76,78 @@ const PEER: Peer = Peer {
 /// GitHub's own servers, cloud and enterprise.
 pub(super) struct GitHub;
 
+static FACTS: Facts = Facts {
+    id: "github",
+    name: "GitHub Actions",
+    markers: &[(names::GITHUB_ACTIONS, "true")],
+    // They set GitHub's variable as well, but have other issuers and another permission.
+    imitators: &[(names::FORGEJO_ACTIONS, "true"), (names::GITEA_ACTIONS, "true")],
+    variables: names::ALL,
+    secrets: &[names::ACTIONS_ID_TOKEN_REQUEST_TOKEN],
+    leads: &[names::ACTIONS_ID_TOKEN_REQUEST_URL],
+    reserved: &["GITHUB_", "RUNNER_", "ACTIONS_"],
+    temporary: &[Folder { variable: names::RUNNER_TEMP, suffix: "" }],
+    workspace: Some(names::GITHUB_WORKSPACE),
+    summary: Some(names::GITHUB_STEP_SUMMARY),
+    mask: Mask::Line(mask),
+    annotation: Some(annotation),
+    format: "github",
+    supply: Supply::Request,
+    audience: Audience::Required,
+    renews: true,
+    ..Facts::NEUTRAL
+};
+
+/// The command that hides a value in the log from now on. Its line has to begin at column 0.
+fn mask(value: &str) -> String {
+    const COMMAND: &str = "::add-mask::";
+    // With room for all of it, were each character escaped, so that no smaller buffer with the secret stays behind.
+    let mut line = String::with_capacity(COMMAND.len() + 3 * value.len() + 2);
+    line.push_str(COMMAND);
+    for character in value.chars() {
+        match character {
+            '%' => line.push_str("%25"),
+            '\r' => line.push_str("%0D"),
+            '\n' => line.push_str("%0A"),
+            other => line.push(other),
+        }
+    }
+    line
+}
+
+/// The command that puts a failure on the run's page. Its title is not masked by the runner.
+fn annotation(title: &str, text: &str) -> String {
+    format!("::error title={title}::{}", escape(text))
+}
+
+/// A value in a command's line.
+fn escape(value: &str) -> String {
+    value.replace('%', "%25").replace('\n', "%0A")
+}
+
 impl Platform for GitHub {
-    fn id(&self) -> &'static str {
-        "github"
+    fn facts(&self) -> &'static Facts {
+        &FACTS
     }
 
-    fn name(&self) -> &'static str {
-        "GitHub Actions"
-    }
-
-    fn is_here(&self, env: &Env) -> bool {
-        // Forgejo and Gitea set GitHub's variable as well, but have other issuers and another permission.
-        env.is(names::GITHUB_ACTIONS, "true")
-            && !env.is(names::FORGEJO_ACTIONS, "true")
-            && !env.is(names::GITEA_ACTIONS, "true")
-    }
-
-    fn evidence(&self, env: &Env) -> String {
-        flag_evidence(env, names::GITHUB_ACTIONS)
-    }
-
-    fn ready(&self, env: &Env, _: &TokenLocation, _: Option<&str>) -> Result<(), Error> {
+    fn ready(&self, env: &Env, _: &Wanted) -> Result<(), Error> {
         request_variables(env).map(drop)
     }
 
-    fn mints_on_request(&self) -> bool {
-        true
-    }
-
-    fn fetch(&self, context: &Context<'_>) -> Result<Fetched, Error> {
-        let (url, bearer) = request_variables(context.env)?;
-        context.console.guard(&bearer);
-        let audience = context.audience.ok_or_else(|| {
+    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
+        let (url, bearer) = request_variables(&session.env)?;
+        session.console.guard(&bearer);
+        let audience = wanted.audience.as_deref().ok_or_else(|| {
             Error::new(
                 Code::CfgAudienceMissing,
                 "GitHub has to be told whom the ID token is for: no audience is set",
             )
         })?;
-        let (url, finding) = request_url(&url, context.env)?;
-        finding.map_or(Ok(()), context.finding)?;
+        let (url, _) = request_url(&url, &session.env)?;
         let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
-        context.law.run("fetching the ID token", |_| {
-            let response = context.http.send(PEER, &Request::Get { url: &url, bearer: &bearer })?;
-            let now = context.clock.unix_time();
+        session.retry("fetching the ID token", by, |_| {
+            let response = session.http.send(PEER, &Request::Get { url: &url, bearer: &bearer }, by)?;
+            let now = session.clock.unix_time();
             if response.status != 200 {
                 return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));
             }
@@ -81,9 +156,9 @@ impl Platform for GitHub {
         })
     }
 
-    fn request_host(&self, env: &Env) -> Result<Option<(String, Option<Finding>)>, Error> {
+    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
         let (url, _) = request_variables(env)?;
-        request_url(&url, env).map(|(url, finding)| Some((url.origin(), finding)))
+        request_url(&url, env).map(|(url, finding)| Some(Endpoint { origin: url.origin(), finding }))
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -113,22 +188,6 @@ impl Platform for GitHub {
             bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
         }
         Ok(bindings)
-    }
-
-    fn format(&self) -> &'static str {
-        "github"
-    }
-
-    fn identity_variables<'a>(&self, _: &'a TokenLocation) -> Vec<&'a str> {
-        vec![names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN]
-    }
-
-    fn summary_file(&self) -> Option<&'static str> {
-        Some(names::GITHUB_STEP_SUMMARY)
-    }
-
-    fn workspace(&self) -> Option<&'static str> {
-        Some(names::GITHUB_WORKSPACE)
     }
 }
 
@@ -262,55 +321,6 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     })
 }
 
-/// Why there is no way to ask: told from the event and the actor (the variables are absent in each case).
-fn no_permission(env: &Env) -> Result<Error, Error> {
-    let event = env.text(names::GITHUB_EVENT_NAME)?.unwrap_or_default();
-    let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();
-    let situation =
-        |error: Error| error.with_detail("event", quote(&event)).with_detail("actor", quote(&actor));
-    // Secrets and write permissions are withheld for these events only; for all others a missing permission is the cause.
-    let is_pull_request = event.starts_with("pull_request") && event != "pull_request_target";
-    if is_pull_request && is_from_fork(env) {
-        return Ok(situation(Error::new(
-            Code::GhForkPr,
-            "GitHub gives no ID token to a pull request from a fork",
-        )));
-    }
-    if actor == "dependabot[bot]" {
-        return Ok(situation(Error::new(
-            Code::GhDependabot,
-            "GitHub gives no ID token to a run that Dependabot started",
-        )));
-    }
-    Ok(situation(Error::new(Code::GhIdTokenPermission, "this job may not ask GitHub for an ID token")))
-}
-
-/// Whether the event's payload says that the head of the pull request is in another repository than its base.
-fn is_from_fork(env: &Env) -> bool {
-    // Payloads can be large, but this one is only read to explain a failure.
-    const LIMIT: u64 = 32 * 1024 * 1024;
-    let payload = || -> Option<Value> {
-        let path = env.os(names::GITHUB_EVENT_PATH)?;
-        // Anything but a file could hold up the run.
-        fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let mut content = Vec::new();
-        fs::File::open(path).ok()?.take(LIMIT).read_to_end(&mut content).ok()?;
-        serde_json::from_slice(&content).ok()
-    };
-    let Some(payload) = payload() else { return false };
-    let head = payload.pointer("/pull_request/head/repo");
-    let id = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
-    match head {
-        None => false,
-        // The fork has been deleted since.
-        Some(Value::Null) => true,
-        Some(repo) => match (id("/pull_request/head/repo/id"), id("/pull_request/base/repo/id")) {
-            (Some(head), Some(base)) => head != base,
-            _ => repo.get("fork").and_then(Value::as_bool).unwrap_or(false),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,6 +328,12 @@ mod tests {
     fn issuer(server: Option<&str>) -> ExpectedIssuer {
         let env = Env::fixed(server.map(|url| ("GITHUB_SERVER_URL", url)));
         GitHub.expected_issuer(&env).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_command_cannot_be_broken_out_of() {
+        assert_eq!(mask("a%b\r\nc"), "::add-mask::a%25b%0D%0Ac");
+        assert_eq!(annotation("title", "100% : :x\ny"), "::error title=title::100%25 : :x%0Ay");
     }
 
     #[test]
@@ -338,47 +354,5 @@ mod tests {
             issuer(Some("https://github.com.evil.example")),
             ExpectedIssuer::Exactly("https://github.com.evil.example/_services/token".into())
         );
-    }
-
-    fn cause(event: &str, actor: &str, payload: Option<&str>) -> &'static str {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("event.json");
-        if let Some(payload) = payload {
-            fs::write(&path, payload).unwrap();
-        }
-        let env = Env::fixed([
-            ("GITHUB_EVENT_NAME", event),
-            ("GITHUB_ACTOR", actor),
-            ("GITHUB_EVENT_PATH", path.to_str().unwrap()),
-        ]);
-        no_permission(&env).unwrap().code().name()
-    }
-
-    #[test]
-    fn a_missing_permission_is_told_from_forks_and_dependabot() {
-        let pull = |head: &str| {
-            format!(r#"{{"pull_request":{{"head":{{"repo":{head}}},"base":{{"repo":{{"id":1}}}}}}}}"#)
-        };
-        let fork = pull(r#"{"id":2,"fork":true}"#);
-        let own = pull(r#"{"id":1,"fork":false}"#);
-        // A fork that is itself the base of an internal pull request is not foreign.
-        let fork_of_others = pull(r#"{"id":1,"fork":true}"#);
-        for (event, actor, payload, code) in [
-            ("pull_request", "octocat", Some(&fork), "gh-fork-pr"),
-            ("pull_request", "octocat", Some(&pull("null")), "gh-fork-pr"),
-            ("pull_request", "octocat", Some(&pull(r#"{"fork":true}"#)), "gh-fork-pr"),
-            ("pull_request_review", "octocat", Some(&fork), "gh-fork-pr"),
-            ("pull_request", "dependabot[bot]", Some(&fork), "gh-fork-pr"),
-            ("pull_request", "dependabot[bot]", Some(&own), "gh-dependabot"),
-            ("push", "dependabot[bot]", None, "gh-dependabot"),
-            ("pull_request", "octocat", Some(&own), "gh-id-token-permission"),
-            ("pull_request", "octocat", Some(&fork_of_others), "gh-id-token-permission"),
-            ("pull_request_target", "octocat", Some(&fork), "gh-id-token-permission"),
-            ("pull_request", "octocat", Some(&"not json".to_owned()), "gh-id-token-permission"),
-            ("pull_request", "octocat", None, "gh-id-token-permission"),
-            ("push", "octocat", None, "gh-id-token-permission"),
-        ] {
-            assert_eq!(cause(event, actor, payload.map(String::as_str)), code, "{event} {actor} {payload:?}");
-        }
     }
 }

@@ -1,0 +1,145 @@
+//! `doctor`: every step between this job and a token, one line each, with the cure for what fails.
+//!
+//! It goes on after a failure wherever a later check still means something, and hands out nothing.
+
+mod delivery;
+mod identity;
+mod list;
+mod network;
+
+use std::sync::Arc;
+
+use crate::Streams;
+use crate::cli::DoctorArgs;
+use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
+use crate::clock::Clock;
+use crate::command::choice::{Choice, session};
+use crate::command::pipeline::Pipeline;
+use crate::env::Env;
+use crate::error::Error;
+use crate::identity::Identity;
+use crate::report::Report;
+use crate::report::console::Console;
+use crate::retry::Deadline;
+
+use list::{Checks, Status};
+
+/// Runs all checks. The result is the exit status: that of the first failing check, or 0.
+pub fn run(
+    args: &DoctorArgs,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: Streams<'_>,
+    report: &mut Report,
+) -> Result<u8, Error> {
+    let as_json = super::wants_json(args.format.as_deref())?;
+    let mut resolver = Resolver::new(env);
+    let settings = settings(args, &mut resolver);
+    report.settings = resolver.into_report();
+    let (identity, exchange, network) = settings?;
+    let mut checks = Checks::default();
+
+    let choice = checks.platform(identity, env);
+    checks.network(&network);
+    if let Some(choice) = &choice {
+        checks.endpoint(choice, env);
+    }
+    let platform = choice.as_ref().map(Choice::platform);
+    report.provider = platform.map(|platform| platform.facts().id);
+    let by = Deadline::after(&**clock, network.timeout);
+    let session = session(network, env, clock, console);
+    if let Some(choice) = choice {
+        let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
+        let job = Pipeline::new(choice, session);
+        for warning in exchange.warnings.iter().chain(&job.settings().warnings) {
+            job.warn(warning);
+        }
+        checks.job(&job, &exchange, args.exchange, masks_can_be_read, by);
+        job.account(report);
+    } else {
+        checks.sts(&session.http, &exchange, by);
+        checks.scope(&exchange);
+    }
+    checks.delivery(platform, env, streams.stderr_is_lost);
+    checks.shadowing(env);
+
+    let text = if as_json { checks.json(console) } else { checks.text(console) };
+    super::print(streams.stdout, &text)?;
+    let exit = checks.exit();
+    report.failure = checks.into_failure();
+    Ok(exit)
+}
+
+type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
+
+fn settings(args: &DoctorArgs, resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
+    Ok((
+        resolver.identity(&args.identity)?,
+        resolver.exchange_with_any_scope(&args.request)?,
+        resolver.network(&args.network)?,
+    ))
+}
+
+impl Checks {
+    /// Checks everything from the ID token to the exchange.
+    fn job(
+        &mut self,
+        job: &Arc<Pipeline>,
+        exchange: &ExchangeSettings,
+        really: bool,
+        masks_can_be_read: bool,
+        by: Deadline,
+    ) {
+        let identity = self.id_token(job, exchange, really, masks_can_be_read, by);
+        let skew = identity.as_ref().and_then(|identity| identity.skew);
+        let mut sound = false;
+        let identity = identity.map(|mut identity| {
+            sound = self.claims(job, &identity);
+            sound &= self.signature(job, &mut identity, by);
+            identity
+        });
+        if identity.is_none() {
+            for name in ["issuer", "audience", "times", "run", "signature"] {
+                self.add(name, Status::Skip, "there is no ID token");
+            }
+        }
+        let session = job.session();
+        let date = self.sts(&session.http, exchange, by);
+        self.clock(&*session.clock, skew, date);
+        self.scope(exchange);
+        match (identity, exchange.scope.as_deref()) {
+            _ if !really => self.add("exchange", Status::Skip, "not asked for (--exchange)"),
+            (None, _) => self.add("exchange", Status::Skip, "there is no ID token"),
+            (_, None) => self.add("exchange", Status::Skip, "there is no scope"),
+            (Some(_), _) if !sound => {
+                self.add("exchange", Status::Skip, "the ID token has to hold first; it was not sent");
+            }
+            _ if self.failed("scope") => {
+                self.add("exchange", Status::Skip, "the scope cannot be asked for; nothing was sent");
+            }
+            (Some(identity), Some(scope)) => self.exchange(job, identity, scope, exchange, by),
+        }
+    }
+
+    /// Exchanges the ID token, and drops what comes of it.
+    fn exchange(
+        &mut self,
+        job: &Arc<Pipeline>,
+        identity: Identity,
+        scope: &str,
+        exchange: &ExchangeSettings,
+        by: Deadline,
+    ) {
+        let grant = job.token_exchange(exchange, scope).starting_with(identity);
+        match job.obtain(&grant, by) {
+            Ok(credential) => {
+                let granted = credential.scope.as_deref().unwrap_or(scope);
+                let text =
+                    format!("a token for {granted} and {} s was issued, and dropped", credential.expires_in);
+                self.add("exchange", Status::Ok, text);
+            }
+            Err(error) => self.fail("exchange", error),
+        }
+    }
+}

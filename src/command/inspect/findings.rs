@@ -1,0 +1,141 @@
+//! What `inspect` has found out, before it takes a form.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::command::pipeline::Pipeline;
+use crate::error::Error;
+use crate::identity::{Identity, issuer};
+use crate::platform::PLATFORMS;
+use crate::text::printable;
+
+/// The scope that is suggested when none is set.
+pub(super) const SCOPE: &str = "roleassignments:<org-id>";
+
+/// Everything that is shown.
+pub(super) struct Findings<'a> {
+    pub(super) job: &'a Pipeline,
+    pub(super) identity: &'a Identity,
+    /// What does not hold.
+    pub(super) problems: Vec<Error>,
+    /// What is odd, and what an administrator should know.
+    pub(super) remarks: Vec<String>,
+    pub(super) scope: Option<String>,
+    pub(super) all_claims: bool,
+    pub(super) project_id: Option<&'a str>,
+    pub(super) idp_id: Option<&'a str>,
+}
+
+/// A request that an administrator can send to set up the trust.
+#[derive(Serialize)]
+pub(super) struct Setup {
+    pub(super) purpose: &'static str,
+    method: &'static str,
+    pub(super) url: String,
+    pub(super) body: Value,
+}
+
+impl Setup {
+    fn new(purpose: &'static str, url: String, body: Value) -> Self {
+        Self { purpose, method: "POST", url, body }
+    }
+}
+
+impl Findings<'_> {
+    /// Tells whether everybody may read this job's log.
+    pub(super) fn is_public(&self) -> bool {
+        issuer::is_public(&self.identity.claims)
+    }
+
+    /// Returns the claims that may be shown, and how many are held back.
+    pub(super) fn claims(&self) -> (Vec<(String, Value)>, usize) {
+        let all = &self.identity.claims.claims;
+        let is_other = |name: &str| !issuer::REGISTERED.contains(&name);
+        let others = all.keys().filter(|name| is_other(name)).count();
+        let shown: Vec<(String, Value)> = if self.all_claims {
+            let rest = all.iter().filter(|(name, _)| is_other(name));
+            rest.map(|(name, value)| (name.clone(), value.clone())).collect()
+        } else {
+            let names = issuer::shown(self.is_public()).into_iter();
+            names.filter_map(|name| Some((name.to_owned(), all.get(name)?.clone()))).collect()
+        };
+        let hidden = others.saturating_sub(shown.len());
+        (shown, hidden)
+    }
+
+    /// Returns the members of the token's audience.
+    pub(super) fn audience(&self) -> Vec<&str> {
+        self.identity.claims.audience().unwrap_or_default()
+    }
+
+    /// Returns what to trust: the audience that this job is meant to ask for, else the one that its token has.
+    pub(super) fn client_ids(&self) -> Vec<String> {
+        match &self.job.settings().audience {
+            Some(audience) => vec![printable(audience)],
+            None => self.audience().iter().map(|audience| printable(audience)).collect(),
+        }
+    }
+
+    /// Returns `principal:<owner>:<idp>:<sub>`, the subject as it stands in the token.
+    pub(super) fn principal(&self) -> String {
+        let owner = self.project_id.unwrap_or("<project-or-org-id>");
+        let idp = self.idp_id.map_or("<idp>", |id| id.strip_prefix("idp:").unwrap_or(id));
+        format!(
+            "principal:{}:{}:{}",
+            printable(owner),
+            printable(idp),
+            printable(self.identity.claims.subject())
+        )
+    }
+
+    /// Returns the requests that set up the trust.
+    pub(super) fn setups(&self) -> [Setup; 3] {
+        let project = printable(self.project_id.unwrap_or("<project-id>"));
+        let principal = self.principal();
+        [
+            Setup::new(
+                "OIDC provider",
+                format!("https://sts.eqix.equinix.com/v1/projects/{project}/oidcProviders"),
+                json!({
+                    "name": "<a name>",
+                    "issuerLocation": printable(self.identity.claims.issuer()),
+                    "idpPrefix": "<a prefix>",
+                    "trustedClientIds": self.client_ids(),
+                }),
+            ),
+            Setup::new(
+                "Grant of a role (scope roleassignments:<org-id>)",
+                "https://access.eqix.equinix.com/v1/roleAssignments".to_owned(),
+                json!({"principal": principal, "roleId": "<role-id>", "assignmentScope": "<org or project>"}),
+            ),
+            Setup::new(
+                "Grant of an access policy (scope: that policy's ERN)",
+                format!(
+                    "https://access.eqix.equinix.com/v1/projects/{project}/accessPolicies/<access-policy-id>/grants"
+                ),
+                json!({"grantee": principal}),
+            ),
+        ]
+    }
+
+    /// Returns when the token expires (Unix time), and in how many seconds.
+    pub(super) fn lifetime(&self) -> Option<(i64, i64)> {
+        let expiry = self.identity.expiry?;
+        Some((expiry, expiry.saturating_sub(self.job.session().clock.unix_time())))
+    }
+
+    /// Returns the reason for which the platform was chosen.
+    pub(super) fn evidence(&self) -> String {
+        self.job.platform().here(&self.job.session().env).text
+    }
+
+    /// Returns the platforms that this job does not run on, with the reason. Those that are only ever chosen say nothing.
+    pub(super) fn others(&self) -> Vec<(&'static str, String)> {
+        let chosen = self.job.platform().facts().id;
+        PLATFORMS
+            .iter()
+            .filter(|other| other.facts().id != chosen && !other.facts().markers.is_empty())
+            .map(|other| (other.facts().id, other.here(&self.job.session().env).text))
+            .collect()
+    }
+}

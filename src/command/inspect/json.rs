@@ -1,0 +1,129 @@
+//! The findings for programs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::clock::rfc3339;
+use crate::command::json_text;
+use crate::error::Error;
+use crate::identity::issuer;
+use crate::report::claims_status;
+use crate::text::printable;
+
+use super::findings::{Findings, SCOPE, Setup};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    v: u32,
+    provider: Provider,
+    claims_status: &'static str,
+    issuer: String,
+    audience: Vec<String>,
+    subject: String,
+    subject_form: Option<&'static str>,
+    subject_in_other_form: Option<String>,
+    expires_at: Option<String>,
+    expires_in: Option<i64>,
+    claims: Map<String, Value>,
+    claims_hidden: usize,
+    remarks: Vec<String>,
+    problems: Vec<Problem<'a>>,
+    equinix: Equinix,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    id: &'static str,
+    name: &'static str,
+    evidence: String,
+    not: Vec<Other>,
+}
+
+#[derive(Serialize)]
+struct Other {
+    id: &'static str,
+    evidence: String,
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    code: &'static str,
+    message: String,
+    /// A list, since several unmet expectations have labels of the same name.
+    details: Vec<BTreeMap<&'static str, String>>,
+    hint: &'a str,
+}
+
+impl<'a> From<&'a Error> for Problem<'a> {
+    fn from(error: &'a Error) -> Self {
+        let details = error.details().iter().map(|(label, value)| (*label, printable(value)));
+        Self {
+            code: error.code().name(),
+            message: printable(error.message()),
+            details: details.map(|detail| BTreeMap::from([detail])).collect(),
+            hint: error.cure(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Equinix {
+    issuer_location: String,
+    trusted_client_ids: Vec<String>,
+    principal: String,
+    scope: String,
+    requests: [Setup; 3],
+}
+
+/// Writes the findings as a line of JSON.
+pub(super) fn render(findings: &Findings<'_>) -> String {
+    let token = &findings.identity.claims;
+    let (claims, claims_hidden) = findings.claims();
+    let form = issuer::form(token);
+    let facts = findings.job.platform().facts();
+    let other = |(id, why): (_, String)| Other { id, evidence: printable(&why) };
+    let document = Document {
+        v: 1,
+        provider: Provider {
+            id: facts.id,
+            name: facts.name,
+            evidence: printable(&findings.evidence()),
+            not: findings.others().into_iter().map(other).collect(),
+        },
+        claims_status: claims_status(findings.identity.verified),
+        issuer: printable(token.issuer()),
+        audience: findings.audience().into_iter().map(printable).collect(),
+        subject: printable(token.subject()),
+        subject_form: form.as_ref().map(|form| form.about),
+        subject_in_other_form: form.and_then(|form| form.other).map(|other| printable(&other)),
+        expires_at: findings.lifetime().map(|(expiry, _)| rfc3339(expiry)),
+        expires_in: findings.lifetime().map(|(_, left)| left),
+        claims: claims.into_iter().map(|(name, value)| (printable(&name), shown(&value))).collect(),
+        claims_hidden,
+        remarks: findings.remarks.iter().map(|remark| printable(remark)).collect(),
+        problems: findings.problems.iter().map(Problem::from).collect(),
+        equinix: Equinix {
+            issuer_location: printable(token.issuer()),
+            trusted_client_ids: findings.client_ids(),
+            principal: findings.principal(),
+            scope: findings.scope.clone().unwrap_or_else(|| SCOPE.to_owned()),
+            requests: findings.setups(),
+        },
+    };
+    format!("{}\n", json_text(&document))
+}
+
+/// Returns a claim's value with nothing in its texts that a log could misread.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(printable(text)),
+        Value::Array(items) => items.iter().map(shown).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| (printable(name), shown(value))).collect()
+        }
+        other => other.clone(),
+    }
+}

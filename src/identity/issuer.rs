@@ -1,0 +1,182 @@
+//! What is known of the ID tokens of certain issuers, as data.
+//!
+//! Enterprise servers and self-managed instances have hosts of their own, so tokens are told apart by their claims and not
+//! by `iss`. Where nothing depends on which issuer it is, all of them count together.
+
+use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::subject;
+
+/// The registered claims that tell what a token is for and how long (RFC 7519 section 4.1).
+pub const REGISTERED: [&str; 6] = ["iss", "aud", "sub", "iat", "nbf", "exp"];
+
+/// What is known of an issuer's tokens. None of the claims may say anything about a person.
+struct Issuer {
+    /// Claims that the report has.
+    reported: &'static [&'static str],
+    /// Claims that `inspect` shows, in this order.
+    shown: &'static [&'static str],
+    /// Claims that `inspect` shows of a public project, whose logs everybody can read.
+    public: &'static [&'static str],
+    /// The claim that is `public` in tokens of a public project.
+    visibility: &'static str,
+    /// Finds out the form of the subject, if the token is this issuer's.
+    form: fn(&UnverifiedClaims) -> Option<Form>,
+    /// Says what an administrator should know about whom the claims describe.
+    remark: fn(&UnverifiedClaims) -> Option<String>,
+    /// Says what else a refused subject may have been called, of any text.
+    other_name: fn(&str) -> Option<String>,
+}
+
+/// The form of a subject whose issuer has several.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form {
+    /// The form in words.
+    pub about: &'static str,
+    /// The same subject in the other form, where the claims allow to say it.
+    pub other: Option<String>,
+}
+
+const ISSUERS: &[Issuer] = &[
+    // GitHub.
+    Issuer {
+        reported: &[
+            "repository",
+            "repository_id",
+            "ref",
+            "ref_protected",
+            "environment",
+            "job_workflow_ref",
+            "run_id",
+            "run_attempt",
+        ],
+        shown: &[
+            "repository",
+            "repository_id",
+            "repository_owner",
+            "repository_owner_id",
+            "repository_visibility",
+            "ref",
+            "ref_type",
+            "ref_protected",
+            "environment",
+            "event_name",
+            "workflow_ref",
+            "job_workflow_ref",
+            "runner_environment",
+            "run_id",
+            "run_attempt",
+        ],
+        public: &["repository", "ref", "environment", "job_workflow_ref"],
+        visibility: "repository_visibility",
+        form: subject::github_form,
+        remark: subject::reusable_workflow,
+        other_name: subject::older_github_name,
+    },
+    // GitLab.
+    Issuer {
+        reported: &[
+            "project_path",
+            "project_id",
+            "ref",
+            "ref_protected",
+            "environment",
+            "pipeline_id",
+            "job_id",
+        ],
+        shown: &[
+            "project_path",
+            "project_id",
+            "job_project_path",
+            "job_project_id",
+            "namespace_path",
+            "project_visibility",
+            "pipeline_source",
+            "ref",
+            "ref_type",
+            "ref_path",
+            "ref_protected",
+            "environment",
+            "environment_protected",
+            "deployment_tier",
+            "runner_environment",
+            "ci_config_ref_uri",
+            "pipeline_id",
+            "job_id",
+        ],
+        public: &["project_path", "ref", "environment", "ref_protected"],
+        visibility: "project_visibility",
+        form: |_| None,
+        remark: subject::merge_request_from_fork,
+        other_name: |_| None,
+    },
+    #[cfg(test)]
+    Issuer {
+        reported: &["run"],
+        shown: &["run", "stage"],
+        public: &["stage"],
+        visibility: "made_up_visibility",
+        form: |_| None,
+        remark: |_| None,
+        other_name: |_| None,
+    },
+];
+
+/// Joins lists, each name once.
+fn union(list: fn(&Issuer) -> &'static [&'static str]) -> Vec<&'static str> {
+    let mut all = Vec::new();
+    for name in ISSUERS.iter().flat_map(list) {
+        if !all.contains(name) {
+            all.push(*name);
+        }
+    }
+    all
+}
+
+/// Returns the claims that the report has.
+pub fn reported() -> Vec<&'static str> {
+    let mut all = REGISTERED.to_vec();
+    all.extend(union(|issuer| issuer.reported));
+    all
+}
+
+/// Returns the claims that may be shown besides the registered ones: fewer where everybody can read them.
+pub fn shown(is_public: bool) -> Vec<&'static str> {
+    if is_public { union(|issuer| issuer.public) } else { union(|issuer| issuer.shown) }
+}
+
+/// Tells whether the token is of a public project, so that its job log may be public as well.
+pub fn is_public(token: &UnverifiedClaims) -> bool {
+    ISSUERS.iter().any(|issuer| token.text(issuer.visibility) == Some("public"))
+}
+
+/// Returns the form of the token's subject, if its issuer has several.
+pub fn form(token: &UnverifiedClaims) -> Option<Form> {
+    ISSUERS.iter().find_map(|issuer| (issuer.form)(token))
+}
+
+/// Returns what an administrator should know about whom these claims describe.
+pub fn remarks(token: &UnverifiedClaims) -> Vec<String> {
+    ISSUERS.iter().filter_map(|issuer| (issuer.remark)(token)).collect()
+}
+
+/// Returns a note on a subject that was refused: what else it may have been called when the grant was made.
+pub fn other_name(subject: &str) -> Option<String> {
+    ISSUERS.iter().find_map(|issuer| (issuer.other_name)(subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_claim_is_listed_once_and_fewer_are_public() {
+        for list in [reported(), shown(false), shown(true)] {
+            let unique: std::collections::BTreeSet<_> = list.iter().collect();
+            assert_eq!(unique.len(), list.len(), "{list:?}");
+        }
+        assert!(shown(true).iter().all(|name| shown(false).contains(name)));
+        for personal in ["actor", "actor_id", "user_login", "user_email", "user_id"] {
+            assert!(!shown(false).contains(&personal) && !reported().contains(&personal), "{personal}");
+        }
+    }
+}

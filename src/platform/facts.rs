@@ -1,0 +1,162 @@
+//! What is known of a platform, as data.
+
+use crate::env::Env;
+use crate::error::Code;
+use crate::text::quote;
+
+use super::Wanted;
+use super::mask::Mask;
+
+/// A platform, as far as it can be described without code.
+///
+/// A platform's file names what differs from [`Facts::NEUTRAL`].
+pub struct Facts {
+    /// The value of `--provider`.
+    pub id: &'static str,
+    /// The name, for help and messages.
+    pub name: &'static str,
+    /// The variables that say that a job runs here, each with its exact value. A platform without any is never detected,
+    /// only chosen.
+    pub markers: &'static [(&'static str, &'static str)],
+    /// Variables, with their exact values, of other systems that set the markers as well.
+    pub imitators: &'static [(&'static str, &'static str)],
+    /// The variables that this program reads on the platform's account, each with its meaning, for the documentation.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// The variables that hold a secret with which ID tokens can be had, or the ID token.
+    pub secrets: &'static [&'static str],
+    /// The variables that lead to ID tokens and are no secret, such as the URL to ask.
+    pub leads: &'static [&'static str],
+    /// What the names of the platform's variables begin with. No output may take one of them.
+    pub reserved: &'static [&'static str],
+    /// The platform's own folders for temporary files.
+    pub temporary: &'static [Folder],
+    /// The variable that holds the checkout's path: no token is written there.
+    pub workspace: Option<&'static str>,
+    /// The variable that names the runner file for the job summary.
+    pub summary: Option<&'static str>,
+    /// The switch that makes the runner's shell log every command.
+    pub trace: Option<Trace>,
+    /// The way in which the runner is told to hide a value in the job log.
+    pub mask: Mask,
+    /// The line that puts a failure on the run's page, made of a title and a text that are safe to show.
+    pub annotation: Option<fn(&str, &str) -> String>,
+    /// The format that suits the platform.
+    pub format: &'static str,
+    /// The way in which the platform hands ID tokens over.
+    pub supply: Supply,
+    /// Whether an audience has to be named.
+    pub audience: Audience,
+    /// Whether a later request gives a fresh ID token. Otherwise there is one for the whole job.
+    pub renews: bool,
+    /// Whether the subject is the same from run to run. Equinix compares the whole of it.
+    pub subject: Subject,
+    /// What to do about a token that has expired or is about to, if there is more to say than the error table has.
+    pub advice_on_expiry: Option<&'static str>,
+}
+
+/// A folder that a variable names.
+#[derive(Debug)]
+pub struct Folder {
+    /// The variable.
+    pub variable: &'static str,
+    /// What follows its value.
+    pub suffix: &'static str,
+}
+
+/// A switch that makes the runner's shell log every command with its values.
+#[derive(Debug)]
+pub struct Trace {
+    /// The variable.
+    pub variable: &'static str,
+    /// The values that plainly mean no, as the platform itself reads them. Every other value counts as yes.
+    pub off: &'static [&'static str],
+    /// What to do about it.
+    pub cure: &'static str,
+}
+
+impl Trace {
+    /// Returns the value that switches the trace on, for messages.
+    pub fn on(&self, env: &Env) -> Option<String> {
+        let value = env.os(self.variable)?;
+        let is_off = self.off.iter().any(|word| value == *word);
+        (!is_off).then(|| quote(&value.to_string_lossy()))
+    }
+}
+
+/// How ID tokens are handed over.
+#[derive(Debug)]
+pub enum Supply {
+    /// One is made on request: over the network, or by a program.
+    Request,
+    /// One is in a variable when the job starts.
+    Variable(ReadyToken),
+    /// One is in a file.
+    File,
+}
+
+/// An ID token that a variable holds.
+#[derive(Debug)]
+pub struct ReadyToken {
+    /// The variable, unless the user names another one.
+    pub variable: &'static str,
+    /// The error when the variable is not set.
+    pub missing: Code,
+    /// The advice when it is not set or holds no token, if the platform has a better one than the error table.
+    pub cure: Option<fn(&Wanted) -> String>,
+}
+
+/// Whether an audience has to be named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Yes: the platform's own default is shared by everybody who does not choose one.
+    Required,
+    /// No: it was chosen where the job is defined. One that is named is compared with the token's.
+    Checked,
+}
+
+/// Whether the subject (`sub`) is the same from run to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Yes, as long as the job's definition and place stay the same.
+    Stable,
+    /// No; this part of it changes.
+    Changes(&'static str),
+}
+
+impl Facts {
+    /// A platform of which nothing is known.
+    pub const NEUTRAL: Self = Self {
+        id: "",
+        name: "",
+        markers: &[],
+        imitators: &[],
+        variables: &[],
+        secrets: &[],
+        leads: &[],
+        reserved: &[],
+        temporary: &[],
+        workspace: None,
+        summary: None,
+        trace: None,
+        mask: Mask::None,
+        annotation: None,
+        format: "json",
+        supply: Supply::File,
+        audience: Audience::Checked,
+        renews: false,
+        subject: Subject::Stable,
+        advice_on_expiry: None,
+    };
+
+    /// Tells whether the runner of this platform is somewhere around this process: it set a marker, or what leads to its ID
+    /// tokens has been passed on, for instance into a container.
+    pub fn is_around(&self, env: &Env) -> bool {
+        self.markers.iter().any(|(name, value)| env.is(name, value))
+            || self.secrets.iter().chain(self.leads).any(|name| env.has(name))
+    }
+
+    /// Tells whether ID tokens are made on request, so that there is something to wait for.
+    pub fn is_asked(&self) -> bool {
+        matches!(self.supply, Supply::Request)
+    }
+}

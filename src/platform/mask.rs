@@ -1,0 +1,143 @@
+//! Telling the runner what to hide.
+
+use std::ffi::OsStr;
+
+use crate::child;
+use crate::env::{Env, names};
+use crate::error::{Code, Error};
+use crate::retry::Deadline;
+use crate::secret::Secret;
+use crate::session::Session;
+
+use super::{PLATFORMS, Platform};
+
+/// The way in which a runner is told to hide a value in the job log.
+#[derive(Clone, Copy)]
+pub enum Mask {
+    /// There is none.
+    None,
+    /// A line on standard error, which the runner reads. The function makes it of the value, without a line break.
+    Line(fn(&str) -> String),
+    /// A program with its arguments, which reads the value from standard input.
+    Program(&'static [&'static str]),
+}
+
+/// The masks that protect a run: of the platform that the identity comes from, and of each one whose runner is around.
+#[derive(Clone)]
+pub struct Masks(Vec<Mask>);
+
+impl Masks {
+    /// Finds the masks that protect a run. An identity that is not known yet is `None`.
+    pub fn of(env: &Env, identity: Option<&dyn Platform>) -> Self {
+        let id = identity.map(|platform| platform.facts().id);
+        let facts = PLATFORMS.iter().map(|platform| platform.facts());
+        let reading = facts.filter(|facts| id == Some(facts.id) || facts.is_around(env));
+        Self(reading.map(|facts| facts.mask).filter(|mask| !matches!(mask, Mask::None)).collect())
+    }
+
+    /// Tells whether no runner can be told to hide anything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells whether a runner has to read standard error for them.
+    pub fn need_stderr(&self) -> bool {
+        self.0.iter().any(|mask| matches!(mask, Mask::Line(_)))
+    }
+
+    /// Leaves the lines out: for a reader of standard error that would show them instead of obeying them.
+    #[must_use]
+    pub fn without_lines(self) -> Self {
+        Self(self.0.into_iter().filter(|mask| !matches!(mask, Mask::Line(_))).collect())
+    }
+
+    /// Makes sure that masks can be delivered, before there is anything to hide.
+    pub fn check(&self, env: &Env, stderr_is_lost: bool) -> Result<(), Error> {
+        if self.need_stderr() && stderr_is_lost {
+            let message = "standard error of this step does not reach the runner";
+            return Err(Error::new(Code::MaskUndeliverable, message));
+        }
+        for mask in &self.0 {
+            if let Mask::Program([program, ..]) = mask {
+                child::find(OsStr::new(program), env.os(names::PATH).as_deref())
+                    .map_err(|error| Error::new(Code::MaskUndeliverable, error.message()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the runners hide a secret from now on. When that fails, the secret must go nowhere.
+    pub fn hide(&self, secret: &Secret, session: &Session, by: Deadline) -> Result<(), Error> {
+        let fail = |why: String| Error::new(Code::MaskUndeliverable, why);
+        for mask in &self.0 {
+            match mask {
+                Mask::None | Mask::Program([]) => {}
+                Mask::Line(line) => session
+                    .console
+                    .mask(secret, *line)
+                    .map_err(|_| fail("the mask could not be written to standard error".to_owned()))?,
+                Mask::Program([program, arguments @ ..]) => {
+                    child::feed(program, arguments, secret, by.left(&*session.clock))
+                        .map_err(|why| fail(format!("{program} could not hide the token: {why}")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::session::fixed;
+
+    fn lines(pairs: &[(&str, &str)]) -> usize {
+        Masks::of(&Env::fixed(pairs.iter().copied()), None).0.len()
+    }
+
+    #[test]
+    fn masks_follow_the_runner_and_what_it_has_passed_on() {
+        assert_eq!(lines(&[("A", "b"), ("GITLAB_CI", "true"), ("GITHUB_ACTIONS", "1")]), 0);
+        for pair in [
+            ("GITHUB_ACTIONS", "true"),
+            ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x"),
+        ] {
+            assert_eq!(lines(&[pair]), 1, "{pair:?}");
+        }
+        // Whoever imitates GitHub reads its commands.
+        assert_eq!(lines(&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")]), 1);
+        let github = PLATFORMS.iter().copied().find(|platform| platform.facts().id == "github");
+        let env = Env::fixed([("A", "b")]);
+        assert!(Masks::of(&env, github).need_stderr());
+        assert!(Masks::of(&env, github).without_lines().is_empty());
+        assert_eq!(Masks::of(&env, github).check(&env, true).unwrap_err().code(), Code::MaskUndeliverable);
+        assert!(Masks::of(&env, None).check(&env, true).is_ok());
+    }
+
+    #[cfg(unix)]
+    const TAKES: &[&str] = &["sh", "-c", r#"test "$(cat)" = 'the secret'"#];
+    #[cfg(unix)]
+    const FAILS: &[&str] = &["sh", "-c", "cat > /dev/null; exit 3"];
+    #[cfg(unix)]
+    const GONE: &[&str] = &["/no/such/program"];
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_gets_the_secret_on_its_standard_input_and_has_to_succeed() {
+        let (session, _) = fixed::session(&[("PATH", "/bin:/usr/bin")], 0);
+        let by = Deadline::after(&*session.clock, Duration::from_secs(20));
+        let secret = Secret::new("the secret");
+        let hide = |mask| Masks(vec![mask]).hide(&secret, &session, by);
+        assert!(hide(Mask::Program(TAKES)).is_ok());
+        for mask in [FAILS, GONE] {
+            let error = hide(Mask::Program(mask)).unwrap_err();
+            assert_eq!(error.code(), Code::MaskUndeliverable);
+            assert!(!error.message().contains("the secret"));
+        }
+        assert!(Masks(vec![Mask::Program(GONE)]).check(&session.env, false).is_err());
+        assert!(Masks(vec![Mask::Program(TAKES)]).check(&session.env, true).is_ok(), "it needs no stderr");
+    }
+}

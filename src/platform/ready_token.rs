@@ -1,0 +1,86 @@
+//! ID tokens that are in a variable when the job starts.
+
+use crate::env::Env;
+use crate::error::{Code, Error};
+use crate::secret::Secret;
+use crate::text::quote;
+
+use super::facts::ReadyToken;
+use super::{Fetched, Wanted};
+
+impl ReadyToken {
+    /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
+    pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
+        let name = wanted.location.variable.as_deref().unwrap_or(self.variable);
+        let token = read(env, name, self.missing).map_err(|error| match self.cure {
+            Some(cure) if is_about_the_value(error.code(), self.missing) => error.with_cure(cure(wanted)),
+            _ => error,
+        })?;
+        Ok(Fetched { token, skew: None })
+    }
+}
+
+/// A variable that is no text has a cure of its own.
+fn is_about_the_value(code: Code, missing: Code) -> bool {
+    code == missing || matches!(code, Code::TokenEnvUnexpanded | Code::TokenEnvPadded)
+}
+
+fn read(env: &Env, name: &str, missing: Code) -> Result<Secret, Error> {
+    let Some(value) = env.text(name)? else {
+        return Err(Error::new(missing, format!("the variable {name} is not set or empty")));
+    };
+    let bare = value.trim();
+    let is_reference = |text: &str| {
+        let inner = text
+            .strip_prefix("${")
+            .and_then(|t| t.strip_suffix('}'))
+            .or_else(|| text.strip_prefix('$'))
+            .or_else(|| text.strip_prefix('%').and_then(|t| t.strip_suffix('%')));
+        inner.is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
+    };
+    if is_reference(bare) {
+        let what =
+            format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
+        return Err(Error::new(Code::TokenEnvUnexpanded, what));
+    }
+    if value.contains(char::is_whitespace) {
+        let place = if bare.contains(char::is_whitespace) { "inside" } else { "around" };
+        return Err(Error::new(
+            Code::TokenEnvPadded,
+            format!("the token in the variable {name} has white space {place} it"),
+        ));
+    }
+    Ok(Secret::new(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: ReadyToken =
+        ReadyToken { variable: "T", missing: Code::TokenEnvEmpty, cure: Some(|_| "cure".to_owned()) };
+
+    #[test]
+    fn what_is_plainly_no_token_has_its_own_reason() {
+        for (value, code) in [
+            ("", Code::TokenEnvEmpty),
+            ("$MY_TOKEN", Code::TokenEnvUnexpanded),
+            ("${MY_TOKEN}", Code::TokenEnvUnexpanded),
+            (" $MY_TOKEN\n", Code::TokenEnvUnexpanded),
+            ("%MY_TOKEN%", Code::TokenEnvUnexpanded),
+            (" a.b.c", Code::TokenEnvPadded),
+            ("a.b.c\n", Code::TokenEnvPadded),
+            ("a.b. c", Code::TokenEnvPadded),
+        ] {
+            let error = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap_err();
+            assert_eq!((error.code(), error.cure()), (code, "cure"), "{value:?}");
+            assert!(!error.message().contains("a.b"), "{error}");
+        }
+        for value in ["a.b.c", "$", "$a.b", "%x"] {
+            let fetched = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap();
+            assert_eq!(fetched.token.reveal(), value);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The effects that a run may have on the world, in one value.
+//!
+//! Whoever has a session can read the environment and the clock, speak to people and runners, and send requests. Settings,
+//! streams, the report and the deadline are not in it: they belong to one command, while a session can be handed to
+//! another thread and outlive the call that made it.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::env::Env;
+use crate::error::Error;
+use crate::http::Client;
+use crate::random;
+use crate::report::console::Console;
+use crate::retry::{Deadline, Failure, Law};
+
+/// The effects of a run. A clone shares them.
+#[derive(Clone)]
+pub struct Session {
+    /// The environment.
+    pub env: Arc<Env>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// For people and for the runner's commands.
+    pub console: Arc<Console>,
+    /// For requests.
+    pub http: Arc<Client>,
+    /// A random number in 0..1.
+    random: fn() -> f64,
+}
+
+impl Session {
+    /// Creates a session of these parts.
+    pub fn new(env: &Arc<Env>, clock: &Arc<dyn Clock>, console: &Arc<Console>, http: Client) -> Self {
+        Self {
+            env: Arc::clone(env),
+            clock: Arc::clone(clock),
+            console: Arc::clone(console),
+            http: Arc::new(http),
+            random: random::fraction,
+        }
+    }
+
+    /// Calls `attempt` with the attempt's number, from 1, until it succeeds, fails for good, or `by` leaves no time for
+    /// another one. `what` is the activity in messages, e.g. `exchanging the token`.
+    pub fn retry<T>(
+        &self,
+        what: &str,
+        by: Deadline,
+        attempt: impl FnMut(u32) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let law = Law { clock: &*self.clock, deadline: by, random: &self.random, console: &self.console };
+        law.run(what, attempt)
+    }
+}
+
+/// A session for unit tests: a fixed environment, a clock that stands still, a console whose lines can be read.
+#[cfg(test)]
+pub(crate) mod fixed {
+    use std::sync::Arc;
+
+    use super::Session;
+    use crate::clock::Clock;
+    use crate::clock::fixed::FixedClock;
+    use crate::env::Env;
+    use crate::http::Client;
+    use crate::http::proxy::ProxySettings;
+    use crate::report::console::Verbosity;
+    use crate::report::console::captured::{self, Lines};
+
+    pub(crate) fn session(pairs: &[(&str, &str)], now: i64) -> (Session, Lines) {
+        let (console, lines) = captured::console(Verbosity::Verbose, false);
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(now));
+        let client = Client::new(Arc::clone(&clock), ProxySettings::default(), Vec::new());
+        let env = Arc::new(Env::fixed(pairs.iter().copied()));
+        (Session::new(&env, &clock, &Arc::new(console), client), lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_can_be_handed_to_another_thread() {
+        fn is_shareable<T: Clone + Send + Sync + 'static>(_: &T) {}
+        let (session, _) = fixed::session(&[("A", "b")], 7);
+        is_shareable(&session);
+        let there = session.clone();
+        let seen = std::thread::spawn(move || (there.env.has("A"), there.clock.unix_time())).join().unwrap();
+        assert_eq!(seen, (true, 7));
+    }
+}
