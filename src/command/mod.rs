@@ -18,7 +18,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::cli::settings::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
+use crate::cli::env_name::is_variable_name;
+use crate::cli::settings::{IdentitySettings, NetworkSettings, Source, invalid};
 use crate::clock::Clock;
 use crate::command::pipeline::masks;
 use crate::env::{Env, names};
