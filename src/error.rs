@@ -242,9 +242,9 @@ codes! {
         "Use the form https://host or https://host:port, without path, query, fragment or user name.",
         "--sts-endpoint has something after the host\n  expected: https://sts.eqix.equinix.com";
     CfgEnvNameInvalid = "cfg-env-name-invalid", Usage, Config,
-        "The name for the token's variable is not a variable name, or it would change how other programs behave.",
-        "Choose a name of letters, digits and underscores, such as EQUINIX_API_TOKEN.",
-        "--env-name cannot be \"PATH\": that variable changes how other programs behave";
+        "The name for the token's variable is not a variable name, is a setting of this program, or may change how other programs behave: it neither contains TOKEN nor EQUINIX, or it is known to belong to another program.",
+        "Choose a name of letters, digits and underscores that contains TOKEN or EQUINIX and that no other program reads, such as EQUINIX_API_TOKEN, or consent to another one with --force.",
+        "--env-name cannot be \"PATH\": that variable may change how other programs behave";
     CfgProviderAmbiguous = "cfg-provider-ambiguous", Usage, Config,
         "The environment looks like more than one CI platform at once.",
         "Pass --provider with the one whose identity this job should use.",
@@ -493,8 +493,8 @@ codes! {
 
     // 9: delivery
     OutOpen = "out-open", Delivery, Delivery,
-        "A place where the token or the report should go cannot be opened. This is checked first, so no token was requested.",
-        "Check the path and its permissions.",
+        "A place where the token or the report should go cannot be opened, or the runner would not read what is written there. This is checked first, so no token was requested.",
+        "Check the path, its permissions and what is there already.",
         "the folder of \"/run/equinix/token.json\" cannot be opened: it does not exist";
     OutWrite = "out-write", Delivery, Delivery,
         "Writing failed. Nothing half-written was left that could be taken for a token.",
@@ -513,7 +513,7 @@ codes! {
         "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
         "GITHUB_OUTPUT is not set, so there is no runner file to write to";
     OutPartial = "out-partial", Delivery, Delivery,
-        "The token goes to several places, and writing failed after the first. What was written stays there.",
+        "The token goes to several places, and writing failed after the first, although there had been room for it. What was written stays there: taking it back could take along what other processes have written.",
         "Mend what the message names, and run the step again; until then, let no later step use what was written.",
         "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
     DotenvTooLarge = "dotenv-too-large", Delivery, Delivery,
@@ -528,11 +528,11 @@ codes! {
         "standard error of this step does not reach the runner";
     OutInWorkspace = "out-in-workspace", Safety, Delivery,
         "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
-        "Choose a path outside, such as a file in RUNNER_TEMP, ${CI_PROJECT_DIR}.tmp or TMPDIR, or consent with --allow-workspace.",
+        "Choose a path outside, in a folder that only this user can write to; the hint names one where there is one. Or consent with --allow-workspace.",
         "\"/builds/octo-group/octo-project/token.json\" lies inside the checkout\n  checkout: \"/builds/octo-group/octo-project\"";
     OutSymlink = "out-symlink", Safety, Delivery,
-        "The output path is a symbolic link, or its folder lets other users swap files.",
-        "Choose a path in a folder that only this user can write to.",
+        "The output path is a symbolic link, or other users could swap the file: they may write its folder or one on the way to it, or own one of these or a symbolic link among them.",
+        "Choose a path in a folder that only this user can write to, on the whole way to it; the hint names one where there is one.",
         "\"/tmp/token.json\" is a symbolic link";
     OutTty = "out-tty", Safety, Delivery,
         "The token would be shown on a terminal.",
