@@ -11,7 +11,8 @@ mod new_file;
 mod places;
 mod runner_file;
 mod system;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 use std::io::{self, Write};
@@ -249,6 +250,7 @@ fn announce(stdout: &mut dyn Write, file: &Appeared) -> Result<(), Error> {
 
 /// What has a name in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
 enum Found {
     Nothing,
     /// A file that may be replaced.
@@ -262,6 +264,7 @@ enum Found {
 
 /// Why a folder cannot be opened.
 #[derive(Debug)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
 enum Unreachable {
     Io(io::Error),
     /// A symbolic link on the way belongs to another user, who decides where it leads.
