@@ -163,7 +163,7 @@ impl Sink {
             (Destination::RunnerFile(variable), _) => {
                 let message =
                     format!("the format {} writes to {variable}; --output cannot change that", format.id());
-                return Err(Error::new(Code::CfgValueInvalid, message).hint(
+                return Err(Error::new(Code::CfgValueInvalid, message).with_cure(
                     "Leave out --output, or choose a format that writes to a file or to standard output.",
                 ));
             }
@@ -205,8 +205,8 @@ fn partial(error: Error, written: &[String]) -> Error {
         return error;
     }
     Error::new(Code::OutPartial, format!("{} was written, but then {}", written.join(", "), error.message()))
-        .detail("code", error.code().name())
-        .hint(error.cure())
+        .with_detail("code", error.code().name())
+        .with_cure(error.cure())
 }
 
 /// A path or a token that is printed has to reach somebody.

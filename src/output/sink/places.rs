@@ -30,8 +30,8 @@ pub(super) fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, 
             hint.push_str(" Or consent to the checkout with --allow-workspace.");
         }
         return Err(Error::new(Code::OutInWorkspace, format!("{shown} lies inside the checkout"))
-            .detail("checkout", quote(&checkout.to_string_lossy()))
-            .hint(hint));
+            .with_detail("checkout", quote(&checkout.to_string_lossy()))
+            .with_cure(hint));
     }
     check_privacy(&place, policy)?;
     NewFile::open(place, Access::Private)
@@ -48,11 +48,11 @@ pub(super) fn artifact(
     if !policy.accept_artifact_exposure {
         let message = format!("the format {} puts the token into an artifact", format.id());
         let exposure = "the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
-        return Err(Error::new(Code::ArtifactExposure, message).detail("exposure", exposure));
+        return Err(Error::new(Code::ArtifactExposure, message).with_detail("exposure", exposure));
     }
     let path = output.ok_or_else(|| {
         Error::new(Code::CfgValueInvalid, format!("the format {} needs a file in --output", format.id()))
-            .hint("Name the same file as under artifacts:reports:dotenv.")
+            .with_cure("Name the same file as under artifacts:reports:dotenv.")
     })?;
     let place = find(path, policy.env)?;
     if workspace_around(place.folder.path(), policy.env).is_none() {
@@ -75,8 +75,8 @@ pub(super) fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
         }
     }
     Err(Error::new(Code::OutOpen, "there is no temporary folder that is private enough for a token")
-        .detail("tried", tried.join(", "))
-        .hint("Let standard output have the lines: eval \"$(equinix-wif token --output -)\" with the same flags. Or run the command that needs the token with equinix-wif exec, or set TMPDIR to a folder that only this user can write to, on the whole way to it."))
+        .with_detail("tried", tried.join(", "))
+        .with_cure("Let standard output have the lines: eval \"$(equinix-wif token --output -)\" with the same flags. Or run the command that needs the token with equinix-wif exec, or set TMPDIR to a folder that only this user can write to, on the whole way to it."))
 }
 
 /// A folder that may be fit for a file of this program's own choice.
@@ -165,7 +165,7 @@ fn check_privacy(place: &Place, policy: &Policy<'_>) -> Result<(), Error> {
     let Some(weakness) = place.folder.weakness() else { return Ok(()) };
     let shown = quote(&place.folder.path().to_string_lossy());
     let message = format!("in the folder {shown} other users could swap the file: {weakness}");
-    Err(Error::new(Code::OutSymlink, message).hint(elsewhere(place, policy)))
+    Err(Error::new(Code::OutSymlink, message).with_cure(elsewhere(place, policy)))
 }
 
 /// What works in place of this path, as far as it can be found out here.

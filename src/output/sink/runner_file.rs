@@ -65,7 +65,7 @@ impl RunnerFile {
             if let Some(why) = entries::obstacle(there.reveal()) {
                 let message = format!("{shown} {why}, so the runner would not read what is appended to it");
                 return Err(Error::new(Code::OutOpen, message)
-                    .hint("Look for what this step has written to it before, and mend that."));
+                    .with_cure("Look for what this step has written to it before, and mend that."));
             }
         }
         Ok(new)
