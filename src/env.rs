@@ -145,6 +145,10 @@ pub mod names {
         PATH = "PATH";
         /// The folder for temporary files.
         TMPDIR = "TMPDIR";
+        /// This user's folder for what does not outlive the session.
+        XDG_RUNTIME_DIR = "XDG_RUNTIME_DIR";
+        /// This user's folder.
+        HOME = "HOME";
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line as typed. Parsing only: what a setting means, and where it comes from when no flag was given, is
 //! decided in [`crate::cli::settings`].
 
+pub mod env_name;
 pub mod settings;
 
 use std::ffi::OsString;
@@ -260,7 +261,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
 
-    /// File to write to instead of the format's own place
+    /// File to write to instead of the format's own place; - is standard output
     #[arg(long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 
@@ -272,7 +273,7 @@ pub struct OutputArgs {
     #[arg(long)]
     pub export_env: bool,
 
-    /// Consent to a token on a terminal, in a traced shell, or without a mask in Terraform
+    /// Consent to a token on a terminal, in a traced shell, without a mask in Terraform, or in any variable
     #[arg(long)]
     pub force: bool,
 
@@ -292,6 +293,10 @@ pub struct ChildArgs {
     /// Variable for the access token
     #[arg(long, value_name = "NAME")]
     pub env_name: Option<String>,
+
+    /// Consent to a token in any variable
+    #[arg(long)]
+    pub force: bool,
 
     /// Leave the command the variables with which it could get ID tokens itself
     #[arg(long)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 
+use crate::cli::env_name::{self, is_variable_name};
 use crate::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
 use crate::credential::Kind;
 use crate::env::{Env, names};
@@ -22,7 +23,7 @@ use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
 use crate::identity::expect::{self, Expectation};
 use crate::output::request::Request;
-use crate::platform::{self, TokenLocation};
+use crate::platform::TokenLocation;
 use crate::text::quote;
 
 /// Where a setting came from.
@@ -390,7 +391,7 @@ impl<'a> Resolver<'a> {
         Ok(OutputSettings {
             format: format.map(|setting| setting.value),
             output: self.path("--output", args.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
-            env_name: self.env_name(args.env_name.as_deref(), kind)?,
+            env_name: self.env_name(args.env_name.as_deref(), kind, args.force)?,
             export_env: self.switch("--export-env", args.export_env, names::EXPORT_ENV)?,
             force: args.force,
             allow_workspace: args.allow_workspace,
@@ -399,12 +400,16 @@ impl<'a> Resolver<'a> {
     }
 
     /// The variable for the token.
-    pub fn env_name(&mut self, typed: Option<&str>, kind: Kind) -> Result<String, Error> {
+    pub fn env_name(&mut self, typed: Option<&str>, kind: Kind, force: bool) -> Result<String, Error> {
         let setting = self
             .text("--env-name", typed, names::ENV_NAME)?
             .unwrap_or(Setting { value: kind.variable().to_owned(), source: Source::Default });
         self.remember_default("--env-name", &setting.value);
-        check_env_name(&setting, kind)?;
+        env_name::judge(&setting.value, kind, force).map_err(|why| {
+            let (from, name) = (setting.source.name(), quote(&setting.value));
+            let message = format!("{from} cannot be {name}: {}", why.reason());
+            Error::new(Code::CfgEnvNameInvalid, message).with_cure(why.cure())
+        })?;
         Ok(setting.value)
     }
 
@@ -532,66 +537,6 @@ fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {
             quote(value)
         )
     }))
-}
-
-/// Letters, digits and underscores, not beginning with a digit, at most 128 of them.
-pub fn is_variable_name(name: &str) -> bool {
-    name.len() <= 128
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-/// A name for the token's variable that changes nothing else (S-40).
-fn check_env_name(setting: &Setting<String>, kind: Kind) -> Result<(), Error> {
-    const WHOLE: [&str; 14] = [
-        "PATH",
-        "ENV",
-        "IFS",
-        "PS1",
-        "PS2",
-        "PS4",
-        "BASH_ENV",
-        "PROMPT_COMMAND",
-        "SHELLOPTS",
-        "BASHOPTS",
-        "HOME",
-        "CI",
-        "NO_PROXY",
-        "ALL_PROXY",
-    ];
-    const PREFIX: [&str; 10] = [
-        "EQUINIX_STS_",
-        "EQUINIX_TOKEN_EXCHANGE_",
-        "EQUINIX_WIF_",
-        "LD_",
-        "DYLD_",
-        "GIT_",
-        "PYTHON",
-        "RUBY",
-        "PERL5",
-        "SSL_CERT_",
-    ];
-    const SUFFIX: [&str; 2] = ["_OPTIONS", "_PROXY"];
-    let name = setting.value.as_str();
-    let fail = |why: &str| {
-        Err(Error::new(
-            Code::CfgEnvNameInvalid,
-            format!("{} cannot be {}: {why}", setting.source.name(), quote(name)),
-        ))
-    };
-    if !is_variable_name(name) {
-        return fail("it is not the name of a variable");
-    }
-    if kind == Kind::IdToken && name == kind.variable() {
-        return Ok(());
-    }
-    let upper = name.to_ascii_uppercase();
-    let is_special = WHOLE.contains(&upper.as_str())
-        || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
-        || platform::is_reserved(&upper)
-        || SUFFIX.iter().any(|suffix| upper.ends_with(suffix));
-    if is_special { fail("that variable changes how other programs behave") } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -741,32 +686,15 @@ mod tests {
 
     #[test]
     fn names_that_change_other_programs_are_refused() {
-        for name in ["EQUINIX_API_TOKEN", "MY_TOKEN", "_t", "a1", "GITHUBTOKEN", "PATHS", "OPTIONS"] {
-            assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "ok", "{name}");
-        }
-        let long = "A".repeat(129);
-        for name in [
-            "PATH",
-            "path",
-            "LD_PRELOAD",
-            "BASH_ENV",
-            "NODE_OPTIONS",
-            "GITHUB_TOKEN",
-            "https_proxy",
-            "SSL_CERT_FILE",
-            "PYTHONPATH",
-            "1A",
-            "A-B",
-            "A B",
-            "A=B",
-            "Ä",
-            &long,
+        for (name, outcome, forced) in [
+            ("MY_TOKEN", "ok", "ok"),
+            ("GLIBC_TUNABLES", "cfg-env-name-invalid", "ok"),
+            ("EQUINIX_WIF_SCOPE", "cfg-env-name-invalid", "cfg-env-name-invalid"),
+            ("A-TOKEN", "cfg-env-name-invalid", "cfg-env-name-invalid"),
         ] {
-            assert_eq!(
-                code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]),
-                "cfg-env-name-invalid",
-                "{name}"
-            );
+            let args = [&SCOPE[..], &["--env-name", name]].concat();
+            assert_eq!(code(&args, &[]), outcome, "{name}");
+            assert_eq!(code(&[&args[..], &["--force"]].concat(), &[]), forced, "{name}");
         }
     }
 

@@ -65,7 +65,7 @@ fn settings(args: &ExecArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Er
     let exchange = resolver.exchange(&args.exchange)?;
     let scope = required_scope(&exchange)?;
     let identity = resolver.identity(&args.identity)?;
-    let env_name = resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken)?;
+    let env_name = resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken, args.child.force)?;
     check_is_free(&env_name, &identity)?;
     Ok(Settings {
         identity,

@@ -49,9 +49,9 @@ macro_rules! config {
         "Use the form https://host or https://host:port, without path, query, fragment or user name.",
         "--sts-endpoint has something after the host\n  expected: https://sts.eqix.equinix.com";
     CfgEnvNameInvalid = "cfg-env-name-invalid", Usage,
-        "The name for the token's variable is not a variable name, or it would change how other programs behave.",
-        "Choose a name of letters, digits and underscores, such as EQUINIX_API_TOKEN.",
-        "--env-name cannot be \"PATH\": that variable changes how other programs behave";
+        "The name for the token's variable is not a variable name, is a setting of this program, or may change how other programs behave: it neither contains TOKEN nor EQUINIX, or it is known to belong to another program.",
+        "Choose a name of letters, digits and underscores that contains TOKEN or EQUINIX and that no other program reads, such as EQUINIX_API_TOKEN, or consent to another one with --force.",
+        "--env-name cannot be \"PATH\": that variable may change how other programs behave";
     CfgProviderAmbiguous = "cfg-provider-ambiguous", Usage,
         "The environment looks like more than one CI platform at once.",
         "Pass --provider with the one whose identity this job should use.",

@@ -5,8 +5,8 @@ macro_rules! delivery {
     ($next:ident $(, $rest:ident)*; $($before:tt)*) => {
         $next! { $($rest),*; $($before)* Delivery {
     OutOpen = "out-open", Delivery,
-        "A place where the token or the report should go cannot be opened. This is checked first, so no token was requested.",
-        "Check the path and its permissions.",
+        "A place where the token or the report should go cannot be opened, or the runner would not read what is written there. This is checked first, so no token was requested.",
+        "Check the path, its permissions and what is there already.",
         "the folder of \"/run/equinix/token.json\" cannot be opened: it does not exist";
     OutWrite = "out-write", Delivery,
         "Writing failed. Nothing half-written was left that could be taken for a token.",
@@ -25,7 +25,7 @@ macro_rules! delivery {
         "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
         "GITHUB_OUTPUT is not set, so there is no runner file to write to";
     OutPartial = "out-partial", Delivery,
-        "The token goes to several places, and writing failed after the first. What was written stays there.",
+        "The token goes to several places, and writing failed after the first, although there had been room for it. What was written stays there: taking it back could take along what other processes have written.",
         "Mend what the message names, and run the step again; until then, let no later step use what was written.",
         "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
     DotenvTooLarge = "dotenv-too-large", Delivery,
@@ -38,11 +38,11 @@ macro_rules! delivery {
         "standard error of this step does not reach the runner";
     OutInWorkspace = "out-in-workspace", Safety,
         "The output file lies inside the checkout, where artifacts, caches, container images and commits pick it up.",
-        "Choose a path outside, such as a file in RUNNER_TEMP, ${CI_PROJECT_DIR}.tmp or TMPDIR, or consent with --allow-workspace.",
+        "Choose a path outside, in a folder that only this user can write to; the hint names one where there is one. Or consent with --allow-workspace.",
         "\"/builds/octo-group/octo-project/token.json\" lies inside the checkout\n  checkout: \"/builds/octo-group/octo-project\"";
     OutSymlink = "out-symlink", Safety,
-        "The output path is a symbolic link, or its folder lets other users swap files.",
-        "Choose a path in a folder that only this user can write to.",
+        "The output path is a symbolic link, or other users could swap the file: they may write its folder or one on the way to it, or own one of these or a symbolic link among them.",
+        "Choose a path in a folder that only this user can write to, on the whole way to it; the hint names one where there is one.",
         "\"/tmp/token.json\" is a symbolic link";
     OutTty = "out-tty", Safety,
         "The token would be shown on a terminal.",

@@ -44,6 +44,8 @@ pub const FORMATS: &[&dyn Format] = &[
 pub enum Destination {
     /// Standard output, or the file of `--output`.
     Stdout,
+    /// The file of `--output` in place of standard output. No format names it as its own.
+    File,
     /// The runner file that this variable names: exists already, is appended to.
     RunnerFile(&'static str),
     /// A new private file, whose path is printed: the file of `--output`, or one in a temporary folder.

@@ -1,4 +1,4 @@
-//! The token and a line break.
+//! The token, and where people and shells read it a line break.
 
 use crate::credential::Credential;
 use crate::error::Error;
@@ -15,18 +15,27 @@ impl Format for Raw {
     }
 
     fn about(&self) -> &'static str {
-        "the token and a line break on standard output"
+        "the token alone; on standard output a line break follows"
     }
 
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }
 
-    fn render(&self, credential: &Credential, _: &Options<'_>, _: Destination) -> Result<SecretBytes, Error> {
+    /// A file is read whole by those who take a token from one (`AWS_WEB_IDENTITY_TOKEN_FILE` and its like), and they send
+    /// a line break along.
+    fn render(
+        &self,
+        credential: &Credential,
+        _: &Options<'_>,
+        place: Destination,
+    ) -> Result<SecretBytes, Error> {
         let token = credential.token.reveal();
         let mut line = Vec::with_capacity(token.len() + 1);
         line.extend_from_slice(token.as_bytes());
-        line.push(b'\n');
+        if place != Destination::File {
+            line.push(b'\n');
+        }
         Ok(SecretBytes::new(line))
     }
 
@@ -46,9 +55,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_one_line_or_nothing() {
+    fn is_one_line_the_token_alone_or_nothing() {
         assert_eq!(rendered(&Raw, Destination::Stdout, None), "tok.en-._~+/0123456789==\n");
         assert_eq!(rendered_id_token(&Raw, Destination::Stdout), "tok.en-._~+/0123456789==\n");
+        assert_eq!(rendered(&Raw, Destination::File, None), "tok.en-._~+/0123456789==");
+        assert_eq!(rendered_id_token(&Raw, Destination::File), "tok.en-._~+/0123456789==");
         assert_eq!(rendered_unavailable(&Raw).unwrap().1, "");
     }
 }

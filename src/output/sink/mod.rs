@@ -1,14 +1,22 @@
 //! Where bytes are written. Everything is opened and checked before a token exists (no token is
 //! minted for nothing), and a file appears whole or not at all.
 
+mod entries;
+#[cfg(unix)]
+mod folder;
+#[cfg(not(unix))]
+#[path = "folder_by_path.rs"]
+mod folder;
 mod new_file;
-mod place;
+mod places;
 mod runner_file;
 mod system;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
 
-use std::fs::{self, Metadata};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::StdoutKind;
 use crate::env::Env;
@@ -20,9 +28,10 @@ use crate::text::quote;
 use crate::output::format::{Destination, Format};
 
 pub use new_file::NewFile;
-pub use place::public_file;
+pub use places::public_file;
 
-use place::{artifact, private_file, temporary_file};
+use new_file::Appeared;
+use places::{artifact, private_file, temporary_file};
 use runner_file::RunnerFile;
 
 /// What is allowed.
@@ -43,7 +52,17 @@ pub struct Policy<'a> {
 
 /// Open places of a format, in the order in which they will be written.
 pub struct Sinks {
-    places: Vec<(Destination, Sink)>,
+    format: &'static dyn Format,
+    places: Vec<Open>,
+}
+
+/// A place that is open.
+struct Open {
+    /// As the format names it.
+    named: Destination,
+    /// As it is with this `--output`.
+    actual: Destination,
+    sink: Sink,
 }
 
 #[derive(Debug)]
@@ -56,61 +75,35 @@ enum Sink {
 impl Sinks {
     /// Opens and checks every place of a format.
     pub fn open(format: &'static dyn Format, export_env: bool, policy: &Policy<'_>) -> Result<Self, Error> {
-        let mut places = Vec::new();
-        for place in format.places(export_env) {
-            let sink = match (place, policy.output) {
-                (Destination::Stdout, None) => {
-                    check_open(policy)?;
-                    if policy.stdout == StdoutKind::Terminal && !policy.force {
-                        return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
-                    }
-                    Sink::Stdout
-                }
-                (Destination::Stdout, Some(path)) => {
-                    Sink::File { file: private_file(path, policy)?, announce: false }
-                }
-                (Destination::NewFile, Some(path)) => {
-                    check_open(policy)?;
-                    Sink::File { file: private_file(path, policy)?, announce: true }
-                }
-                (Destination::NewFile, None) => {
-                    check_open(policy)?;
-                    Sink::File { file: temporary_file(policy)?, announce: true }
-                }
-                (Destination::Artifact, output) => {
-                    Sink::File { file: artifact(format, output, policy)?, announce: false }
-                }
-                (Destination::RunnerFile(variable), None) => {
-                    Sink::Runner(RunnerFile::open(variable, policy.env)?)
-                }
-                (Destination::RunnerFile(variable), Some(_)) => {
-                    let message = format!(
-                        "the format {} writes to {variable}; --output cannot change that",
-                        format.id()
-                    );
-                    return Err(Error::new(Code::CfgValueInvalid, message).with_cure(
-                        "Leave out --output, or choose a format that writes to a file or to standard output.",
-                    ));
-                }
-            };
-            places.push((place, sink));
-        }
-        Ok(Self { places })
+        let places = format.places(export_env).into_iter().map(|named| {
+            let (actual, sink) = Sink::open(format, named, policy)?;
+            Ok(Open { named, actual, sink })
+        });
+        Ok(Self { format, places: places.collect::<Result<_, Error>>()? })
     }
 
-    /// Writes all places, in the order file, outputs, variables. What does not fit its form is found out before the first
-    /// byte is written; when a later place fails, the error says which had been written before.
+    /// The format that they were opened for.
+    pub fn format(&self) -> &'static dyn Format {
+        self.format
+    }
+
+    /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
+    /// anything can be seen, as far as the system can tell; when a later place fails nevertheless, the error says which
+    /// had been written before.
     pub fn commit(
         self,
         render: impl Fn(Destination) -> Result<SecretBytes, Error>,
         stdout: &mut dyn Write,
     ) -> Result<(), Error> {
-        let mut rendered = Vec::new();
-        for (place, sink) in self.places {
-            rendered.push((sink, render(place)?));
+        let mut ready = Vec::new();
+        for Open { actual, sink, .. } in self.places {
+            ready.push((sink, render(actual)?));
+        }
+        for (sink, bytes) in &mut ready {
+            sink.prepare(bytes.reveal())?;
         }
         let mut written: Vec<String> = Vec::new();
-        for (sink, bytes) in rendered {
+        for (sink, bytes) in ready {
             let name = sink.name();
             sink.write(bytes.reveal(), stdout).map_err(|error| partial(error, &written))?;
             written.push(name);
@@ -125,7 +118,8 @@ impl Sinks {
         bytes: &SecretBytes,
         stdout: &mut dyn Write,
     ) -> Result<(), Error> {
-        for (_, sink) in self.places.into_iter().filter(|(opened, _)| *opened == place) {
+        for Open { mut sink, .. } in self.places.into_iter().filter(|open| open.named == place) {
+            sink.prepare(bytes.reveal())?;
             sink.write(bytes.reveal(), stdout)?;
         }
         Ok(())
@@ -133,6 +127,49 @@ impl Sinks {
 }
 
 impl Sink {
+    /// Opens one place, which `--output` may move.
+    fn open(
+        format: &dyn Format,
+        place: Destination,
+        policy: &Policy<'_>,
+    ) -> Result<(Destination, Self), Error> {
+        let is_dash = policy.output.is_some_and(|path| path.as_os_str() == "-");
+        let file = policy.output.filter(|_| !is_dash);
+        Ok(match (place, file) {
+            (Destination::NewFile, None) if !is_dash => {
+                check_open(policy)?;
+                (place, Self::File { file: temporary_file(policy)?, announce: true })
+            }
+            (Destination::Stdout | Destination::File | Destination::NewFile, None) => {
+                check_open(policy)?;
+                if policy.stdout == StdoutKind::Terminal && !policy.force {
+                    return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
+                }
+                (Destination::Stdout, Self::Stdout)
+            }
+            (Destination::Stdout | Destination::File, Some(path)) => {
+                (Destination::File, Self::File { file: private_file(path, policy)?, announce: false })
+            }
+            (Destination::NewFile, Some(path)) => {
+                check_open(policy)?;
+                (place, Self::File { file: private_file(path, policy)?, announce: true })
+            }
+            (Destination::Artifact, file) => {
+                (place, Self::File { file: artifact(format, file, policy)?, announce: false })
+            }
+            (Destination::RunnerFile(variable), None) if !is_dash => {
+                (place, Self::Runner(RunnerFile::open(variable, policy.env)?))
+            }
+            (Destination::RunnerFile(variable), _) => {
+                let message =
+                    format!("the format {} writes to {variable}; --output cannot change that", format.id());
+                return Err(Error::new(Code::CfgValueInvalid, message).with_cure(
+                    "Leave out --output, or choose a format that writes to a file or to standard output.",
+                ));
+            }
+        })
+    }
+
     /// As messages call it.
     fn name(&self) -> String {
         match self {
@@ -142,14 +179,22 @@ impl Sink {
         }
     }
 
+    /// Does what can fail and that nobody sees.
+    fn prepare(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::Runner(file) => file.reserve(bytes),
+            Self::File { file, .. } => file.fill(bytes),
+        }
+    }
+
+    /// Writes what was prepared.
     fn write(self, bytes: &[u8], stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Stdout => print(stdout, bytes),
             Self::Runner(file) => file.append(bytes),
-            Self::File { file, announce } => {
-                let path = file.commit(bytes)?;
-                if announce { print_path(stdout, &path) } else { Ok(()) }
-            }
+            Self::File { file, announce: false } => file.appear(bytes).map(drop),
+            Self::File { file, announce: true } => announce(stdout, &file.appear(bytes)?),
         }
     }
 }
@@ -174,7 +219,9 @@ fn check_open(policy: &Policy<'_>) -> Result<(), Error> {
 
 /// Appends text without secrets to a runner file.
 pub fn append(variable: &'static str, env: &Env, bytes: &[u8]) -> Result<(), Error> {
-    RunnerFile::open(variable, env)?.append(bytes)
+    let file = RunnerFile::open(variable, env)?;
+    file.reserve(bytes)?;
+    file.append(bytes)
 }
 
 /// Leaves the code of a failed run where the next step can read it, if the format and the platform have a place for it.
@@ -194,29 +241,34 @@ fn print(stdout: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-#[cfg(unix)]
-fn print_path(stdout: &mut dyn Write, path: &Path) -> Result<(), Error> {
-    use std::os::unix::ffi::OsStrExt;
-    let outcome = print(stdout, &[path.as_os_str().as_bytes(), b"\n"].concat());
-    remove_on_failure(outcome, path)
+/// Prints where the file is. A file that nobody was told of would stay behind with a token in it.
+fn announce(stdout: &mut dyn Write, file: &Appeared) -> Result<(), Error> {
+    let mut line = file.path().into_os_string().into_encoded_bytes();
+    line.push(b'\n');
+    print(stdout, &line).inspect_err(|_| file.remove())
 }
 
-#[cfg(not(unix))]
-fn print_path(stdout: &mut dyn Write, path: &Path) -> Result<(), Error> {
-    let outcome = print(stdout, format!("{}\n", path.display()).as_bytes());
-    remove_on_failure(outcome, path)
+/// What has a name in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
+enum Found {
+    Nothing,
+    /// A file that may be replaced.
+    File,
+    /// A file of another user in a folder where only that one may replace it.
+    ForeignFile,
+    Link,
+    Folder,
+    Other,
 }
 
-/// A file that nobody was told of would stay behind with a token in it.
-fn remove_on_failure(outcome: Result<(), Error>, path: &Path) -> Result<(), Error> {
-    if outcome.is_err() {
-        fs::remove_file(path).ok();
-    }
-    outcome
-}
-
-fn kind(metadata: &Metadata) -> &'static str {
-    if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" }
+/// Why a folder cannot be opened.
+#[derive(Debug)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
+enum Unreachable {
+    Io(io::Error),
+    /// A symbolic link on the way belongs to another user, who decides where it leads.
+    ForeignLink(PathBuf),
 }
 
 /// An I/O error with its own code where it has one.
@@ -231,189 +283,5 @@ pub(crate) fn failed(error: &io::Error, code: Code, what: &str) -> Error {
             Error::new(code, format!("{what}: the file system is read-only"))
         }
         kind => Error::new(code, format!("{what}: {kind}")),
-    }
-}
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::output::format::by_name;
-
-    struct Folders {
-        root: tempfile::TempDir,
-    }
-
-    impl Folders {
-        fn new() -> Self {
-            let root = tempfile::tempdir().unwrap();
-            fs::create_dir(root.path().join("checkout")).unwrap();
-            fs::create_dir(root.path().join("temp")).unwrap();
-            Self { root }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.root.path().join(name)
-        }
-
-        fn env(&self, extra: &[(&str, PathBuf)]) -> Env {
-            let mut pairs = vec![("GITHUB_WORKSPACE".to_owned(), self.path("checkout").into_os_string())];
-            pairs.extend(extra.iter().map(|(k, v)| ((*k).to_owned(), v.clone().into_os_string())));
-            Env::fixed(pairs)
-        }
-    }
-
-    fn policy<'a>(env: &'a Env, output: Option<&'a Path>) -> Policy<'a> {
-        Policy {
-            env,
-            output,
-            allow_workspace: false,
-            accept_artifact_exposure: false,
-            force: false,
-            stdout: StdoutKind::Ordinary,
-        }
-    }
-
-    fn deliver(format: &str, policy: &Policy<'_>) -> Result<Vec<u8>, Error> {
-        let sinks = Sinks::open(by_name(format)?, false, policy)?;
-        let mut stdout = Vec::new();
-        sinks.commit(|_| Ok(SecretBytes::new("the token\n")), &mut stdout)?;
-        Ok(stdout)
-    }
-
-    fn code(outcome: Result<Vec<u8>, Error>) -> &'static str {
-        outcome.map_or_else(|error| error.code().name(), |_| "ok")
-    }
-
-    #[test]
-    fn a_new_file_is_private_whole_and_alone() {
-        let place = Folders::new();
-        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
-        let printed = deliver("env-file", &policy(&env, None)).unwrap();
-        let path = PathBuf::from(String::from_utf8(printed).unwrap().trim_end());
-        assert_eq!(fs::read(&path).unwrap(), b"the token\n");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert!(path.starts_with(fs::canonicalize(place.path("temp")).unwrap()));
-        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 1, "no temporary file stays");
-    }
-
-    #[test]
-    fn nothing_stays_when_the_run_ends_before_the_token() {
-        let place = Folders::new();
-        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
-        drop(Sinks::open(by_name("env-file").unwrap(), false, &policy(&env, None)).unwrap());
-        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn folders_are_taken_in_order_and_only_if_private() {
-        let place = Folders::new();
-        fs::create_dir(place.path("open")).unwrap();
-        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
-        fs::create_dir(place.path("checkout/temp")).unwrap();
-        let project = place.path("checkout");
-        fs::create_dir(place.path("checkout.tmp")).unwrap();
-        for (pairs, folder) in [
-            (vec![("RUNNER_TEMP", place.path("none")), ("TMPDIR", place.path("temp"))], "temp"),
-            (vec![("RUNNER_TEMP", place.path("open")), ("TMPDIR", place.path("temp"))], "temp"),
-            (vec![("RUNNER_TEMP", place.path("checkout/temp")), ("TMPDIR", place.path("temp"))], "temp"),
-            (vec![("CI_PROJECT_DIR", project), ("TMPDIR", place.path("temp"))], "checkout.tmp"),
-        ] {
-            let env = place.env(&pairs);
-            let printed = String::from_utf8(deliver("env-file", &policy(&env, None)).unwrap()).unwrap();
-            let expected = fs::canonicalize(place.path(folder)).unwrap();
-            assert_eq!(Path::new(printed.trim_end()).parent().unwrap(), expected);
-        }
-        // The same folder with the sticky bit is what /tmp is.
-        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o1777)).unwrap();
-        let env = place.env(&[("TMPDIR", place.path("open"))]);
-        let printed = String::from_utf8(deliver("env-file", &policy(&env, None)).unwrap()).unwrap();
-        assert!(printed.contains("/open/"), "{printed}");
-    }
-
-    #[test]
-    fn an_output_path_must_be_safe() {
-        let place = Folders::new();
-        let env = place.env(&[]);
-        let at = |path: PathBuf| code(deliver("raw", &policy(&env, Some(&path))));
-        assert_eq!(at(place.path("temp/token")), "ok");
-        assert_eq!(at(place.path("temp/token")), "ok", "an existing file is replaced");
-        assert_eq!(fs::read(place.path("temp/token")).unwrap(), b"the token\n");
-        assert_eq!(at(place.path("checkout/token")), "out-in-workspace");
-        assert_eq!(at(place.path("temp/../checkout/token")), "out-in-workspace");
-        symlink(place.path("checkout"), place.path("link")).unwrap();
-        assert_eq!(at(place.path("link/token")), "out-in-workspace");
-        symlink(place.path("temp/token"), place.path("temp/alias")).unwrap();
-        assert_eq!(at(place.path("temp/alias")), "out-symlink");
-        fs::create_dir(place.path("open")).unwrap();
-        fs::set_permissions(place.path("open"), PermissionsExt::from_mode(0o777)).unwrap();
-        assert_eq!(at(place.path("open/token")), "out-symlink");
-        assert_eq!(fs::read_dir(place.path("open")).unwrap().count(), 0);
-        assert_eq!(at(place.path("temp")), "out-open");
-        assert_eq!(at(place.path("none/token")), "out-open");
-        assert_eq!(at(PathBuf::from("/dev/null")), "out-open");
-        assert_eq!(at(PathBuf::from("/")), "out-open");
-        let path = place.path("checkout/token");
-        let allowed = Policy { allow_workspace: true, ..policy(&env, Some(&path)) };
-        assert_eq!(code(deliver("raw", &allowed)), "ok");
-    }
-
-    #[test]
-    fn a_terminal_needs_force() {
-        let env = Env::fixed([("A", "b")]);
-        let terminal = Policy { stdout: StdoutKind::Terminal, ..policy(&env, None) };
-        assert_eq!(code(deliver("raw", &terminal)), "out-tty");
-        assert_eq!(code(deliver("raw", &Policy { force: true, ..terminal })), "ok");
-    }
-
-    #[test]
-    fn a_runner_file_is_appended_to_and_never_made() {
-        let place = Folders::new();
-        let path = place.path("temp/output");
-        let with = |path: PathBuf| place.env(&[("GITHUB_OUTPUT", path)]);
-        assert_eq!(code(deliver("github", &policy(&place.env(&[]), None))), "out-runner-file-missing");
-        assert_eq!(code(deliver("github", &policy(&with(path.clone()), None))), "out-runner-file-missing");
-        assert!(!path.exists());
-        for (before, after) in [
-            ("", "the token\n"),
-            ("a=b\n", "a=b\nthe token\n"),
-            ("a=b", "a=b\nthe token\n"),
-            ("a=b\r\n", "a=b\r\nthe token\n"),
-        ] {
-            fs::write(&path, before).unwrap();
-            assert!(deliver("github", &policy(&with(path.clone()), None)).unwrap().is_empty());
-            assert_eq!(fs::read_to_string(&path).unwrap(), after);
-        }
-        symlink(&path, place.path("temp/alias")).unwrap();
-        assert_eq!(code(deliver("github", &policy(&with(place.path("temp/alias")), None))), "out-symlink");
-        assert_eq!(code(deliver("github", &policy(&with(place.path("temp")), None))), "out-open");
-        assert_eq!(code(deliver("github", &policy(&with(PathBuf::from("/dev/null")), None))), "out-open");
-        let output = place.path("temp/x");
-        assert_eq!(code(deliver("github", &policy(&with(path), Some(&output)))), "cfg-value-invalid");
-    }
-
-    #[test]
-    fn a_closed_reader_is_told_and_leaves_no_file() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let place = Folders::new();
-        let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
-        for format in ["raw", "env-file"] {
-            let sinks = Sinks::open(by_name(format).unwrap(), false, &policy(&env, None)).unwrap();
-            let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed).unwrap_err();
-            assert_eq!(error.code(), Code::OutClosed, "{format}");
-        }
-        assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);
     }
 }

@@ -1,15 +1,17 @@
 //! A file of our own: it appears at its place whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Code, Error};
 use crate::random;
 use crate::text::quote;
 
-use super::system::no_follow;
-use super::{failed, kind};
+use super::folder::Folder;
+use super::{Found, Unreachable, failed};
 
 /// A file that appears at its place whole or not at all.
 ///
@@ -17,16 +19,18 @@ use super::{failed, kind};
 /// nothing behind.
 #[derive(Debug)]
 pub struct NewFile {
-    folder: PathBuf,
-    target: PathBuf,
-    mode: Mode,
+    folder: Arc<Folder>,
+    name: OsString,
+    access: Access,
     /// The file itself, where the system has files without a name.
     unnamed: Option<File>,
+    /// The file itself, where it needs a name before it has its own.
+    named: Option<Named>,
 }
 
 /// The permissions of a new file on Unix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum Access {
     /// For this user only, whatever the umask.
     Private,
     /// As the umask says.
@@ -34,161 +38,185 @@ pub(super) enum Mode {
 }
 
 impl NewFile {
-    /// Opens a file that will be at `target`, in `folder`.
-    pub(super) fn open(target: PathBuf, folder: PathBuf, mode: Mode) -> Result<Self, Error> {
-        let unnamed = unnamed_file(&folder, mode);
-        let new = Self { folder, target, mode, unnamed };
+    /// Opens a file that will be at this place.
+    pub(super) fn open(place: Place, access: Access) -> Result<Self, Error> {
+        let unnamed = place.folder.create_unnamed(access);
+        let new = Self { folder: Arc::new(place.folder), name: place.name, access, unnamed, named: None };
         if new.unnamed.is_none() {
             // Whether there may be a file is seen from one that goes at once.
-            drop(new.named()?);
+            drop(new.with_name()?);
         }
         Ok(new)
     }
 
-    /// A name for the time of writing.
-    fn temporary(&self) -> Result<PathBuf, Error> {
-        Ok(self.folder.join(format!(".equinix-wif-{}.tmp", random::hex()?)))
-    }
-
     /// A file with a name for the time of writing.
-    fn named(&self) -> Result<Named, Error> {
-        let path = self.temporary()?;
-        let mut options = OpenOptions::new();
-        // create_new refuses whatever is there already, a symbolic link included.
-        options.write(true).create_new(true);
-        no_follow(&mut options);
-        with_mode(&mut options, self.mode);
-        let file = options.open(&path).map_err(|error| {
-            let shown = quote(&self.folder.to_string_lossy());
+    fn with_name(&self) -> Result<Named, Error> {
+        let name = temporary_name()?;
+        let file = self.folder.create(&name, self.access).map_err(|error| {
+            let shown = quote(&self.folder.path().to_string_lossy());
             failed(&error, Code::OutOpen, &format!("no file can be made in the folder {shown}"))
         })?;
-        Ok(Named { file, path })
+        Ok(Named { folder: Arc::clone(&self.folder), name, file: Some(file) })
     }
 
     /// Where it will be.
-    pub(super) fn target(&self) -> &Path {
-        &self.target
+    pub(super) fn target(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
     }
 
-    /// The folder that it will be in.
-    pub(super) fn folder(&self) -> &Path {
-        &self.folder
+    fn cannot_be_written(&self, error: &io::Error) -> Error {
+        let what = format!("{} cannot be written", quote(&self.target().to_string_lossy()));
+        failed(error, Code::OutWrite, &what)
+    }
+
+    /// Writes everything, where nobody sees it yet.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let outcome = if let Some(file) = &mut self.unnamed {
+            fill(file, self.access, bytes)
+        } else {
+            let mut named = self.with_name()?;
+            let outcome = named.fill(self.access, bytes);
+            self.named = Some(named);
+            outcome
+        };
+        outcome.map_err(|error| self.cannot_be_written(&error))
+    }
+
+    /// Makes what was written appear. It takes the bytes once more, since a file without a name cannot always be given
+    /// one.
+    pub(super) fn appear(mut self, bytes: &[u8]) -> Result<Appeared, Error> {
+        // Relative to the folder nothing can go wrong; but whoever reads the file uses its path.
+        if !self.folder.is_still_there() {
+            let shown = quote(&self.folder.path().to_string_lossy());
+            let message = format!("the folder {shown} was swapped for something else");
+            return Err(Error::new(Code::OutSymlink, message));
+        }
+        let there = Appeared { folder: Arc::clone(&self.folder), name: self.name.clone() };
+        let mut named = self.named.take();
+        if let Some(file) = self.unnamed.take() {
+            if self.folder.link(&file, &self.name) {
+                return Ok(there);
+            }
+            // There is a file to be replaced. Linking cannot do that, renaming can.
+            let name = temporary_name()?;
+            if self.folder.link(&file, &name) {
+                named = Some(Named { folder: Arc::clone(&self.folder), name, file: None });
+            }
+        }
+        let named = if let Some(named) = named {
+            named
+        } else {
+            let mut named = self.with_name()?;
+            named.fill(self.access, bytes).map_err(|error| self.cannot_be_written(&error))?;
+            named
+        };
+        named.take_place(&self.name).map_err(|error| self.cannot_be_written(&error))?;
+        Ok(there)
     }
 
     /// Writes everything, then makes it appear.
     pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf, Error> {
-        let what = format!("{} cannot be written", quote(&self.target.to_string_lossy()));
-        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
-        if let Some(mut file) = self.unnamed.take() {
-            fill(&mut file, self.mode, bytes).map_err(|error| fail(&error))?;
-            if give_name(&file, &self.target) {
-                return Ok(self.target);
-            }
-            // There is a file to be replaced. Linking cannot do that, renaming can.
-            let name = self.temporary()?;
-            if give_name(&file, &name) {
-                Named { file, path: name }.become_file(&self.target).map_err(|error| fail(&error))?;
-                return Ok(self.target);
-            }
-        }
-        let mut named = self.named()?;
-        fill(&mut named.file, self.mode, bytes)
-            .and_then(|()| named.become_file(&self.target))
-            .map_err(|error| fail(&error))?;
-        Ok(self.target)
+        self.fill(bytes)?;
+        self.appear(bytes).map(|there| there.path())
     }
 }
 
-fn fill(file: &mut File, mode: Mode, bytes: &[u8]) -> io::Result<()> {
+/// A file that has appeared at its place.
+pub(super) struct Appeared {
+    folder: Arc<Folder>,
+    name: OsString,
+}
+
+impl Appeared {
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+
+    /// Takes it away again.
+    pub(super) fn remove(&self) {
+        self.folder.remove(&self.name);
+    }
+}
+
+fn fill(file: &mut File, access: Access, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
-    if mode == Mode::Private {
+    if access == Access::Private {
         make_private(file)?;
     }
     file.sync_all()
 }
 
+fn temporary_name() -> Result<OsString, Error> {
+    Ok(format!(".equinix-wif-{}.tmp", random::hex()?).into())
+}
+
 /// A file with a temporary name, which goes when it is dropped.
+#[derive(Debug)]
 struct Named {
-    file: File,
-    path: PathBuf,
+    folder: Arc<Folder>,
+    name: OsString,
+    file: Option<File>,
 }
 
 impl Named {
-    fn become_file(self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)
+    fn fill(&mut self, access: Access, bytes: &[u8]) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), |file| fill(file, access, bytes))
+    }
+
+    fn take_place(self, name: &OsStr) -> io::Result<()> {
+        self.folder.rename(&self.name, name)
     }
 }
 
 impl Drop for Named {
     /// After the renaming there is nothing of this name; before it, nothing may stay.
     fn drop(&mut self) {
-        fs::remove_file(&self.path).ok();
+        // Windows removes no file that is open.
+        self.file = None;
+        self.folder.remove(&self.name);
     }
 }
 
-/// A file without a name (`O_TMPFILE`, Linux). Not every file system has them.
-#[cfg(target_os = "linux")]
-fn unnamed_file(folder: &Path, mode: Mode) -> Option<File> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut options = OpenOptions::new();
-    options.write(true).custom_flags(super::system::flags(rustix::fs::OFlags::TMPFILE));
-    with_mode(&mut options, mode);
-    options.open(folder).ok()
+/// Where a file will be: a folder that is held open, and a name in it.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) folder: Folder,
+    pub(super) name: OsString,
 }
 
-#[cfg(not(target_os = "linux"))]
-fn unnamed_file(_: &Path, _: Mode) -> Option<File> {
-    None
-}
-
-/// Gives a file without a name this one, if nothing has it. That needs `/proc` (open(2), `O_TMPFILE`).
-#[cfg(target_os = "linux")]
-fn give_name(file: &File, name: &Path) -> bool {
-    use std::os::fd::AsRawFd;
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(rustix::fs::CWD, own, rustix::fs::CWD, name, rustix::fs::AtFlags::SYMLINK_FOLLOW)
-        .is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_name(_: &File, _: &Path) -> bool {
-    false
-}
-
-/// The target's full path and its folder, without symbolic links in the folder. The target may be a file that is to be
-/// replaced, and nothing else: renaming over `/dev/null` would take it away from the whole machine.
-pub(super) fn split(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
-    let shown = quote(&path.to_string_lossy());
-    let name = path.file_name().ok_or_else(|| Error::new(Code::OutOpen, format!("{shown} names no file")))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = fs::canonicalize(parent)
-        .map_err(|error| failed(&error, Code::OutOpen, &format!("the folder of {shown} cannot be opened")))?;
-    let target = folder.join(name);
-    match fs::symlink_metadata(&target) {
-        Ok(there) if there.is_symlink() => {
-            Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link")))
+impl Place {
+    /// Finds the place of a path. There may be a file that is to be replaced, and nothing else: renaming over `/dev/null`
+    /// would take it away from the whole machine.
+    pub(super) fn find(path: &Path, guest: impl Fn(&Path) -> Option<u32>) -> Result<Self, Error> {
+        let shown = quote(&path.to_string_lossy());
+        let open = |what: &str| Error::new(Code::OutOpen, format!("{shown} {what}"));
+        let name = path.file_name().ok_or_else(|| open("names no file"))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = Folder::open(parent, guest(parent)).map_err(|why| match why {
+            Unreachable::Io(error) => {
+                failed(&error, Code::OutOpen, &format!("the folder of {shown} cannot be opened"))
+            }
+            Unreachable::ForeignLink(link) => {
+                let link = quote(&link.to_string_lossy());
+                let message = format!("on the way to {shown}, {link} is a symbolic link of another user");
+                Error::new(Code::OutSymlink, message)
+            }
+        })?;
+        let found = folder
+            .look(name)
+            .map_err(|error| failed(&error, Code::OutOpen, &format!("{shown} cannot be looked at")))?;
+        match found {
+            Found::Nothing | Found::File => Ok(Self { folder, name: name.to_owned() }),
+            Found::Link => Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link"))),
+            Found::ForeignFile => {
+                Err(open("belongs to another user, and only that user may replace it in this folder"))
+            }
+            Found::Folder => Err(open("is a folder instead of a file")),
+            Found::Other => Err(open("is a device, pipe or socket instead of a file")),
         }
-        Ok(there) if !there.is_file() => {
-            Err(Error::new(Code::OutOpen, format!("{shown} is {} instead of a file", kind(&there))))
-        }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed(&error, Code::OutOpen, &format!("{shown} cannot be looked at")))
-        }
-        _ => Ok((target, folder)),
     }
 }
-
-#[cfg(unix)]
-fn with_mode(options: &mut OpenOptions, mode: Mode) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(match mode {
-        Mode::Private => 0o600,
-        Mode::Public => 0o666,
-    });
-}
-
-#[cfg(not(unix))]
-fn with_mode(_: &mut OpenOptions, _: Mode) {}
 
 /// A umask may have taken more than it should.
 #[cfg(unix)]
@@ -202,14 +230,22 @@ fn make_private(_: &File) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
 
-    fn new(folder: &Path, mode: Mode, unnamed: Option<File>) -> NewFile {
-        NewFile { folder: folder.to_owned(), target: folder.join("target"), mode, unnamed }
+    fn place(folder: &Path) -> Place {
+        Place { folder: Folder::open(folder, None).unwrap(), name: "target".into() }
+    }
+
+    /// As it is opened here, and as it is where there are no files without a name.
+    fn both(folder: &Path, access: Access) -> [NewFile; 2] {
+        let new = || NewFile::open(place(folder), access).unwrap();
+        [new(), NewFile { unnamed: None, ..new() }]
     }
 
     /// Not every file system has files without a name, and where `/proc` is missing they cannot be given one.
@@ -218,8 +254,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         for text in ["first", "second"] {
-            for unnamed in [None, unnamed_file(folder, Mode::Private)] {
-                let path = new(folder, Mode::Private, unnamed).commit(text.as_bytes()).unwrap();
+            for new in both(folder, Access::Private) {
+                let path = new.commit(text.as_bytes()).unwrap();
                 assert_eq!(fs::read_to_string(&path).unwrap(), text);
                 assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
                 assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing else is there");
@@ -231,8 +267,9 @@ mod tests {
     #[test]
     fn a_private_file_is_so_before_anything_is_in_it() {
         let root = tempfile::tempdir().unwrap();
-        let named = new(root.path(), Mode::Private, None).named().unwrap();
-        for file in [Some(&named.file), unnamed_file(root.path(), Mode::Private).as_ref()] {
+        let [new, other] = both(root.path(), Access::Private);
+        let named = other.with_name().unwrap();
+        for file in [named.file.as_ref(), new.unnamed.as_ref()] {
             let mode = file.map_or(0, |file| file.metadata().unwrap().mode() & 0o7777);
             assert_eq!(mode | 0o600, 0o600, "a umask can only take away");
         }
@@ -243,10 +280,39 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path();
         fs::create_dir(folder.join("target")).unwrap();
-        for unnamed in [None, unnamed_file(folder, Mode::Public)] {
-            let error = new(folder, Mode::Public, unnamed).commit(b"text").unwrap_err();
+        for new in both(folder, Access::Public) {
+            let error = new.commit(b"text").unwrap_err();
             assert_eq!(error.code(), Code::OutWrite);
             assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing else is there");
+        }
+    }
+
+    /// Who may write a folder on the way puts another one there while the token is fetched.
+    #[test]
+    fn nothing_is_written_where_another_folder_was_put() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        for swap in 0..2 {
+            fs::create_dir_all(path("a/b")).unwrap();
+            let [new, other] = both(&path("a/b"), Access::Private);
+            fs::rename(path("a"), path("moved")).unwrap();
+            if swap == 0 {
+                fs::create_dir_all(path("a/b")).unwrap();
+            } else {
+                fs::create_dir(path("theirs")).unwrap();
+                fs::create_dir(path("a")).unwrap();
+                std::os::unix::fs::symlink(path("theirs"), path("a/b")).unwrap();
+            }
+            for new in [new, other] {
+                let error = new.commit(b"text").unwrap_err();
+                assert_eq!(error.code(), Code::OutSymlink);
+                assert!(error.message().ends_with("was swapped for something else"), "{error}");
+            }
+            for folder in ["moved/b", "a/b"] {
+                assert_eq!(fs::read_dir(path(folder)).unwrap().count(), 0, "{folder}");
+            }
+            fs::remove_dir_all(path("moved")).unwrap();
+            fs::remove_dir_all(path("a")).unwrap();
         }
     }
 }

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use crate::env::Env;
 use crate::error::{Code, Error};
+use crate::platform::PLATFORMS;
 use crate::secret::SecretBytes;
 use crate::text::quote;
 
-use super::system::{is_ours, no_follow};
-use super::{failed, kind};
+use super::system::{is_ours, no_follow, reserve};
+use super::{entries, failed};
+
+/// So much of a file is looked at; nobody's outputs are longer, and what is longer is the runner's to judge.
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file of the runner, which exists already and is read when the step has ended.
 #[derive(Debug)]
@@ -27,97 +31,148 @@ impl RunnerFile {
                 format!("{variable} is not set, so there is no runner file to write to"),
             )
         })?;
-        let shown = quote(&path.to_string_lossy());
+        let shown = format!("the runner file {} of {variable}", quote(&path.to_string_lossy()));
+        let cannot = |error: &io::Error, what: &str| failed(error, Code::OutOpen, &format!("{shown} {what}"));
         let metadata = fs::symlink_metadata(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::new(
-                Code::OutRunnerFileMissing,
-                format!("the runner file {shown} of {variable} does not exist"),
-            ),
-            _ => failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be looked at"),
-            ),
+            io::ErrorKind::NotFound => {
+                Error::new(Code::OutRunnerFileMissing, format!("{shown} does not exist"))
+            }
+            _ => cannot(&error, "cannot be looked at"),
         })?;
         if metadata.is_symlink() {
-            return Err(Error::new(
-                Code::OutSymlink,
-                format!("the runner file {shown} of {variable} is a symbolic link"),
-            ));
+            return Err(Error::new(Code::OutSymlink, format!("{shown} is a symbolic link")));
         }
         if !metadata.is_file() {
-            let message =
-                format!("the runner file {shown} of {variable} is {} instead of a file", kind(&metadata));
-            return Err(Error::new(Code::OutOpen, message));
+            let kind = if metadata.is_dir() { "a folder" } else { "a device, pipe or socket" };
+            return Err(Error::new(Code::OutOpen, format!("{shown} is {kind} instead of a file")));
         }
         // Never created here: the runner would not read it.
         let mut options = OpenOptions::new();
         options.read(true).append(true);
         no_follow(&mut options);
-        let file = options.open(&path).map_err(|error| {
-            failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be opened for writing"),
-            )
-        })?;
+        let file = options.open(&path).map_err(|error| cannot(&error, "cannot be opened for writing"))?;
         // What was opened counts, not what had been looked at.
-        let opened = file.metadata().map_err(|error| {
-            failed(
-                &error,
-                Code::OutOpen,
-                &format!("the runner file {shown} of {variable} cannot be looked at"),
-            )
-        })?;
+        let opened = file.metadata().map_err(|error| cannot(&error, "cannot be looked at"))?;
         if !opened.is_file() {
-            let message = format!("the runner file {shown} of {variable} was swapped for something else");
-            return Err(Error::new(Code::OutSymlink, message));
+            return Err(Error::new(Code::OutSymlink, format!("{shown} was swapped for something else")));
         }
         if !is_ours(&opened) {
-            return Err(Error::new(
-                Code::OutSymlink,
-                format!("the runner file {shown} of {variable} belongs to another user"),
-            ));
+            return Err(Error::new(Code::OutSymlink, format!("{shown} belongs to another user")));
         }
-        Ok(Self { variable, file })
+        let new = Self { variable, file };
+        // The summary is a text, and the others are lists of entries.
+        let is_summary = PLATFORMS.iter().any(|platform| platform.facts().summary == Some(variable));
+        if !is_summary {
+            let there = new.content().map_err(|error| cannot(&error, "cannot be read"))?;
+            if let Some(why) = entries::obstacle(there.reveal()) {
+                let message = format!("{shown} {why}, so the runner would not read what is appended to it");
+                return Err(Error::new(Code::OutOpen, message)
+                    .with_cure("Look for what this step has written to it before, and mend that."));
+            }
+        }
+        Ok(new)
+    }
+
+    /// What is in it: perhaps the token of an earlier run.
+    fn content(&self) -> io::Result<SecretBytes> {
+        let length = self.file.metadata()?.len();
+        if length > MOST_BYTES {
+            return Ok(SecretBytes::new(Vec::new()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+        let outcome = (&self.file).take(length).read_to_end(&mut bytes);
+        let bytes = SecretBytes::new(bytes);
+        outcome.map(|_| bytes)
+    }
+
+    fn cannot_be_written(&self, error: &io::Error) -> Error {
+        failed(error, Code::OutWrite, &format!("the runner file of {} cannot be written", self.variable))
+    }
+
+    /// Makes sure that there is room for this block, as far as the system can tell.
+    pub(super) fn reserve(&self, block: &[u8]) -> Result<(), Error> {
+        reserve(&self.file, block.len() + 1).map_err(|error| self.cannot_be_written(&error))
     }
 
     /// Appends in one write, so that two processes cannot mix their lines. A line that the file's last writer left
     /// unfinished is ended first: otherwise our first line would fuse with it.
     pub(super) fn append(mut self, block: &[u8]) -> Result<(), Error> {
-        let what = format!("the runner file of {} cannot be written", self.variable);
-        let fail = |error: &io::Error| failed(error, Code::OutWrite, &what);
-        let before = self.file.metadata().map_err(|e| fail(&e))?.len();
-        let mut bytes = Vec::with_capacity(block.len() + 1);
-        if before > 0 {
-            let mut last = [0_u8];
-            self.file
-                .seek(SeekFrom::End(-1))
-                .and_then(|_| self.file.read_exact(&mut last))
-                .map_err(|e| fail(&e))?;
-            if last != *b"\n" {
-                bytes.push(b'\n');
-            }
-        }
-        bytes.extend_from_slice(block);
-        let bytes = SecretBytes::new(bytes);
-        let outcome = loop {
-            match self.file.write(bytes.reveal()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        match outcome {
+        let separator = self.separator().map_err(|error| self.cannot_be_written(&error))?;
+        let bytes = SecretBytes::new([separator, block].concat());
+        match write_at_once(&mut self.file, bytes.reveal()) {
             Ok(count) if count == bytes.reveal().len() => Ok(()),
-            Ok(count) => {
-                // Taken back only if nobody has written since; else the unfinished block makes the runner fail loudly.
-                let expected = before.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-                if self.file.metadata().is_ok_and(|now| now.len() == expected) {
-                    self.file.set_len(before).ok();
-                }
+            // It is not taken back: what another process has appended meanwhile would go with it. A block without its end
+            // makes the runner fail loudly.
+            Ok(_) => {
+                let what = format!("the runner file of {} cannot be written", self.variable);
                 Err(Error::new(Code::OutFull, format!("{what}: only part of the data fitted")))
             }
-            Err(error) => Err(fail(&error)),
+            Err(error) => Err(self.cannot_be_written(&error)),
         }
+    }
+
+    fn separator(&mut self) -> io::Result<&'static [u8]> {
+        if self.file.metadata()?.len() == 0 {
+            return Ok(b"");
+        }
+        let mut last = [0_u8];
+        self.file.seek(SeekFrom::End(-1))?;
+        self.file.read_exact(&mut last)?;
+        Ok(if last == *b"\n" { b"" } else { b"\n" })
+    }
+}
+
+/// One write, and how much of it fitted.
+fn write_at_once(file: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match file.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that takes so many bytes.
+    struct Disk(Vec<u8>, usize);
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let fits = bytes.len().min(self.1 - self.0.len());
+            self.0.extend(bytes.iter().take(fits));
+            Ok(fits)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A second write could follow one of somebody else.
+    #[test]
+    fn there_is_one_write_whatever_fits() {
+        let mut disk = Disk(Vec::new(), 3);
+        assert_eq!(write_at_once(&mut disk, b"abcd").unwrap(), 3);
+        assert_eq!(disk.0, b"abc");
+    }
+
+    /// What another process has appended meanwhile stays, also where the end of a block does not fit.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nothing_that_others_append_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("output");
+        fs::write(&path, "a=b\n").unwrap();
+        let path_text = path.to_str().unwrap().to_owned();
+        let env = Env::fixed([("GITHUB_OUTPUT", path_text)]);
+        let file = RunnerFile::open("GITHUB_OUTPUT", &env).unwrap();
+        file.reserve(b"c<<E\nx\nE\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a=b\n", "a reservation cannot be seen");
+        let mut other = OpenOptions::new().append(true).open(&path).unwrap();
+        other.write_all(b"d=e\n").unwrap();
+        file.append(b"c<<E\nx\nE\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"a=b\nd=e\nc<<E\nx\nE\n");
     }
 }

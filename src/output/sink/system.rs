@@ -1,36 +1,15 @@
 //! What the operating system is asked about users and told about opening.
 
-use std::fs::{Metadata, OpenOptions};
-use std::path::Path;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
 
-/// Whether nobody but this user and root can replace files in the folder.
-#[cfg(unix)]
-pub(super) fn is_private(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    const OTHERS_WRITE: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
-    let Ok(folder) = std::fs::metadata(folder) else { return false };
-    is_trusted(folder.uid()) && (folder.mode() & OTHERS_WRITE == 0 || folder.mode() & STICKY != 0)
-}
-
-/// Windows keeps temporary folders per user; its access lists are not looked at (see SECURITY.md).
-#[cfg(not(unix))]
-pub(super) fn is_private(_: &Path) -> bool {
-    true
-}
-
-/// Whether what belongs to this user cannot be a trap of another one: it is our own, or root's.
-#[cfg(unix)]
-fn is_trusted(owner: u32) -> bool {
-    owner == 0 || owner == rustix::process::geteuid().as_raw()
-}
-
-/// Whether a runner file is one that the runner made for this step. As root this may be a container, whose files belong
-/// to the runner's user outside.
+/// Whether a runner file is one that the runner made for this step: it is our own, or root's. As root this may be a
+/// container, whose files belong to the runner's user outside.
 #[cfg(unix)]
 pub(super) fn is_ours(metadata: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
-    rustix::process::geteuid().is_root() || is_trusted(metadata.uid())
+    let user = rustix::process::geteuid();
+    user.is_root() || [0, user.as_raw()].contains(&metadata.uid())
 }
 
 #[cfg(not(unix))]
@@ -38,19 +17,48 @@ pub(super) fn is_ours(_: &Metadata) -> bool {
     true
 }
 
-/// The system's flags as the standard library takes them.
-#[cfg(unix)]
-pub(super) fn flags(flags: rustix::fs::OFlags) -> i32 {
-    flags.bits().cast_signed()
-}
-
+/// Opens without following a link at the end of the path. Also without blocking, so that a FIFO that took the file's place
+/// does not hold up the run.
 #[cfg(unix)]
 pub(super) fn no_follow(options: &mut OpenOptions) {
     use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
-    // Non-blocking, so that a FIFO that took the file's place does not hold up the run.
-    options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK));
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
 }
 
 #[cfg(not(unix))]
 pub(super) fn no_follow(_: &mut OpenOptions) {}
+
+/// Makes sure that so many bytes can be appended: neither this process's limit nor, where the file system can tell, the
+/// disk or a quota is in the way. The file stays as long as it is.
+#[cfg(unix)]
+pub(super) fn reserve(file: &File, bytes: usize) -> io::Result<()> {
+    use rustix::process::{Resource, getrlimit};
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    let end = file.metadata()?.len();
+    if getrlimit(Resource::Fsize).current.is_some_and(|limit| limit < end.saturating_add(bytes)) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    reserve_blocks(file, end, bytes)
+}
+
+#[cfg(not(unix))]
+pub(super) fn reserve(_: &File, _: usize) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn reserve_blocks(file: &File, end: u64, bytes: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+    match fallocate(file, FallocateFlags::KEEP_SIZE, end, bytes) {
+        Err(error @ (Errno::NOSPC | Errno::DQUOT)) => Err(error.into()),
+        // Not every file system can; then the write itself tells.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn reserve_blocks(_: &File, _: u64, _: u64) -> io::Result<()> {
+    Ok(())
+}

@@ -530,6 +530,11 @@ mod names_of_variables {
             "EQUINIX_WIF_AUDIENCE",
             "EQUINIX_STS_ENDPOINT",
             "SSL_CERT_DIR",
+            "GLIBC_TUNABLES",
+            "RUSTC_WRAPPER",
+            "DOTNET_STARTUP_HOOKS",
+            "METAL",
+            "VAULT_TOKEN",
             "1A",
             "A-B",
             "A B",
@@ -551,9 +556,19 @@ mod names_of_variables {
 
     #[test]
     fn that_change_nothing_are_accepted() {
-        for name in ["METAL_TOKEN", "_t", "a1", "TF_VAR_equinix_token", &"A".repeat(128)] {
+        let long = "TOKEN_".to_owned() + &"A".repeat(122);
+        for (name, flags) in [
+            ("METAL_TOKEN", &[][..]),
+            ("_token", &[]),
+            ("a1equinix", &[]),
+            ("TF_VAR_equinix_token", &[]),
+            (&long, &[]),
+            // With consent any other name is, too.
+            ("_t", &["--force"]),
+            ("NODE_PATH", &["--force"]),
+        ] {
             println!("case: {name}");
-            let outcome = Job::gitlab().args(["--env-name", name]).run();
+            let outcome = Job::gitlab().args(["--env-name", name]).args(flags.iter().copied()).run();
             outcome.succeeds();
             let file = String::from_utf8(outcome.files[&outcome.printed_path().unwrap()].clone()).unwrap();
             assert!(file.starts_with(&format!("export {name}='")), "{name}");

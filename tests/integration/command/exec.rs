@@ -150,6 +150,9 @@ mod environment {
             let outcome = marking(Job::gitlab()).args(["--env-name", name]).run();
             has_not_run(outcome.fails(125, "cfg-env-name-invalid"));
         }
+        let job = showing_environment(Job::github()).args(["--env-name", "NODE_PATH", "--force"]);
+        let outcome = job.run();
+        assert_eq!(environment(outcome.succeeds())["NODE_PATH"], outcome.access_token());
         let job = || Job::gitlab().args(["--subject-token-env", "MY_TOKEN", "--env-name", "MY_TOKEN"]);
         let outcome = marking(job()).run();
         has_not_run(outcome.fails(125, "cfg-env-name-invalid").stderr_has("the ID token is there"));

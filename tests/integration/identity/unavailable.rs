@@ -184,8 +184,8 @@ fn each_form_says_it_in_its_own_way_or_is_refused() {
     is_skipped(&outcome, "gl-id-tokens-missing", "missing-id-token");
     let path = outcome.printed_path().expect("the path of a file is printed");
     assert_eq!(outcome.files[&path], unset.as_bytes());
-    let outcome = job().args(["--format", "shell", "--env-name", "METAL"]).run();
-    outcome.stdout_is("unset METAL\nunset METAL_EXPIRES_AT\n");
+    let outcome = job().args(["--format", "shell", "--env-name", "METAL_TOKEN"]).run();
+    outcome.stdout_is("unset METAL_TOKEN\nunset METAL_TOKEN_EXPIRES_AT\n");
     for format in ["credential-process", "kubernetes", "gitlab-dotenv"] {
         let outcome = job().args(["--format", format]).run();
         outcome.fails(2, "cfg-value-invalid").stderr_has("cannot say that there is no token");

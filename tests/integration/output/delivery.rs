@@ -178,8 +178,8 @@ mod formats {
             .env("MY_TOKEN", token)
             .env("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MY_TOKEN")
             .env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE);
-        let outcome = job.args(["--format", "shell", "--env-name", "X1_"]).token_on_stdout().run();
-        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_", "unset MY_TOKEN\n");
+        let outcome = job.args(["--format", "shell", "--env-name", "X1_TOKEN"]).token_on_stdout().run();
+        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_TOKEN", "unset MY_TOKEN\n");
     }
 
     #[test]
@@ -316,7 +316,7 @@ mod formats {
             outcome.fails(2, "cfg-env-name-invalid");
             nobody_was_called(&outcome);
         });
-        for name in ["_", "equinix_token", "TF_VAR_equinix_token", "METAL_AUTH_TOKEN"] {
+        for name in ["_token", "equinix_token", "TF_VAR_equinix_token", "METAL_AUTH_TOKEN"] {
             let outcome = Job::github().args(["--export-env", "--env-name", name]).run();
             assert_eq!(outcome.succeeds().exports()[name], outcome.access_token());
         }
@@ -422,6 +422,8 @@ mod places {
                     text.contains(outcome.access_token()) && !text.contains(STALE),
                     "the file has the token",
                 );
+                // Who reads a token from a file sends along whatever else is in it.
+                outcome.require(*format != "raw" || text == outcome.access_token(), "the token alone");
                 let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
                 outcome.require(mode == 0o600, &format!("only for this user, not {mode:o}"));
                 outcome.require(outcome.new_files().len() == usize::from(!existing), "no other file");
@@ -675,6 +677,35 @@ mod places {
                 code: "out-symlink",
             },
             Refusal {
+                name: "--output below where all may write",
+                set: |job| {
+                    let folder = at(&job, "open/mine/too");
+                    fs::create_dir_all(&folder).unwrap();
+                    fs::set_permissions(at(&job, "open"), fs::Permissions::from_mode(0o777)).unwrap();
+                    output(job, folder.join("token"))
+                },
+                exit: 10,
+                code: "out-symlink",
+            },
+            Refusal {
+                name: "GITHUB_OUTPUT in UTF-16",
+                set: |job| job.prefill_output(b"\xff\xfea\0=\0b\0\n\0"),
+                exit: 9,
+                code: "out-open",
+            },
+            Refusal {
+                name: "GITHUB_OUTPUT with an open block",
+                set: |job| job.prefill_output("a<<E\nx\n"),
+                exit: 9,
+                code: "out-open",
+            },
+            Refusal {
+                name: "GITHUB_ENV with an open block",
+                set: |job| job.arg("--export-env").prefill_env("a<<E\nx\n"),
+                exit: 9,
+                code: "out-open",
+            },
+            Refusal {
                 name: "--output with the format github",
                 set: |job| {
                     let path = job.tmp().join("token");
@@ -774,22 +805,22 @@ mod places {
             in_shell(Job::github(), "sh", &limited(0)).without_report().prefill_output("a=b\n").run();
         outcome.fails(9, "out-write").stderr_has("the runner file of GITHUB_OUTPUT cannot be written");
         assert_eq!(outcome.output_file.as_deref(), Some(&b"a=b\n"[..]));
-        // Only the beginning fits, and is taken back.
+        // Only the beginning fits, and is not written.
         let outcome =
             in_shell(Job::github(), "dash", &limited(1)).without_report().prefill_output("a=b\n").run();
         outcome.require(outcome.status == Some(9), "the exit status is 9");
-        outcome.stderr_has("error[out-full]").stderr_has("only part of the data fitted");
-        let text = String::from_utf8(outcome.output_file.clone().unwrap()).unwrap();
-        outcome.require(!text.contains("access-token"), "nothing of the token is left");
-        assert_eq!(outcome.outputs()["a"], "b");
+        outcome.stderr_has("error[out-write]: the runner file of GITHUB_OUTPUT cannot be written");
+        let expected = [("a", "b"), ("error-code", "out-write")].map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(outcome.outputs(), BTreeMap::from(expected), "nothing of the token is left");
         // A new file.
         let outcome = in_shell(Job::gitlab(), "sh", &limited(0)).without_report().run();
         outcome.fails(9, "out-write").sts_requests(1);
         outcome.require(outcome.new_files().is_empty(), "no file is left");
     }
 
+    /// What can be known before the first place is written stops the run there.
     #[test]
-    fn a_second_place_that_fails_names_the_first() {
+    fn a_second_place_that_would_fail_leaves_the_first_as_it_was() {
         // GITHUB_ENV is longer than the limit already; GITHUB_OUTPUT is not.
         let script = "trap '' XFSZ; ulimit -f 8; exec equinix-wif \"$@\"";
         let before = format!("A={}\n", "x".repeat(8 * 1024));
@@ -798,11 +829,63 @@ mod places {
             .arg("--export-env")
             .prefill_env(&before)
             .run();
-        outcome.require(outcome.status == Some(9), "the exit status is 9");
-        outcome.stderr_has(
-            "error[out-partial]: GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV",
-        );
+        outcome.fails(9, "out-write").stderr_has("the runner file of GITHUB_ENV cannot be written");
         assert_eq!(outcome.env_file.as_deref(), Some(before.as_bytes()));
+    }
+
+    #[test]
+    fn a_dash_is_standard_output() {
+        each(&["json", "raw", "shell", "env-file"].map(|format| (format, format)), |format| {
+            for by_variable in [false, true] {
+                let job = Job::gitlab().args(["--format", format]).token_on_stdout();
+                let job = if by_variable {
+                    job.env("EQUINIX_WIF_OUTPUT", "-")
+                } else {
+                    job.args(["--output", "-"])
+                };
+                let outcome = job.run();
+                outcome.succeeds();
+                outcome.require(outcome.stdout.contains(outcome.access_token()), "the token is printed");
+                outcome.require(outcome.stdout.ends_with('\n'), "and a line break");
+                outcome.require(outcome.new_files().is_empty(), "there is no file of that name");
+            }
+        });
+        let artifact = ["--format", "gitlab-dotenv", "--accept-artifact-exposure", "--output", "-"];
+        for job in [Job::github().args(["--output", "-"]), Job::gitlab().args(artifact)] {
+            let outcome = job.run();
+            outcome.fails(2, "cfg-value-invalid");
+            nobody_was_called(&outcome);
+        }
+    }
+
+    /// The hint of a refusal names a command line that succeeds.
+    #[test]
+    fn what_a_hint_names_works() {
+        let opened = |job: &Job, name: &str| {
+            let folder = job.root().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+            folder
+        };
+        for inside in [true, false] {
+            let job = Job::gitlab().args(["--format", "raw"]);
+            opened(&job, "builds/octo-org/metal-app.tmp");
+            let folder = if inside { job.project_dir() } else { opened(&job, "open") };
+            let outcome = job.arg("--output").arg(folder.join("token")).run();
+            outcome.fails(10, if inside { "out-in-workspace" } else { "out-symlink" });
+            nobody_was_called(&outcome);
+            let hint = outcome.report.as_ref().unwrap()["hint"].as_str().unwrap().to_owned();
+            let (_, named) = hint.split_once("--output \"").expect("a path is named");
+            let named = PathBuf::from(named.split_once('"').unwrap().0);
+            let name = named.strip_prefix(fs::canonicalize(outcome.root()).unwrap()).unwrap().to_owned();
+            // The same job once more, in a folder of its own.
+            let job = Job::gitlab().args(["--format", "raw"]);
+            opened(&job, "builds/octo-org/metal-app.tmp");
+            let path = fs::canonicalize(job.root()).unwrap().join(name);
+            let outcome = job.arg("--output").arg(&path).token_in(&path).run();
+            outcome.succeeds();
+            assert_eq!(outcome.files[&path], outcome.access_token().as_bytes());
+        }
     }
 }
 

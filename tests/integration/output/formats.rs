@@ -62,9 +62,11 @@ mod shells {
                 "set -gx EQUINIX_API_TOKEN '{token}'\nset -gx EQUINIX_API_TOKEN_EXPIRES_AT '{expiry}'\n"
             ));
             let outcome =
-                job().args(["--format", "powershell", "--env-name", "METAL"]).token_on_stdout().run();
+                job().args(["--format", "powershell", "--env-name", "METAL_TOKEN"]).token_on_stdout().run();
             let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
-            outcome.stdout_is(&format!("$env:METAL = '{token}'\n$env:METAL_EXPIRES_AT = '{expiry}'\n"));
+            outcome.stdout_is(&format!(
+                "$env:METAL_TOKEN = '{token}'\n$env:METAL_TOKEN_EXPIRES_AT = '{expiry}'\n"
+            ));
         });
     }
 
