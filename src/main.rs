@@ -4,10 +4,9 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use equinix_wif::StdoutKind;
-use equinix_wif::Streams;
 use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
+use equinix_wif::streams::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     // A panic's message could quote what the program was reading. The place of the defect says enough.
@@ -29,9 +28,9 @@ fn main() -> ExitCode {
         stderr_is_terminal: stderr.is_terminal(),
         stderr_is_lost: leads_nowhere(&stderr),
         stdout: &mut Patient(stdout),
-        stderr: Box::new(Patient(stderr)),
     };
-    ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams))
+    let stderr = Box::new(Patient(stderr));
+    ExitCode::from(equinix_wif::run(std::env::args_os(), &Env::process(), &clock, streams, stderr))
 }
 
 /// A stream that waits for a slow reader. A parent may have made the pipe non-blocking; then a full one is an error that

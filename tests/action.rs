@@ -20,8 +20,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use clap::CommandFactory as _;
-use equinix_wif::cli::Cli;
 use equinix_wif::error::{Code, Exit};
 use tempfile::TempDir;
 
@@ -1070,36 +1068,6 @@ mod definition {
         let defined: Vec<_> =
             section("outputs").into_iter().map(|(name, about, _)| (code(&name), about)).collect();
         assert_eq!(told, defined);
-    }
-
-    #[test]
-    fn inputs_are_the_flags_of_token() {
-        let mut cli = Cli::command();
-        cli.build();
-        let token = cli.find_subcommand("token").unwrap();
-        // The action is the format `github`, which has no place of its own choice and needs no consent.
-        let not_inputs = ["format", "output", "force", "allow-workspace", "accept-artifact-exposure"];
-        let flags: BTreeSet<String> = token
-            .get_arguments()
-            .filter(|arg| !arg.is_global_set())
-            .filter_map(|arg| arg.get_long().map(ToOwned::to_owned))
-            .filter(|long| !not_inputs.contains(&long.as_str()) && long != "help")
-            .collect();
-        let mut inputs: BTreeSet<String> = section("inputs").into_iter().map(|(name, ..)| name).collect();
-        for own in ["version", "sha256", "mirror-url", "binary-path", "install-only"] {
-            assert!(inputs.remove(own), "{own}");
-        }
-        assert_eq!(inputs, flags);
-        let script = file("action/token.sh");
-        for flag in flags {
-            let variable = format!("WITH_{}", flag.to_uppercase().replace('-', "_"));
-            let line = if flag == "expect" {
-                "value expect \"$line\"\ndone <<<\"${WITH_EXPECT-}\"\n".to_owned()
-            } else {
-                format!("{flag} \"${{{variable}-}}\"")
-            };
-            assert!(script.contains(&line), "{line}");
-        }
     }
 
     #[test]

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::Rest;
-use crate::StdoutKind;
-use crate::cli::DoctorArgs;
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
+use crate::cli::table::{EXCHANGE, VIEW};
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::pipeline::{Identity, Job, masks};
 use crate::env::{Env, names};
@@ -24,6 +23,7 @@ use crate::platform::{self, Platform};
 use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 use crate::retry::Deadline;
+use crate::streams::{StdoutKind, Streams};
 
 use super::{check_masks, check_source, client, main_job, shadowing_variable};
 
@@ -38,16 +38,17 @@ fn no_issuer_to_believe(job: &Job<'_>) -> &'static str {
 
 /// Runs all checks. The result is the exit status: that of the first failing check, or 0.
 pub fn run(
-    args: &DoctorArgs,
+    typed: &Typed,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
-    streams: Rest<'_>,
+    streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<u8, Error> {
-    let as_json = super::wants_json(args.format.as_deref())?;
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let as_json = super::wants_json(resolver.get(&VIEW)?.value.as_deref())?;
+    let does_exchange = resolver.get(&EXCHANGE)?.value;
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let (wanted, exchange, network) = settings?;
     let mut checks = Checks::default();
@@ -65,7 +66,7 @@ pub fn run(
         for warning in exchange.warnings.iter().chain(&wanted.warnings) {
             job.warn(warning);
         }
-        checks.job(&job, &exchange, args.exchange, streams.stderr_is_lost, report);
+        checks.job(&job, &exchange, does_exchange, streams.stderr_is_lost, report);
     } else {
         checks.sts(&http, &exchange);
         checks.scope(&exchange);
@@ -83,12 +84,8 @@ pub fn run(
 
 type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
 
-fn settings(args: &DoctorArgs, resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
-    Ok((
-        resolver.identity(&args.identity)?,
-        resolver.exchange_with_any_scope(&args.request)?,
-        resolver.network(&args.network)?,
-    ))
+fn settings(resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
+    Ok((resolver.identity()?, resolver.exchange_with_any_scope()?, resolver.network()?))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use crate::Rest;
 use crate::child;
-use crate::cli::ExecArgs;
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
+use crate::cli::table::KEEP_OIDC_ENV;
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::pipeline::Job;
-use crate::credential::{Credential, Kind};
+use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{Destination, Options};
@@ -19,6 +19,7 @@ use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::streams::Streams;
 
 use super::main_job::{access_token, account_for, announce, check_is_free, format, required_scope, skipped};
 use super::token::warn_of_shadowing;
@@ -27,20 +28,20 @@ use super::{check_masks, check_source, client, shadowing_variable};
 /// Gets the token and prepares the command, which is to run when the account of this run has been written. `None` when it
 /// is not to run at all: this job can have no token, and goes on without one.
 pub fn run(
-    args: &ExecArgs,
+    typed: &Typed,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
-    streams: &Rest<'_>,
+    streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Option<Command>, Error> {
     report.is_exec = true;
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let settings = settings?;
     let choice = settings.on_unavailable;
-    match prepare(args, settings, env, clock, console, streams, report) {
+    match prepare(settings, env, clock, console, streams, report) {
         Ok(command) => Ok(Some(command)),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
@@ -57,50 +58,53 @@ struct Settings {
     env_name: String,
     on_unavailable: OnUnavailable,
     network: NetworkSettings,
+    /// The command to run, with its arguments.
+    command: Vec<OsString>,
+    /// Whether it gets the variables with which it could get ID tokens itself.
+    keep_oidc_env: bool,
 }
 
-fn settings(args: &ExecArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
-    let exchange = resolver.exchange(&args.exchange)?;
+fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
+    let exchange = resolver.exchange()?;
     let scope = required_scope(&exchange)?;
-    let identity = resolver.identity(&args.identity)?;
-    let env_name = resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken)?;
+    let identity = resolver.identity()?;
+    let env_name = resolver.child_env_name()?;
     check_is_free(&env_name, &identity)?;
     Ok(Settings {
         identity,
         exchange,
         scope,
         env_name,
-        on_unavailable: resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?,
-        network: resolver.network(&args.network)?,
+        on_unavailable: resolver.on_unavailable()?,
+        network: resolver.network()?,
+        command: resolver.operands().to_vec(),
+        keep_oidc_env: resolver.get(&KEEP_OIDC_ENV)?.value,
     })
 }
 
 fn prepare(
-    args: &ExecArgs,
     settings: Settings,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
-    streams: &Rest<'_>,
+    streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Command, Error> {
-    let Settings { identity, exchange, scope, env_name, network, .. } = settings;
+    let Settings { identity, exchange, scope, env_name, network, command, keep_oidc_env, .. } = settings;
     let provider = platform::select(identity.provider.as_deref(), &identity.source, env)?;
     report.provider = Some(provider.id());
     check_source(&identity, provider)?;
     provider.ready(env, &identity.source, identity.audience.as_deref())?;
 
     // What could stop the command is found out before a token exists.
-    let (program, arguments) = split(&args.command)?;
+    let (program, arguments) = split(&command)?;
     child::find(program, env.os(names::PATH).as_deref())?;
     check_masks(env, streams.stderr_is_lost)?;
 
     let deadline = Deadline::after(clock, network.timeout);
     let http = client(network, clock, deadline, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
-    if args.child.keep_oidc_env
-        && let Some(name) = shadowing_variable(env)?
-    {
+    if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
     let outcome = access_token(&job, &scope, &exchange, report);
@@ -114,7 +118,7 @@ fn prepare(
 
     let mut command = Command::new(program);
     command.args(arguments);
-    if !args.child.keep_oidc_env {
+    if !keep_oidc_env {
         for name in identity_variables(&identity.source) {
             command.env_remove(name);
         }

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use crate::cli::ExplainArgs;
+use crate::cli::commands::Command;
 use crate::error::{Code, Error};
 use crate::identity::near_miss::is_close;
 use crate::text::quote;
 
 /// Explains one code, or lists all.
-pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
-    let text = match &args.code {
+pub fn run(code: Option<&str>, stdout: &mut dyn Write) -> Result<(), Error> {
+    let text = match code {
         None => list(),
         // The specification writes codes in capitals with underscores, and people copy them with their brackets.
         Some(typed) => {
@@ -35,6 +35,20 @@ fn unknown(typed: &str, name: &str) -> Error {
         "equinix-wif explain lists all codes.".to_owned()
     };
     Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).hint(hint)
+}
+
+/// The command that `help` is about.
+pub fn command(typed: Option<&str>) -> Result<Option<Command>, Error> {
+    let Some(name) = typed else { return Ok(None) };
+    let unknown = || {
+        let close = Command::ALL.iter().map(|command| command.name()).find(|known| is_close(known, name));
+        let hint = match close {
+            Some(close) => format!("Did you mean {close}? equinix-wif --help lists commands and flags."),
+            None => "equinix-wif --help lists commands and flags.".to_owned(),
+        };
+        Error::new(Code::CfgUsage, format!("there is no command {}", quote(name))).hint(hint)
+    };
+    Command::by_name(name).map(Some).ok_or_else(unknown)
 }
 
 fn list() -> String {
@@ -82,7 +96,7 @@ mod tests {
 
     fn explained(code: Option<&str>) -> Result<String, Error> {
         let mut out = Vec::new();
-        run(&ExplainArgs { code: code.map(ToOwned::to_owned) }, &mut out)?;
+        run(code, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -4,8 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::InspectArgs;
 use crate::cli::settings::{IdentitySettings, NetworkSettings, Resolver};
+use crate::cli::table::{ALL_CLAIMS, IDP_ID, PROJECT_ID, VIEW};
+use crate::cli::typed::Typed;
 use crate::clock::{Clock, rfc3339};
 use crate::command::pipeline::{Identity, Job};
 use crate::env::Env;
@@ -19,7 +20,7 @@ use crate::retry::Deadline;
 use crate::text::{clean, printable};
 
 use super::{check_masks, check_source, client, json_text};
-use crate::Rest;
+use crate::streams::Streams;
 
 /// Claims that say which job this is and nothing about persons (S-14), in the order in which they are shown.
 const SHOWN: [&str; 28] = [
@@ -59,17 +60,17 @@ const SHOWN_IN_PUBLIC: [&str; 6] =
 
 /// Inspects the identity of this job.
 pub fn run(
-    args: &InspectArgs,
+    typed: &Typed,
     env: &Env,
     clock: &dyn Clock,
     console: &Console,
-    streams: Rest<'_>,
+    streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
-    let Settings { identity: wanted, network, scope, as_json } = settings?;
+    let Settings { identity: wanted, network, scope, as_json, args } = settings?;
     let provider = platform::select(wanted.provider.as_deref(), &wanted.source, env)?;
     check_source(&wanted, provider)?;
     report.provider = Some(provider.id());
@@ -90,14 +91,30 @@ struct Settings {
     network: NetworkSettings,
     scope: Option<String>,
     as_json: bool,
+    args: Shown,
 }
 
-fn settings(args: &InspectArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
+/// What else the view says.
+struct Shown {
+    /// All claims, those about persons too.
+    all_claims: bool,
+    /// The owner of the OIDC provider at Equinix.
+    project_id: Option<String>,
+    /// The OIDC provider at Equinix.
+    idp_id: Option<String>,
+}
+
+fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
     Ok(Settings {
-        identity: resolver.identity(&args.identity)?,
-        network: resolver.network(&args.network)?,
-        scope: resolver.scope(args.scope.as_deref())?,
-        as_json: super::wants_json(args.format.as_deref())?,
+        identity: resolver.identity()?,
+        network: resolver.network()?,
+        scope: resolver.scope()?,
+        as_json: super::wants_json(resolver.get(&VIEW)?.value.as_deref())?,
+        args: Shown {
+            all_claims: resolver.get(&ALL_CLAIMS)?.value,
+            project_id: resolver.get(&PROJECT_ID)?.value,
+            idp_id: resolver.get(&IDP_ID)?.value,
+        },
     })
 }
 
@@ -143,7 +160,7 @@ struct View<'a> {
     problems: Vec<Error>,
     remarks: Vec<String>,
     scope: Option<String>,
-    args: &'a InspectArgs,
+    args: Shown,
 }
 
 /// A request that an administrator can send to set up the trust.

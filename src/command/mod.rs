@@ -1,12 +1,11 @@
 //! The commands, one file each.
 
-pub mod completions;
+pub mod dispatch;
 pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
 pub mod main_job;
-pub mod man;
 pub mod pipeline;
 pub mod report_file;
 #[cfg(feature = "sandbox")]

@@ -1,4 +1,5 @@
 //! How a credential is obtained from Equinix.
 
 pub mod scope;
+pub mod settings;
 pub mod token_exchange;

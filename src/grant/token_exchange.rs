@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::cli::settings::ExchangeSettings;
 use crate::clock::Clock;
 use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error, Stage};
 use crate::grant::scope;
+use crate::grant::settings::ExchangeSettings;
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request, Response};
 use crate::identity::claims::Finding;

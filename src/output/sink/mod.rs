@@ -9,12 +9,12 @@ use std::fs::{self, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::StdoutKind;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::platform::PLATFORMS;
 use crate::random;
 use crate::secret::SecretBytes;
+use crate::streams::StdoutKind;
 use crate::text::quote;
 
 use crate::output::format::{Destination, Format};
