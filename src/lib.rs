@@ -34,6 +34,22 @@ pub mod secret;
 pub mod streams;
 pub mod text;
 
+/// What the fuzz targets call: the readers of texts from outside.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::cli::members;
+    pub use crate::cli::row::Expose;
+    pub use crate::cli::settings::Resolver;
+    pub use crate::cli::typed::Typed;
+    pub use crate::credential::Kind;
+    pub use crate::env::{Env, names};
+    pub use crate::http::url::Url;
+    pub use crate::identity::jwt;
+    pub use crate::json;
+    pub use crate::output::request;
+    pub use crate::platform;
+}
+
 use cli::commands::Command;
 use cli::{Action, speech};
 use clock::Clock;

@@ -15,6 +15,8 @@ mod usage;
 #[cfg(test)]
 mod pages_tests;
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;

@@ -145,9 +145,26 @@ impl<'a> Resolver<'a> {
                 source: Source::Request(self.request.source),
             }));
         }
+        self.in_environment(row)
+    }
+
+    fn in_environment(&self, row: &Row) -> Result<Option<Resolved<String>>, Error> {
         let Some(variable) = row.var else { return Ok(None) };
         let value = self.env.text(variable)?;
         Ok(value.map(|value| Resolved { value, source: Source::Variable(variable) }))
+    }
+
+    /// The value that a setting would have without the request that it comes from; none when it comes from elsewhere, or
+    /// would have none. Flag and request agree where both are there.
+    pub(super) fn without_request<T: Default>(
+        &self,
+        setting: &Setting<T>,
+        found: &Resolved<T>,
+    ) -> Result<Option<T>, Error> {
+        let Source::Request(_) = found.source else { return Ok(None) };
+        let own = self.in_environment(&setting.row)?;
+        let text = own.map(|own| own.value).or_else(|| setting.row.default.map(ToOwned::to_owned));
+        Ok(text.and_then(|text| (setting.parse)(&text).ok()))
     }
 
     /// The path that was given for a setting. A caller names none.

@@ -15,7 +15,7 @@ use crate::cli::table::{
 };
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
-use crate::env::Env;
+use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::grant::scope;
 use crate::http;
@@ -148,7 +148,7 @@ impl Resolver<'_> {
         let audience = self.get(&AUDIENCE)?;
         let warnings = audience_of_other_service(&audience).into_iter().collect();
         let provider = self.get(&PROVIDER)?.given();
-        let variable = self.get(&SUBJECT_TOKEN_ENV)?.value;
+        let variable = self.subject_token_env()?;
         let file = self.subject_token_file();
         let expected = self.list(&EXPECT)?;
         let expectations = expect::parse(expected.value.iter().map(String::as_str), expected.source.name())?;
@@ -158,9 +158,42 @@ impl Resolver<'_> {
             source: TokenLocation { variable, file },
             expectations,
             verify_signature: self.get(&VERIFY_SIGNATURE)?.value,
-            validation: self.get(&VALIDATION)?.value,
+            validation: self.validation()?,
             warnings,
         })
+    }
+
+    /// The variable that holds the ID token. A query may come from somebody's module, and would have any secret of this
+    /// job sent to the STS if it could name another one.
+    fn subject_token_env(&mut self) -> Result<Option<String>, Error> {
+        let variable = self.get(&SUBJECT_TOKEN_ENV)?;
+        let Source::Request(source) = variable.source else { return Ok(variable.value) };
+        let own = self.without_request(&SUBJECT_TOKEN_ENV, &variable)?.flatten();
+        let own = own.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
+        if variable.value.as_ref() == Some(&own) {
+            return Ok(variable.value);
+        }
+        let message = format!("{source} names another variable for the ID token than this program was given");
+        Err(Error::new(Code::CfgRequestInvalid, message)
+            .detail("expected", own)
+            .detail("found", quote(&variable.value.unwrap_or_default()))
+            .hint("Name the variable with --subject-token-env among the program's arguments."))
+    }
+
+    /// How strictly claims are checked. A query may ask for more, and not for less.
+    fn validation(&mut self) -> Result<Validation, Error> {
+        let found = self.get(&VALIDATION)?;
+        let rank = |mode: Validation| Validation::ALL.iter().position(|known| *known == mode);
+        match self.without_request(&VALIDATION, &found)? {
+            Some(own) if rank(found.value) < rank(own) => {
+                let message = format!("{} lowers the validation", found.source.name());
+                Err(Error::new(Code::CfgRequestInvalid, message)
+                    .detail("expected", format!("{} or stricter", own.id()))
+                    .detail("found", found.value.id())
+                    .hint("Set --validation among the program's arguments."))
+            }
+            _ => Ok(found.value),
+        }
     }
 
     /// The file that holds the ID token.
@@ -261,7 +294,7 @@ impl Resolver<'_> {
     }
 
     /// The STS's base URL. A variable can be planted by an earlier step, and a query by somebody's module, so these are
-    /// trusted for Equinix's own hosts and for this machine only.
+    /// trusted for Equinix's own hosts only, and a variable also for this machine.
     fn endpoint(&mut self) -> Result<Url, Error> {
         let setting = self.get(&STS_ENDPOINT)?;
         if setting.value.contains('@') {
@@ -281,6 +314,14 @@ impl Resolver<'_> {
                 .hint("Give the base URL only; the path follows from --sts-api."));
         }
         let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
+        let is_request = matches!(setting.source, Source::Request(_));
+        if is_request && url.is_loopback() {
+            return Err(Error::new(
+                Code::EndpointUntrusted,
+                format!("{from} names {}, which is on this machine", url.origin()),
+            )
+            .hint(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+        }
         if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
             return Err(Error::new(
                 Code::EndpointUntrusted,
@@ -380,209 +421,4 @@ fn check_env_name(setting: &Resolved<String>, kind: Kind) -> Result<(), Error> {
         || PREFIX.iter().any(|prefix| upper.starts_with(prefix))
         || SUFFIX.iter().any(|suffix| upper.ends_with(suffix));
     if is_special { fail("that variable changes how other programs behave") } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Map, Value};
-
-    use super::*;
-    use crate::cli::definition::{Purpose, definition, typed};
-    use crate::env::names;
-    use crate::grant::token_exchange::Api;
-
-    /// All settings at once.
-    #[derive(Debug)]
-    struct Config {
-        identity: IdentitySettings,
-        exchange: ExchangeSettings,
-        output: OutputSettings,
-        network: NetworkSettings,
-    }
-
-    fn resolve(args: &[&str], pairs: &[(&str, &str)]) -> Result<(Config, Map<String, Value>), Error> {
-        let matches = definition(Purpose::Parse)
-            .try_get_matches_from(["equinix-wif", "token"].iter().chain(args))
-            .unwrap();
-        let typed = typed(&matches);
-        let env = Env::fixed(pairs.iter().copied());
-        let mut resolver = Resolver::new(&typed, &env);
-        let config = Config {
-            identity: resolver.identity()?,
-            exchange: resolver.exchange()?,
-            output: resolver.output(Kind::AccessToken)?,
-            network: resolver.network()?,
-        };
-        Ok((config, resolver.into_report()))
-    }
-
-    fn code(args: &[&str], pairs: &[(&str, &str)]) -> &'static str {
-        resolve(args, pairs).map_or_else(|error| error.code().name(), |_| "ok")
-    }
-
-    const SCOPE: [&str; 2] = ["--scope", "roleassignments:o"];
-
-    #[test]
-    fn flags_win_over_variables_and_defaults_come_last() {
-        let pairs = [
-            (names::SCOPE, "orgpolicies:o"),
-            (names::AUDIENCE, "a"),
-            (names::MIN_TTL, "5"),
-            (names::ENV_NAME, ""),
-        ];
-        let (config, seen) = resolve(&["--scope", "roleassignments:o", "--min-ttl", "7"], &pairs).unwrap();
-        assert_eq!(
-            (config.exchange.scope.as_deref(), config.identity.audience.as_deref(), config.exchange.min_ttl),
-            (Some("roleassignments:o"), Some("a"), 7)
-        );
-        assert_eq!(config.output.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
-        assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
-        assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
-        let (config, seen) = resolve(&SCOPE, &[]).unwrap();
-        assert_eq!(config.exchange.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
-        assert_eq!(
-            (config.exchange.sts_api, config.exchange.min_ttl, config.output.export_env),
-            (Api::Alpha, 60, false)
-        );
-        assert_eq!(seen["min-ttl"], json!({"value": 60, "source": "default"}));
-    }
-
-    #[test]
-    fn an_endpoint_from_a_variable_must_be_equinix_s_or_local() {
-        for (url, by_variable, by_flag) in [
-            ("https://sts.eqix.equinix.com", "ok", "ok"),
-            ("https://sts.uat.equinix.com/", "ok", "ok"),
-            ("https://127.0.0.1:8443", "ok", "ok"),
-            ("http://localhost:8080", "ok", "ok"),
-            ("https://sts.example", "endpoint-untrusted", "ok"),
-            ("https://equinix.com.evil.example", "endpoint-untrusted", "ok"),
-            ("https://notequinix.com", "endpoint-untrusted", "ok"),
-            ("http://sts.eqix.equinix.com", "insecure-url", "insecure-url"),
-            ("https://sts.eqix.equinix.com/use/token", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("https://sts.eqix.equinix.com?x", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("https://user:hush@sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-        ] {
-            assert_eq!(code(&SCOPE, &[(names::STS_ENDPOINT, url)]), by_variable, "{url}");
-            assert_eq!(code(&[&SCOPE[..], &["--sts-endpoint", url]].concat(), &[]), by_flag, "{url}");
-        }
-        let error = resolve(&SCOPE, &[(names::STS_ENDPOINT, "https://user:hush@h")]).unwrap_err();
-        assert!(!format!("{error} {:?}", error.details()).contains("hush"));
-    }
-
-    #[test]
-    fn values_are_checked_with_what_is_allowed() {
-        for (args, outcome) in [
-            (&["--timeout", "0"][..], "cfg-value-invalid"),
-            (&["--validation", "lax"], "cfg-value-invalid"),
-            (&["--validation", "strict"], "ok"),
-            (&["--expect", "ref"], "cfg-value-invalid"),
-            (&["--expect", "ref=x"], "ok"),
-            (&["--min-ttl", "0"], "ok"),
-            (&["--min-ttl", "-1"], "cfg-value-invalid"),
-            (&["--min-ttl", "1.5"], "cfg-value-invalid"),
-            (&["--min-ttl", "86401"], "cfg-value-invalid"),
-            (&["--sts-api", "v2"], "cfg-value-invalid"),
-            (&["--sts-api", "v1"], "ok"),
-            (&["--subject-token-env", "$TOKEN"], "cfg-value-invalid"),
-            (&["--subject-token-env", "MY_TOKEN"], "ok"),
-            (&["--audience", "a\nb"], "cfg-value-invalid"),
-            (&["--env-name", "MY_TOKEN"], "ok"),
-            (&["--ca-file", "/no/such/file"], "cfg-ca-file"),
-        ] {
-            let args: Vec<&str> =
-                SCOPE.iter().chain(args.iter().filter(|a| !a.is_empty())).copied().collect();
-            let args: Vec<String> = args.into_iter().map(ToOwned::to_owned).collect();
-            // A value that begins with a dash has to be glued to its flag.
-            let glued: Vec<String> = vec![args[0].clone() + "=" + &args[1], args[2].clone() + "=" + &args[3]];
-            let glued: Vec<&str> = glued.iter().map(String::as_str).collect();
-            assert_eq!(code(&glued, &[]), outcome, "{glued:?}");
-        }
-        assert_eq!(code(&[], &[]), "ok");
-        assert_eq!(code(&["--scope", "x"], &[]), "cfg-scope-invalid");
-        for (value, outcome) in [("true", "ok"), ("0", "ok"), ("yes", "cfg-value-invalid")] {
-            assert_eq!(code(&SCOPE, &[(names::EXPORT_ENV, value)]), outcome);
-        }
-    }
-
-    #[test]
-    fn the_timeout_has_a_floor_and_a_ceiling() {
-        let timeout = |typed: &[&str]| {
-            resolve(typed, &[(names::TIMEOUT, "90")]).map(|(c, _)| c.network.timeout.as_secs())
-        };
-        assert_eq!(timeout(&[]).unwrap(), 90);
-        assert_eq!(timeout(&["--timeout", "5"]).unwrap(), 5);
-        for bad in ["0", "3601", "soon", "1e3"] {
-            let error = timeout(&["--timeout", bad]).unwrap_err();
-            assert_eq!(error.details()[0].1, "a whole number of seconds from 1 to 3600", "{bad}");
-        }
-    }
-
-    #[test]
-    fn expectations_come_one_a_flag_or_one_a_line() {
-        let lines = [(names::EXPECT, "ref=refs/heads/main\n\n  environment=prod\r\nref=x")];
-        let (config, seen) = resolve(&[], &lines).unwrap();
-        let claims: Vec<_> =
-            config.identity.expectations.iter().map(|e| (e.claim.as_str(), e.values.len())).collect();
-        assert_eq!(claims, [("ref", 2), ("environment", 1)]);
-        assert_eq!(seen["expect"]["source"], json!("EQUINIX_WIF_EXPECT"));
-        let (config, seen) = resolve(&["--expect", "a=b", "--expect", "c=d"], &lines).unwrap();
-        assert_eq!(config.identity.expectations.len(), 2, "flags win");
-        assert_eq!(seen["expect"], json!({"value": ["a=b", "c=d"], "source": "--expect"}));
-    }
-
-    #[test]
-    fn names_that_change_other_programs_are_refused() {
-        for name in ["EQUINIX_API_TOKEN", "MY_TOKEN", "_t", "a1", "GITHUBTOKEN", "PATHS", "OPTIONS"] {
-            assert_eq!(code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]), "ok", "{name}");
-        }
-        let long = "A".repeat(129);
-        for name in [
-            "PATH",
-            "path",
-            "LD_PRELOAD",
-            "BASH_ENV",
-            "NODE_OPTIONS",
-            "GITHUB_TOKEN",
-            "https_proxy",
-            "SSL_CERT_FILE",
-            "PYTHONPATH",
-            "1A",
-            "A-B",
-            "A B",
-            "A=B",
-            "Ä",
-            &long,
-        ] {
-            assert_eq!(
-                code(&[&SCOPE[..], &["--env-name", name]].concat(), &[]),
-                "cfg-env-name-invalid",
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_audience_of_another_service_is_warned_of() {
-        let (config, _) = resolve(&[&SCOPE[..], &["--audience", "sts.amazonaws.com"]].concat(), &[]).unwrap();
-        assert!(
-            config.identity.warnings[0].contains("the audience of AWS"),
-            "{:?}",
-            config.identity.warnings
-        );
-    }
-
-    #[test]
-    fn the_summary_is_one_of_three_words() {
-        let when = |args: &[&str], pairs: &[(&str, &str)]| {
-            let line = ["equinix-wif", "token"].iter().chain(args);
-            let typed = typed(&definition(Purpose::Parse).try_get_matches_from(line).unwrap());
-            summary_when(&typed, &Env::fixed(pairs.iter().copied()))
-        };
-        let variable = [(names::SUMMARY, "always")];
-        assert_eq!(when(&[], &[]).unwrap(), SummaryWhen::Never);
-        assert_eq!(when(&[], &variable).unwrap(), SummaryWhen::Always);
-        assert_eq!(when(&["--summary", "on-failure"], &variable).unwrap(), SummaryWhen::OnFailure);
-        assert_eq!(when(&["--summary", "yes"], &[]).unwrap_err().code(), Code::CfgValueInvalid);
-    }
 }
