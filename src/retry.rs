@@ -88,7 +88,7 @@ impl Failure {
     /// The same failure, with a note whether the server's answer held a secret of ours.
     #[must_use]
     pub fn with_echo(self, echoed: bool) -> Self {
-        Self { error: self.error.echoed_secret(echoed), ..self }
+        Self { error: self.error.with_echoed_secret(echoed), ..self }
     }
 }
 
@@ -137,8 +137,8 @@ impl Law<'_> {
             };
             let Some(wait) = wait else {
                 // What was asked for on the way has counted its own attempts.
-                let counted = failure.error.attempt_count().is_some();
-                return Err(if counted { failure.error } else { failure.error.attempts(number) });
+                let counted = failure.error.attempts().is_some();
+                return Err(if counted { failure.error } else { failure.error.with_attempts(number) });
             };
             self.console.note(&format!(
                 "{what}: attempt {number} of {attempts} failed ({}), trying again in {:.1} s",
@@ -223,13 +223,13 @@ mod tests {
     #[test]
     fn four_attempts_and_no_wait_after_the_last() {
         let (result, sleeps, _) = run(60, 1.0, &[AGAIN; 4]);
-        assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(4), 3));
+        assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(4), 3));
     }
 
     #[test]
     fn a_server_that_asks_to_slow_down_is_asked_more_often_and_more_slowly() {
         let (result, sleeps, said) = run_with(Code::RateLimited, 600, 1.0, &[AGAIN; 12]);
-        assert_eq!(result.unwrap_err().attempt_count(), Some(12));
+        assert_eq!(result.unwrap_err().attempts(), Some(12));
         assert_eq!(seconds(&sleeps), [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
         assert!(said.contains("attempt 11 of 12 failed (rate-limited), trying again in 8.0 s"), "{said}");
         // What it asks for still replaces the wait, and the deadline still ends the run.
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn permanent_failures_end_at_once_and_once_is_once() {
         let (result, sleeps, said) = run(60, 1.0, &[Some(Retry::Never)]);
-        assert_eq!((result.unwrap_err().attempt_count(), sleeps.len(), said.as_str()), (Some(1), 0, ""));
+        assert_eq!((result.unwrap_err().attempts(), sleeps.len(), said.as_str()), (Some(1), 0, ""));
         let (result, sleeps, _) = run(60, 1.0, &[Some(Retry::Once), Some(Retry::Once)]);
-        assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(2), 1));
+        assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(2), 1));
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
             [(60, Some(asked(3600))), (60, Some(asked(60))), (10, Some(asked(u64::MAX))), (0, AGAIN)]
         {
             let (result, sleeps, _) = run(limit, 1.0, &[script]);
-            assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(1), 0), "{script:?}");
+            assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(1), 0), "{script:?}");
         }
     }
 }

@@ -14,8 +14,8 @@ pub const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 pub fn script(shell: &str) -> Result<String, Error> {
     let shell = Shell::from_str(shell, true).map_err(|_| {
         Error::new(Code::CfgValueInvalid, format!("there are no completions for {}", quote(shell)))
-            .detail("known", SHELLS.join(", "))
-            .hint("Name one of the known shells.")
+            .with_detail("known", SHELLS.join(", "))
+            .with_cure("Name one of the known shells.")
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut definition(Purpose::Complete), PROGRAM, &mut script);

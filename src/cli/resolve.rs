@@ -55,9 +55,9 @@ impl<T> Resolved<T> {
 /// A setting whose value it does not allow.
 pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
-        .detail("expected", allowed)
-        .detail("found", quote(found))
-        .hint("Correct the value or leave the setting out.")
+        .with_detail("expected", allowed)
+        .with_detail("found", quote(found))
+        .with_cure("Correct the value or leave the setting out.")
 }
 
 /// Reads settings and remembers where each came from.
@@ -219,9 +219,9 @@ impl<'a> Resolver<'a> {
             Some(asked) => {
                 let source = self.request.source;
                 Err(Error::new(Code::CfgRequestInvalid, format!("{flag} and {source} contradict each other"))
-                    .detail("flag", quote(typed))
-                    .detail("asked for", quote(asked))
-                    .hint("Give the setting in one of the two places."))
+                    .with_detail("flag", quote(typed))
+                    .with_detail("asked for", quote(asked))
+                    .with_cure("Give the setting in one of the two places."))
             }
         }
     }

@@ -175,9 +175,9 @@ impl Resolver<'_> {
         }
         let message = format!("{source} names another variable for the ID token than this program was given");
         Err(Error::new(Code::CfgRequestInvalid, message)
-            .detail("expected", own)
-            .detail("found", quote(&variable.value.unwrap_or_default()))
-            .hint("Name the variable with --subject-token-env among the program's arguments."))
+            .with_detail("expected", own)
+            .with_detail("found", quote(&variable.value.unwrap_or_default()))
+            .with_cure("Name the variable with --subject-token-env among the program's arguments."))
     }
 
     /// How strictly claims are checked. A query may ask for more, and not for less.
@@ -188,9 +188,9 @@ impl Resolver<'_> {
             Some(own) if rank(found.value) < rank(own) => {
                 let message = format!("{} lowers the validation", found.source.name());
                 Err(Error::new(Code::CfgRequestInvalid, message)
-                    .detail("expected", format!("{} or stricter", own.id()))
-                    .detail("found", found.value.id())
-                    .hint("Set --validation among the program's arguments."))
+                    .with_detail("expected", format!("{} or stricter", own.id()))
+                    .with_detail("found", found.value.id())
+                    .with_cure("Set --validation among the program's arguments."))
             }
             _ => Ok(found.value),
         }
@@ -305,13 +305,13 @@ impl Resolver<'_> {
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
             Error::new(code, format!("{from} is not a URL for the STS: {why}"))
-                .detail("found", shown_url(&setting.value))
+                .with_detail("found", shown_url(&setting.value))
         })?;
         if !url.is_origin() {
             return Err(Error::new(Code::CfgEndpointInvalid, format!("{from} has something after the host"))
-                .detail("expected", url.origin())
-                .detail("found", shown_url(&setting.value))
-                .hint("Give the base URL only; the path follows from --sts-api."));
+                .with_detail("expected", url.origin())
+                .with_detail("found", shown_url(&setting.value))
+                .with_cure("Give the base URL only; the path follows from --sts-api."));
         }
         let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
         let is_request = matches!(setting.source, Source::Request(_));
@@ -320,14 +320,14 @@ impl Resolver<'_> {
                 Code::EndpointUntrusted,
                 format!("{from} names {}, which is on this machine", url.origin()),
             )
-            .hint(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
         }
         if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
             return Err(Error::new(
                 Code::EndpointUntrusted,
                 format!("{from} names {}, which is not a host under equinix.com", url.origin()),
             )
-            .hint(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
         }
         Ok(url)
     }

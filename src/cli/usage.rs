@@ -38,11 +38,12 @@ pub(super) fn error(error: &clap::Error, typed: &Typed) -> Error {
         typed.command.filter(|command| command.facts().operand.as_ref().is_some_and(|own| own.is_command));
     if let Some(command) = runs.filter(|_| stray) {
         let name = command.name();
-        return new.hint(format!("The command to run goes after --, as in equinix-wif {name} -- ls; {see}"));
+        return new
+            .with_cure(format!("The command to run goes after --, as in equinix-wif {name} -- ls; {see}"));
     }
     let mut tips = tips(error);
     tips.push(see);
-    new.hint(tips.join("; "))
+    new.with_cure(tips.join("; "))
 }
 
 fn message(error: &clap::Error) -> String {

@@ -34,7 +34,7 @@ fn unknown(typed: &str, name: &str) -> Error {
     } else {
         "equinix-wif explain lists all codes.".to_owned()
     };
-    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).hint(hint)
+    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).with_cure(hint)
 }
 
 /// The command that `help` is about.
@@ -46,7 +46,7 @@ pub fn command(typed: Option<&str>) -> Result<Option<Command>, Error> {
             Some(close) => format!("Did you mean {close}? equinix-wif --help lists commands and flags."),
             None => "equinix-wif --help lists commands and flags.".to_owned(),
         };
-        Error::new(Code::CfgUsage, format!("there is no command {}", quote(name))).hint(hint)
+        Error::new(Code::CfgUsage, format!("there is no command {}", quote(name))).with_cure(hint)
     };
     Command::by_name(name).map(Some).ok_or_else(unknown)
 }

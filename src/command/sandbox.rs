@@ -18,8 +18,8 @@ pub fn run(typed: &Typed, env: &Env, stdout: &mut dyn Write, console: &Console) 
     let fault = resolver.get(&FAULT)?.value;
     let unknown = |what: &str, given: &str, known: Vec<&str>| {
         Error::new(Code::CfgValueInvalid, format!("the sandbox has no {what} {}", quote(given)))
-            .detail("known", known.join(", "))
-            .hint("Use one of the known ones, or leave the flag out.")
+            .with_detail("known", known.join(", "))
+            .with_cure("Use one of the known ones, or leave the flag out.")
     };
     let platform = SimulatedPlatform::by_name(&platform).ok_or_else(|| {
         unknown("platform", &platform, SimulatedPlatform::ALL.iter().map(|p| p.id()).collect())

@@ -411,7 +411,7 @@ fn http_date(text: &str) -> Option<i64> {
 
 fn deadline_error(peer: Peer) -> Error {
     Error::new(Code::Deadline, format!("the time for this run was used up before {} had answered", peer.name))
-        .at(peer.stage)
+        .with_stage(peer.stage)
 }
 
 /// What can go wrong below HTTP's status codes.
@@ -538,7 +538,7 @@ impl Fault {
                 Retry::Never,
             ),
         };
-        Failure { error: Error::new(code, message).at(peer.stage), retry, lost_answer: false }
+        Failure { error: Error::new(code, message).with_stage(peer.stage), retry, lost_answer: false }
     }
 }
 
@@ -578,11 +578,11 @@ fn tls_failure(error: &rustls::Error, peer: Peer, url: &Url) -> Failure {
                 "no TLS connection could be agreed on with {name} at {origin}: {}",
                 tls_reason(other)
             );
-            return Failure::permanent(Error::new(Code::TlsHandshake, message).at(peer.stage));
+            return Failure::permanent(Error::new(Code::TlsHandshake, message).with_stage(peer.stage));
         }
     };
     let message = format!("the certificate of {name} at {origin} is not trusted: {why}");
-    Failure::permanent(Error::new(Code::TlsVerify, message).at(peer.stage))
+    Failure::permanent(Error::new(Code::TlsVerify, message).with_stage(peer.stage))
 }
 
 fn tls_reason(error: &rustls::Error) -> String {

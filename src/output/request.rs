@@ -55,7 +55,7 @@ pub fn terraform_query(bytes: &[u8], known: &[Member]) -> Result<Request, Error>
     const SOURCE: &str = "the query";
     if bytes.len() > QUERY_LIMIT {
         return Err(invalid("the query on standard input is too long")
-            .detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024)));
+            .with_detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024)));
     }
     let members = json::parse_object(bytes)
         .map_err(|why| invalid(&format!("the query on standard input cannot be read: {why}")))?;
@@ -64,7 +64,7 @@ pub fn terraform_query(bytes: &[u8], known: &[Member]) -> Result<Request, Error>
         let Some(member) = known.iter().find(|member| member.name == *name) else {
             let known: Vec<_> = known.iter().map(|member| member.name.as_str()).collect();
             return Err(invalid(&format!("the query has a member {} that is not known", quote(name)))
-                .detail("known", known.join(", ")));
+                .with_detail("known", known.join(", ")));
         };
         settings.extend(text(SOURCE, name, value)?.map(|value| (member.flag, value)));
     }
@@ -80,16 +80,16 @@ pub fn kubernetes_exec_info(variable: Option<&str>, known: &[Member]) -> Result<
         .map_err(|why| invalid(&format!("{SOURCE} cannot be read: {why}")))?;
     let member = |name: &str| info.get(name).and_then(Value::as_str).unwrap_or_default();
     let version = member("apiVersion");
-    let found = |error: Error, text: &str| error.detail("found", quote(text));
+    let found = |error: Error, text: &str| error.with_detail("found", quote(text));
     if member("kind") != EXEC_CREDENTIAL {
         let error = invalid(&format!("{SOURCE} asks for something else than a credential"))
-            .detail("expected", format!("kind {EXEC_CREDENTIAL}"));
+            .with_detail("expected", format!("kind {EXEC_CREDENTIAL}"));
         return Err(found(error, member("kind")));
     }
     let api_version =
         EXEC_CREDENTIAL_VERSIONS.into_iter().find(|known| *known == version).ok_or_else(|| {
             let error = invalid(&format!("{SOURCE} asks for a version that is not known"))
-                .detail("expected", EXEC_CREDENTIAL_VERSIONS.join(" or "));
+                .with_detail("expected", EXEC_CREDENTIAL_VERSIONS.join(" or "));
             found(error, version)
         })?;
     let none = Map::new();
