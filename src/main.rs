@@ -4,10 +4,9 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use equinix_wif::StdoutKind;
-use equinix_wif::Streams;
 use equinix_wif::clock::SystemClock;
 use equinix_wif::env::Env;
+use equinix_wif::streams::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     equinix_wif::secret::keep_memory_private();

@@ -2,11 +2,7 @@
 //! proxy's password.
 #![no_main]
 
-use equinix_wif::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
-use equinix_wif::cli::settings::Resolver;
-use equinix_wif::credential::Kind;
-use equinix_wif::env::{Env, names};
-use equinix_wif::platform::{self, Wanted};
+use equinix_wif::fuzzing::{Env, Kind, Resolver, Typed, names, platform};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|values: Vec<(u8, String)>| {
@@ -15,17 +11,18 @@ fuzz_target!(|values: Vec<(u8, String)>| {
     let known: Vec<&str> = platform::variables().map(|(name, _)| *name).filter(|name| !files.contains(name)).collect();
     let pairs = values.iter().map(|(index, value)| (known[usize::from(*index) % known.len()], value.as_str()));
     let env = Env::fixed(pairs.filter(|(_, value)| !value.contains('\0')));
-    let mut resolver = Resolver::new(&env);
-    let identity = resolver.identity(&IdentityArgs::default());
-    let _ = resolver.exchange(&ExchangeArgs::default());
-    let _ = resolver.output(&OutputArgs::default(), Kind::AccessToken);
-    if let Err(error) = resolver.network(&NetworkArgs::default()) {
+    let typed = Typed::default();
+    let mut resolver = Resolver::new(&typed, &env);
+    let identity = resolver.identity();
+    let _ = resolver.exchange();
+    let _ = resolver.output(Kind::AccessToken);
+    if let Err(error) = resolver.network() {
         let shown = format!("{} {:?}", error.message(), error.details());
         assert!(!shown.contains("the-password-of-the-proxy"), "{shown}");
     }
     if let Ok(identity) = identity {
         if let Ok(platform) = platform::select(identity.provider.as_deref(), &identity.source, &env) {
-            let _ = platform.ready(&env, &Wanted { audience: identity.audience, location: identity.source });
+            let _ = platform.ready(&env, &platform::Wanted { audience: identity.audience, location: identity.source });
             let _ = (platform.endpoint(&env), platform.expected_issuer(&env), platform.run_bindings(&env));
             let _ = platform.time_left(&env, 0);
         }

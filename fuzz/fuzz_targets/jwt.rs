@@ -1,7 +1,7 @@
 //! Any text as an ID token: it is read or refused, and a refusal never shows it.
 #![no_main]
 
-use equinix_wif::identity::jwt;
+use equinix_wif::fuzzing::jwt;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,7 @@
 //! what was put in.
 #![no_main]
 
-use equinix_wif::http::url::Url;
+use equinix_wif::fuzzing::Url;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|texts: (&str, &str)| {

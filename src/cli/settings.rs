@@ -1,62 +1,35 @@
-//! Settings: flag, else environment variable, else default (contract section 2).
-//!
-//! Every setting remembers where it came from, for the report and for messages. Nothing is read from the working
-//! directory.
+//! What the settings mean to the commands: groups of values, made from the table's rows.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::cli::env_name::{self, is_variable_name};
-use crate::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
+use crate::cli::env_name;
+use crate::cli::table::{
+    ACCEPT_ARTIFACT_EXPOSURE, ALLOW_WORKSPACE, AUDIENCE, CA_FILE, CHILD_ENV_NAME, ENV_NAME, EXPECT,
+    EXPORT_ENV, FORCE, FORMAT, ID_TOKEN_ENV_NAME, MIN_TTL, NO_PROXY, ON_UNAVAILABLE, OUTPUT, PROVIDER,
+    REPORT, SCOPE, STS_API, STS_ENDPOINT, SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE, SUMMARY, TIMEOUT,
+    VALIDATION, VERIFY_SIGNATURE,
+};
+use crate::cli::typed::Typed;
 use crate::credential::Kind;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::grant::scope;
-use crate::grant::token_exchange::{self, Api};
 use crate::http;
 use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
 use crate::identity::expect::{self, Expectation};
-use crate::output::request::Request;
 use crate::platform::TokenLocation;
 use crate::text::quote;
 
-/// Where a setting came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
-    /// This flag.
-    Flag(&'static str),
-    /// This environment variable.
-    Variable(&'static str),
-    /// What the program that runs this one asked for.
-    Request(&'static str),
-    /// Neither.
-    Default,
-}
-
-impl Source {
-    /// As it stands in messages and in the report.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flag(name) | Self::Variable(name) | Self::Request(name) => name,
-            Self::Default => "default",
-        }
-    }
-}
-
-/// A value and its source.
-#[derive(Debug, Clone)]
-pub struct Setting<T> {
-    /// The value.
-    pub value: T,
-    /// Where it came from.
-    pub source: Source,
-}
+pub(crate) use crate::cli::resolve::invalid;
+pub use crate::cli::resolve::{Resolved, Resolver, Source};
+pub use crate::grant::settings::ExchangeSettings;
 
 /// Who the job is, and what is expected of it.
 #[derive(Debug)]
@@ -73,21 +46,6 @@ pub struct IdentitySettings {
     pub validation: Validation,
     /// Whether the signature is verified.
     pub verify_signature: bool,
-    /// What should be said about these settings.
-    pub warnings: Vec<String>,
-}
-
-/// What is asked for, and where.
-#[derive(Debug)]
-pub struct ExchangeSettings {
-    /// The scope to ask for.
-    pub scope: Option<String>,
-    /// The STS.
-    pub sts_endpoint: Url,
-    /// Its API version.
-    pub sts_api: Api,
-    /// The shortest acceptable life of the access token, in seconds.
-    pub min_ttl: u64,
     /// What should be said about these settings.
     pub warnings: Vec<String>,
 }
@@ -147,218 +105,115 @@ pub struct NetworkSettings {
     pub proxies: ProxySettings,
 }
 
-/// Where the report goes. This is needed before anything else can fail.
-pub fn report_place(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
-    flag.map(Path::to_path_buf).or_else(|| env.os(names::REPORT).map(PathBuf::from))
+/// When a summary is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SummaryWhen {
+    /// Not at all.
+    #[default]
+    Never,
+    /// When the run failed.
+    OnFailure,
+    /// After every run.
+    Always,
 }
 
-/// Collects settings and remembers where each came from.
-pub struct Resolver<'a> {
-    env: &'a Env,
-    request: Request,
-    seen: Map<String, Value>,
+impl SummaryWhen {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
+
+    /// The value of `--summary`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::OnFailure => "on-failure",
+            Self::Always => "always",
+        }
+    }
 }
 
-impl<'a> Resolver<'a> {
-    /// Nothing collected yet.
-    pub fn new(env: &'a Env) -> Self {
-        Self { env, request: Request::default(), seen: Map::new() }
-    }
+/// Where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
+/// the variable asks for it, whatever was meant.
+pub fn report_place(typed: &Typed, env: &Env) -> Option<PathBuf> {
+    let flag = typed.os(&REPORT.row).map(ToOwned::to_owned);
+    flag.or_else(|| env.os(REPORT.row.var?)).map(PathBuf::from)
+}
 
-    /// From now on, what was asked for counts where no flag was given.
-    pub fn with_request(&mut self, request: Request) {
-        self.request = request;
-    }
+/// When a summary is written. This is needed whatever else fails.
+pub fn summary_when(typed: &Typed, env: &Env) -> Result<SummaryWhen, Error> {
+    Resolver::new(typed, env).get(&SUMMARY).map(|when| when.value)
+}
 
-    /// The version of the answer that was asked for.
-    pub fn api_version(&self) -> Option<&'static str> {
-        self.request.api_version
-    }
-
-    /// What has been collected, for the report: name → value and source.
-    pub fn into_report(self) -> Map<String, Value> {
-        self.seen
-    }
-
-    fn text(
-        &mut self,
-        flag: &'static str,
-        typed: Option<&str>,
-        variable: &'static str,
-    ) -> Result<Option<Setting<String>>, Error> {
-        let asked = self.request.settings.get(flag).map(String::as_str);
-        let setting = match (typed.filter(|text| !text.is_empty()), asked) {
-            (Some(text), asked) => {
-                self.check_agreement(flag, text, asked)?;
-                Some(Setting { value: text.to_owned(), source: Source::Flag(flag) })
-            }
-            (None, Some(asked)) => {
-                Some(Setting { value: asked.to_owned(), source: Source::Request(self.request.source) })
-            }
-            (None, None) => {
-                self.env.text(variable)?.map(|value| Setting { value, source: Source::Variable(variable) })
-            }
-        };
-        if let Some(setting) = &setting {
-            self.remember(flag, json!(setting.value), setting.source);
-        }
-        Ok(setting)
-    }
-
-    /// Who asks for one thing and gets another would never know.
-    fn check_agreement(&self, flag: &str, typed: &str, asked: Option<&str>) -> Result<(), Error> {
-        match asked.filter(|asked| *asked != typed) {
-            None => Ok(()),
-            Some(asked) => {
-                let source = self.request.source;
-                Err(Error::new(Code::CfgRequestInvalid, format!("{flag} and {source} contradict each other"))
-                    .with_detail("flag", quote(typed))
-                    .with_detail("asked for", quote(asked))
-                    .with_cure("Give the setting in one of the two places."))
-            }
-        }
-    }
-
-    fn path(
-        &mut self,
-        flag: &'static str,
-        typed: Option<&Path>,
-        variable: &'static str,
-    ) -> Option<Setting<PathBuf>> {
-        let setting = match typed.filter(|path| !path.as_os_str().is_empty()) {
-            Some(path) => Some(Setting { value: path.to_path_buf(), source: Source::Flag(flag) }),
-            None => self
-                .env
-                .os(variable)
-                .map(|value| Setting { value: value.into(), source: Source::Variable(variable) }),
-        };
-        if let Some(setting) = &setting {
-            self.remember(flag, json!(setting.value.to_string_lossy()), setting.source);
-        }
-        setting
-    }
-
-    fn switch(&mut self, flag: &'static str, typed: bool, variable: &'static str) -> Result<bool, Error> {
-        let (value, source) = match (typed, self.env.text(variable)?.as_deref()) {
-            (true, _) => (true, Source::Flag(flag)),
-            (false, None) => (false, Source::Default),
-            (false, Some("true" | "1")) => (true, Source::Variable(variable)),
-            (false, Some("false" | "0")) => (false, Source::Variable(variable)),
-            (false, Some(other)) => return Err(invalid(Source::Variable(variable), other, "true or false")),
-        };
-        self.remember(flag, json!(value), source);
-        Ok(value)
-    }
-
-    fn seconds(
-        &mut self,
-        flag: &'static str,
-        typed: Option<&str>,
-        variable: &'static str,
-        default: u64,
-        allowed: std::ops::RangeInclusive<u64>,
-    ) -> Result<u64, Error> {
-        let Some(setting) = self.text(flag, typed, variable)? else {
-            self.remember(flag, json!(default), Source::Default);
-            return Ok(default);
-        };
-        let parsed = setting.value.parse::<u64>().ok().filter(|seconds| allowed.contains(seconds));
-        let value = parsed.ok_or_else(|| {
-            let range = format!("a whole number of seconds from {} to {}", allowed.start(), allowed.end());
-            invalid(setting.source, &setting.value, &range)
-        })?;
-        self.remember(flag, json!(value), setting.source);
-        Ok(value)
-    }
-
-    fn remember(&mut self, flag: &'static str, value: Value, source: Source) {
-        let name = flag.trim_start_matches('-').to_owned();
-        self.seen.insert(name, json!({"value": value, "source": source.name()}));
-    }
-
-    /// Remembers what holds when a setting was given in no way.
-    fn remember_default(&mut self, flag: &'static str, value: &str) {
-        if !self.seen.contains_key(flag.trim_start_matches('-')) {
-            self.remember(flag, json!(value), Source::Default);
-        }
-    }
-
-    /// The settings of [`IdentityArgs`].
-    pub fn identity(&mut self, args: &IdentityArgs) -> Result<IdentitySettings, Error> {
-        let mut warnings = Vec::new();
-        let audience = self.text("--audience", args.audience.as_deref(), names::AUDIENCE)?;
-        if let Some(audience) = &audience {
-            warnings.extend(check_audience(audience)?);
-        }
-        let provider = self.text("--provider", args.provider.as_deref(), names::PROVIDER)?;
-        self.remember_default("--provider", "auto");
-        let variable = self.text(
-            "--subject-token-env",
-            args.subject_token_env.as_deref(),
-            names::SUBJECT_TOKEN_ENV_VAR,
-        )?;
-        if let Some(name) = variable.as_ref().filter(|name| !is_variable_name(&name.value)) {
-            return Err(invalid(name.source, &name.value, "the name of a variable, not its value"));
-        }
-        let file = self.subject_token_file(args);
+impl Resolver<'_> {
+    /// The settings of the job's identity.
+    pub fn identity(&mut self) -> Result<IdentitySettings, Error> {
+        let audience = self.get(&AUDIENCE)?;
+        let warnings = audience_of_other_service(&audience).into_iter().collect();
+        let provider = self.get(&PROVIDER)?.given();
+        let variable = self.subject_token_env()?;
+        let file = self.subject_token_file();
+        let expected = self.list(&EXPECT)?;
+        let expectations = expect::parse(expected.value.iter().map(String::as_str), expected.source.name())?;
         Ok(IdentitySettings {
-            audience: audience.map(|setting| setting.value),
-            provider: provider.map(|setting| setting.value),
-            source: TokenLocation { variable: variable.map(|s| s.value), file },
-            expectations: self.expectations(&args.expect)?,
-            verify_signature: self.switch(
-                "--verify-signature",
-                args.verify_signature,
-                names::VERIFY_SIGNATURE,
-            )?,
-            validation: self.choice(
-                "--validation",
-                args.validation.as_deref(),
-                names::VALIDATION,
-                Validation::ALL.map(|validation| (validation.id(), validation)),
-            )?,
+            audience: audience.value,
+            provider,
+            source: TokenLocation { variable, file },
+            expectations,
+            verify_signature: self.get(&VERIFY_SIGNATURE)?.value,
+            validation: self.validation()?,
             warnings,
         })
     }
 
-    /// The file that holds the ID token.
-    pub fn subject_token_file(&mut self, args: &IdentityArgs) -> Option<PathBuf> {
-        self.path("--subject-token-file", args.subject_token_file.as_deref(), names::SUBJECT_TOKEN_FILE)
-            .map(|setting| setting.value)
+    /// The variable that holds the ID token. A query may come from somebody's module, and would have any secret of this
+    /// job sent to the STS if it could name another one.
+    fn subject_token_env(&mut self) -> Result<Option<String>, Error> {
+        let variable = self.get(&SUBJECT_TOKEN_ENV)?;
+        let Source::Request(source) = variable.source else { return Ok(variable.value) };
+        let own = self.without_request(&SUBJECT_TOKEN_ENV, &variable)?.flatten();
+        let own = own.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
+        if variable.value.as_ref() == Some(&own) {
+            return Ok(variable.value);
+        }
+        let message = format!("{source} names another variable for the ID token than this program was given");
+        Err(Error::new(Code::CfgRequestInvalid, message)
+            .with_detail("expected", own)
+            .with_detail("found", quote(&variable.value.unwrap_or_default()))
+            .with_cure("Name the variable with --subject-token-env among the program's arguments."))
     }
 
-    /// Flags take the place of the variable as a whole, as for every other setting.
-    fn expectations(&mut self, typed: &[String]) -> Result<Vec<Expectation>, Error> {
-        const FLAG: &str = "--expect";
-        let split = |text: &str| -> Vec<String> {
-            text.lines().map(str::trim).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
-        };
-        let asked = self.request.settings.get(FLAG).map(|text| split(text));
-        let (source, lines) = if !typed.is_empty() {
-            self.check_agreement(FLAG, &typed.join("\n"), asked.map(|lines| lines.join("\n")).as_deref())?;
-            (Source::Flag(FLAG), typed.to_vec())
-        } else if let Some(lines) = asked {
-            (Source::Request(self.request.source), lines)
-        } else {
-            let Some(text) = self.env.text(names::EXPECT)? else { return Ok(Vec::new()) };
-            (Source::Variable(names::EXPECT), split(&text))
-        };
-        self.remember("--expect", json!(lines), source);
-        expect::parse(lines.iter().map(String::as_str), source.name())
+    /// How strictly claims are checked. A query may ask for more, and not for less.
+    fn validation(&mut self) -> Result<Validation, Error> {
+        let found = self.get(&VALIDATION)?;
+        let rank = |mode: Validation| Validation::ALL.iter().position(|known| *known == mode);
+        match self.without_request(&VALIDATION, &found)? {
+            Some(own) if rank(found.value) < rank(own) => {
+                let message = format!("{} lowers the validation", found.source.name());
+                Err(Error::new(Code::CfgRequestInvalid, message)
+                    .with_detail("expected", format!("{} or stricter", own.id()))
+                    .with_detail("found", found.value.id())
+                    .with_cure("Set --validation among the program's arguments."))
+            }
+            _ => Ok(found.value),
+        }
+    }
+
+    /// The file that holds the ID token.
+    pub fn subject_token_file(&mut self) -> Option<PathBuf> {
+        self.path(&SUBJECT_TOKEN_FILE).map(|file| file.value)
     }
 
     /// The scope alone, for commands that only tell it.
-    pub fn scope(&mut self, typed: Option<&str>) -> Result<Option<String>, Error> {
-        let scope = self.text("--scope", typed, names::SCOPE)?;
+    pub fn scope(&mut self) -> Result<Option<String>, Error> {
+        let scope = self.get(&SCOPE)?.value;
         if let Some(scope) = &scope {
-            scope::check(&scope.value)?;
+            scope::check(scope)?;
         }
-        Ok(scope.map(|setting| setting.value))
+        Ok(scope)
     }
 
-    /// The settings of [`ExchangeArgs`].
-    pub fn exchange(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
-        let mut settings = self.exchange_with_any_scope(args)?;
+    /// The settings of the exchange.
+    pub fn exchange(&mut self) -> Result<ExchangeSettings, Error> {
+        let mut settings = self.exchange_with_any_scope()?;
         if let Some(scope) = &settings.scope {
             let about_scope = scope::check(scope)?;
             settings.warnings.splice(0..0, about_scope);
@@ -367,111 +222,87 @@ impl<'a> Resolver<'a> {
     }
 
     /// [`Resolver::exchange`] with the scope as it was given, for a command that checks it by itself.
-    pub fn exchange_with_any_scope(&mut self, args: &ExchangeArgs) -> Result<ExchangeSettings, Error> {
+    pub fn exchange_with_any_scope(&mut self) -> Result<ExchangeSettings, Error> {
         let mut warnings = Vec::new();
-        let scope = self.text("--scope", args.scope.as_deref(), names::SCOPE)?;
-        let sts_endpoint = self.endpoint(args.sts_endpoint.as_deref())?;
+        let scope = self.get(&SCOPE)?.value;
+        let sts_endpoint = self.endpoint()?;
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
         }
-        let versions = Api::ALL.map(|api| (api.id(), api));
         Ok(ExchangeSettings {
-            scope: scope.map(|setting| setting.value),
+            scope,
             sts_endpoint,
-            sts_api: self.choice("--sts-api", args.sts_api.as_deref(), names::STS_API, versions)?,
-            min_ttl: self.seconds("--min-ttl", args.min_ttl.as_deref(), names::MIN_TTL, 60, 0..=86_400)?,
+            sts_api: self.get(&STS_API)?.value,
+            min_ttl: self.get(&MIN_TTL)?.value,
             warnings,
         })
     }
 
-    /// The settings of [`OutputArgs`].
-    pub fn output(&mut self, args: &OutputArgs, kind: Kind) -> Result<OutputSettings, Error> {
-        let format = self.text("--format", args.format.as_deref(), names::FORMAT)?;
-        self.remember_default("--format", "auto");
+    /// The settings of the handover.
+    pub fn output(&mut self, kind: Kind) -> Result<OutputSettings, Error> {
         Ok(OutputSettings {
-            format: format.map(|setting| setting.value),
-            output: self.path("--output", args.output.as_deref(), names::OUTPUT).map(|setting| setting.value),
-            env_name: self.env_name(args.env_name.as_deref(), kind, args.force)?,
-            export_env: self.switch("--export-env", args.export_env, names::EXPORT_ENV)?,
-            force: args.force,
-            allow_workspace: args.allow_workspace,
-            accept_artifact_exposure: args.accept_artifact_exposure,
+            format: self.get(&FORMAT)?.given(),
+            output: self.path(&OUTPUT).map(|path| path.value),
+            env_name: self.env_name(kind)?,
+            export_env: self.get(&EXPORT_ENV)?.value,
+            force: self.get(&FORCE)?.value,
+            allow_workspace: self.get(&ALLOW_WORKSPACE)?.value,
+            accept_artifact_exposure: self.get(&ACCEPT_ARTIFACT_EXPOSURE)?.value,
         })
     }
 
-    /// The variable for the token.
-    pub fn env_name(&mut self, typed: Option<&str>, kind: Kind, force: bool) -> Result<String, Error> {
-        let setting = self
-            .text("--env-name", typed, names::ENV_NAME)?
-            .unwrap_or(Setting { value: kind.variable().to_owned(), source: Source::Default });
-        self.remember_default("--env-name", &setting.value);
-        env_name::judge(&setting.value, kind, force).map_err(|why| {
-            let (from, name) = (setting.source.name(), quote(&setting.value));
-            let message = format!("{from} cannot be {name}: {}", why.reason());
-            Error::new(Code::CfgEnvNameInvalid, message).with_cure(why.cure())
-        })?;
-        Ok(setting.value)
+    /// The variable for the token that is handed over.
+    fn env_name(&mut self, kind: Kind) -> Result<String, Error> {
+        let name = match kind {
+            Kind::AccessToken => self.get(&ENV_NAME)?,
+            Kind::IdToken => self.get(&ID_TOKEN_ENV_NAME)?,
+        };
+        let force = self.get(&FORCE)?.value;
+        check_env_name(&name, kind, force)?;
+        Ok(name.value)
+    }
+
+    /// The variable for the access token of a command that is run.
+    pub fn child_env_name(&mut self) -> Result<String, Error> {
+        let name = self.get(&CHILD_ENV_NAME)?;
+        let force = self.get(&FORCE)?.value;
+        check_env_name(&name, Kind::AccessToken, force)?;
+        Ok(name.value)
     }
 
     /// What becomes of a job that can have no ID token.
-    pub fn on_unavailable(&mut self, typed: Option<&str>) -> Result<OnUnavailable, Error> {
-        let words = OnUnavailable::ALL.map(|what| (what.id(), what));
-        self.choice("--on-unavailable", typed, names::ON_UNAVAILABLE, words)
+    pub fn on_unavailable(&mut self) -> Result<OnUnavailable, Error> {
+        Ok(self.get(&ON_UNAVAILABLE)?.value)
     }
 
-    /// The settings of [`NetworkArgs`].
-    pub fn network(&mut self, args: &NetworkArgs) -> Result<NetworkSettings, Error> {
-        let timeout = self.timeout(args)?;
-        let (extra_roots, roots_source) = self.extra_roots(args.ca_file.as_deref())?;
+    /// The settings of requests.
+    pub fn network(&mut self) -> Result<NetworkSettings, Error> {
+        let timeout = self.timeout()?;
+        let (extra_roots, roots_source) = self.extra_roots()?;
         Ok(NetworkSettings {
             timeout,
             extra_roots,
             roots_source,
-            proxies: if args.no_proxy {
+            proxies: if self.get(&NO_PROXY)?.value {
                 ProxySettings::default()
             } else {
-                ProxySettings::from_env(self.env)?
+                ProxySettings::from_env(self.env())?
             },
         })
     }
 
     /// The time for the whole run alone, for what happens before the other settings are known.
-    pub fn timeout(&mut self, args: &NetworkArgs) -> Result<Duration, Error> {
-        let seconds = self.seconds("--timeout", args.timeout.as_deref(), names::TIMEOUT, 60, 1..=3600)?;
-        Ok(Duration::from_secs(seconds))
-    }
-
-    /// One of a few words; the default is `T`'s.
-    fn choice<T: Default + PartialEq, const N: usize>(
-        &mut self,
-        flag: &'static str,
-        typed: Option<&str>,
-        variable: &'static str,
-        known: [(&'static str, T); N],
-    ) -> Result<T, Error> {
-        let default = T::default();
-        let Some(setting) = self.text(flag, typed, variable)? else {
-            if let Some((word, _)) = known.iter().find(|(_, value)| *value == default) {
-                self.remember_default(flag, word);
-            }
-            return Ok(default);
-        };
-        let words = known.each_ref().map(|(word, _)| *word).join(" or ");
-        let found = known.into_iter().find(|(word, _)| *word == setting.value);
-        found.map(|(_, value)| value).ok_or_else(|| invalid(setting.source, &setting.value, &words))
+    pub fn timeout(&mut self) -> Result<Duration, Error> {
+        Ok(Duration::from_secs(self.get(&TIMEOUT)?.value))
     }
 
     /// The STS's base URL. A variable can be planted by an earlier step, and a query by somebody's module, so these are
-    /// trusted for Equinix's own hosts and for this machine only (S-19).
-    fn endpoint(&mut self, typed: Option<&str>) -> Result<Url, Error> {
-        let setting = self.text("--sts-endpoint", typed, names::STS_ENDPOINT)?.unwrap_or(Setting {
-            value: token_exchange::DEFAULT_ENDPOINT.to_owned(),
-            source: Source::Default,
-        });
-        self.remember_default("--sts-endpoint", &setting.value);
+    /// trusted for Equinix's own hosts only, and a variable also for this machine.
+    fn endpoint(&mut self) -> Result<Url, Error> {
+        let setting = self.get(&STS_ENDPOINT)?;
         if setting.value.contains('@') {
             // The report is no place for a password either.
-            self.remember("--sts-endpoint", json!(shown_url(&setting.value)), setting.source);
+            self.remember(&STS_ENDPOINT.row, json!(shown_url(&setting.value)), setting.source);
         }
         let from = setting.source.name();
         let url = Url::parse(&setting.value).map_err(|why| {
@@ -486,6 +317,14 @@ impl<'a> Resolver<'a> {
                 .with_cure("Give the base URL only; the path follows from --sts-api."));
         }
         let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
+        let is_request = matches!(setting.source, Source::Request(_));
+        if is_request && url.is_loopback() {
+            return Err(Error::new(
+                Code::EndpointUntrusted,
+                format!("{from} names {}, which is on this machine", url.origin()),
+            )
+            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+        }
         if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
             return Err(Error::new(
                 Code::EndpointUntrusted,
@@ -496,14 +335,8 @@ impl<'a> Resolver<'a> {
         Ok(url)
     }
 
-    fn extra_roots(&mut self, typed: Option<&Path>) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
-        let setting = match self.path("--ca-file", typed, names::CA_FILE) {
-            Some(setting) => setting,
-            None => match self.path("--ca-file", None, names::SSL_CERT_FILE) {
-                Some(setting) => setting,
-                None => return Ok((Vec::new(), Source::Default)),
-            },
-        };
+    fn extra_roots(&mut self) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
+        let Some(setting) = self.path(&CA_FILE) else { return Ok((Vec::new(), Source::Default)) };
         let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
         let pem = fs::read(&setting.value).map_err(|error| {
             Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.kind()))
@@ -517,194 +350,23 @@ fn shown_url(text: &str) -> String {
     if text.contains('@') { "(not shown, since it holds a user name)".to_owned() } else { quote(text) }
 }
 
-/// A setting whose value it does not allow.
-pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
-    Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
-        .with_detail("expected", allowed)
-        .with_detail("found", quote(found))
-        .with_cure("Correct the value or leave the setting out.")
-}
-
-fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {
-    let value = &audience.value;
-    if value.len() > 1024 || value.chars().any(char::is_control) {
-        return Err(invalid(audience.source, value, "a text of at most 1024 characters on one line"));
-    }
-    Ok(crate::identity::audience::other_service(value).map(|service| {
+/// A warning, when the audience is another service's.
+fn audience_of_other_service(audience: &Resolved<Option<String>>) -> Option<String> {
+    let value = audience.value.as_deref()?;
+    crate::identity::audience::other_service(value).map(|service| {
         format!(
             "{} is {}, the audience of {service}: a token for it can be used there as well; choose one of its own for Equinix",
             audience.source.name(),
             quote(value)
         )
-    }))
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::cli::{Cli, Command};
-
-    /// All settings at once.
-    #[derive(Debug)]
-    struct Config {
-        identity: IdentitySettings,
-        exchange: ExchangeSettings,
-        output: OutputSettings,
-        network: NetworkSettings,
-    }
-
-    fn resolve(args: &[&str], pairs: &[(&str, &str)]) -> Result<(Config, Map<String, Value>), Error> {
-        let cli = Cli::try_parse_from(["equinix-wif", "token"].iter().chain(args)).unwrap();
-        let Command::Token(args) = cli.command else { panic!() };
-        let env = Env::fixed(pairs.iter().copied());
-        let mut resolver = Resolver::new(&env);
-        let config = Config {
-            identity: resolver.identity(&args.identity)?,
-            exchange: resolver.exchange(&args.exchange)?,
-            output: resolver.output(&args.output, Kind::AccessToken)?,
-            network: resolver.network(&args.network)?,
-        };
-        Ok((config, resolver.into_report()))
-    }
-
-    fn code(args: &[&str], pairs: &[(&str, &str)]) -> &'static str {
-        resolve(args, pairs).map_or_else(|error| error.code().name(), |_| "ok")
-    }
-
-    const SCOPE: [&str; 2] = ["--scope", "roleassignments:o"];
-
-    #[test]
-    fn flags_win_over_variables_and_defaults_come_last() {
-        let pairs = [
-            (names::SCOPE, "orgpolicies:o"),
-            (names::AUDIENCE, "a"),
-            (names::MIN_TTL, "5"),
-            (names::ENV_NAME, ""),
-        ];
-        let (config, seen) = resolve(&["--scope", "roleassignments:o", "--min-ttl", "7"], &pairs).unwrap();
-        assert_eq!(
-            (config.exchange.scope.as_deref(), config.identity.audience.as_deref(), config.exchange.min_ttl),
-            (Some("roleassignments:o"), Some("a"), 7)
-        );
-        assert_eq!(config.output.env_name, "EQUINIX_API_TOKEN", "an empty variable counts as unset");
-        assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
-        assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
-        let (config, seen) = resolve(&SCOPE, &[]).unwrap();
-        assert_eq!(config.exchange.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
-        assert_eq!(
-            (config.exchange.sts_api, config.exchange.min_ttl, config.output.export_env),
-            (Api::Alpha, 60, false)
-        );
-        assert_eq!(seen["min-ttl"], json!({"value": 60, "source": "default"}));
-    }
-
-    #[test]
-    fn an_endpoint_from_a_variable_must_be_equinix_s_or_local() {
-        for (url, by_variable, by_flag) in [
-            ("https://sts.eqix.equinix.com", "ok", "ok"),
-            ("https://sts.uat.equinix.com/", "ok", "ok"),
-            ("https://127.0.0.1:8443", "ok", "ok"),
-            ("http://localhost:8080", "ok", "ok"),
-            ("https://sts.example", "endpoint-untrusted", "ok"),
-            ("https://equinix.com.evil.example", "endpoint-untrusted", "ok"),
-            ("https://notequinix.com", "endpoint-untrusted", "ok"),
-            ("http://sts.eqix.equinix.com", "insecure-url", "insecure-url"),
-            ("https://sts.eqix.equinix.com/use/token", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("https://sts.eqix.equinix.com?x", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("https://user:hush@sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-            ("sts.eqix.equinix.com", "cfg-endpoint-invalid", "cfg-endpoint-invalid"),
-        ] {
-            assert_eq!(code(&SCOPE, &[(names::STS_ENDPOINT, url)]), by_variable, "{url}");
-            assert_eq!(code(&[&SCOPE[..], &["--sts-endpoint", url]].concat(), &[]), by_flag, "{url}");
-        }
-        let error = resolve(&SCOPE, &[(names::STS_ENDPOINT, "https://user:hush@h")]).unwrap_err();
-        assert!(!format!("{error} {:?}", error.details()).contains("hush"));
-    }
-
-    #[test]
-    fn values_are_checked_with_what_is_allowed() {
-        for (args, outcome) in [
-            (&["--timeout", "0"][..], "cfg-value-invalid"),
-            (&["--validation", "lax"], "cfg-value-invalid"),
-            (&["--validation", "strict"], "ok"),
-            (&["--expect", "ref"], "cfg-value-invalid"),
-            (&["--expect", "ref=x"], "ok"),
-            (&["--min-ttl", "0"], "ok"),
-            (&["--min-ttl", "-1"], "cfg-value-invalid"),
-            (&["--min-ttl", "1.5"], "cfg-value-invalid"),
-            (&["--min-ttl", "86401"], "cfg-value-invalid"),
-            (&["--sts-api", "v2"], "cfg-value-invalid"),
-            (&["--sts-api", "v1"], "ok"),
-            (&["--subject-token-env", "$TOKEN"], "cfg-value-invalid"),
-            (&["--subject-token-env", "MY_TOKEN"], "ok"),
-            (&["--audience", "a\nb"], "cfg-value-invalid"),
-            (&["--env-name", "MY_TOKEN"], "ok"),
-            (&["--ca-file", "/no/such/file"], "cfg-ca-file"),
-        ] {
-            let args: Vec<&str> =
-                SCOPE.iter().chain(args.iter().filter(|a| !a.is_empty())).copied().collect();
-            let args: Vec<String> = args.into_iter().map(ToOwned::to_owned).collect();
-            // A value that begins with a dash has to be glued to its flag.
-            let glued: Vec<String> = vec![args[0].clone() + "=" + &args[1], args[2].clone() + "=" + &args[3]];
-            let glued: Vec<&str> = glued.iter().map(String::as_str).collect();
-            assert_eq!(code(&glued, &[]), outcome, "{glued:?}");
-        }
-        assert_eq!(code(&[], &[]), "ok");
-        assert_eq!(code(&["--scope", "x"], &[]), "cfg-scope-invalid");
-        for (value, outcome) in [("true", "ok"), ("0", "ok"), ("yes", "cfg-value-invalid")] {
-            assert_eq!(code(&SCOPE, &[(names::EXPORT_ENV, value)]), outcome);
-        }
-    }
-
-    #[test]
-    fn the_timeout_has_a_floor_and_a_ceiling() {
-        let timeout = |typed: &[&str]| {
-            resolve(typed, &[(names::TIMEOUT, "90")]).map(|(c, _)| c.network.timeout.as_secs())
-        };
-        assert_eq!(timeout(&[]).unwrap(), 90);
-        assert_eq!(timeout(&["--timeout", "5"]).unwrap(), 5);
-        for bad in ["0", "3601", "soon", "1e3"] {
-            let error = timeout(&["--timeout", bad]).unwrap_err();
-            assert_eq!(error.details()[0].1, "a whole number of seconds from 1 to 3600", "{bad}");
-        }
-    }
-
-    #[test]
-    fn expectations_come_one_a_flag_or_one_a_line() {
-        let lines = [(names::EXPECT, "ref=refs/heads/main\n\n  environment=prod\r\nref=x")];
-        let (config, seen) = resolve(&[], &lines).unwrap();
-        let claims: Vec<_> =
-            config.identity.expectations.iter().map(|e| (e.claim.as_str(), e.values.len())).collect();
-        assert_eq!(claims, [("ref", 2), ("environment", 1)]);
-        assert_eq!(seen["expect"]["source"], json!("EQUINIX_WIF_EXPECT"));
-        let (config, seen) = resolve(&["--expect", "a=b", "--expect", "c=d"], &lines).unwrap();
-        assert_eq!(config.identity.expectations.len(), 2, "flags win");
-        assert_eq!(seen["expect"], json!({"value": ["a=b", "c=d"], "source": "--expect"}));
-    }
-
-    #[test]
-    fn names_that_change_other_programs_are_refused() {
-        for (name, outcome, forced) in [
-            ("MY_TOKEN", "ok", "ok"),
-            ("GLIBC_TUNABLES", "cfg-env-name-invalid", "ok"),
-            ("EQUINIX_WIF_SCOPE", "cfg-env-name-invalid", "cfg-env-name-invalid"),
-            ("A-TOKEN", "cfg-env-name-invalid", "cfg-env-name-invalid"),
-        ] {
-            let args = [&SCOPE[..], &["--env-name", name]].concat();
-            assert_eq!(code(&args, &[]), outcome, "{name}");
-            assert_eq!(code(&[&args[..], &["--force"]].concat(), &[]), forced, "{name}");
-        }
-    }
-
-    #[test]
-    fn an_audience_of_another_service_is_warned_of() {
-        let (config, _) = resolve(&[&SCOPE[..], &["--audience", "sts.amazonaws.com"]].concat(), &[]).unwrap();
-        assert!(
-            config.identity.warnings[0].contains("the audience of AWS"),
-            "{:?}",
-            config.identity.warnings
-        );
-    }
+/// Judges the name for a token's variable.
+fn check_env_name(setting: &Resolved<String>, kind: Kind, force: bool) -> Result<(), Error> {
+    env_name::judge(&setting.value, kind, force).map_err(|why| {
+        let (from, name) = (setting.source.name(), quote(&setting.value));
+        let message = format!("{from} cannot be {name}: {}", why.reason());
+        Error::new(Code::CfgEnvNameInvalid, message).with_cure(why.cure())
+    })
 }

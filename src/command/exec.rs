@@ -4,14 +4,14 @@ use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::Streams;
 use crate::child;
-use crate::cli::ExecArgs;
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
+use crate::cli::table::KEEP_OIDC_ENV;
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
-use crate::credential::{Credential, Kind};
+use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{Destination, Options};
@@ -21,6 +21,7 @@ use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::streams::Streams;
 
 use super::main_job::{account_for, announce, check_is_free, format, required_scope, skipped};
 use super::shadowing_variable;
@@ -29,7 +30,7 @@ use super::token::warn_of_shadowing;
 /// Gets the token and prepares the command, which is to run when the account of this run has been written. `None` when it
 /// is not to run at all: this job can have no token, and goes on without one.
 pub fn run(
-    args: &ExecArgs,
+    typed: &Typed,
     env: &Arc<Env>,
     clock: &Arc<dyn Clock>,
     console: &Arc<Console>,
@@ -37,12 +38,12 @@ pub fn run(
     report: &mut Report,
 ) -> Result<Option<Command>, Error> {
     report.is_exec = true;
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let settings = settings?;
     let choice = settings.on_unavailable;
-    match prepare(args, settings, env, clock, console, streams, report) {
+    match prepare(settings, env, clock, console, streams, report) {
         Ok(command) => Ok(Some(command)),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
@@ -59,26 +60,31 @@ struct Settings {
     env_name: String,
     on_unavailable: OnUnavailable,
     network: NetworkSettings,
+    /// The command to run, with its arguments.
+    command: Vec<OsString>,
+    /// Whether it gets the variables with which it could get ID tokens itself.
+    keep_oidc_env: bool,
 }
 
-fn settings(args: &ExecArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
-    let exchange = resolver.exchange(&args.exchange)?;
+fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
+    let exchange = resolver.exchange()?;
     let scope = required_scope(&exchange)?;
-    let identity = resolver.identity(&args.identity)?;
-    let env_name = resolver.env_name(args.child.env_name.as_deref(), Kind::AccessToken, args.child.force)?;
+    let identity = resolver.identity()?;
+    let env_name = resolver.child_env_name()?;
     check_is_free(&env_name, &identity)?;
     Ok(Settings {
         identity,
         exchange,
         scope,
         env_name,
-        on_unavailable: resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?,
-        network: resolver.network(&args.network)?,
+        on_unavailable: resolver.on_unavailable()?,
+        network: resolver.network()?,
+        command: resolver.operands().to_vec(),
+        keep_oidc_env: resolver.get(&KEEP_OIDC_ENV)?.value,
     })
 }
 
 fn prepare(
-    args: &ExecArgs,
     settings: Settings,
     env: &Arc<Env>,
     clock: &Arc<dyn Clock>,
@@ -86,21 +92,19 @@ fn prepare(
     streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Command, Error> {
-    let Settings { identity, exchange, scope, env_name, network, .. } = settings;
+    let Settings { identity, exchange, scope, env_name, network, command, keep_oidc_env, .. } = settings;
     let choice = Choice::new(identity, env)?;
     report.provider = Some(choice.platform().facts().id);
     choice.ready()?;
 
     // What could stop the command is found out before a token exists.
-    let (program, arguments) = split(&args.command)?;
+    let (program, arguments) = split(&command)?;
     child::find(program, env.os(names::PATH).as_deref())?;
     choice.check_masks(streams.stderr_is_lost)?;
 
     let by = Deadline::after(&**clock, network.timeout);
     let job = Pipeline::new(choice, session(network, env, clock, console));
-    if args.child.keep_oidc_env
-        && let Some(name) = shadowing_variable(env)?
-    {
+    if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
     let outcome = job.access_token(&exchange, &scope, by);
@@ -114,7 +118,7 @@ fn prepare(
 
     let mut command = Command::new(program);
     command.args(arguments);
-    if !args.child.keep_oidc_env {
+    if !keep_oidc_env {
         for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use crate::cli::ExplainArgs;
+use crate::cli::commands::Command;
 use crate::error::{Code, Error};
 use crate::identity::near_miss::closest;
 use crate::text::quote;
 
 /// Explains one code, or lists all.
-pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<(), Error> {
-    let text = match &args.code {
+pub fn run(code: Option<&str>, stdout: &mut dyn Write) -> Result<(), Error> {
+    let text = match code {
         None => list(),
         // The specification writes codes in capitals with underscores, and people copy them with their brackets.
         Some(typed) => {
@@ -37,9 +37,23 @@ fn unknown(typed: &str, name: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).with_cure(hint)
 }
 
+/// The command that `help` is about.
+pub fn command(typed: Option<&str>) -> Result<Option<Command>, Error> {
+    let Some(name) = typed else { return Ok(None) };
+    let unknown = || {
+        let close = closest(name, Command::ALL.iter().map(|command| command.name()));
+        let hint = match close {
+            Some(close) => format!("Did you mean {close}? equinix-wif --help lists commands and flags."),
+            None => "equinix-wif --help lists commands and flags.".to_owned(),
+        };
+        Error::new(Code::CfgUsage, format!("there is no command {}", quote(name))).with_cure(hint)
+    };
+    Command::by_name(name).map(Some).ok_or_else(unknown)
+}
+
 fn list() -> String {
     let width = Code::ALL.iter().map(|code| code.name().len()).max().unwrap_or(0);
-    Code::listed().fold(String::new(), |text, code| {
+    Code::ALL.iter().fold(String::new(), |text, code| {
         text + &format!(
             "{:width$}  exit {:2}  {}\n",
             code.name(),
@@ -82,7 +96,7 @@ mod tests {
 
     fn explained(code: Option<&str>) -> Result<String, Error> {
         let mut out = Vec::new();
-        run(&ExplainArgs { code: code.map(ToOwned::to_owned) }, &mut out)?;
+        run(code, &mut out)?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -111,7 +125,7 @@ mod tests {
     fn the_list_has_every_code_on_a_line_of_its_own() {
         let text = explained(None).unwrap();
         assert_eq!(text.lines().count(), Code::ALL.len());
-        for (line, code) in text.lines().zip(Code::listed()) {
+        for (line, code) in text.lines().zip(Code::ALL) {
             assert!(line.starts_with(code.name()), "{line}");
         }
     }

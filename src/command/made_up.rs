@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::choice::Choice;
 use super::main_job;
 use super::pipeline::Pipeline;
-use super::summary::{self, When};
+use super::summary;
 use crate::cli::settings::IdentitySettings;
+use crate::cli::settings::SummaryWhen;
 use crate::error::{Code, Error};
 use crate::grant::token_exchange::{Api, Config, TokenExchange};
 use crate::grant::{Grant, Renewable};
@@ -131,7 +132,7 @@ fn its_format_summary_trace_and_variables_follow_from_its_file() {
     let (session, _) = fixed::session(&pairs, NOW);
 
     assert_eq!(main_job::format(None, None, &session.env).unwrap().id(), "shell");
-    summary::write(When::Always, &Report::default(), None, &session.env, &session.console);
+    summary::write(SummaryWhen::Always, &Report::default(), None, &session.env, &session.console);
     assert!(std::fs::read_to_string(&file).unwrap().contains("equinix-wif"));
     let (trace, value) = platform::trace(&session.env).unwrap();
     assert_eq!((trace.variable, value.as_str()), ("MADE_UP_TRACE", "\"yes\""));

@@ -1,7 +1,7 @@
 //! The commands, one file each.
 
 pub mod choice;
-pub mod completions;
+pub mod dispatch;
 pub mod doctor;
 pub mod exec;
 pub mod explain;
@@ -9,7 +9,6 @@ pub mod inspect;
 #[cfg(test)]
 mod made_up;
 pub mod main_job;
-pub mod man;
 pub mod pipeline;
 pub mod report_file;
 #[cfg(feature = "sandbox")]

@@ -5,56 +5,18 @@
 
 use serde_json::Value;
 
-use crate::cli::settings::{Source, invalid};
-use crate::env::{Env, names};
+use crate::cli::settings::SummaryWhen;
+use crate::env::Env;
 use crate::error::Error;
 use crate::output::sink;
 use crate::platform;
 use crate::report::console::Console;
 use crate::report::{Report, claims_status};
 
-/// When a summary is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum When {
-    /// Not at all.
-    #[default]
-    Never,
-    /// When the run failed.
-    OnFailure,
-    /// After every run.
-    Always,
-}
-
-impl When {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Never, Self::OnFailure, Self::Always];
-
-    /// The value of `--summary`.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Never => "never",
-            Self::OnFailure => "on-failure",
-            Self::Always => "always",
-        }
-    }
-
-    /// Reads `--summary`, else its variable.
-    pub fn resolve(typed: Option<&str>, env: &Env) -> Result<Self, Error> {
-        let variable = env.text(names::SUMMARY)?;
-        let (source, word) = match (typed, variable.as_deref()) {
-            (Some(word), _) => (Source::Flag("--summary"), word),
-            (None, Some(word)) => (Source::Variable(names::SUMMARY), word),
-            (None, None) => return Ok(Self::Never),
-        };
-        let found = Self::ALL.into_iter().find(|when| when.id() == word);
-        found.ok_or_else(|| invalid(source, word, "never, on-failure or always"))
-    }
-}
-
 /// Writes the summary where the platform has a place for it. A summary that cannot be written is worth a warning, since
 /// the run itself has succeeded or failed already.
-pub fn write(when: When, report: &Report, error: Option<&Error>, env: &Env, console: &Console) {
-    if when == When::Never || (when == When::OnFailure && error.is_none()) {
+pub fn write(when: SummaryWhen, report: &Report, error: Option<&Error>, env: &Env, console: &Console) {
+    if when == SummaryWhen::Never || (when == SummaryWhen::OnFailure && error.is_none()) {
         return;
     }
     let place = platform::detected(env).into_iter().find_map(|platform| platform.facts().summary);
@@ -187,21 +149,11 @@ mod tests {
             assert!(text.starts_with("before\n"));
             text.lines().count()
         };
-        assert_eq!(length(When::Never, Some(&error)), 1);
-        assert_eq!(length(When::OnFailure, None), 1);
-        assert!(length(When::OnFailure, Some(&error)) > 3);
-        assert!(length(When::Always, None) > 1);
-        write(When::Always, &Report::default(), None, &Env::fixed([("GITLAB_CI", "true")]), &console);
+        assert_eq!(length(SummaryWhen::Never, Some(&error)), 1);
+        assert_eq!(length(SummaryWhen::OnFailure, None), 1);
+        assert!(length(SummaryWhen::OnFailure, Some(&error)) > 3);
+        assert!(length(SummaryWhen::Always, None) > 1);
+        write(SummaryWhen::Always, &Report::default(), None, &Env::fixed([("GITLAB_CI", "true")]), &console);
         assert_eq!(lines.text(), "");
-    }
-
-    #[test]
-    fn the_word_is_one_of_three() {
-        let none = Env::fixed([("A", "b")]);
-        let variable = Env::fixed([(names::SUMMARY, "always")]);
-        assert_eq!(When::resolve(None, &none).unwrap(), When::Never);
-        assert_eq!(When::resolve(None, &variable).unwrap(), When::Always);
-        assert_eq!(When::resolve(Some("on-failure"), &variable).unwrap(), When::OnFailure);
-        assert_eq!(When::resolve(Some("yes"), &none).unwrap_err().code(), Code::CfgValueInvalid);
     }
 }

@@ -5,13 +5,12 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Streams;
+use crate::cli::members;
+use crate::cli::row::Expose;
 use crate::cli::settings::{
     ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
 };
-use crate::cli::{
-    ExchangeArgs, IdTokenArgs, IdentityArgs, NetworkArgs, OutputArgs, TokenArgs, UnavailableArgs,
-};
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
@@ -27,54 +26,15 @@ use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::streams::Streams;
 
 use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
 use super::shadowing_variable;
 
-/// The arguments of either command.
-#[derive(Debug, Clone, Copy)]
-pub struct Args<'a> {
-    identity: &'a IdentityArgs,
-    /// Only an access token is exchanged for.
-    exchange: Option<&'a ExchangeArgs>,
-    output: &'a OutputArgs,
-    unavailable: &'a UnavailableArgs,
-    network: &'a NetworkArgs,
-}
-
-impl<'a> From<&'a TokenArgs> for Args<'a> {
-    fn from(args: &'a TokenArgs) -> Self {
-        Self {
-            identity: &args.identity,
-            exchange: Some(&args.exchange),
-            output: &args.output,
-            unavailable: &args.unavailable,
-            network: &args.network,
-        }
-    }
-}
-
-impl<'a> From<&'a IdTokenArgs> for Args<'a> {
-    fn from(args: &'a IdTokenArgs) -> Self {
-        Self {
-            identity: &args.identity,
-            exchange: None,
-            output: &args.output,
-            unavailable: &args.unavailable,
-            network: &args.network,
-        }
-    }
-}
-
-impl Args<'_> {
-    fn kind(&self) -> Kind {
-        if self.exchange.is_some() { Kind::AccessToken } else { Kind::IdToken }
-    }
-}
-
 /// Runs the main job. What happens on the way is noted in `report`.
 pub fn run(
-    args: Args<'_>,
+    kind: Kind,
+    typed: &Typed,
     env: &Arc<Env>,
     clock: &Arc<dyn Clock>,
     console: &Arc<Console>,
@@ -82,16 +42,16 @@ pub fn run(
     report: &mut Report,
 ) -> Result<(), Error> {
     let started = clock.monotonic();
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver, env, &**clock, started, &streams);
+    let mut resolver = Resolver::new(typed, env);
+    let settings = settings(kind, &mut resolver, env, &**clock, started, &streams);
     report.settings = resolver.into_report();
     let mut settings = settings?;
-    let shadowing = match args.kind() {
+    let shadowing = match kind {
         Kind::AccessToken => shadowing_variable(env)?,
         Kind::IdToken => None,
     };
     let handover = Handover {
-        kind: args.kind(),
+        kind,
         output: std::mem::take(&mut settings.output),
         api_version: settings.api_version,
         shadowing,
@@ -121,15 +81,15 @@ struct Settings {
 }
 
 fn settings(
-    args: Args<'_>,
+    kind: Kind,
     resolver: &mut Resolver<'_>,
     env: &Env,
     clock: &dyn Clock,
     started: Duration,
     streams: &Streams<'_>,
 ) -> Result<Settings, Error> {
-    let output = resolver.output(args.output, args.kind())?;
-    let on_unavailable = resolver.on_unavailable(args.unavailable.on_unavailable.as_deref())?;
+    let output = resolver.output(kind)?;
+    let on_unavailable = resolver.on_unavailable()?;
     if let Some(name) = output.format.as_deref().filter(|name| *name != "auto") {
         let format = format::by_name(name)?;
         if on_unavailable == OnUnavailable::Skip
@@ -140,22 +100,21 @@ fn settings(
                 .with_cure("Leave out --on-unavailable skip, or choose another --format."));
         }
         if let Some(caller) = format.caller() {
-            let deadline = Deadline::since(started, resolver.timeout(args.network)?);
-            let reads_stdin =
-                resolver.subject_token_file(args.identity).is_some_and(|path| path == OsStr::new("-"));
+            let deadline = Deadline::since(started, resolver.timeout()?);
+            let reads_stdin = resolver.subject_token_file().is_some_and(|path| path == OsStr::new("-"));
             resolver.with_request(ask(caller, env, clock, deadline, reads_stdin, streams)?);
         }
     }
-    let exchange = match args.exchange {
-        None => None,
-        Some(args) => {
-            let exchange = resolver.exchange(args)?;
+    let exchange = match kind {
+        Kind::IdToken => None,
+        Kind::AccessToken => {
+            let exchange = resolver.exchange()?;
             let scope = required_scope(&exchange)?;
             Some((exchange, scope))
         }
     };
-    let identity = resolver.identity(args.identity)?;
-    if args.kind() == Kind::AccessToken {
+    let identity = resolver.identity()?;
+    if kind == Kind::AccessToken {
         check_is_free(&output.env_name, &identity)?;
     }
     Ok(Settings {
@@ -163,7 +122,7 @@ fn settings(
         exchange,
         output,
         on_unavailable,
-        network: resolver.network(args.network)?,
+        network: resolver.network()?,
         api_version: resolver.api_version(),
     })
 }
@@ -178,7 +137,10 @@ fn ask(
     streams: &Streams<'_>,
 ) -> Result<Request, Error> {
     if caller == Caller::Kubernetes {
-        return request::kubernetes_exec_info(env.text(names::KUBERNETES_EXEC_INFO)?.as_deref());
+        return request::kubernetes_exec_info(
+            env.text(names::KUBERNETES_EXEC_INFO)?.as_deref(),
+            &members(Expose::Cluster),
+        );
     }
     if reads_stdin {
         let message = "the query and the ID token cannot both come from standard input";
@@ -194,7 +156,7 @@ fn ask(
         Trouble::TimedOut => invalid("the query did not end before the time for this run was used up"),
         Trouble::Io(error) => invalid(&format!("the query cannot be read: {}", error.kind())),
     })?;
-    request::terraform_query(&bytes)
+    request::terraform_query(&bytes, &members(Expose::Query))
 }
 
 /// How the token is handed over.
@@ -203,7 +165,7 @@ struct Handover<'a> {
     output: OutputSettings,
     api_version: Option<&'static str>,
     shadowing: Option<String>,
-    stdout_kind: crate::StdoutKind,
+    stdout_kind: crate::streams::StdoutKind,
     env: &'a Arc<Env>,
     clock: &'a Arc<dyn Clock>,
     console: &'a Arc<Console>,

@@ -4,6 +4,7 @@
 //! again and again: for a run that outlives its token, and for a service.
 
 pub mod scope;
+pub mod settings;
 pub mod token_exchange;
 
 use std::sync::{Mutex, PoisonError};

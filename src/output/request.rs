@@ -1,6 +1,6 @@
 //! What the program that runs this one asks for: Terraform in a query on standard input, a Kubernetes client in a
 //! variable. Here it is only read; a setting from a request stands between the flags and the variables
-//! ([`crate::cli::settings`]).
+//! (`cli::resolve`).
 
 use std::collections::BTreeMap;
 
@@ -34,20 +34,14 @@ pub struct Request {
 /// The longest query, in bytes. A real one has a few hundred.
 pub const QUERY_LIMIT: usize = 64 * 1024;
 
-/// The members that a query may have, and the flags that they stand for. What could send a token elsewhere, write it to a
-/// file or show it is not among them: a query may come from a module that somebody else wrote.
-pub const QUERY_MEMBERS: [(&str, &str); 10] = [
-    ("scope", "--scope"),
-    ("audience", "--audience"),
-    ("expect", "--expect"),
-    ("min_ttl", "--min-ttl"),
-    ("provider", "--provider"),
-    ("sts_api", "--sts-api"),
-    ("sts_endpoint", "--sts-endpoint"),
-    ("subject_token_env", "--subject-token-env"),
-    ("timeout", "--timeout"),
-    ("validation", "--validation"),
-];
+/// A setting that a request may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name in the request.
+    pub name: String,
+    /// The flag that it stands for.
+    pub flag: &'static str,
+}
 
 /// The versions of `ExecCredential` that client-go takes, the newest first.
 pub const EXEC_CREDENTIAL_VERSIONS: [&str; 2] =
@@ -56,11 +50,8 @@ pub const EXEC_CREDENTIAL_VERSIONS: [&str; 2] =
 /// The `kind` of the question and of the answer.
 pub const EXEC_CREDENTIAL: &str = "ExecCredential";
 
-/// The members of the cluster's configuration that are settings, and their flags.
-const CLUSTER_MEMBERS: [(&str, &str); 2] = [("audience", "--audience"), ("scope", "--scope")];
-
-/// Reads the query of Terraform's data source `external`.
-pub fn terraform_query(bytes: &[u8]) -> Result<Request, Error> {
+/// Reads the query of Terraform's data source `external`, which may have these members and no others.
+pub fn terraform_query(bytes: &[u8], known: &[Member]) -> Result<Request, Error> {
     const SOURCE: &str = "the query";
     if bytes.len() > QUERY_LIMIT {
         return Err(invalid("the query on standard input is too long")
@@ -70,19 +61,19 @@ pub fn terraform_query(bytes: &[u8]) -> Result<Request, Error> {
         .map_err(|why| invalid(&format!("the query on standard input cannot be read: {why}")))?;
     let mut settings = BTreeMap::new();
     for (name, value) in &members {
-        let Some((known, flag)) = QUERY_MEMBERS.iter().find(|(known, _)| known == name) else {
-            let known = QUERY_MEMBERS.map(|(known, _)| known).join(", ");
+        let Some(member) = known.iter().find(|member| member.name == *name) else {
+            let known: Vec<_> = known.iter().map(|member| member.name.as_str()).collect();
             return Err(invalid(&format!("the query has a member {} that is not known", quote(name)))
-                .with_detail("known", known));
+                .with_detail("known", known.join(", ")));
         };
-        settings.extend(text(SOURCE, known, value)?.map(|value| (*flag, value)));
+        settings.extend(text(SOURCE, name, value)?.map(|value| (member.flag, value)));
     }
     Ok(Request { source: SOURCE, settings, api_version: None })
 }
 
 /// Reads what a Kubernetes client puts into `KUBERNETES_EXEC_INFO`. The cluster's configuration is there only when the
-/// kubeconfig says `provideClusterInfo: true`; its members that are not settings belong to others.
-pub fn kubernetes_exec_info(variable: Option<&str>) -> Result<Request, Error> {
+/// kubeconfig says `provideClusterInfo: true`; those of its members that are not known belong to others.
+pub fn kubernetes_exec_info(variable: Option<&str>, known: &[Member]) -> Result<Request, Error> {
     const SOURCE: &str = names::KUBERNETES_EXEC_INFO;
     let variable = variable.ok_or_else(|| invalid(&format!("{SOURCE} is not set")))?;
     let info = json::parse_object(variable.as_bytes())
@@ -113,9 +104,9 @@ pub fn kubernetes_exec_info(variable: Option<&str>) -> Result<Request, Error> {
         }
     };
     let mut settings = BTreeMap::new();
-    for (name, flag) in CLUSTER_MEMBERS {
+    for Member { name, flag } in known {
         if let Some(value) = config.get(name) {
-            settings.extend(text(SOURCE, name, value)?.map(|value| (flag, value)));
+            settings.extend(text(SOURCE, name, value)?.map(|value| (*flag, value)));
         }
     }
     Ok(Request { source: SOURCE, settings, api_version: Some(api_version) })
@@ -139,6 +130,21 @@ fn invalid(message: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn members(names: &[(&str, &'static str)]) -> Vec<Member> {
+        names.iter().map(|(name, flag)| Member { name: (*name).to_owned(), flag }).collect()
+    }
+
+    fn terraform_query(bytes: &[u8]) -> Result<Request, Error> {
+        super::terraform_query(
+            bytes,
+            &members(&[("scope", "--scope"), ("audience", "--audience"), ("min_ttl", "--min-ttl")]),
+        )
+    }
+
+    fn kubernetes_exec_info(variable: Option<&str>) -> Result<Request, Error> {
+        super::kubernetes_exec_info(variable, &members(&[("audience", "--audience"), ("scope", "--scope")]))
+    }
 
     fn why(outcome: Result<Request, Error>) -> String {
         let error = outcome.unwrap_err();

@@ -12,8 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use clap::CommandFactory as _;
-use equinix_wif::cli::Cli;
 use equinix_wif::error::{Code, Exit};
 use tempfile::TempDir;
 
@@ -48,7 +46,6 @@ pub(crate) fn checks() -> Vec<Check> {
         scripts::tools_do_not_get_what_gets_id_tokens,
         scripts::inputs_become_flags_to_the_letter,
         definition::the_page_has_the_inputs_and_outputs,
-        definition::inputs_are_the_flags_of_token,
         definition::outputs_are_those_of_the_program,
         definition::nothing_is_put_into_a_script,
         definition::what_a_release_writes_has_its_place,
@@ -1039,35 +1036,6 @@ mod definition {
         let defined: Vec<_> =
             section("outputs").into_iter().map(|(name, about, _)| (code(&name), about)).collect();
         assert_eq!(told, defined);
-    }
-
-    pub(super) fn inputs_are_the_flags_of_token() {
-        let mut cli = Cli::command();
-        cli.build();
-        let token = cli.find_subcommand("token").unwrap();
-        // The action is the format `github`, which has no place of its own choice and needs no consent.
-        let not_inputs = ["format", "output", "force", "allow-workspace", "accept-artifact-exposure"];
-        let flags: BTreeSet<String> = token
-            .get_arguments()
-            .filter(|arg| !arg.is_global_set())
-            .filter_map(|arg| arg.get_long().map(ToOwned::to_owned))
-            .filter(|long| !not_inputs.contains(&long.as_str()) && long != "help")
-            .collect();
-        let mut inputs: BTreeSet<String> = section("inputs").into_iter().map(|(name, ..)| name).collect();
-        for own in ["version", "sha256", "mirror-url", "binary-path", "install-only"] {
-            assert!(inputs.remove(own), "{own}");
-        }
-        assert_eq!(inputs, flags);
-        let script = file("action/token.sh");
-        for flag in flags {
-            let variable = format!("WITH_{}", flag.to_uppercase().replace('-', "_"));
-            let line = if flag == "expect" {
-                "value expect \"$line\"\ndone <<<\"${WITH_EXPECT-}\"\n".to_owned()
-            } else {
-                format!("{flag} \"${{{variable}-}}\"")
-            };
-            assert!(script.contains(&line), "{line}");
-        }
     }
 
     pub(super) fn outputs_are_those_of_the_program() {

@@ -11,8 +11,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use clap::CommandFactory as _;
-use equinix_wif::cli::Cli;
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
 use equinix_wif::grant::token_exchange;
@@ -20,7 +18,6 @@ use equinix_wif::http;
 use equinix_wif::identity::claims;
 use equinix_wif::identity::jwt;
 use equinix_wif::output::format::{Destination, FORMATS, Options};
-use equinix_wif::output::request::{QUERY_LIMIT, QUERY_MEMBERS};
 use equinix_wif::platform::{self, PLATFORMS};
 use equinix_wif::retry;
 use serde_json::Value;
@@ -224,83 +221,6 @@ mod generated {
 mod settings {
     use super::*;
 
-    struct Flag {
-        commands: BTreeSet<String>,
-        long: String,
-        typed: String,
-        default: Option<String>,
-    }
-
-    /// Every flag of every command.
-    fn flags() -> BTreeMap<String, Flag> {
-        let mut cli = Cli::command();
-        cli.build();
-        let mut flags: BTreeMap<String, Flag> = BTreeMap::new();
-        let commands = cli.get_subcommands().cloned().chain([cli.clone()]);
-        for command in commands {
-            for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
-                let long = arg.get_long().expect("every flag has a long form").to_owned();
-                let value = match arg.get_value_names() {
-                    Some([name]) if arg.get_action().takes_values() => format!(" {name}"),
-                    _ => String::new(),
-                };
-                let short = arg.get_short().map_or_else(String::new, |c| format!("`-{c}`, "));
-                let default = arg.get_default_values().first().map(|v| v.to_string_lossy().into_owned());
-                let new = Flag {
-                    commands: BTreeSet::new(),
-                    typed: format!("{short}`--{long}{value}`"),
-                    long: long.clone(),
-                    default: default.filter(|_| !value.is_empty()),
-                };
-                flags.entry(long).or_insert(new).commands.insert(command.get_name().to_owned());
-            }
-        }
-        flags
-    }
-
-    /// The variables that name this flag in their description.
-    fn variables(long: &str) -> Vec<&'static str> {
-        let mention = format!("(`--{long}`)");
-        platform::variables().filter(|(_, about)| about.contains(&mention)).map(|(name, _)| *name).collect()
-    }
-
-    #[test]
-    fn the_table_has_every_flag_with_its_variable_and_default() {
-        let table = rows("docs/usage.md", "## Settings");
-        let flags = flags();
-        for flag in flags.values() {
-            let row = table.iter().find(|row| row[0] == flag.typed);
-            let row = row.unwrap_or_else(|| panic!("docs/usage.md has no row {}", flag.typed));
-            let named = markdown::spans(&row[1]);
-            for variable in variables(&flag.long) {
-                assert!(named.contains(&variable), "--{} has the variable {variable}: {}", flag.long, row[1]);
-            }
-            if let Some(default) = &flag.default {
-                assert_eq!(row[2], code(default), "--{}", flag.long);
-            }
-            let cli = Cli::command();
-            let commands: Vec<&str> = cli
-                .get_subcommands()
-                .map(clap::Command::get_name)
-                .filter(|name| flag.commands.contains(*name))
-                .collect();
-            let expected = match commands.len() {
-                0 => "none".to_owned(),
-                all if all == cli.get_subcommands().count() => "all".to_owned(),
-                _ => commands.join(", "),
-            };
-            assert_eq!(row[3], expected, "--{} belongs to {:?}", flag.long, flag.commands);
-        }
-        assert_eq!(table.len(), flags.len(), "a row too many, or one twice");
-        let known: BTreeSet<&str> =
-            platform::variables().map(|(name, _)| *name).chain(["true", "false"]).collect();
-        for row in &table {
-            for name in markdown::spans(&row[1]) {
-                assert!(known.contains(name), "{}: nothing reads {name}", row[0]);
-            }
-        }
-    }
-
     #[test]
     fn defaults_are_those_of_the_program() {
         let default = |flag: &str| {
@@ -337,29 +257,6 @@ mod settings {
         let stderr = String::from_utf8(output.stderr.clone()).unwrap();
         let line = stderr.lines().find(|line| line.starts_with('{'));
         serde_json::from_str(line.unwrap_or_else(|| panic!("{}", told(&output)))).unwrap()
-    }
-
-    #[test]
-    fn no_page_mentions_an_unknown_flag() {
-        let mut known: BTreeSet<String> = flags().into_keys().collect();
-        // Those of cargo, curl, git, gh and docker, and a mistake in an example.
-        let others = "cap-drop check deny-self-hosted-runners fail-with-body from ignore-missing locked nocapture pattern \
-                      profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
-        known.extend(others.split_whitespace().map(ToOwned::to_owned));
-        for path in PAGES {
-            let text = page(path).replace("<!--", "").replace("-->", "");
-            for (at, _) in text.match_indices("--") {
-                let before = text[..at].chars().next_back();
-                let name: String =
-                    text[at + 2..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
-                if before.is_some_and(|c| c == '-' || c == '|')
-                    || !name.starts_with(|c: char| c.is_ascii_lowercase())
-                {
-                    continue;
-                }
-                assert!(known.contains(&name), "{path}: there is no flag --{name}");
-            }
-        }
     }
 
     #[test]
@@ -409,8 +306,6 @@ mod tables {
     #[test]
     fn faults_are_those_of_the_sandbox_and_end_as_told() {
         use equinix_wif::sandbox::Fault;
-        let table = rows("docs/usage.md", "## Commands");
-        assert_eq!(table.len(), Cli::command().get_subcommands().count());
         let text = prose("docs/usage.md");
         let (_, rest) = text.split_once("| Fault |").unwrap();
         let table = markdown::table(&format!("## Faults\n| Fault |{rest}"), "## Faults");
@@ -446,19 +341,6 @@ mod tables {
             .into_iter()
             .map(|row| (row[0].clone(), row[1].split(", ").map(ToOwned::to_owned).collect::<BTreeSet<_>>()));
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
-    }
-
-    #[test]
-    fn members_of_the_query_are_those_of_the_program() {
-        let text = prose("docs/usage.md");
-        let (_, section) = text.split_once("### `terraform-external`").unwrap();
-        let (section, _) = section.split_once("###").unwrap();
-        let spans = markdown::spans(section);
-        for (member, flag) in QUERY_MEMBERS {
-            assert!(spans.contains(&member), "{member}");
-            assert_eq!(member.replace('_', "-"), flag.trim_start_matches('-'));
-        }
-        assert!(section.contains(&format!("{} KiB", QUERY_LIMIT >> 10)));
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::StdoutKind;
 use crate::command::{main_job, shadowing_variable};
 use crate::env::{Env, names};
 use crate::output::sink::{Policy, Sinks};
 use crate::platform::{Masks, Platform};
+use crate::streams::StdoutKind;
 
 use super::list::{Checks, Status};
 

@@ -9,9 +9,9 @@ mod network;
 
 use std::sync::Arc;
 
-use crate::Streams;
-use crate::cli::DoctorArgs;
 use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
+use crate::cli::table::{EXCHANGE, VIEW};
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
@@ -21,21 +21,23 @@ use crate::identity::Identity;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::streams::Streams;
 
 use list::{Checks, Status};
 
 /// Runs all checks. The result is the exit status: that of the first failing check, or 0.
 pub fn run(
-    args: &DoctorArgs,
+    typed: &Typed,
     env: &Arc<Env>,
     clock: &Arc<dyn Clock>,
     console: &Arc<Console>,
     streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<u8, Error> {
-    let as_json = super::wants_json(args.format.as_deref())?;
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let as_json = super::wants_json(resolver.get(&VIEW)?.value.as_deref())?;
+    let does_exchange = resolver.get(&EXCHANGE)?.value;
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let (identity, exchange, network) = settings?;
     let mut checks = Checks::default();
@@ -55,7 +57,7 @@ pub fn run(
         for warning in exchange.warnings.iter().chain(&job.settings().warnings) {
             job.warn(warning);
         }
-        checks.job(&job, &exchange, args.exchange, masks_can_be_read, by);
+        checks.job(&job, &exchange, does_exchange, masks_can_be_read, by);
         job.account(report);
     } else {
         checks.sts(&session.http, &exchange, by);
@@ -73,12 +75,8 @@ pub fn run(
 
 type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
 
-fn settings(args: &DoctorArgs, resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
-    Ok((
-        resolver.identity(&args.identity)?,
-        resolver.exchange_with_any_scope(&args.request)?,
-        resolver.network(&args.network)?,
-    ))
+fn settings(resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
+    Ok((resolver.identity()?, resolver.exchange_with_any_scope()?, resolver.network()?))
 }
 
 impl Checks {

@@ -8,9 +8,9 @@ mod text;
 
 use std::sync::Arc;
 
-use crate::Streams;
-use crate::cli::InspectArgs;
 use crate::cli::settings::{IdentitySettings, NetworkSettings, Resolver};
+use crate::cli::table::{ALL_CLAIMS, IDP_ID, PROJECT_ID, VIEW};
+use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
@@ -20,22 +20,23 @@ use crate::identity::{Identity, issuer};
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
+use crate::streams::Streams;
 
 use findings::Findings;
 
 /// Inspects the identity of this job.
 pub fn run(
-    args: &InspectArgs,
+    typed: &Typed,
     env: &Arc<Env>,
     clock: &Arc<dyn Clock>,
     console: &Arc<Console>,
     streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver);
+    let mut resolver = Resolver::new(typed, env);
+    let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
-    let Settings { identity, network, scope, as_json } = settings?;
+    let Settings { identity, network, scope, as_json, all_claims, project_id, idp_id } = settings?;
     let choice = Choice::new(identity, env)?;
     choice.check()?;
     report.provider = Some(choice.platform().facts().id);
@@ -51,9 +52,9 @@ pub fn run(
         problems,
         remarks,
         scope,
-        all_claims: args.all_claims,
-        project_id: args.project_id.as_deref(),
-        idp_id: args.idp_id.as_deref(),
+        all_claims,
+        project_id: project_id.as_deref(),
+        idp_id: idp_id.as_deref(),
     };
     let text = if as_json { json::render(&findings) } else { text::render(&findings) };
     super::print(streams.stdout, &text)
@@ -64,14 +65,20 @@ struct Settings {
     network: NetworkSettings,
     scope: Option<String>,
     as_json: bool,
+    all_claims: bool,
+    project_id: Option<String>,
+    idp_id: Option<String>,
 }
 
-fn settings(args: &InspectArgs, resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
+fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
     Ok(Settings {
-        identity: resolver.identity(&args.identity)?,
-        network: resolver.network(&args.network)?,
-        scope: resolver.scope(args.scope.as_deref())?,
-        as_json: super::wants_json(args.format.as_deref())?,
+        identity: resolver.identity()?,
+        network: resolver.network()?,
+        scope: resolver.scope()?,
+        as_json: super::wants_json(resolver.get(&VIEW)?.value.as_deref())?,
+        all_claims: resolver.get(&ALL_CLAIMS)?.value,
+        project_id: resolver.get(&PROJECT_ID)?.value,
+        idp_id: resolver.get(&IDP_ID)?.value,
     })
 }
 

@@ -18,11 +18,11 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::StdoutKind;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::random;
 use crate::secret::SecretBytes;
+use crate::streams::StdoutKind;
 use crate::text::quote;
 
 use crate::output::format::{Destination, Format};

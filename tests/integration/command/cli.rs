@@ -53,10 +53,68 @@ mod help {
     #[test]
     fn tells_the_version() {
         let expected = concat!("equinix-wif ", env!("CARGO_PKG_VERSION"), "\n");
-        for flag in ["--version", "-V"] {
+        for flag in ["--version", "-V", "version"] {
             let outcome = only(&[flag]);
             outcome.succeeds().stdout_is(expected);
             assert_eq!(outcome.stderr, "");
+        }
+    }
+
+    #[test]
+    fn comes_by_a_command_too() {
+        for (command, flag) in [
+            (&["help"][..], &["--help"][..]),
+            (&["help", "token"], &["token", "--help"]),
+            (&["-q", "help", "version"], &["version", "--help"]),
+        ] {
+            let outcome = only(command);
+            outcome.succeeds().stdout_is(&only(flag).stdout);
+            assert_eq!(outcome.stderr, "");
+        }
+    }
+
+    #[test]
+    fn has_variables_defaults_and_examples_when_it_is_long() {
+        let long = only(&["exec", "--help"]).stdout;
+        for part in [
+            "[env: EQUINIX_WIF_TIMEOUT]",
+            "[default: 60]",
+            "[values: off, basic, strict]",
+            "[env: EQUINIX_WIF_CA_FILE, else SSL_CERT_FILE]",
+            "Examples:\n  # ",
+        ] {
+            assert!(long.contains(part), "{part}: {long}");
+        }
+        let short = only(&["exec", "-h"]).stdout;
+        assert!(!short.contains("[env: ") && !short.contains("Examples:"), "{short}");
+        assert!(short.lines().count() * 2 < long.lines().count(), "{short}");
+    }
+
+    /// A word is not broken, however narrow the terminal.
+    #[test]
+    fn is_wrapped_to_the_width() {
+        let bare = only(&["--help"]).stdout;
+        let names =
+            bare.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|l| !l.is_empty());
+        let commands = names.filter_map(|line| line.split_whitespace().next());
+        for command in std::iter::once("").chain(commands) {
+            for flag in ["-h", "--help"] {
+                let args: Vec<&str> = [command, flag].into_iter().filter(|word| !word.is_empty()).collect();
+                let help = |width: &str| Job::bare().env("COLUMNS", width).only_args(&args).run().stdout;
+                let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
+                let wide = help("100");
+                for width in [80, 40] {
+                    let narrow = help(&width.to_string());
+                    assert_eq!(words(&narrow), words(&wide), "{args:?} at {width}");
+                    // A line is longer only where it is a single word, after what stands before the column of texts. How
+                    // a command is called is never wrapped.
+                    let lines = narrow.lines().filter(|line| !line.starts_with("Usage: "));
+                    for line in lines.filter(|line| line.chars().count() > width) {
+                        let text = line.trim_start().rsplit("  ").next().unwrap_or_default();
+                        assert!(!text.trim().contains(' '), "{args:?} at {width}: {line:?}");
+                    }
+                }
+            }
         }
     }
 
@@ -84,7 +142,14 @@ mod usage {
             (&["token", "--export-env=true"], "unexpected value 'true' for '--export-env'", "--help"),
             (&["token", "-q", "-v"], "cannot be used with", "--help"),
             (&["token", "--color", "sometimes"], "invalid value 'sometimes'", "--help"),
-            (&["help"], "unrecognized subcommand 'help'", "--help"),
+            (&["help", "tokn"], "there is no command \"tokn\"", "Did you mean token?"),
+            (&["help", "--bogus"], "unexpected argument '--bogus'", "equinix-wif help --help"),
+            (&["version", "x"], "unexpected argument 'x'", "--help"),
+            (
+                &["sandbox", "ls"],
+                "unexpected argument 'ls'",
+                "goes after --, as in equinix-wif sandbox -- ls",
+            ),
             (&["explain", "a", "b"], "unexpected argument 'b'", "--help"),
             (&["token", "--subject-token", "x"], "unexpected argument '--subject-token'", "--help"),
             (&["token", "\u{1b}]0;x\u{7}\n::add-path::/x"], "unexpected argument ']0;x", "--help"),
@@ -114,6 +179,22 @@ mod usage {
             outcome.fails(2, "cfg-usage").stderr_has(r#""code":"cfg-usage""#);
             assert_eq!(outcome.outputs()["error-code"], "cfg-usage");
         }
+        // Wherever the mistake is, and whatever stands before the command.
+        for args in [
+            &["-q", "token", "--bogus", "--report", "-"][..],
+            &["--bogus", "--color", "never", "token", "--report", "-"],
+            &["token", "--bogus", "--other=x", "stray", "--report", "-"],
+            &["token", "--export-env=true", "--report", "-"],
+            &["token", "-q", "-v", "--report", "-"],
+            &["token", "--report", "-", "--scope"],
+        ] {
+            let outcome = Job::github().only_args(args).run();
+            outcome.fails(2, "cfg-usage").stderr_has(r#""code":"cfg-usage""#);
+            assert_eq!(outcome.outputs()["error-code"], "cfg-usage", "{args:?}");
+        }
+        let exec = Job::github().only_args(["-q", "exec", "--bogus", "--report", "-", "--", "true"]).run();
+        exec.fails(125, "cfg-usage").stderr_has(r#""exit":125"#);
+        assert_eq!(exec.outputs()["error-code"], "cfg-usage");
         let elsewhere = Job::github().only_args(["token", "--scpe", "x", "--format", "json"]).run();
         assert_eq!(elsewhere.output_file.as_deref(), Some(&b""[..]), "json leaves no output");
         let other = Job::github().only_args(["explain", "a", "b"]).run();

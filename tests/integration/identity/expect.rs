@@ -591,7 +591,7 @@ mod validation {
             ("variable", Job::gitlab().env("EQUINIX_WIF_VALIDATION", "none")),
         ] {
             println!("case: {name}");
-            refused(job, 2, "cfg-value-invalid").stderr_has("expected: off or basic or strict");
+            refused(job, 2, "cfg-value-invalid").stderr_has("expected: off, basic or strict");
         }
     }
 

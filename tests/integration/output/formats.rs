@@ -296,6 +296,17 @@ mod terraform {
         );
         let outcome = job().stdin(endpoint("http://sts.equinix.com")).run();
         nobody_was_called(outcome.fails(10, "insecure-url"));
+        // Nor to this machine, nor another secret than the ID token, nor one that is not checked.
+        let outcome = job().stdin(endpoint("http://127.0.0.1:1")).run();
+        nobody_was_called(
+            outcome
+                .fails(10, "endpoint-untrusted")
+                .stderr_has("http://127.0.0.1:1, which is on this machine"),
+        );
+        let outcome = job().stdin(r#"{"subject_token_env":"GITHUB_TOKEN"}"#).run();
+        nobody_was_called(outcome.fails(2, "cfg-request-invalid").stderr_has("names another variable"));
+        let outcome = job().stdin(r#"{"validation":"off"}"#).run();
+        nobody_was_called(outcome.fails(2, "cfg-request-invalid").stderr_has("lowers the validation"));
     }
 
     #[test]

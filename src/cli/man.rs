@@ -1,26 +1,25 @@
-//! `man`: the manual page, made from the definition of the command line and from the tables of variables and exit classes.
+//! The manual page, made from the definition of the command line and from the tables of variables and exit classes.
 
-use std::io::{self, Write};
+use std::io;
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 
-use crate::cli::Cli;
-use crate::error::{Error, Exit};
+use crate::cli::definition::{Purpose, VERSION, definition};
+use crate::error::Exit;
 use crate::platform;
 
-/// Prints the page.
-pub fn run(stdout: &mut dyn Write) -> Result<(), Error> {
-    super::print(stdout, &page().unwrap_or_default())
+/// The page.
+pub fn page() -> String {
+    // Writing into memory does not fail.
+    written().unwrap_or_default()
 }
 
-/// The page. Writing into memory does not fail.
-fn page() -> io::Result<String> {
-    let mut cli = Cli::command().subcommand_value_name("COMMAND");
+fn written() -> io::Result<String> {
+    let mut cli = definition(Purpose::Parse);
     cli.build();
     let mut page = Page(String::new());
-    let man = Man::new(cli.clone()).manual("User Commands").source(crate::VERSION.trim());
+    let man = Man::new(cli.clone()).manual("User Commands").source(VERSION);
     page.add(|part| man.render_title(part))?;
     page.add(|part| man.render_name_section(part))?;
     page.add(|part| man.render_synopsis_section(part))?;

@@ -1,0 +1,57 @@
+//! A script that completes words in a shell, made from the tables of settings and commands.
+
+use clap::ValueEnum as _;
+use clap_complete::Shell;
+
+use crate::cli::definition::{PROGRAM, Purpose, definition};
+use crate::error::{Code, Error};
+use crate::text::quote;
+
+/// The shells that the library writes for, by the names that it reads.
+pub const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
+
+/// The script for one shell.
+pub fn script(shell: &str) -> Result<String, Error> {
+    let shell = Shell::from_str(shell, true).map_err(|_| {
+        Error::new(Code::CfgValueInvalid, format!("there are no completions for {}", quote(shell)))
+            .with_detail("known", SHELLS.join(", "))
+            .with_cure("Name one of the known shells.")
+    })?;
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut definition(Purpose::Complete), PROGRAM, &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    // The library writes a program's name with a hyphen in two ways (clap_complete 4.6.11), so that commands are found,
+    // but none of their flags. `tests/completions.rs` shows it.
+    Ok(if shell == Shell::Bash { script.replace("equinix__subcmd__wif", "equinix__wif") } else { script })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::format::FORMATS;
+    use crate::platform::PLATFORMS;
+
+    #[test]
+    fn the_shells_are_those_of_the_library() {
+        let values = Shell::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
+        assert_eq!(values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>(), SHELLS);
+    }
+
+    #[test]
+    fn every_flag_with_fixed_words_has_them() {
+        let cli = definition(Purpose::Complete);
+        let words = |command: &str, id: &str| -> Vec<String> {
+            let arg = cli.find_subcommand(command).unwrap().get_arguments().find(|arg| arg.get_id() == id);
+            arg.unwrap().get_possible_values().iter().map(|value| value.get_name().to_owned()).collect()
+        };
+        assert_eq!(words("token", "--on-unavailable"), ["fail", "skip"]);
+        assert_eq!(words("exec", "--validation"), ["off", "basic", "strict"]);
+        assert_eq!(words("doctor", "--sts-api"), ["alpha", "v1"]);
+        assert_eq!(words("inspect", "--summary"), ["never", "on-failure", "always"]);
+        assert_eq!(words("doctor", "--format"), ["text", "json"]);
+        assert_eq!(words("id-token", "--format").len(), FORMATS.len() + 1);
+        assert_eq!(words("token", "--provider").len(), PLATFORMS.len() + 1);
+        assert_eq!(words("explain", "operand").len(), Code::ALL.len());
+        assert!(words("token", "--scope").is_empty());
+    }
+}

@@ -1,0 +1,132 @@
+//! Runs the command that was typed, with its report and its summary around it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::child;
+use crate::cli::commands::Command;
+use crate::cli::row::Row;
+use crate::cli::settings::{SummaryWhen, report_place, summary_when};
+use crate::cli::table::{FORMAT, SUMMARY};
+use crate::cli::typed::Typed;
+use crate::cli::{VERSION, completions, help, man};
+use crate::clock::Clock;
+use crate::credential::Kind;
+use crate::env::Env;
+use crate::error::Error;
+use crate::report::Report;
+use crate::report::console::Console;
+use crate::streams::Streams;
+
+use super::report_file::ReportFile;
+use super::{doctor, exec, explain, inspect, main_job, print, summary, token};
+
+/// Runs a command. The result is the exit status.
+pub fn run(
+    command: Command,
+    typed: &Typed,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: Streams<'_>,
+) -> Result<u8, Error> {
+    let mut report = Report::default();
+    let outcome = match command {
+        Command::Explain => explain::run(typed.operand(), streams.stdout).map(|()| 0),
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox => super::sandbox::run(typed, env, streams.stdout, console),
+        Command::Completions => {
+            let script = completions::script(typed.operand().unwrap_or_default())?;
+            print(streams.stdout, &script).map(|()| 0)
+        }
+        Command::Man => print(streams.stdout, &man::page()).map(|()| 0),
+        Command::Version => print(streams.stdout, &format!("{VERSION}\n")).map(|()| 0),
+        Command::Help => print(streams.stdout, &help(explain::command(typed.operand())?)).map(|()| 0),
+        Command::Token | Command::IdToken => {
+            let kind = if command == Command::Token { Kind::AccessToken } else { Kind::IdToken };
+            reported(typed, env, &**clock, console, &mut report, |report| {
+                token::run(kind, typed, env, clock, console, streams, report)
+            })
+            .map(|()| 0)
+        }
+        Command::Exec => execute(typed, env, clock, console, &streams, &mut report),
+        Command::Inspect => reported(typed, env, &**clock, console, &mut report, |report| {
+            inspect::run(typed, env, clock, console, streams, report)
+        })
+        .map(|()| 0),
+        Command::Doctor => reported(typed, env, &**clock, console, &mut report, |report| {
+            doctor::run(typed, env, clock, console, streams, report)
+        }),
+    };
+    outcome.inspect_err(|error| leave_failure(typed, env, error))
+}
+
+/// Gets the token, ends the report, and then becomes the command.
+fn execute(
+    typed: &Typed,
+    env: &Arc<Env>,
+    clock: &Arc<dyn Clock>,
+    console: &Arc<Console>,
+    streams: &Streams<'_>,
+    report: &mut Report,
+) -> Result<u8, Error> {
+    let prepared = reported(typed, env, &**clock, console, report, |report| {
+        exec::run(typed, env, clock, console, streams, report)
+    })?;
+    let Some(prepared) = prepared else { return Ok(0) };
+    // What comes now is the command's own. Should it not be able to take this process's place, although it had been found,
+    // the report is written anew.
+    child::hand_over(prepared)
+        .or_else(|error| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error)))
+}
+
+/// Reports a command line that was not understood like every other failure, as far as it can be read.
+pub fn refuse(typed: &Typed, env: &Env, console: &Console, error: &Error) {
+    let report = Report { is_exec: typed.command == Some(Command::Exec), ..Report::default() };
+    let has = |row: &Row| typed.command.is_some_and(|command| row.on.contains(&command));
+    if has(&SUMMARY.row)
+        && let Ok(when) = summary_when(typed, env)
+    {
+        summary::write(when, &report, Some(error), env, console);
+    }
+    if let Ok(destination) = ReportFile::open(report_place(typed, env).as_deref()) {
+        // The usage is the failure; that its report cannot be written is not worth another.
+        destination.write(&report, Some(error), Duration::ZERO, console).ok();
+    }
+    leave_failure(typed, env, error);
+}
+
+/// Leaves the error's code where later steps read it, for the commands whose token they would read there.
+fn leave_failure(typed: &Typed, env: &Env, error: &Error) {
+    match typed.command {
+        Some(Command::Token | Command::IdToken) => {
+            main_job::leave_failure(typed.text(&FORMAT.row), env, error);
+        }
+        Some(Command::Exec) => main_job::leave_failure(Some("auto"), env, error),
+        _ => {}
+    }
+}
+
+/// Runs a part of a command with the report and the summary around it.
+fn reported<T>(
+    typed: &Typed,
+    env: &Env,
+    clock: &dyn Clock,
+    console: &Console,
+    report: &mut Report,
+    act: impl FnOnce(&mut Report) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let started = clock.monotonic();
+    let destination = ReportFile::open(report_place(typed, env).as_deref())?;
+    // A wrong word stands in the report like every other wrong setting.
+    let (when, outcome) = match summary_when(typed, env) {
+        Ok(when) => (when, act(report)),
+        Err(error) => (SummaryWhen::Never, Err(error)),
+    };
+    let elapsed = clock.monotonic().saturating_sub(started);
+    let error = outcome.as_ref().err().or(report.failure.as_ref());
+    summary::write(when, report, error, env, console);
+    let written = destination.write(report, error, elapsed, console);
+    // A report that cannot be written is worth a failure of its own only when there is no other.
+    outcome.and_then(|value| written.map(|()| value))
+}

@@ -1,0 +1,28 @@
+//! The process's streams, and what is known about them.
+
+use std::io::Write;
+
+/// What standard output leads to, as far as it matters for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StdoutKind {
+    /// A file, a pipe or a device.
+    Ordinary,
+    /// A terminal, where people would see the token.
+    Terminal,
+    /// Nothing: it was closed when the program started.
+    Closed,
+}
+
+/// The streams, but for standard error itself: that belongs to the console.
+pub struct Streams<'a> {
+    /// Payload only.
+    pub stdout: &'a mut dyn Write,
+    /// What is known about standard output.
+    pub stdout_kind: StdoutKind,
+    /// Whether standard input is a terminal, where nobody answers.
+    pub stdin_is_terminal: bool,
+    /// Whether standard error is a terminal.
+    pub stderr_is_terminal: bool,
+    /// Whether standard error leads to a file or nowhere, so that a runner cannot read it.
+    pub stderr_is_lost: bool,
+}
