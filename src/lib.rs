@@ -105,7 +105,9 @@ pub fn run(
     let console = Console::new(stderr, verbosity(speech), use_color(speech, stderr_is_terminal, env));
     // Before anything can be said of the settings.
     console.guard_ambient(env, &SECRET_VARIABLES);
-    proxy::passwords(env).iter().for_each(|password| console.guard(password));
+    for password in proxy::passwords(env) {
+        console.guard(&password);
+    }
     let rest = Rest { stdout, stdout_kind, stdin_is_terminal, stderr_is_lost };
     let is_exec = is_exec(&args);
     let outcome = match parsed {

@@ -39,7 +39,7 @@ fn json_escaped(text: &str) -> String {
 }
 
 fn base32(text: &str) -> String {
-    let bits: String = text.bytes().map(|byte| format!("{byte:08b}")).collect();
+    let bits: String = each(text, |c| format!("{:08b}", c as u32));
     let symbols = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let symbol = |five: &[u8]| {
         let digits = format!("{:0<5}", String::from_utf8_lossy(five));
@@ -174,7 +174,9 @@ const DISGUISES: &[Disguise] = &[
 
 fn redactor() -> Redactor {
     let mut redactor = Redactor::default();
-    SECRETS.into_iter().for_each(|secret| redactor.add(secret));
+    for secret in SECRETS {
+        redactor.add(secret);
+    }
     redactor
 }
 
