@@ -25,14 +25,13 @@ pub const MIN_REDACTED: usize = 12;
 #[derive(Default)]
 pub struct Redactor {
     secrets: Vec<Known>,
+    index: Index,
 }
 
 struct Known {
     secret: Zeroizing<String>,
     /// Its encoded forms, made only when a text could contain one.
     forms: Option<Vec<Zeroizing<String>>>,
-    /// Its letters and digits, forwards, backwards and in ROT13.
-    folded: Option<[Zeroizing<String>; 3]>,
 }
 
 impl Known {
@@ -46,23 +45,68 @@ impl Known {
         forms.iter().any(|form| form.contains(&url_safe))
     }
 
-    /// Whether letters and digits have a piece of this secret among them.
-    fn shares_a_piece(&mut self, folded: &str) -> bool {
-        let secret = &self.secret;
-        let forms = self.folded.get_or_insert_with(|| folded_forms(secret));
-        let mut both = forms.iter().filter(|form| form.len() >= MIN_REDACTED);
-        both.any(|form| {
-            windows(folded, PROBE, STEP).any(|(_, probe)| form.contains(probe))
-                && windows(folded, MIN_REDACTED, 1).any(|(_, piece)| form.contains(piece))
+    /// Whether letters and digits have a piece of this secret's among them.
+    fn shares_a_piece(&self, folded: &str) -> bool {
+        let own = Zeroizing::new(fold(&self.secret));
+        windows(folded, MIN_REDACTED, 1).any(|(_, piece)| own.contains(piece))
+    }
+}
+
+/// Every three letters and digits in a row that a secret has. Of a text without secrets they tell at once that it has none:
+/// that all threes of a piece are known, and the piece is not, hardly ever happens.
+struct Index(Zeroizing<Vec<u64>>);
+
+impl Default for Index {
+    fn default() -> Self {
+        Self(Zeroizing::new(vec![0; RADIX.pow(3).div_ceil(64)]))
+    }
+}
+
+impl Index {
+    fn add(&mut self, folded: &str) {
+        for place in threes(folded) {
+            if let Some(word) = self.0.get_mut(place / 64) {
+                *word |= 1 << (place % 64);
+            }
+        }
+    }
+
+    fn has(&self, place: usize) -> bool {
+        self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
+    }
+
+    fn may_share_a_piece(&self, folded: &str) -> bool {
+        let mut run = 0;
+        threes(folded).any(|place| {
+            run = if self.has(place) { run + 1 } else { 0 };
+            run == MIN_REDACTED - 2
         })
     }
+}
+
+/// Letters and digits in one case.
+const RADIX: usize = 36;
+
+/// Each three characters in a row, as a number.
+fn threes(folded: &str) -> impl Iterator<Item = usize> {
+    let mut place = 0;
+    let values = folded.bytes().map(|byte| match byte {
+        b'0'..=b'9' => usize::from(byte - b'0'),
+        _ => usize::from(byte.saturating_sub(b'a')) + 10,
+    });
+    let places = values.map(move |value| {
+        place = (place * RADIX + value) % RADIX.pow(3);
+        place
+    });
+    places.skip(2)
 }
 
 impl Redactor {
     /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
     pub fn add(&mut self, secret: &str) {
         if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
-            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None, folded: None });
+            self.index.add(&Zeroizing::new(fold(secret)));
+            self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None });
         }
     }
 
@@ -87,8 +131,14 @@ impl Redactor {
             out.push_str(prose);
             rest = next;
         }
-        let secrets = &mut self.secrets;
-        let mut found = |folded: &str| secrets.iter_mut().any(|known| known.shares_a_piece(folded));
+        let mut found = |folded: &str| {
+            let backwards = folded.chars().rev().collect();
+            let rotated = folded.bytes().map(rotate).map(char::from).collect();
+            [folded.to_owned(), backwards, rotated].iter().any(|form| {
+                self.index.may_share_a_piece(form)
+                    && self.secrets.iter().any(|known| known.shares_a_piece(form))
+            })
+        };
         if any_reading(&out, &mut found) { (WITHHELD.to_owned(), true) } else { (out, hit) }
     }
 
@@ -157,21 +207,12 @@ fn encoded_forms(secret: &str) -> Vec<Zeroizing<String>> {
     forms
 }
 
-fn folded_forms(secret: &str) -> [Zeroizing<String>; 3] {
-    // ASCII alone, and with room for all of it.
-    let of = |bytes: &mut dyn Iterator<Item = u8>| {
-        let mut form = Zeroizing::new(String::with_capacity(secret.len()));
-        form.extend(bytes.map(char::from));
-        form
-    };
-    let forwards = Zeroizing::new(fold(secret));
-    let rotate = |byte: u8| match byte {
+/// ROT13 of a letter in lower case.
+fn rotate(byte: u8) -> u8 {
+    match byte {
         b'a'..=b'z' => (byte - b'a' + 13) % 26 + b'a',
         other => other,
-    };
-    let backwards = of(&mut forwards.bytes().rev());
-    let rotated = of(&mut forwards.bytes().map(rotate));
-    [forwards, backwards, rotated]
+    }
 }
 
 #[cfg(test)]
