@@ -51,7 +51,7 @@ pub(super) fn artifact(
         return Err(Error::new(Code::ArtifactExposure, message).with_detail("exposure", exposure));
     }
     let path = output.ok_or_else(|| {
-        Error::new(Code::CfgValueInvalid, format!("the format {} needs a file in --output", format.id()))
+        Error::new(Code::CfgValueInvalid, format!("the format {} needs --output with a file", format.id()))
             .with_cure("Name the same file as under artifacts:reports:dotenv.")
     })?;
     let place = find(path, policy.env)?;
