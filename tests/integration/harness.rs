@@ -1076,6 +1076,51 @@ mod tables {
     }
 }
 
+mod pieces {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use leak::{Kind, PIECE, Secrets};
+
+    /// Places of pieces as a plain search finds them: every piece of every form of the secret is looked for.
+    fn plainly(text: &str, secret: &str) -> BTreeSet<(usize, String)> {
+        let mut pieces: BTreeSet<&[u8]> = secret.as_bytes().windows(PIECE).collect();
+        let mut forms = Vec::new();
+        for shift in 0..3 {
+            for engine in [STANDARD.encode(&secret[shift..]), URL_SAFE_NO_PAD.encode(&secret[shift..])] {
+                let encoded = engine.trim_end_matches('=').to_owned();
+                forms.push(encoded[..encoded.len() - 1].to_owned());
+            }
+        }
+        pieces.extend(forms.iter().flat_map(|form| form.as_bytes().windows(PIECE / 3 * 4)));
+        let text = text.as_bytes();
+        let at = |piece: &[u8]| {
+            let piece = piece.to_vec();
+            let places = text.windows(piece.len()).enumerate().filter(|(_, window)| **window == *piece);
+            let named: Vec<_> =
+                places.map(|(at, _)| (at, String::from_utf8(piece.clone()).unwrap())).collect();
+            named
+        };
+        pieces.into_iter().flat_map(at).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn are_found_as_by_a_plain_search(
+            secret in "[ab]{12,30}", others in proptest::collection::vec("[ab ]{0,9}", 3), cut in 0_usize..15, shift in 0_usize..3,
+        ) {
+            let encoded = URL_SAFE_NO_PAD.encode(format!("{}{secret}", "xy".repeat(shift)));
+            let cut = cut.min(secret.len());
+            let text = format!("{}{}{}{}{}", others[0], &secret[cut..], others[1], &encoded[cut..], others[2]);
+            let mut secrets = Secrets::default();
+            secrets.add(Kind::AccessToken, &secret);
+            let hits = secrets.finder().hits(text.as_bytes());
+            let found: BTreeSet<_> = hits.into_iter().map(|hit| (hit.at, hit.piece)).collect();
+            prop_assert_eq!(found, plainly(&text, &secret));
+        }
+    }
+}
+
 mod turns {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;

@@ -1,6 +1,6 @@
 //! Looks for secrets where none may be: whole, in pieces, or dressed up as base64.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -61,18 +61,25 @@ impl Secrets {
 
     /// The finder for them.
     pub fn finder(&self) -> Finder<'_> {
-        let mut finder = Finder { secrets: &self.0, pieces: HashMap::new(), whole: Vec::new() };
+        let mut finder = Finder {
+            secrets: &self.0,
+            forms: Vec::new(),
+            grams: HashMap::new(),
+            alphabet: [false; 256],
+            whole: Vec::new(),
+        };
         for (index, secret) in self.0.iter().enumerate() {
             let bytes = secret.text.as_bytes();
             if bytes.len() < PIECE {
                 finder.whole.push(index);
             }
-            finder.add(bytes, PIECE, index);
+            finder.add(index, PIECE, bytes.to_vec());
             for shift in 0..3_usize.min(bytes.len()) {
                 for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
-                    let encoded = engine.encode(&bytes[shift..]);
+                    let mut encoded = engine.encode(&bytes[shift..]).into_bytes();
                     // What follows the secret changes the last character.
-                    finder.add(&encoded.as_bytes()[..encoded.len() - 1], ENCODED_PIECE, index);
+                    encoded.pop();
+                    finder.add(index, ENCODED_PIECE, encoded);
                 }
             }
         }
@@ -80,10 +87,27 @@ impl Secrets {
     }
 }
 
-/// Finds pieces of secrets in bytes.
+/// So long are the parts by which pieces are found: each piece holds at least one that begins at a multiple of this in its
+/// secret, so only those are kept.
+const GRAM: usize = PIECE / 2;
+
+/// A secret as it may be written, and how much of that is a leak.
+struct Form {
+    owner: usize,
+    piece: usize,
+    bytes: Vec<u8>,
+}
+
+/// Finds pieces of secrets in bytes. Every run of the program is looked through, so this has to be fast without the
+/// compiler's help.
 pub struct Finder<'a> {
     secrets: &'a [Secret],
-    pieces: HashMap<Vec<u8>, Vec<usize>>,
+    forms: Vec<Form>,
+    /// Where these bytes stand: in which form, and at which place.
+    grams: HashMap<[u8; GRAM], Vec<(usize, usize)>>,
+    /// The bytes that occur in secrets.
+    alphabet: [bool; 256],
+    /// Secrets that are too short for pieces.
     whole: Vec<usize>,
 }
 
@@ -99,43 +123,63 @@ pub struct Hit<'a> {
 }
 
 impl<'a> Finder<'a> {
-    fn add(&mut self, bytes: &[u8], length: usize, index: usize) {
-        for piece in bytes.windows(length) {
-            let owners = self.pieces.entry(piece.to_vec()).or_default();
-            if !owners.contains(&index) {
-                owners.push(index);
-            }
+    fn add(&mut self, owner: usize, piece: usize, bytes: Vec<u8>) {
+        let form = self.forms.len();
+        for (index, gram) in bytes.chunks_exact(GRAM).enumerate() {
+            let gram = gram.try_into().expect("chunks of this length");
+            self.grams.entry(gram).or_default().push((form, index * GRAM));
         }
+        for byte in &bytes {
+            self.alphabet[usize::from(*byte)] = true;
+        }
+        self.forms.push(Form { owner, piece, bytes });
+    }
+
+    /// The places of pieces: where, how long, and whose.
+    fn places(&self, text: &[u8]) -> BTreeSet<(usize, usize, usize)> {
+        let mut places = BTreeSet::new();
+        // How far a form is known to go on in the text, by the difference of their places.
+        let mut known: HashMap<(usize, usize), usize> = HashMap::new();
+        let mut start = 0;
+        while start < text.len() {
+            let run = text[start..].iter().take_while(|byte| self.alphabet[usize::from(**byte)]).count();
+            for at in start..(start + run + 1).saturating_sub(GRAM).max(start) {
+                let gram: [u8; GRAM] = text[at..at + GRAM].try_into().expect("this length");
+                for &(form, place) in self.grams.get(&gram).into_iter().flatten() {
+                    let known_end =
+                        known.entry((form, at + self.forms[form].bytes.len() - place)).or_default();
+                    if *known_end > at {
+                        continue;
+                    }
+                    let Form { owner, piece, bytes } = &self.forms[form];
+                    let same = |(one, other): &(&u8, &u8)| one == other;
+                    let before =
+                        text[..at].iter().rev().zip(bytes[..place].iter().rev()).take_while(same).count();
+                    let after = text[at..].iter().zip(&bytes[place..]).take_while(same).count();
+                    *known_end = at + after;
+                    let (first, end) = (at - before, at + after);
+                    places.extend((first..(end + 1).saturating_sub(*piece)).map(|at| (at, *piece, *owner)));
+                }
+            }
+            start += run + 1;
+        }
+        places
     }
 
     /// Every place with a piece of a secret, in the order of the text.
     pub fn hits(&self, text: &[u8]) -> Vec<Hit<'a>> {
-        let mut hits = Vec::new();
-        let mut add = |at: usize, piece: &[u8], owners: &[usize]| {
-            let piece = String::from_utf8_lossy(piece).into_owned();
-            hits.extend(owners.iter().map(|&owner| Hit {
-                secret: &self.secrets[owner],
-                at,
-                piece: piece.clone(),
-            }));
-        };
-        for length in [PIECE, ENCODED_PIECE] {
-            for (at, window) in text.windows(length).enumerate() {
-                if let Some(owners) = self.pieces.get(window) {
-                    add(at, window, owners);
-                }
-            }
-        }
+        let mut places = self.places(text);
         for &index in &self.whole {
             let word = self.secrets[index].text.as_bytes();
-            for (at, window) in text.windows(word.len()).enumerate() {
-                if window == word {
-                    add(at, window, &[index]);
-                }
-            }
+            let at = text.windows(word.len()).enumerate().filter(|(_, window)| *window == word);
+            places.extend(at.map(|(at, _)| (at, word.len(), index)));
         }
-        hits.sort_by_key(|hit| hit.at);
-        hits
+        let hit = |(at, length, owner): (usize, usize, usize)| Hit {
+            secret: &self.secrets[owner],
+            at,
+            piece: String::from_utf8_lossy(&text[at..at + length]).into_owned(),
+        };
+        places.into_iter().map(hit).collect()
     }
 
     /// The first piece of a secret that may not be there.
