@@ -3,7 +3,6 @@
 //! Every setting remembers where it came from, for the report and for messages. Nothing is read from the working
 //! directory.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,12 +12,14 @@ use serde_json::{Map, Value, json};
 use crate::claims::Validation;
 use crate::cli::{ExchangeArgs, IdentityArgs, NetworkArgs, OutputArgs};
 use crate::credential::Kind;
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::expect::{self, Expectation};
 use crate::http;
 use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
+use crate::input;
 use crate::provider::TokenSource;
 use crate::request::Request;
 use crate::scope;
@@ -138,6 +139,8 @@ impl OnUnavailable {
 pub struct NetworkSettings {
     /// The time for the whole run.
     pub timeout: Duration,
+    /// Its end, counted from when the settings were read.
+    pub deadline: Deadline,
     /// Certificates to trust besides the built-in roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Where they came from.
@@ -150,6 +153,9 @@ pub struct NetworkSettings {
 pub fn report_place(flag: Option<&Path>, env: &Env) -> Option<PathBuf> {
     flag.map(Path::to_path_buf).or_else(|| env.os(names::REPORT).map(PathBuf::from))
 }
+
+/// The largest file of certificates, in bytes. Whole systems have a few hundred thousand.
+const MAX_ROOTS: usize = 4 * 1024 * 1024;
 
 /// Collects settings and remembers where each came from.
 pub struct Resolver<'a> {
@@ -417,9 +423,11 @@ impl<'a> Resolver<'a> {
     /// The settings of [`NetworkArgs`].
     pub fn network(&mut self, args: &NetworkArgs) -> Result<NetworkSettings, Error> {
         let timeout = self.timeout(args)?;
-        let (extra_roots, roots_source) = self.extra_roots(args.ca_file.as_deref())?;
+        let deadline = Deadline::within(timeout);
+        let (extra_roots, roots_source) = self.extra_roots(args.ca_file.as_deref(), deadline)?;
         Ok(NetworkSettings {
             timeout,
+            deadline,
             extra_roots,
             roots_source,
             proxies: if args.no_proxy {
@@ -490,7 +498,11 @@ impl<'a> Resolver<'a> {
         Ok(url)
     }
 
-    fn extra_roots(&mut self, typed: Option<&Path>) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
+    fn extra_roots(
+        &mut self,
+        typed: Option<&Path>,
+        deadline: Deadline,
+    ) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
         let setting = match self.path("--ca-file", typed, names::CA_FILE) {
             Some(setting) => setting,
             None => match self.path("--ca-file", None, names::SSL_CERT_FILE) {
@@ -499,9 +511,10 @@ impl<'a> Resolver<'a> {
             },
         };
         let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
-        let pem = fs::read(&setting.value).map_err(|error| {
-            Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.kind()))
-        })?;
+        let pem =
+            input::read_file(&setting.value, input::Kind::Any, MAX_ROOTS, deadline).map_err(|error| {
+                Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.message()))
+            })?;
         Ok((http::parse_roots(&pem, &name)?, setting.source))
     }
 }

@@ -252,11 +252,19 @@ codes! {
     CfgCaFile = "cfg-ca-file", Usage, Config,
         "The file with additional certificates cannot be read or holds no certificate.",
         "Point --ca-file, EQUINIX_WIF_CA_FILE or SSL_CERT_FILE to a readable PEM file, or unset it.",
-        "--ca-file \"/etc/ssl/internal.pem\" cannot be read: entity not found";
+        "--ca-file \"/etc/ssl/internal.pem\" cannot be read: there is no such file";
     CfgProxyInvalid = "cfg-proxy-invalid", Usage, Config,
         "The proxy variable does not hold the URL of an http or https proxy. It is not skipped silently, since the request would then go out directly.",
         "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.",
         "HTTPS_PROXY does not hold the URL of a proxy: only http and https proxies are supported";
+    ProxyAuth = "proxy-auth", Usage, Exchange,
+        "The proxy asks for a user name and password (status 407).",
+        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY. Only the scheme Basic is supported.",
+        "the proxy http://proxy.example:3128 asks for a user name and password (407)\n  offered: Negotiate, Basic";
+    ProxyRefused = "proxy-refused", Usage, Exchange,
+        "The proxy answered that it does not connect to this host. Asking again would not change that.",
+        "Have the host allowed at the proxy, or exempt it in NO_PROXY if it can be reached directly.",
+        "the proxy http://proxy.example:3128 refused to connect to the STS at https://sts.eqix.equinix.com (403)";
     CfgRequestInvalid = "cfg-request-invalid", Usage, Config,
         "The program that runs this one has to say what it wants, and what it said could not be understood: Terraform's data source external in a query on standard input, a Kubernetes client in KUBERNETES_EXEC_INFO.",
         "Run it from there: as the program of a data source external, or as the exec plugin of a kubeconfig. docs/usage.md shows both and lists what a query may hold. Elsewhere choose another --format.",
@@ -449,7 +457,7 @@ codes! {
     NetTimeout = "net-timeout", Transient, Exchange,
         "The other side did not answer in time.",
         "Run the job again; if it persists, check firewall and proxy.",
-        "the STS at https://sts.eqix.equinix.com did not answer completely within the time limit";
+        "the STS at https://sts.eqix.equinix.com did not answer completely within 15 s";
     NetReset = "net-reset", Transient, Exchange,
         "The connection broke before the answer came, or the answer was not HTTP.",
         "Run the job again; if it persists, check firewall and proxy.",
@@ -461,15 +469,11 @@ codes! {
     TlsHandshake = "tls-handshake", Transient, Exchange,
         "The TLS connection could not be set up, for a reason other than the certificate.",
         "Run the job again; if it persists, check for a proxy that intercepts TLS or a server without TLS 1.2.",
-        "the TLS handshake with the STS at https://sts.eqix.equinix.com broke off or stalled";
+        "the TLS handshake with the STS at https://sts.eqix.equinix.com broke off";
     ProxyConnect = "proxy-connect", Transient, Exchange,
         "The proxy could not be used to reach the host.",
         "Check HTTPS_PROXY and NO_PROXY, and whether the proxy allows the host.",
         "the proxy http://proxy.example:3128 could not be reached: connection refused";
-    ProxyAuth = "proxy-auth", Transient, Exchange,
-        "The proxy asks for a user name and password (status 407).",
-        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY.",
-        "the proxy http://proxy.example:3128 asks for a user name and password (407)";
     RateLimited = "rate-limited", Transient, Exchange,
         "The server asked to slow down (status 429).",
         "Run the job again later; spread out jobs that start at the same time.",

@@ -1,25 +1,30 @@
 //! The pipeline that commands share: platform → ID token → checks → exchange.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::claims::{self, Concern, Expected, Now, Validation};
 use crate::clock::Clock;
 use crate::config::{ExchangeSettings, IdentitySettings};
 use crate::console::Console;
 use crate::credential::{Credential, Kind};
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::jwt::{self, UnverifiedClaims};
 use crate::provider::{Context, Provider};
 use crate::random;
-use crate::retry::{Deadline, Failure, Law, Retry};
+use crate::retry::{Failure, Retries, Retry};
 use crate::secret::Secret;
 use crate::signature;
 use crate::sts::Exchange;
 
 /// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
 const SHORTEST_LIFE: i64 = 30;
+
+/// The longest time for a check of the signature that was not asked for.
+const OPTIONAL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A job on its way from an identity to an access token.
 pub struct Job<'a> {
@@ -32,7 +37,7 @@ pub struct Job<'a> {
     /// For warnings, retries and masks.
     pub console: &'a Console,
     /// For requests.
-    pub http: &'a Client<'a>,
+    pub http: &'a Client,
     /// A random number in 0..1.
     random: &'a dyn Fn() -> f64,
     /// Where the identity comes from.
@@ -81,7 +86,7 @@ impl<'a> Job<'a> {
         clock: &'a dyn Clock,
         deadline: Deadline,
         console: &'a Console,
-        http: &'a Client<'a>,
+        http: &'a Client,
         provider: &'static dyn Provider,
         settings: &'a IdentitySettings,
     ) -> Self {
@@ -110,8 +115,8 @@ impl<'a> Job<'a> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn law(&self) -> Law<'_> {
-        Law { clock: self.clock, deadline: self.deadline, random: self.random, console: self.console }
+    fn retries(&self) -> Retries<'_> {
+        Retries { clock: self.clock, deadline: self.deadline, random: self.random, console: self.console }
     }
 
     /// Says a warning and keeps it for the report.
@@ -161,7 +166,7 @@ impl<'a> Job<'a> {
         }
         let expected = self.provider.expected_issuer(self.env).ok().flatten();
         if let Some(issuer) = claims::likely_issuer(expected.as_ref(), &self.settings.expectations) {
-            signature::open_ahead(self.http, issuer);
+            signature::open_ahead(self.http, issuer, self.deadline);
         }
     }
 
@@ -170,7 +175,7 @@ impl<'a> Job<'a> {
         let context = Context {
             env: self.env,
             http: self.http,
-            law: &self.law(),
+            retries: &self.retries(),
             clock: self.clock,
             deadline: self.deadline,
             console: self.console,
@@ -240,6 +245,9 @@ impl<'a> Job<'a> {
                 "it is not known whose keys the signature should be verified with",
             ));
         }
+        // Nobody asked for it, so an issuer that cannot be reached must not use up the time of what comes after.
+        let is_asked_for = self.settings.verify_signature;
+        let deadline = if is_asked_for { self.deadline } else { self.deadline.at_most(OPTIONAL_LIMIT) };
         let ignored = signature::key_headers(&identity.claims);
         if !ignored.is_empty() {
             self.warn(&format!(
@@ -248,9 +256,13 @@ impl<'a> Job<'a> {
             ));
         }
         if !self.provider.mints_on_request() {
-            signature::open_ahead(self.http, identity.claims.issuer());
+            signature::open_ahead(self.http, identity.claims.issuer(), deadline);
         }
-        let keys = signature::fetch_keys(self.http, &self.law(), identity.claims.issuer())?;
+        let keys = signature::fetch_keys(
+            self.http,
+            &Retries { deadline, ..self.retries() },
+            identity.claims.issuer(),
+        )?;
         signature::verify(identity.token.reveal(), &identity.claims, &keys)?;
         identity.verified = true;
         Ok(())
@@ -309,7 +321,7 @@ impl<'a> Job<'a> {
         let mut answer_lost = false;
         let mut concerns = Vec::new();
         let renewable = self.provider.mints_on_request();
-        let credential = self.law().run("exchanging the token", |_| {
+        let credential = self.retries().run("exchanging the token", |attempt| {
             if renewable && (answer_lost || self.is_short(identity)) {
                 *identity = self.identity()?;
                 answer_lost = false;
@@ -324,7 +336,7 @@ impl<'a> Job<'a> {
                 claims: &identity.claims,
             };
             concerns.clear();
-            exchange.run(self.http, self.clock, &mut concerns).map_err(|mut failure: Failure| {
+            exchange.run(self.http, self.clock, attempt, &mut concerns).map_err(|mut failure: Failure| {
                 if answer_lost && failure.retry == Retry::Never && !renewable {
                     failure.error = failure.error.detail(
                         "but",

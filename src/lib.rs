@@ -25,6 +25,7 @@ pub mod config;
 pub mod console;
 pub mod credential;
 pub mod crypto;
+pub mod deadline;
 pub mod emit;
 pub mod env;
 pub mod error;
@@ -232,7 +233,7 @@ fn accounted<T>(
     report: &mut Report,
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let started = clock.monotonic();
+    let started = clock.now();
     let place = config::report_place(args.report.as_deref(), env);
     let destination = Destination::open(place.as_deref())?;
     // A wrong word is told in the report like every other wrong setting.
@@ -240,7 +241,7 @@ fn accounted<T>(
         Ok(when) => (when, act(report)),
         Err(error) => (summary::When::Never, Err(error)),
     };
-    let elapsed = clock.monotonic().saturating_sub(started);
+    let elapsed = clock.now().saturating_duration_since(started);
     let error = outcome.as_ref().err().or(report.failure.as_ref());
     summary::write(summary, report, error, env, console);
     let told = destination.write(report, error, elapsed, console);

@@ -59,12 +59,17 @@ pub const EXEC_CREDENTIAL: &str = "ExecCredential";
 /// The members of the cluster's configuration that are settings, and their flags.
 const CLUSTER_MEMBERS: [(&str, &str); 2] = [("audience", "--audience"), ("scope", "--scope")];
 
+/// The error for a query that is longer than [`QUERY_LIMIT`].
+pub fn too_long() -> Error {
+    invalid("the query on standard input is too long")
+        .detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024))
+}
+
 /// Reads the query of Terraform's data source `external`.
 pub fn terraform_query(bytes: &[u8]) -> Result<Request, Error> {
     const SOURCE: &str = "the query";
     if bytes.len() > QUERY_LIMIT {
-        return Err(invalid("the query on standard input is too long")
-            .detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024)));
+        return Err(too_long());
     }
     let members = json::parse_object(bytes)
         .map_err(|why| invalid(&format!("the query on standard input cannot be read: {why}")))?;

@@ -8,12 +8,13 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 
 use crate::crypto;
+use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request, Response};
 use crate::json;
 use crate::jwt::UnverifiedClaims;
-use crate::retry::{Failure, Law, Retry};
+use crate::retry::{Failure, Retries};
 use crate::text::quote;
 
 const PEER: Peer = Peer {
@@ -50,20 +51,20 @@ pub fn key_headers(token: &UnverifiedClaims) -> Vec<&'static str> {
 }
 
 /// Begins to connect to an issuer, once for its metadata and once for its keys, which are nearly always at the same host.
-pub fn open_ahead(http: &Client<'_>, issuer: &str) {
+pub fn open_ahead(http: &Client, issuer: &str, deadline: Deadline) {
     if let Ok(url) = Url::parse(issuer) {
-        http.open_ahead(&url);
-        http.open_ahead(&url);
+        http.open_ahead(&url, deadline);
+        http.open_ahead(&url, deadline);
     }
 }
 
 /// Fetches the keys of an issuer that has been found to be the expected one.
-pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<IssuerKeys, Error> {
+pub fn fetch_keys(http: &Client, retries: &Retries<'_>, issuer: &str) -> Result<IssuerKeys, Error> {
     let base = issuer.strip_suffix('/').unwrap_or(issuer);
     let url = Url::parse(&format!("{base}{DISCOVERY}")).map_err(|why| {
         metadata(format!("the issuer {} is not a URL that keys could be fetched from: {why}", quote(issuer)))
     })?;
-    let document = get(http, law, &url, "fetching the issuer's metadata")?;
+    let document = get(http, retries, &url, "fetching the issuer's metadata")?;
     let named = document.get("issuer").and_then(Value::as_str).unwrap_or_default();
     if named != issuer {
         return Err(metadata(format!(
@@ -80,7 +81,7 @@ pub fn fetch_keys(http: &Client<'_>, law: &Law<'_>, issuer: &str) -> Result<Issu
                 .detail("jwks_uri", quote(jwks_uri))
         })?;
     let algorithms = algorithms(&document)?;
-    let set = get(http, law, &jwks, "fetching the issuer's keys")?;
+    let set = get(http, retries, &jwks, "fetching the issuer's keys")?;
     let keys = set.get("keys").and_then(Value::as_array).ok_or_else(|| {
         metadata(format!(
             "what is published at {} is not a set of keys: it has no member keys",
@@ -107,9 +108,9 @@ fn metadata(message: String) -> Error {
     Error::new(Code::IssuerMetadata, message)
 }
 
-fn get(http: &Client<'_>, law: &Law<'_>, url: &Url, what: &str) -> Result<Map<String, Value>, Error> {
-    law.run(what, |_| {
-        let response = http.send(PEER, &Request::GetPublic { url })?;
+fn get(http: &Client, retries: &Retries<'_>, url: &Url, what: &str) -> Result<Map<String, Value>, Error> {
+    retries.run(what, |attempt| {
+        let response = http.send(PEER, &Request::GetPublic { url }, attempt)?;
         if response.status != 200 {
             return Err(refusal(&response, url));
         }
@@ -125,7 +126,7 @@ fn refusal(response: &Response, url: &Url) -> Failure {
         let error = Error::new(code, format!("the issuer at {} failed ({status})", url.origin()));
         let error = error.at(Stage::Claims).http_status(status);
         let after = response.date.and_then(|date| response.retry_after(date));
-        return Failure { error, retry: Retry::Again { after }, lost_answer: false };
+        return Failure::transient(error, after);
     }
     Failure::permanent(
         metadata(format!("the issuer at {} does not publish its metadata ({status})", url.origin()))

@@ -11,12 +11,13 @@ use crate::claims::Concern;
 use crate::clock::Clock;
 use crate::config::ExchangeSettings;
 use crate::credential::{Credential, Kind};
+use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request, Response};
 use crate::json;
 use crate::jwt::UnverifiedClaims;
-use crate::retry::{Failure, Retry};
+use crate::retry::{Attempt, Failure};
 use crate::scope;
 use crate::secret::Secret;
 use crate::subject;
@@ -105,8 +106,9 @@ impl Exchange<'_> {
     /// Exchanges once. What is odd about a success goes into `concerns`.
     pub fn run(
         &self,
-        http: &Client<'_>,
+        http: &Client,
         clock: &dyn Clock,
+        attempt: Attempt,
         concerns: &mut Vec<Concern>,
     ) -> Result<Credential, Failure> {
         let url = token_endpoint(self.endpoint, self.api)?;
@@ -116,7 +118,7 @@ impl Exchange<'_> {
             ("subject_token", self.subject_token.reveal()),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ];
-        let response = http.send(PEER, &Request::PostForm { url: &url, fields: &fields })?;
+        let response = http.send(PEER, &Request::PostForm { url: &url, fields: &fields }, attempt)?;
         let outcome = if response.status == 200 {
             self.read(&response, clock.unix_time(), concerns).map_err(Failure::permanent)
         } else {
@@ -137,11 +139,7 @@ impl Exchange<'_> {
                 _ => format!("the STS failed ({status})"),
             };
             let error = self.describe(Error::new(code, message), response, &oauth);
-            return Failure {
-                error,
-                retry: Retry::Again { after: response.retry_after(now) },
-                lost_answer: false,
-            };
+            return Failure::transient(error, response.retry_after(now));
         }
         let path = self.api.path();
         let origin = self.endpoint.origin();
@@ -327,17 +325,18 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
 }
 
 /// Begins to connect to the token endpoint. Nothing is sent to it.
-pub fn open_ahead(http: &Client<'_>, settings: &ExchangeSettings) {
+pub fn open_ahead(http: &Client, settings: &ExchangeSettings, deadline: Deadline) {
     if let Ok(url) = token_endpoint(&settings.sts_endpoint, settings.sts_api) {
-        http.open_ahead(&url);
+        http.open_ahead(&url, deadline);
     }
 }
 
 /// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
 /// endpoint refuses in one way or another. Never retried.
-pub fn probe(http: &Client<'_>, settings: &ExchangeSettings) -> Result<Response, Error> {
+pub fn probe(http: &Client, settings: &ExchangeSettings, deadline: Deadline) -> Result<Response, Error> {
     let url = token_endpoint(&settings.sts_endpoint, settings.sts_api)?;
-    http.send(PEER, &Request::GetPublic { url: &url }).map_err(|failure| failure.error)
+    http.send(PEER, &Request::GetPublic { url: &url }, Attempt::only(deadline))
+        .map_err(|failure| failure.error)
 }
 
 fn invalid(message: String) -> Error {

@@ -12,6 +12,7 @@ use crate::cli::DoctorArgs;
 use crate::clock::Clock;
 use crate::config::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
 use crate::console::Console;
+use crate::deadline::Deadline;
 use crate::emit::sink::{Policy, Sinks};
 use crate::env::{Env, names};
 use crate::error::{Code, Error, Exit};
@@ -19,7 +20,6 @@ use crate::http::Client;
 use crate::job::{Identity, Job, masks};
 use crate::provider::{self, Provider};
 use crate::report::{Report, claims_status};
-use crate::retry::Deadline;
 use crate::signature;
 use crate::sts;
 use crate::{Rest, StdoutKind};
@@ -56,8 +56,8 @@ pub fn run(
     if let Some(provider) = provider {
         checks.request_host(provider, &wanted, env);
     }
-    let deadline = Deadline::after(clock, network.timeout);
-    let http = client(network, clock, deadline, console);
+    let deadline = network.deadline;
+    let http = client(network, console);
     report.provider = provider.map(Provider::id);
     if let Some(provider) = provider {
         let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
@@ -66,7 +66,7 @@ pub fn run(
         }
         checks.job(&job, &exchange, args.exchange, streams.stderr_is_lost, report);
     } else {
-        checks.sts(&http, &exchange);
+        checks.sts(&http, &exchange, deadline);
         checks.scope(&exchange);
     }
     checks.delivery(provider, env, streams.stderr_is_lost);
@@ -231,7 +231,7 @@ impl Checks {
                 self.add(name, Status::Skip, "there is no ID token");
             }
         }
-        let date = self.sts(job.http, exchange);
+        let date = self.sts(job.http, exchange, job.deadline);
         self.clock(job.clock, skew, date);
         self.scope(exchange);
         match (&mut identity, exchange.scope.as_deref()) {
@@ -284,7 +284,7 @@ impl Checks {
         // Who is asked later on is connected to meanwhile.
         job.connect_to_issuer();
         for _ in 0..=usize::from(really) {
-            sts::open_ahead(job.http, exchange);
+            sts::open_ahead(job.http, exchange, job.deadline);
         }
         match job.fetch() {
             Ok(identity) => {
@@ -383,8 +383,8 @@ impl Checks {
     }
 
     /// Whether the STS answers at the token endpoint; nothing is sent to it. The result is its `Date`.
-    fn sts(&mut self, http: &Client<'_>, exchange: &ExchangeSettings) -> Option<i64> {
-        match sts::probe(http, exchange) {
+    fn sts(&mut self, http: &Client, exchange: &ExchangeSettings, deadline: Deadline) -> Option<i64> {
+        match sts::probe(http, exchange, deadline) {
             Ok(answer) => {
                 let place = format!("{}{}", exchange.sts_endpoint.origin(), exchange.sts_api.path());
                 let tls = answer

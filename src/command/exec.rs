@@ -17,7 +17,6 @@ use crate::job::Job;
 use crate::provider::{self, PROVIDERS, TokenSource};
 use crate::random;
 use crate::report::Report;
-use crate::retry::Deadline;
 
 use super::main_job::{access_token, account_for, announce, check_is_free, format, required_scope, skipped};
 use super::token::warn_of_shadowing;
@@ -94,8 +93,8 @@ fn prepare(
     child::find(program, env.os(names::PATH).as_deref())?;
     check_masks(env, streams.stderr_is_lost)?;
 
-    let deadline = Deadline::after(clock, network.timeout);
-    let http = client(network, clock, deadline, console);
+    let deadline = network.deadline;
+    let http = client(network, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &identity);
     if args.child.keep_oidc_env
         && let Some(name) = shadowing_variable(env)?

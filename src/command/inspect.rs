@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::job::{Identity, Job};
 use crate::provider::{self, PROVIDERS};
 use crate::report::{Report, claims_status};
-use crate::retry::Deadline;
 use crate::subject;
 use crate::text::{clean, printable};
 
@@ -74,8 +73,8 @@ pub fn run(
     check_source(&wanted, provider)?;
     report.provider = Some(provider.id());
     check_masks(env, streams.stderr_is_lost)?;
-    let deadline = Deadline::after(clock, network.timeout);
-    let http = client(network, clock, deadline, console);
+    let deadline = network.deadline;
+    let http = client(network, console);
     let job = Job::new(env, clock, deadline, console, &http, provider, &wanted);
     let outcome = look(&job, report);
     report.warnings = job.warnings();

@@ -56,7 +56,7 @@ pub(super) fn access_token(
     }
     // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
     if job.provider.mints_on_request() || job.settings.verify_signature {
-        sts::open_ahead(job.http, exchange);
+        sts::open_ahead(job.http, exchange, job.deadline);
     }
     let mut identity = identity(job, report)?;
     let credential = job.exchange(&mut identity, scope, exchange)?;

@@ -15,7 +15,6 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::clock::Clock;
 use crate::config::{IdentitySettings, NetworkSettings, Source, invalid, is_variable_name};
 use crate::console::Console;
 use crate::emit::sink;
@@ -24,7 +23,6 @@ use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::job::masks;
 use crate::provider::Provider;
-use crate::retry::Deadline;
 
 /// Writes a payload without secrets to standard output.
 pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
@@ -37,12 +35,7 @@ pub(crate) fn print(stdout: &mut dyn Write, text: &str) -> Result<(), Error> {
 }
 
 /// The HTTP client for these settings.
-fn client<'a>(
-    network: NetworkSettings,
-    clock: &'a dyn Clock,
-    deadline: Deadline,
-    console: &Console,
-) -> Client<'a> {
+fn client(network: NetworkSettings, console: &Console) -> Client {
     if let Some(proxy) = network.proxies.proxy() {
         if let Some(password) = &proxy.password {
             console.guard(password);
@@ -61,7 +54,7 @@ fn client<'a>(
             _ => console.note(&text),
         }
     }
-    Client::new(clock, deadline, network.proxies, network.extra_roots)
+    Client::new(network.proxies, network.extra_roots)
 }
 
 /// Whether `--format` of a command that speaks to people or programs asks for JSON.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::Rest;
 use crate::cli::{
@@ -14,17 +14,17 @@ use crate::config::{
 };
 use crate::console::Console;
 use crate::credential::{Credential, Kind};
+use crate::deadline::Deadline;
 use crate::emit::sink::{Policy, Sinks};
 use crate::emit::{self, Format, Options};
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::input::{self, Trouble};
+use crate::input::{self, ReadError};
 use crate::job::{Job, masks};
 use crate::provider;
 use crate::random;
 use crate::report::Report;
 use crate::request::{self, Asker, Request};
-use crate::retry::Deadline;
 
 use super::main_job::{
     access_token, account_for, announce, check_is_free, format as format_for, identity, required_scope,
@@ -82,9 +82,9 @@ pub fn run(
     streams: Rest<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let started = clock.monotonic();
+    let started = clock.now();
     let mut resolver = Resolver::new(env);
-    let settings = settings(args, &mut resolver, env, clock, started, &streams);
+    let settings = settings(args, &mut resolver, env, started, &streams);
     report.settings = resolver.into_report();
     let mut settings = settings?;
     let shadowing = match args.kind() {
@@ -124,8 +124,7 @@ fn settings(
     args: Args<'_>,
     resolver: &mut Resolver<'_>,
     env: &Env,
-    clock: &dyn Clock,
-    started: Duration,
+    started: Instant,
     streams: &Rest<'_>,
 ) -> Result<Settings, Error> {
     let output = resolver.output(args.output, args.kind())?;
@@ -140,10 +139,10 @@ fn settings(
                 .hint("Leave out --on-unavailable skip, or choose another --format."));
         }
         if let Some(asker) = format.asker() {
-            let deadline = Deadline::since(started, resolver.timeout(args.network)?);
+            let deadline = Deadline::after(started, resolver.timeout(args.network)?);
             let reads_stdin =
                 resolver.subject_token_file(args.identity).is_some_and(|path| path == OsStr::new("-"));
-            resolver.with_request(ask(asker, env, clock, deadline, reads_stdin, streams)?);
+            resolver.with_request(ask(asker, env, deadline, reads_stdin, streams)?);
         }
     }
     let exchange = match args.exchange {
@@ -172,7 +171,6 @@ fn settings(
 fn ask(
     asker: Asker,
     env: &Env,
-    clock: &dyn Clock,
     deadline: Deadline,
     reads_stdin: bool,
     streams: &Rest<'_>,
@@ -189,10 +187,11 @@ fn ask(
     if streams.stdin_is_terminal {
         return Err(invalid("the query has to come on standard input, and that is a terminal"));
     }
-    let read = input::read(request::QUERY_LIMIT + 1, deadline.left(clock), || Ok(io::stdin()));
-    let bytes = read.map_err(|trouble| match trouble {
-        Trouble::TimedOut => invalid("the query did not end before the time for this run was used up"),
-        Trouble::Io(error) => invalid(&format!("the query cannot be read: {}", error.kind())),
+    let read = input::read(request::QUERY_LIMIT, deadline, || Ok(io::stdin()));
+    let bytes = read.map_err(|error| match error {
+        ReadError::TimedOut => invalid("the query did not end before the time for this run was used up"),
+        ReadError::TooLarge => request::too_long(),
+        other => invalid(&format!("the query cannot be read: {}", other.message())),
     })?;
     request::terraform_query(&bytes)
 }
@@ -213,7 +212,7 @@ impl Handover<'_> {
         &self,
         settings: Settings,
         clock: &dyn Clock,
-        started: Duration,
+        started: Instant,
         masks_are_lost: bool,
         stdout: &mut dyn Write,
         report: &mut Report,
@@ -234,8 +233,8 @@ impl Handover<'_> {
         check_trace(format, self.env, self.output.force)?;
         let sinks = Sinks::open(format, self.output.export_env, &self.policy())?;
 
-        let deadline = Deadline::since(started, network.timeout);
-        let http = client(network, clock, deadline, self.console);
+        let deadline = Deadline::after(started, network.timeout);
+        let http = client(network, self.console);
         let job = Job::new(self.env, clock, deadline, self.console, &http, provider, &wanted);
         let job = if is_captured { job.without_masks() } else { job };
         self.warn(&job, format);

@@ -3,18 +3,20 @@
 //! With `permissions: id-token: write` the runner gives every step a URL and a bearer token; a GET with the audience
 //! appended returns `{"value": "<ID token>"}`. Without the permission both variables are absent.
 
-use std::fs;
-use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::claims::{Concern, ExpectedIssuer, RunBinding};
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Peer, Request, Response};
+use crate::input;
 use crate::json;
-use crate::retry::{Failure, Retry};
+use crate::retry::Failure;
 use crate::secret::Secret;
 use crate::text::quote;
 
@@ -70,8 +72,8 @@ impl Provider for GitHub {
         let (url, concern) = request_url(&url, context.env)?;
         concern.map_or(Ok(()), context.concern)?;
         let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
-        context.law.run("fetching the ID token", |_| {
-            let response = context.http.send(PEER, &Request::Get { url: &url, bearer: &bearer })?;
+        context.retries.run("fetching the ID token", |attempt| {
+            let response = context.http.send(PEER, &Request::Get { url: &url, bearer: &bearer }, attempt)?;
             let now = context.clock.unix_time();
             if response.status != 200 {
                 return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));
@@ -234,16 +236,12 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     {
         let error =
             finish(Error::new(Code::IdTokenNotReady, "GitHub does not see this job as running yet (403)"));
-        return Failure { error, retry: Retry::Again { after: None }, lost_answer: false };
+        return Failure::transient(error, None);
     }
     if let Some(code) = response.transient_code() {
         let what = if code == Code::RateLimited { "asks to slow down" } else { "failed" };
         let error = finish(Error::new(code, format!("GitHub's ID-token endpoint {what} ({status})")));
-        return Failure {
-            error,
-            retry: Retry::Again { after: response.retry_after(now) },
-            lost_answer: false,
-        };
+        return Failure::transient(error, response.retry_after(now));
     }
     if (300..400).contains(&status) {
         let to = response.redirect_target();
@@ -289,13 +287,12 @@ fn no_permission(env: &Env) -> Result<Error, Error> {
 /// Whether the event's payload says that the head of the pull request is in another repository than its base.
 fn is_from_fork(env: &Env) -> bool {
     // Payloads can be large, but this one is only read to explain a failure.
-    const LIMIT: u64 = 32 * 1024 * 1024;
+    const LIMIT: usize = 32 * 1024 * 1024;
+    const TIME: Duration = Duration::from_secs(2);
     let payload = || -> Option<Value> {
         let path = env.os(names::GITHUB_EVENT_PATH)?;
-        // Anything but a file could hold up the run.
-        fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
-        let mut content = Vec::new();
-        fs::File::open(path).ok()?.take(LIMIT).read_to_end(&mut content).ok()?;
+        let deadline = Deadline::within(TIME);
+        let content = input::read_file(Path::new(&path), input::Kind::Regular, LIMIT, deadline).ok()?;
         serde_json::from_slice(&content).ok()
     };
     let Some(payload) = payload() else { return false };
@@ -345,7 +342,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("event.json");
         if let Some(payload) = payload {
-            fs::write(&path, payload).unwrap();
+            std::fs::write(&path, payload).unwrap();
         }
         let env = Env::fixed([
             ("GITHUB_EVENT_NAME", event),

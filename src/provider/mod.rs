@@ -13,10 +13,11 @@ use std::path::PathBuf;
 use crate::claims::{Concern, ExpectedIssuer, RunBinding};
 use crate::clock::Clock;
 use crate::console::Console;
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::http::Client;
-use crate::retry::{Deadline, Law};
+use crate::retry::Retries;
 use crate::secret::Secret;
 use crate::text::quote;
 
@@ -28,9 +29,9 @@ pub struct Context<'a> {
     /// The environment.
     pub env: &'a Env,
     /// For platforms that are asked over HTTP.
-    pub http: &'a Client<'a>,
+    pub http: &'a Client,
     /// For platforms that are asked over HTTP.
-    pub law: &'a Law<'a>,
+    pub retries: &'a Retries<'a>,
     /// The clock.
     pub clock: &'a dyn Clock,
     /// The end of the run.

@@ -82,7 +82,7 @@ impl Issuer {
             Platform::Github => 300,
             Platform::Gitlab => gitlab::JOB_TIMEOUT,
         };
-        let now = SystemClock::start().unix_time();
+        let now = SystemClock.unix_time();
         let issued = if self.fault == Some(Fault::ExpiredToken) { now - EXPIRED_FOR - life } else { now };
         let mut claims = match self.platform {
             Platform::Github => github_claims(),
@@ -342,7 +342,7 @@ mod tests {
         let expired = start(Platform::Github, Some(Fault::ExpiredToken));
         let (_, answer) = request(&expired, "Bearer", "api-version=2.0&audience=x");
         let claims = verified(&expired, answer["value"].as_str().unwrap());
-        let past = SystemClock::start().unix_time() - claims["exp"].as_i64().unwrap();
+        let past = SystemClock.unix_time() - claims["exp"].as_i64().unwrap();
         assert!((3600..3660).contains(&past), "{past}");
 
         for platform in Platform::ALL {
