@@ -191,11 +191,11 @@ fn check_run(token: &UnverifiedClaims, run: &[RunBinding], concerns: &mut Vec<Co
 fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> Result<(), Error> {
     let found = token.issuer();
     let fail = |message: &str, expected: String| {
-        let mut error = Error::new(Code::ClaimIss, message).detail("expected", expected.clone());
-        error =
-            error.detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
+        let mut error = Error::new(Code::ClaimIss, message).with_detail("expected", expected.clone());
+        error = error
+            .with_detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
         match near_miss(expected.trim_matches('"'), found) {
-            Some(miss) => error.hint(format!("{miss} Issuers are compared to the letter.")),
+            Some(miss) => error.with_cure(format!("{miss} Issuers are compared to the letter.")),
             None => error,
         }
     };
@@ -264,10 +264,10 @@ fn check_audience(
         Some(audience) if found.contains(&audience) => {}
         Some(audience) => {
             let error = Error::new(Code::ClaimAud, "the ID token is meant for another audience")
-                .detail("expected", quote(audience))
-                .detail("found", shown());
+                .with_detail("expected", quote(audience))
+                .with_detail("found", shown());
             return Err(match found.iter().find_map(|member| near_miss(audience, member)) {
-                Some(miss) => error.hint(format!("{miss} Audiences are compared to the letter.")),
+                Some(miss) => error.with_cure(format!("{miss} Audiences are compared to the letter.")),
                 None => error,
             });
         }
@@ -275,7 +275,7 @@ fn check_audience(
             let others: Vec<_> = found.iter().filter_map(|member| other_service(member)).collect();
             if let (Some(service), true) = (others.first(), others.len() == found.len()) {
                 let message = format!("the ID token is meant for {service}, not for Equinix");
-                return Err(Error::new(Code::ClaimAud, message).detail("found", shown()).hint(
+                return Err(Error::new(Code::ClaimAud, message).with_detail("found", shown()).with_cure(
                     "Give the token an audience of its own for Equinix (in GitLab: aud: under id_tokens:), and pass it as --audience as well.",
                 ));
             }
@@ -322,8 +322,8 @@ fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64
     let Some(value) = token.claims.get(name) else { return Ok(None) };
     let fail = |found: String| {
         Error::new(Code::ClaimTimeInvalid, format!("the ID token's {name} claim is not a time"))
-            .detail("expected", "a number of seconds since 1970")
-            .detail("found", found)
+            .with_detail("expected", "a number of seconds since 1970")
+            .with_detail("found", found)
     };
     match value.as_f64() {
         #[allow(clippy::cast_possible_truncation, reason = "the range has been checked")]
@@ -345,13 +345,13 @@ fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) 
     let nbf = time_claim(token, "nbf")?;
     if exp.saturating_sub(now.best()) > TEN_YEARS {
         return Err(Error::new(Code::ClaimTimeInvalid, "the ID token's exp claim lies more than ten years ahead")
-            .detail("found", exp.to_string())
-            .hint("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
+            .with_detail("found", exp.to_string())
+            .with_cure("If the number is in milliseconds, the issuer is at fault: NumericDate counts seconds (RFC 7519)."));
     }
     if let Some(iat) = iat.filter(|iat| exp <= *iat) {
         return Err(Error::new(Code::ClaimTimeInvalid, "the ID token expires before it was issued")
-            .detail("iat", rfc3339(iat))
-            .detail("exp", rfc3339(exp)));
+            .with_detail("iat", rfc3339(iat))
+            .with_detail("exp", rfc3339(exp)));
     }
     let clocks = |skew: i64| {
         format!(
@@ -372,8 +372,11 @@ fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) 
             }
             _ => {
                 return Err(Error::new(Code::ClaimExpired, "the ID token has expired")
-                    .detail("expired", format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)))
-                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+                    .with_detail(
+                        "expired",
+                        format!("{} ({} s ago)", rfc3339(exp), now.best().saturating_sub(exp)),
+                    )
+                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
         }
     }
@@ -389,8 +392,8 @@ fn check_times(token: &UnverifiedClaims, now: Now, concerns: &mut Vec<Concern>) 
             }
             _ if ahead > FUTURE_LIMIT => {
                 return Err(Error::new(Code::ClaimNotYetValid, "the ID token is not valid yet")
-                    .detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
-                    .detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
+                    .with_detail("valid from", format!("{} (in {ahead} s)", rfc3339(from)))
+                    .with_detail("now", format!("{} by this machine's clock", rfc3339(now.local))));
             }
             _ => concerns.push(Concern::warning(format!(
                 "the ID token is valid only {ahead} s from now by this machine's clock; the STS decides"

@@ -217,9 +217,9 @@ impl<'a> Resolver<'a> {
             Some(asked) => {
                 let source = self.request.source;
                 Err(Error::new(Code::CfgRequestInvalid, format!("{flag} and {source} contradict each other"))
-                    .detail("flag", quote(typed))
-                    .detail("asked for", quote(asked))
-                    .hint("Give the setting in one of the two places."))
+                    .with_detail("flag", quote(typed))
+                    .with_detail("asked for", quote(asked))
+                    .with_cure("Give the setting in one of the two places."))
             }
         }
     }
@@ -479,13 +479,13 @@ impl<'a> Resolver<'a> {
         let url = Url::parse(&setting.value).map_err(|why| {
             let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
             Error::new(code, format!("{from} is not a URL for the STS: {why}"))
-                .detail("found", shown_url(&setting.value))
+                .with_detail("found", shown_url(&setting.value))
         })?;
         if !url.is_origin() {
             return Err(Error::new(Code::CfgEndpointInvalid, format!("{from} has something after the host"))
-                .detail("expected", url.origin())
-                .detail("found", shown_url(&setting.value))
-                .hint("Give the base URL only; the path follows from --sts-api."));
+                .with_detail("expected", url.origin())
+                .with_detail("found", shown_url(&setting.value))
+                .with_cure("Give the base URL only; the path follows from --sts-api."));
         }
         let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
         if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
@@ -493,7 +493,7 @@ impl<'a> Resolver<'a> {
                 Code::EndpointUntrusted,
                 format!("{from} names {}, which is not a host under equinix.com", url.origin()),
             )
-            .hint(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
+            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
         }
         Ok(url)
     }
@@ -527,9 +527,9 @@ fn shown_url(text: &str) -> String {
 /// A setting whose value it does not allow.
 pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
-        .detail("expected", allowed)
-        .detail("found", quote(found))
-        .hint("Correct the value or leave the setting out.")
+        .with_detail("expected", allowed)
+        .with_detail("found", quote(found))
+        .with_cure("Correct the value or leave the setting out.")
 }
 
 fn check_audience(audience: &Setting<String>) -> Result<Option<String>, Error> {

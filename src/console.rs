@@ -193,7 +193,10 @@ mod tests {
             console.note("n");
             console.warn("w");
             console.error(
-                &Error::new(Code::ClaimAud, "e").detail("found", "f").detail("expected", "x").hint("h"),
+                &Error::new(Code::ClaimAud, "e")
+                    .with_detail("found", "f")
+                    .with_detail("expected", "x")
+                    .with_cure("h"),
             );
         };
         let error = "error[claim-aud]: e\n  found:    f\n  expected: x\nhint: h\n";
@@ -229,7 +232,7 @@ mod tests {
     #[test]
     fn an_annotation_cannot_be_broken_out_of() {
         let out = written(Verbosity::Quiet, false, |console| {
-            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").hint("h"));
+            console.annotate(&Error::new(Code::StsDenied, "100% ::add-mask::x\n::debug::y").with_cure("h"));
         });
         assert_eq!(
             out,

@@ -802,6 +802,6 @@ mod tests {
     fn an_exact_hint_replaces_the_table_s_cure() {
         let error = Error::new(Code::ClaimAud, "x");
         assert_eq!(error.cure(), Code::ClaimAud.cure());
-        assert_eq!(error.hint("y").cure(), "y");
+        assert_eq!(error.with_cure("y").cure(), "y");
     }
 }

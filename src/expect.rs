@@ -29,9 +29,9 @@ pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>, source: &str) -> Resu
                 Code::CfgValueInvalid,
                 format!("{source} has an expectation that cannot be read: {why}"),
             )
-            .detail("expected", "CLAIM=VALUE, e.g. ref=refs/heads/main")
-            .detail("found", quote(text))
-            .hint("Write one expectation a flag, or one a line in the variable.")
+            .with_detail("expected", "CLAIM=VALUE, e.g. ref=refs/heads/main")
+            .with_detail("found", quote(text))
+            .with_cure("Write one expectation a flag, or one a line in the variable.")
         };
         let (claim, value) = text.split_once('=').ok_or_else(|| invalid("there is no ="))?;
         let claim = claim.trim();
@@ -61,9 +61,9 @@ pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(
     for (expectation, found) in unmet {
         let values: Vec<_> = expectation.values.iter().map(|value| quote(value)).collect();
         error = error
-            .detail("claim", quote(&expectation.claim))
-            .detail("expected", values.join(" or "))
-            .detail("found", found);
+            .with_detail("claim", quote(&expectation.claim))
+            .with_detail("expected", values.join(" or "))
+            .with_detail("found", found);
     }
     Err(error)
 }

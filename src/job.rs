@@ -129,7 +129,7 @@ impl<'a> Job<'a> {
     pub fn concern(&self, concern: Concern) -> Result<(), Error> {
         let text = concern.judge(self.settings.validation).map_err(|error| {
             let hint = format!("{} --validation basic only warns of this.", error.cure());
-            error.hint(hint)
+            error.with_cure(hint)
         })?;
         self.warn(&text);
         Ok(())
@@ -272,7 +272,7 @@ impl<'a> Job<'a> {
     pub fn explain_expiry(&self, error: Error) -> Error {
         match self.provider.advice_on_expiry() {
             Some(advice) if matches!(error.code(), Code::ClaimExpired | Code::IdTokenExpiring) => {
-                error.hint(advice)
+                error.with_cure(advice)
             }
             _ => error,
         }
@@ -338,7 +338,7 @@ impl<'a> Job<'a> {
             concerns.clear();
             exchange.run(self.http, self.clock, attempt, &mut concerns).map_err(|mut failure: Failure| {
                 if answer_lost && failure.retry == Retry::Never && !renewable {
-                    failure.error = failure.error.detail(
+                    failure.error = failure.error.with_detail(
                         "but",
                         "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
                     );

@@ -133,8 +133,8 @@ fn check_algorithm(header: &Map<String, Value>) -> Result<(), Error> {
         None => "(missing)".to_owned(),
     };
     Err(Error::new(Code::IdTokenAlg, "the ID token's header names no acceptable signature algorithm")
-        .detail("expected", "RS256 or another of RS, PS, ES 256/384/512, EdDSA")
-        .detail("found", found))
+        .with_detail("expected", "RS256 or another of RS, PS, ES 256/384/512, EdDSA")
+        .with_detail("found", found))
 }
 
 #[cfg(test)]

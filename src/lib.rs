@@ -326,10 +326,10 @@ fn usage_error(error: &clap::Error, args: &[OsString]) -> Error {
     };
     if let Some(name) = typed.filter(|name| stray && (name == "exec" || name == "sandbox")) {
         let hint = format!("The command to run stands behind --, as in equinix-wif {name} -- ls; {see}");
-        return Error::new(Code::CfgUsage, message).hint(hint);
+        return Error::new(Code::CfgUsage, message).with_cure(hint);
     }
     let hint = if tips.is_empty() { see } else { format!("{}; {see}", tips.join("; ")) };
-    Error::new(Code::CfgUsage, message).hint(hint)
+    Error::new(Code::CfgUsage, message).with_cure(hint)
 }
 
 fn verbosity(speech: Option<&SpeechArgs>) -> Verbosity {

@@ -117,7 +117,7 @@ impl Report {
             let details = error.details().iter().map(|(label, value)| format!("; {label}: {value}"));
             std::iter::once(error.message().to_owned()).chain(details).collect::<String>()
         });
-        let echoed = error.is_some_and(Error::has_echo)
+        let echoed = error.is_some_and(Error::echoed_secret)
             || message.as_deref().is_some_and(|message| console.holds_secret(message));
         let code = error.map(Error::code);
         let claims = error.and_then(Error::token_claims).or(self.claims.as_ref());
@@ -129,10 +129,10 @@ impl Report {
             "stage": error.map(|error| error.stage().name()),
             "message": message.map(|message| safe(&message)),
             "hint": error.map(|error| safe(error.cure())),
-            "http_status": error.and_then(Error::status),
-            "attempts": error.and_then(Error::attempt_count),
+            "http_status": error.and_then(Error::http_status),
+            "attempts": error.and_then(Error::attempts),
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-            "oauth_error": error.and_then(Error::oauth).map(safe),
+            "oauth_error": error.and_then(Error::oauth_error).map(safe),
             "server_echoed_secret": echoed,
             "claims": claims.map(|claims| shown_claims(claims, console)),
             "claims_status": claims.map(|_| claims_status(self.verified)),
@@ -205,10 +205,10 @@ mod tests {
         let (console, _) = captured::console(Verbosity::Quiet, false);
         console.guard(&Secret::new("the-bearer-of-this-run"));
         let error = Error::new(Code::RateLimited, "slow down")
-            .detail("STS says", "you sent the-bearer-of-this-run")
-            .http_status(429)
-            .attempts(4)
-            .oauth_error("slow");
+            .with_detail("STS says", "you sent the-bearer-of-this-run")
+            .with_http_status(429)
+            .with_attempts(4)
+            .with_oauth_error("slow");
         assert_eq!(
             report.render(Some(&error), Duration::from_millis(12), &console),
             json!({

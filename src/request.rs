@@ -62,7 +62,7 @@ const CLUSTER_MEMBERS: [(&str, &str); 2] = [("audience", "--audience"), ("scope"
 /// The error for a query that is longer than [`QUERY_LIMIT`].
 pub fn too_long() -> Error {
     invalid("the query on standard input is too long")
-        .detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024))
+        .with_detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024))
 }
 
 /// Reads the query of Terraform's data source `external`.
@@ -78,7 +78,7 @@ pub fn terraform_query(bytes: &[u8]) -> Result<Request, Error> {
         let Some((known, flag)) = QUERY_MEMBERS.iter().find(|(known, _)| known == name) else {
             let known = QUERY_MEMBERS.map(|(known, _)| known).join(", ");
             return Err(invalid(&format!("the query has a member {} that is not known", quote(name)))
-                .detail("known", known));
+                .with_detail("known", known));
         };
         settings.extend(text(SOURCE, known, value)?.map(|value| (*flag, value)));
     }
@@ -94,16 +94,16 @@ pub fn kubernetes_exec_info(variable: Option<&str>) -> Result<Request, Error> {
         .map_err(|why| invalid(&format!("{SOURCE} cannot be read: {why}")))?;
     let member = |name: &str| info.get(name).and_then(Value::as_str).unwrap_or_default();
     let version = member("apiVersion");
-    let found = |error: Error, text: &str| error.detail("found", quote(text));
+    let found = |error: Error, text: &str| error.with_detail("found", quote(text));
     if member("kind") != EXEC_CREDENTIAL {
         let error = invalid(&format!("{SOURCE} asks for something else than a credential"))
-            .detail("expected", format!("kind {EXEC_CREDENTIAL}"));
+            .with_detail("expected", format!("kind {EXEC_CREDENTIAL}"));
         return Err(found(error, member("kind")));
     }
     let api_version =
         EXEC_CREDENTIAL_VERSIONS.into_iter().find(|known| *known == version).ok_or_else(|| {
             let error = invalid(&format!("{SOURCE} asks for a version that is not known"))
-                .detail("expected", EXEC_CREDENTIAL_VERSIONS.join(" or "));
+                .with_detail("expected", EXEC_CREDENTIAL_VERSIONS.join(" or "));
             found(error, version)
         })?;
     let none = Map::new();

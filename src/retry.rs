@@ -70,7 +70,7 @@ impl Failure {
     /// The same failure, with a note whether the server's answer held a secret of ours.
     #[must_use]
     pub fn with_echo(self, echoed: bool) -> Self {
-        Self { error: self.error.echoed_secret(echoed), ..self }
+        Self { error: self.error.with_echoed_secret(echoed), ..self }
     }
 }
 
@@ -261,11 +261,11 @@ impl Retries<'_> {
                     let mut error = explain(failure.error, reason);
                     // That the time is over is not why.
                     if let Some(message) = earlier.filter(|_| code == Code::Deadline) {
-                        error = error.detail("attempt before", message);
+                        error = error.with_detail("attempt before", message);
                     }
                     // What was asked for on the way has counted its own attempts.
-                    let is_counted = error.attempt_count().is_some();
-                    return Err(if is_counted { error } else { error.attempts(next.number) });
+                    let is_counted = error.attempts().is_some();
+                    return Err(if is_counted { error } else { error.with_attempts(next.number) });
                 }
             };
             self.console.note(&format!(
@@ -289,7 +289,7 @@ impl Retries<'_> {
 /// Adds why nothing more was tried, where that does not follow from the error itself.
 fn explain(error: Error, reason: Reason) -> Error {
     match reason {
-        Reason::AskedForTooMuch(wait) => error.detail(
+        Reason::AskedForTooMuch(wait) => error.with_detail(
             "not tried again",
             format!("the server asks to wait {} s, which is more than is left of --timeout", wait.as_secs()),
         ),
@@ -358,10 +358,7 @@ mod tests {
                 let (result, sleeps, _) = run_with(code, 60, random, &[AGAIN]);
                 let total: f64 = sleeps.iter().sum();
                 assert!(total > 58.0 && total < 59.5, "{total}");
-                assert_eq!(
-                    result.unwrap_err().attempt_count(),
-                    Some(u32::try_from(sleeps.len()).unwrap() + 1)
-                );
+                assert_eq!(result.unwrap_err().attempts(), Some(u32::try_from(sleeps.len()).unwrap() + 1));
             }
         }
         assert_eq!(run(0, 1.0, &[AGAIN]).1.len(), 0, "no time, no wait");
@@ -370,12 +367,12 @@ mod tests {
     #[test]
     fn permanent_failures_end_at_once_and_once_is_once() {
         let (result, sleeps, said) = run(60, 1.0, &[Some(Retry::Never)]);
-        assert_eq!((result.unwrap_err().attempt_count(), sleeps.len(), said.as_str()), (Some(1), 0, ""));
+        assert_eq!((result.unwrap_err().attempts(), sleeps.len(), said.as_str()), (Some(1), 0, ""));
         let (result, sleeps, _) = run(60, 1.0, &[Some(Retry::Once)]);
-        assert_eq!((result.unwrap_err().attempt_count(), sleeps.len()), (Some(2), 1));
+        assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(2), 1));
         // Others in between do not use it up.
         let (result, _, _) = run(60, 1.0, &[AGAIN, Some(Retry::Once), AGAIN, Some(Retry::Once)]);
-        assert_eq!(result.unwrap_err().attempt_count(), Some(4));
+        assert_eq!(result.unwrap_err().attempts(), Some(4));
     }
 
     #[test]
@@ -394,7 +391,7 @@ mod tests {
         for (limit, retry) in [(60, asked(3600)), (60, asked(60)), (10, asked(u64::MAX))] {
             let (result, sleeps, _) = run(limit, 1.0, &[Some(retry)]);
             let error = result.unwrap_err();
-            assert_eq!((error.attempt_count(), sleeps.len()), (Some(1), 0), "{retry:?}");
+            assert_eq!((error.attempts(), sleeps.len()), (Some(1), 0), "{retry:?}");
             assert!(error.details()[0].1.starts_with("the server asks to wait "), "{:?}", error.details());
         }
     }

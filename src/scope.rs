@@ -29,12 +29,14 @@ pub fn check(scope: &str) -> Result<Vec<String>, Error> {
     // What every example has in its place is the most likely mistake.
     if scope.contains(['<', '>']) {
         return Err(invalid(scope, "still has a placeholder in it")
-            .hint("Put your own id where the angle brackets are, and leave them out."));
+            .with_cure("Put your own id where the angle brackets are, and leave them out."));
     }
     let mut warnings = Vec::new();
     for token in scope.split(' ') {
         if token.is_empty() {
-            return Err(invalid(scope, "has a space too many").hint("Join two scopes by exactly one space."));
+            return Err(
+                invalid(scope, "has a space too many").with_cure("Join two scopes by exactly one space.")
+            );
         }
         warnings.extend(check_token(token)?);
     }
@@ -49,14 +51,14 @@ fn check_token(token: &str) -> Result<Option<String>, Error> {
         return check_ern(token).map(|()| None);
     }
     if prefix == "accesspolicy" {
-        return Err(invalid(token, "is the id of an access policy, not its ERN").hint(
+        return Err(invalid(token, "is the id of an access policy, not its ERN").with_cure(
             "Use the policy's ERN, which begins with ern:. The portal and the API show it beside the id.",
         ));
     }
     if PREFIXES.iter().any(|(known, _)| *known == prefix) {
         if rest.is_empty() {
             return Err(invalid(token, "ends after the prefix")
-                .hint(format!("Put the id behind the colon: {}.", forms())));
+                .with_cure(format!("Put the id behind the colon: {}.", forms())));
         }
         return Ok(None);
     }
@@ -72,10 +74,10 @@ fn check_ern(token: &str) -> Result<(), Error> {
     let parts: Vec<&str> = token.split(':').collect();
     if parts.len() != 7 {
         let found = format!("has {} parts after ern: instead of 6", parts.len() - 1);
-        return Err(invalid(token, &found).hint(format!("An ERN has the form {ERN}.")));
+        return Err(invalid(token, &found).with_cure(format!("An ERN has the form {ERN}.")));
     }
     if parts.iter().any(|part| part.is_empty()) {
-        return Err(invalid(token, "has an empty part").hint(format!("An ERN has the form {ERN}.")));
+        return Err(invalid(token, "has an empty part").with_cure(format!("An ERN has the form {ERN}.")));
     }
     Ok(())
 }

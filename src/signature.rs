@@ -71,14 +71,14 @@ pub fn fetch_keys(http: &Client, retries: &Retries<'_>, issuer: &str) -> Result<
             "the metadata at {}{DISCOVERY} belongs to another issuer",
             url.origin()
         ))
-        .detail("expected", quote(issuer))
-        .detail("found", quote(named)));
+        .with_detail("expected", quote(issuer))
+        .with_detail("found", quote(named)));
     }
     let jwks_uri = document.get("jwks_uri").and_then(Value::as_str).unwrap_or_default();
     let jwks =
         Url::parse(jwks_uri).ok().filter(|jwks| jwks.is_https() == url.is_https()).ok_or_else(|| {
             metadata("the issuer's metadata names no usable place for its keys".to_owned())
-                .detail("jwks_uri", quote(jwks_uri))
+                .with_detail("jwks_uri", quote(jwks_uri))
         })?;
     let algorithms = algorithms(&document)?;
     let set = get(http, retries, &jwks, "fetching the issuer's keys")?;
@@ -124,13 +124,13 @@ fn refusal(response: &Response, url: &Url) -> Failure {
     let status = response.status;
     if let Some(code) = response.transient_code() {
         let error = Error::new(code, format!("the issuer at {} failed ({status})", url.origin()));
-        let error = error.at(Stage::Claims).http_status(status);
+        let error = error.with_stage(Stage::Claims).with_http_status(status);
         let after = response.date.and_then(|date| response.retry_after(date));
         return Failure::transient(error, after);
     }
     Failure::permanent(
         metadata(format!("the issuer at {} does not publish its metadata ({status})", url.origin()))
-            .http_status(status),
+            .with_http_status(status),
     )
 }
 
@@ -152,8 +152,8 @@ fn check(header: &Map<String, Value>, signed: &str, signature: &str, keys: &Issu
         return Err(refused(
             "the issuer does not sign with the algorithm that the ID token names".to_owned(),
         )
-        .detail("expected", quote(&listed.join(", ")))
-        .detail("found", quote(name)));
+        .with_detail("expected", quote(&listed.join(", ")))
+        .with_detail("found", quote(name)));
     }
     let algorithm =
         name.parse::<Algorithm>().ok().filter(|_| kind_of_key(name).is_some()).ok_or_else(|| {
@@ -201,7 +201,7 @@ fn find_key<'k>(
     let describe = |error: Error| {
         let published: Vec<_> =
             keys.keys.iter().filter_map(|key| text(key, "kid")).take(10).map(quote).collect();
-        error.detail("key id", id.map_or_else(|| "(none)".to_owned(), quote)).detail(
+        error.with_detail("key id", id.map_or_else(|| "(none)".to_owned(), quote)).with_detail(
             "published",
             if published.is_empty() { "(no key ids)".to_owned() } else { published.join(", ") },
         )

@@ -146,7 +146,7 @@ impl Exchange<'_> {
         let error = match status {
             404 | 405 | 410 => {
                 let other = self.api.other();
-                Error::new(Code::StsEndpointNotFound, format!("there is no token endpoint at {origin}{path} ({status})")).hint(
+                Error::new(Code::StsEndpointNotFound, format!("there is no token endpoint at {origin}{path} ({status})")).with_cure(
                     format!(
                         "Try --sts-api {} ({}), and check --sts-endpoint. The ID token was not sent to a second path.",
                         other.id(),
@@ -173,15 +173,15 @@ impl Exchange<'_> {
     /// Adds what the administrator has to compare: what was sent, as it was sent, and what the server said.
     fn describe(&self, error: Error, response: &Response, oauth: &OAuthError) -> Error {
         let permanent = error.code().exit() == crate::error::Exit::Refused;
-        let mut error = error.http_status(response.status);
+        let mut error = error.with_http_status(response.status);
         if let Some(name) = &oauth.error {
-            error = error.oauth_error(quote(name).trim_matches('"'));
+            error = error.with_oauth_error(quote(name).trim_matches('"'));
         }
         match &oauth.description {
-            Some(description) => error = error.detail("STS says", quote(description)),
+            Some(description) => error = error.with_detail("STS says", quote(description)),
             None if oauth.error.is_none() && !response.body.is_empty() => {
                 let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
-                error = error.detail("answer", format!("{} bytes of {kind}", response.body.len()));
+                error = error.with_detail("answer", format!("{} bytes of {kind}", response.body.len()));
             }
             None => {}
         }
@@ -190,16 +190,16 @@ impl Exchange<'_> {
         }
         let audience = self.claims.audience().unwrap_or_default();
         error = error
-            .detail("issuer", quote(self.claims.issuer()))
-            .detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
-            .detail("subject", quote(self.claims.subject()))
-            .detail("scope", quote(self.scope));
+            .with_detail("issuer", quote(self.claims.issuer()))
+            .with_detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
+            .with_detail("subject", quote(self.claims.subject()))
+            .with_detail("scope", quote(self.scope));
         // What was odd about it before is most likely what is wrong with it.
         for warning in scope::check(self.scope).unwrap_or_default() {
-            error = error.detail("note", warning);
+            error = error.with_detail("note", warning);
         }
         match subject::without_ids(self.claims.subject()) {
-            Some(older) => error.detail(
+            Some(older) => error.with_detail(
                 "note",
                 format!(
                     "this is GitHub's newer subject with ids; if the grant was made for {}, it does not match",
@@ -211,7 +211,7 @@ impl Exchange<'_> {
     }
 
     fn read(&self, response: &Response, now: i64, concerns: &mut Vec<Concern>) -> Result<Credential, Error> {
-        let with_status = |error: Error| error.http_status(200);
+        let with_status = |error: Error| error.with_http_status(200);
         if !response.is_json() {
             let kind = response.media_type().map_or_else(|| "none".to_owned(), quote);
             let message = format!(
@@ -237,7 +237,7 @@ impl Exchange<'_> {
                 Code::StsResponseAmbiguous,
                 "the STS answered with status 200 and an error member",
             )
-            .detail(
+            .with_detail(
                 "error",
                 members.get("error").and_then(Value::as_str).map_or("(not a text)".to_owned(), quote),
             ));
@@ -245,7 +245,7 @@ impl Exchange<'_> {
         let token_type = text_member(members, "token_type")?;
         if !token_type.eq_ignore_ascii_case("bearer") {
             return Err(Error::new(Code::StsTokenType, "the STS issued a token of another type than Bearer")
-                .detail("found", quote(token_type)));
+                .with_detail("found", quote(token_type)));
         }
         let issued = text_member(members, "issued_token_type")?;
         let expected = Kind::AccessToken.token_type_uri();
@@ -254,8 +254,8 @@ impl Exchange<'_> {
                 Code::StsIssuedTokenType,
                 "the STS issued something else than an access token",
             )
-            .detail("expected", quote(expected))
-            .detail("found", quote(issued)));
+            .with_detail("expected", quote(expected))
+            .with_detail("found", quote(issued)));
         }
         let access_token = text_member(members, "access_token")?;
         check_b64token(access_token)?;
@@ -266,8 +266,8 @@ impl Exchange<'_> {
         let expires_in = lifetime(members)?;
         if expires_in < self.min_ttl {
             return Err(Error::new(Code::TokenTtlTooShort, "the access token lives too short")
-                .detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
-                .detail("found", format!("{expires_in} s")));
+                .with_detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
+                .with_detail("found", format!("{expires_in} s")));
         }
         let scope = granted_scope(members, self.scope, concerns)?;
         if members.contains_key("refresh_token") {
@@ -321,7 +321,7 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
         None if status == 400 => NOT_ACCEPTED,
         _ => return error,
     };
-    error.hint(hint)
+    error.with_cure(hint)
 }
 
 /// Begins to connect to the token endpoint. Nothing is sent to it.
@@ -406,8 +406,8 @@ fn granted_scope(
     let (asked, got) = (set(requested), set(granted));
     if !got.is_subset(&asked) {
         return Err(Error::new(Code::ScopeMismatch, "the STS granted more than was asked for")
-            .detail("asked", quote(requested))
-            .detail("granted", quote(granted)));
+            .with_detail("asked", quote(requested))
+            .with_detail("granted", quote(granted)));
     }
     if got != asked {
         let text = format!("the STS granted only {} of {}", quote(granted), quote(requested));

@@ -142,8 +142,8 @@ mod tests {
         let (console, _) = captured::console(Verbosity::Quiet, false);
         console.guard(&Secret::new("the-bearer-of-this-run"));
         let error = Error::new(Code::StsDenied, "refused <img src=x>")
-            .detail("STS says", "[click](https://www.evil.example) | `x` the-bearer-of-this-run @team")
-            .hint("do this\nand that");
+            .with_detail("STS says", "[click](https://www.evil.example) | `x` the-bearer-of-this-run @team")
+            .with_cure("do this\nand that");
         assert_eq!(
             failure(&error, &console),
             concat!(

@@ -20,8 +20,8 @@ use crate::text::quote;
 pub fn run(args: &CompletionsArgs, stdout: &mut dyn Write) -> Result<(), Error> {
     let shell = Shell::from_str(&args.shell, true).map_err(|_| {
         Error::new(Code::CfgValueInvalid, format!("there are no completions for {}", quote(&args.shell)))
-            .detail("known", SHELLS.join(", "))
-            .hint("Name one of the known shells.")
+            .with_detail("known", SHELLS.join(", "))
+            .with_cure("Name one of the known shells.")
     })?;
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut with_values(Cli::command()), "equinix-wif", &mut script);

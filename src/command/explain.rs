@@ -34,7 +34,7 @@ fn unknown(typed: &str, name: &str) -> Error {
     } else {
         "equinix-wif explain lists all codes.".to_owned()
     };
-    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).hint(hint)
+    Error::new(Code::CfgValueInvalid, format!("there is no error code {}", quote(typed))).with_cure(hint)
 }
 
 fn list() -> String {

@@ -99,9 +99,8 @@ fn check_source(settings: &IdentitySettings, provider: &'static dyn Provider) ->
     if file_is_unused {
         let message =
             format!("--subject-token-file is set, but the provider {} does not read it", provider.id());
-        return Err(
-            Error::new(Code::CfgValueInvalid, message).hint("Leave out --provider or --subject-token-file.")
-        );
+        return Err(Error::new(Code::CfgValueInvalid, message)
+            .with_cure("Leave out --provider or --subject-token-file."));
     }
     if provider.id() == "file" && settings.source.file.is_none() {
         return Err(Error::new(Code::CfgValueInvalid, "the provider file needs --subject-token-file"));

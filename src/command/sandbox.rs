@@ -13,8 +13,8 @@ use crate::text::quote;
 pub fn run(args: &SandboxArgs, env: &Env, stdout: &mut dyn Write, console: &Console) -> Result<u8, Error> {
     let unknown = |what: &str, given: &str, known: Vec<&str>| {
         Error::new(Code::CfgValueInvalid, format!("the sandbox has no {what} {}", quote(given)))
-            .detail("known", known.join(", "))
-            .hint("Use one of the known ones, or leave the flag out.")
+            .with_detail("known", known.join(", "))
+            .with_cure("Use one of the known ones, or leave the flag out.")
     };
     let platform = Platform::by_name(&args.platform)
         .ok_or_else(|| unknown("platform", &args.platform, Platform::ALL.iter().map(|p| p.id()).collect()))?;

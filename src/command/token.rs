@@ -136,7 +136,7 @@ fn settings(
         {
             let message = format!("the format {name} cannot say that there is no token");
             return Err(Error::new(Code::CfgValueInvalid, message)
-                .hint("Leave out --on-unavailable skip, or choose another --format."));
+                .with_cure("Leave out --on-unavailable skip, or choose another --format."));
         }
         if let Some(asker) = format.asker() {
             let deadline = Deadline::after(started, resolver.timeout(args.network)?);
@@ -181,7 +181,7 @@ fn ask(
     if reads_stdin {
         let message = "the query and the ID token cannot both come from standard input";
         return Err(Error::new(Code::CfgValueInvalid, message)
-            .hint("Give the ID token in a file or a variable, or choose another --format."));
+            .with_cure("Give the ID token in a file or a variable, or choose another --format."));
     }
     let invalid = |why: &str| Error::new(Code::CfgRequestInvalid, why);
     if streams.stdin_is_terminal {
@@ -300,7 +300,7 @@ impl Handover<'_> {
             return Ok(true);
         }
         let message = "Terraform keeps standard error of its programs to itself, so the runner cannot be told to hide the token";
-        Err(Error::new(Code::MaskUndeliverable, message).hint(
+        Err(Error::new(Code::MaskUndeliverable, message).with_cure(
             "Run `equinix-wif exec -- terraform apply` in the step instead, or consent to a token that the log does not hide with --force.",
         ))
     }

@@ -50,8 +50,8 @@ impl Format for GitLabDotenv {
                 Code::DotenvTooLarge,
                 format!("the {} is too long for a dotenv report", credential.kind.name()),
             )
-            .detail("expected", format!("fewer than {SIZE_LIMIT} bytes"))
-            .detail("found", format!("{size} bytes")));
+            .with_detail("expected", format!("fewer than {SIZE_LIMIT} bytes"))
+            .with_detail("found", format!("{size} bytes")));
         }
         Ok(lines)
     }

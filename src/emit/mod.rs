@@ -119,8 +119,8 @@ pub fn by_name(id: &str) -> Result<&'static dyn Format, Error> {
     FORMATS.iter().copied().find(|format| format.id() == id).ok_or_else(|| {
         let known: Vec<_> = FORMATS.iter().map(|format| format.id()).collect();
         Error::new(Code::CfgValueInvalid, format!("there is no format {}", quote(id)))
-            .detail("known", format!("auto, {}", known.join(", ")))
-            .hint("Use one of the known ones, or leave --format out.")
+            .with_detail("known", format!("auto, {}", known.join(", ")))
+            .with_cure("Use one of the known ones, or leave --format out.")
     })
 }
 

@@ -87,7 +87,7 @@ impl Sinks {
                         "the format {} writes to {variable}; --output cannot change that",
                         format.id()
                     );
-                    return Err(Error::new(Code::CfgValueInvalid, message).hint(
+                    return Err(Error::new(Code::CfgValueInvalid, message).with_cure(
                         "Leave out --output, or choose a format that writes to a file or to standard output.",
                     ));
                 }
@@ -159,8 +159,8 @@ fn partial(error: Error, written: &[String]) -> Error {
         return error;
     }
     Error::new(Code::OutPartial, format!("{} was written, but then {}", written.join(", "), error.message()))
-        .detail("code", error.code().name())
-        .hint(error.cure())
+        .with_detail("code", error.code().name())
+        .with_cure(error.cure())
 }
 
 /// A path or a token that is printed has to reach somebody.
@@ -225,9 +225,8 @@ fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
     let (target, folder) = split(path)?;
     if let Some(workspace) = workspace_around(&folder, policy.env).filter(|_| !policy.allow_workspace) {
         let message = format!("{} lies inside the checkout", quote(&target.to_string_lossy()));
-        return Err(
-            Error::new(Code::OutInWorkspace, message).detail("checkout", quote(&workspace.to_string_lossy()))
-        );
+        return Err(Error::new(Code::OutInWorkspace, message)
+            .with_detail("checkout", quote(&workspace.to_string_lossy())));
     }
     let new = NewFile::open(target, folder, Mode::Private)?;
     if !is_private(new.folder()) {
@@ -244,11 +243,11 @@ fn artifact(format: &dyn Format, output: Option<&Path>, policy: &Policy<'_>) -> 
     if !policy.accept_artifact_exposure {
         let message = format!("the format {} puts the token into an artifact", format.id());
         let exposure = "the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
-        return Err(Error::new(Code::ArtifactExposure, message).detail("exposure", exposure));
+        return Err(Error::new(Code::ArtifactExposure, message).with_detail("exposure", exposure));
     }
     let path = output.ok_or_else(|| {
         Error::new(Code::CfgValueInvalid, format!("the format {} needs --output", format.id()))
-            .hint("Name the same file as under artifacts:reports:dotenv.")
+            .with_cure("Name the same file as under artifacts:reports:dotenv.")
     })?;
     private_file(path, &Policy { allow_workspace: true, ..*policy })
 }
@@ -279,8 +278,8 @@ fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
         }
     }
     Err(Error::new(Code::OutOpen, "there is no temporary folder that is private enough for a token")
-        .detail("tried", tried.join(", "))
-        .hint("Set TMPDIR to a folder that only this user can write to, or name a file with --output."))
+        .with_detail("tried", tried.join(", "))
+        .with_cure("Set TMPDIR to a folder that only this user can write to, or name a file with --output."))
 }
 
 fn temporary_folders(env: &Env) -> Vec<PathBuf> {

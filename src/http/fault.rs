@@ -107,7 +107,7 @@ impl Fault {
             }
             _ => self.at(&server, peer, limit, Code::NetConnect),
         };
-        let error = failure.error.at(peer.stage);
+        let error = failure.error.with_stage(peer.stage);
         Failure { error, was_cut_short: self.is_timeout(), ..failure }
     }
 
@@ -187,7 +187,7 @@ impl std::fmt::Display for Place<'_> {
 /// The error for a run whose time is over.
 pub(super) fn deadline_error(peer: Peer) -> Error {
     Error::new(Code::Deadline, format!("the time for this run was used up before {} had answered", peer.name))
-        .at(peer.stage)
+        .with_stage(peer.stage)
 }
 
 /// What a proxy's status means: it may be busy, or not reach the server at the moment; everything else is its last word.
@@ -200,11 +200,15 @@ fn answered(status: u16, schemes: &[String], server: &Place<'_>, proxy: &Proxy) 
         }
         _ => (Code::ProxyRefused, format!("the proxy {shown} refused to connect to {server} ({status})")),
     };
-    let error = Error::new(code, message).http_status(status);
+    let error = Error::new(code, message).with_http_status(status);
     if code == Code::ProxyConnect {
         return Failure::transient(error, None);
     }
-    Failure::permanent(if schemes.is_empty() { error } else { error.detail("offered", schemes.join(", ")) })
+    Failure::permanent(if schemes.is_empty() {
+        error
+    } else {
+        error.with_detail("offered", schemes.join(", "))
+    })
 }
 
 fn reason(kind: ErrorKind, limit: Duration) -> String {

@@ -89,7 +89,9 @@ impl Proxy {
     fn parse(variable: &'static str, value: &str) -> Result<Self, Error> {
         let invalid = |why: &str| {
             Error::new(Code::CfgProxyInvalid, format!("{variable} does not hold the URL of a proxy: {why}"))
-                .hint(format!("Set {variable} to http://host:port, or pass --no-proxy to connect directly."))
+                .with_cure(format!(
+                    "Set {variable} to http://host:port, or pass --no-proxy to connect directly."
+                ))
         };
         let value = value.trim();
         // curl takes `host:port` for an http proxy, and people write it so.

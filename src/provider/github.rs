@@ -190,8 +190,10 @@ fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Concern>), Error> {
 fn unsafe_url(why: &str) -> Error {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     Error::new(Code::InsecureUrl, format!("{name} is not a URL that the request token may be sent to: {why}"))
-        .at(Stage::Identity)
-        .hint("The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.")
+        .with_stage(Stage::Identity)
+        .with_cure(
+            "The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.",
+        )
 }
 
 fn read(response: &Response) -> Result<Secret, Error> {
@@ -204,7 +206,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
                 response.body.len()
             ),
         )
-        .http_status(200)
+        .with_http_status(200)
     })?;
     match members.get("value") {
         Some(Value::String(token)) => Ok(Secret::new(token.as_str())),
@@ -212,7 +214,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
             let found = other.map_or("missing", json::kind);
             let message =
                 format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
-            Err(Error::new(Code::IdTokenMalformed, message).at(Stage::Identity).http_status(200))
+            Err(Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200))
         }
     }
 }
@@ -224,9 +226,9 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         .ok()
         .and_then(|members| members.get("message").and_then(Value::as_str).map(ToOwned::to_owned));
     let finish = |error: Error| {
-        let error = error.at(Stage::Identity).http_status(status);
+        let error = error.with_stage(Stage::Identity).with_http_status(status);
         match &said {
-            Some(message) => error.detail("GitHub says", quote(message)),
+            Some(message) => error.with_detail("GitHub says", quote(message)),
             None => error,
         }
     };
@@ -255,9 +257,9 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
         format!("GitHub's ID-token endpoint at {} refused the request ({status})", url.origin()),
     ));
     Failure::permanent(match status {
-        401 => error.hint("The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only."),
-        403 => error.hint("Check that the job has permissions: id-token: write, and that the organization allows it."),
-        404 => error.hint("There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC."),
+        401 => error.with_cure("The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only."),
+        403 => error.with_cure("Check that the job has permissions: id-token: write, and that the organization allows it."),
+        404 => error.with_cure("There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC."),
         _ => error,
     })
 }
@@ -266,7 +268,8 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
 fn no_permission(env: &Env) -> Result<Error, Error> {
     let event = env.text(names::GITHUB_EVENT_NAME)?.unwrap_or_default();
     let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();
-    let situation = |error: Error| error.detail("event", quote(&event)).detail("actor", quote(&actor));
+    let situation =
+        |error: Error| error.with_detail("event", quote(&event)).with_detail("actor", quote(&actor));
     // Secrets and write permissions are withheld for these events only; for all others a missing permission is the cause.
     let is_pull_request = event.starts_with("pull_request") && event != "pull_request_target";
     if is_pull_request && is_from_fork(env) {

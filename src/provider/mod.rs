@@ -152,8 +152,8 @@ pub fn select(asked: Option<&str>, source: &TokenSource, env: &Env) -> Result<&'
         return PROVIDERS.iter().copied().find(|provider| provider.id() == id).ok_or_else(|| {
             let known: Vec<_> = PROVIDERS.iter().map(|provider| provider.id()).collect();
             Error::new(Code::CfgValueInvalid, format!("there is no provider {}", quote(id)))
-                .detail("known", format!("auto, {}", known.join(", ")))
-                .hint("Use one of the known ones, or leave --provider out.")
+                .with_detail("known", format!("auto, {}", known.join(", ")))
+                .with_cure("Use one of the known ones, or leave --provider out.")
         });
     }
     if source.file.is_some() {
@@ -174,7 +174,7 @@ pub fn select(asked: Option<&str>, source: &TokenSource, env: &Env) -> Result<&'
                 Code::CfgProviderAmbiguous,
                 format!("this looks like {} at once", names.join(" and ")),
             )
-            .hint(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
+            .with_cure(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
         }
     }
 }
@@ -182,10 +182,10 @@ pub fn select(asked: Option<&str>, source: &TokenSource, env: &Env) -> Result<&'
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
     if env.is(names::FORGEJO_ACTIONS, "true") || env.is(names::GITEA_ACTIONS, "true") {
-        return error.detail("found", "a Forgejo or Gitea job, which is not supported yet");
+        return error.with_detail("found", "a Forgejo or Gitea job, which is not supported yet");
     }
     let looked_at = [names::GITHUB_ACTIONS, names::GITLAB_CI].map(|name| flag_evidence(env, name));
-    error.detail("looked at", looked_at.join("; "))
+    error.with_detail("looked at", looked_at.join("; "))
 }
 
 /// What a variable says that is `true` on its platform.
@@ -204,7 +204,7 @@ fn token_from_variable(env: &Env, name: &str, empty: Code, cure: Option<&str>) -
     let fail = |code: Code, what: String| {
         let error = Error::new(code, what);
         match cure {
-            Some(cure) => error.hint(cure),
+            Some(cure) => error.with_cure(cure),
             None => error,
         }
     };
