@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::secret::{Secret, SecretBytes};
 use crate::text::quote;
@@ -78,10 +79,9 @@ pub(crate) fn feed(
     program: &str,
     arguments: &[&str],
     secret: &Secret,
-    limit: Duration,
+    deadline: Deadline,
 ) -> Result<(), String> {
     const PAUSE: Duration = Duration::from_millis(5);
-    let started = Instant::now();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("it could not be started: {}", error.kind()))?;
@@ -94,7 +94,7 @@ pub(crate) fn feed(
         match child.try_wait() {
             Ok(Some(status)) if status.success() => break,
             Ok(Some(status)) => return Err(format!("it ended with {}", status_of(status))),
-            Ok(None) if started.elapsed() < limit => std::thread::sleep(PAUSE),
+            Ok(None) if deadline.left().is_some() => std::thread::sleep(PAUSE),
             _ => {
                 child.kill().and_then(|()| child.wait()).ok();
                 return Err("it did not end in time".to_owned());

@@ -12,25 +12,16 @@ pub trait Clock: Send + Sync {
     /// Wall-clock time in whole seconds since 1970-01-01T00:00:00Z; negative before it.
     fn unix_time(&self) -> i64;
 
-    /// Time since an arbitrary fixed point. Never goes backwards; only differences mean something.
-    fn monotonic(&self) -> Duration;
+    /// The moment on the monotonic clock, which never goes backwards.
+    fn now(&self) -> Instant;
 
     /// Waits for at least `duration`.
     fn sleep(&self, duration: Duration);
 }
 
 /// The clock of the machine.
-#[derive(Debug)]
-pub struct SystemClock {
-    started: Instant,
-}
-
-impl SystemClock {
-    /// A clock whose monotonic time starts now.
-    pub fn start() -> Self {
-        Self { started: Instant::now() }
-    }
-}
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn unix_time(&self) -> i64 {
@@ -40,8 +31,8 @@ impl Clock for SystemClock {
         }
     }
 
-    fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+    fn now(&self) -> Instant {
+        Instant::now()
     }
 
     fn sleep(&self, duration: Duration) {
@@ -67,7 +58,7 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
 #[cfg(test)]
 pub(crate) mod fixed {
     use std::sync::Mutex;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::Clock;
 
@@ -75,12 +66,13 @@ pub(crate) mod fixed {
     #[derive(Debug)]
     pub(crate) struct FixedClock {
         start: i64,
+        started: Instant,
         sleeps: Mutex<Vec<Duration>>,
     }
 
     impl FixedClock {
         pub(crate) fn at(start: i64) -> Self {
-            Self { start, sleeps: Mutex::new(Vec::new()) }
+            Self { start, started: Instant::now(), sleeps: Mutex::new(Vec::new()) }
         }
 
         pub(crate) fn sleeps(&self) -> Vec<Duration> {
@@ -90,11 +82,11 @@ pub(crate) mod fixed {
 
     impl Clock for FixedClock {
         fn unix_time(&self) -> i64 {
-            self.start + i64::try_from(self.monotonic().as_secs()).unwrap()
+            self.start + i64::try_from(self.now().duration_since(self.started).as_secs()).unwrap()
         }
 
-        fn monotonic(&self) -> Duration {
-            self.sleeps.lock().unwrap().iter().sum()
+        fn now(&self) -> Instant {
+            self.started + self.sleeps.lock().unwrap().iter().sum::<Duration>()
         }
 
         fn sleep(&self, duration: Duration) {
@@ -123,10 +115,10 @@ mod tests {
 
     #[test]
     fn the_system_clock_is_after_2025_and_monotonic() {
-        let clock = SystemClock::start();
+        let clock = SystemClock;
         assert!(clock.unix_time() > 1_735_689_600);
-        let before = clock.monotonic();
+        let before = clock.now();
         clock.sleep(Duration::from_millis(1));
-        assert!(clock.monotonic() > before);
+        assert!(clock.now() > before);
     }
 }

@@ -17,6 +17,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod credential;
+pub mod deadline;
 pub mod env;
 pub mod error;
 pub mod grant;

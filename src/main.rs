@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
         std::process::exit(1);
     }));
-    let clock = SystemClock::start();
+    let clock = SystemClock;
     let (stdout, stderr) = (io::stdout(), io::stderr());
     let streams = Streams {
         stdout_kind: stdout_kind(&stdout),

@@ -1,58 +1,28 @@
-//! The one retry law, and the one deadline (security requirements 2.1).
+//! When a failed attempt is made again.
 //!
-//! At most four attempts. Between them a random wait with full jitter: anything from nothing to 0.5, 1, 2 seconds.
-//! A `Retry-After` replaces the wait, up to 30 seconds. Permanent failures end at once, and so does a wait that the
-//! deadline does not leave room for.
+//! [`RetryPolicy`] decides, as a pure function of what has happened: it knows neither clock nor console, so that a
+//! simulation can run it a hundred thousand times. [`Retries`] waits, tells people and counts.
 //!
-//! A server that asks to slow down works, and has said what it needs: so many jobs may have come at once that four
-//! attempts are not enough for all of them. It is asked up to twelve times, with waits that grow to 8 seconds.
+//! The policy: what may pass is tried again for as long as the deadline allows. The waits grow, have a floor that grows
+//! with them, and are random in between, so that jobs that failed together do not come back together. A `Retry-After` is
+//! a minimum (RFC 9110 section 10.2.3): the wait begins after it. A `Retry-After` that goes beyond the deadline ends the
+//! run at once, since the server has said that nothing can come of it.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::report::console::Console;
 
-/// How often something is tried.
-pub const ATTEMPTS: u32 = 4;
+#[cfg(test)]
+mod simulation;
 
-/// How often a server is asked that asks to slow down (429).
-pub const ATTEMPTS_WHEN_LIMITED: u32 = 12;
+/// The longest time for one attempt, from the name lookup to the last byte of the answer.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The longest random wait.
-const LONGEST_RANDOM_WAIT: Duration = Duration::from_secs(8);
-
-/// The upper bound of the first wait; it doubles with each attempt.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-
-/// The longest wait that a server can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// The moment when the run has to be over.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadline(Duration);
-
-impl Deadline {
-    /// A deadline this far from now.
-    pub fn after(clock: &dyn Clock, limit: Duration) -> Self {
-        Self::since(clock.monotonic(), limit)
-    }
-
-    /// A deadline this far from a moment of the monotonic clock.
-    pub fn since(started: Duration, limit: Duration) -> Self {
-        Self(started.saturating_add(limit))
-    }
-
-    /// The time that is left; zero when it has passed.
-    pub fn left(self, clock: &dyn Clock) -> Duration {
-        self.0.saturating_sub(clock.monotonic())
-    }
-
-    /// Whether it has passed or is about to: what times out now was cut short by it.
-    pub fn is_near(self, clock: &dyn Clock) -> bool {
-        self.left(clock) < Duration::from_millis(100)
-    }
-}
+/// The longest time for making a connection: TCP, the proxy's tunnel and TLS. A name lookup has as much again.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether another attempt may succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +47,24 @@ pub struct Failure {
     pub retry: Retry,
     /// Whether the request may have been acted on although no answer came.
     pub lost_answer: bool,
+    /// Whether the attempt was ended by its own time limit, and more time might have been enough.
+    pub was_cut_short: bool,
 }
 
 impl Failure {
     /// A failure that no further attempt can mend.
     pub fn permanent(error: Error) -> Self {
-        Self { error, retry: Retry::Never, lost_answer: false }
+        Self::new(error, Retry::Never)
+    }
+
+    /// A failure that may pass, after the wait that the server asked for, if it did.
+    pub fn transient(error: Error, after: Option<Duration>) -> Self {
+        Self::new(error, Retry::Again { after })
+    }
+
+    /// A failure of which nothing was sent yet.
+    pub fn new(error: Error, retry: Retry) -> Self {
+        Self { error, retry, lost_answer: false, was_cut_short: false }
     }
 
     /// The same failure, with a note whether the server's answer held a secret of ours.
@@ -98,73 +80,220 @@ impl From<Error> for Failure {
     }
 }
 
-/// The law with what it needs to know: the time, the deadline, chance, and whom to tell.
-pub struct Law<'a> {
+/// One attempt: its number and its time.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    /// The number, from 1.
+    pub number: u32,
+    /// The end of the run.
+    pub deadline: Deadline,
+    /// Whether an earlier attempt was ended by its own time limit. Then the server is slow, not gone, and asking it anew
+    /// after the same time would only be cut short again.
+    pub is_patient: bool,
+}
+
+impl Attempt {
+    /// The only attempt at something.
+    pub fn only(deadline: Deadline) -> Self {
+        Self { number: 1, deadline, is_patient: false }
+    }
+
+    /// Returns the end of this attempt.
+    pub fn end(&self) -> Deadline {
+        if self.is_patient { self.deadline } else { self.deadline.at_most(ATTEMPT_TIMEOUT) }
+    }
+
+    /// Returns how long a connection may take.
+    pub fn connect_timeout(&self) -> Duration {
+        if self.is_patient { ATTEMPT_TIMEOUT } else { CONNECT_TIMEOUT }
+    }
+}
+
+/// What the policy knows of an attempt that has just failed.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// Whether another one may succeed.
+    pub retry: Retry,
+    /// Whether an earlier attempt has used up the one more try of [`Retry::Once`].
+    pub once_used: bool,
+    /// Whether the server works and asks to slow down.
+    pub is_limited: bool,
+    /// The time until the deadline, if there is any.
+    pub left: Option<Duration>,
+}
+
+/// What comes after a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Another attempt after this wait.
+    Wait(Duration),
+    /// The end.
+    GiveUp(Reason),
+}
+
+/// Why there is no further attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// None could succeed.
+    Permanent,
+    /// No time is left for one.
+    NoTime,
+    /// The server asked to wait for this long, and that is beyond the deadline.
+    AskedForTooMuch(Duration),
+}
+
+/// How the waits grow: each bound is a multiple of the one before, up to the longest.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    first: Duration,
+    factor: u32,
+    longest: Duration,
+}
+
+/// Decides whether and when a failed attempt is made again.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// After a failure that may be over in a moment.
+    failed: Pace,
+    /// After the answer that too many came at once: the same crowd must not come back.
+    limited: Pace,
+    /// The shortest wait.
+    shortest: Duration,
+    /// What has to be left for the attempt itself: one that is cut off at once would tell less than the one before.
+    reserve: Duration,
+    /// The largest part of the time that is left which a wait may take, so that it need not be the last one.
+    share: f64,
+}
+
+impl RetryPolicy {
+    /// The one that this program uses.
+    pub const STANDARD: Self = Self {
+        failed: Pace { first: Duration::from_millis(500), factor: 2, longest: Duration::from_secs(8) },
+        limited: Pace { first: Duration::from_secs(2), factor: 4, longest: Duration::from_secs(24) },
+        shortest: Duration::from_millis(100),
+        reserve: Duration::from_millis(500),
+        share: 0.9,
+    };
+
+    /// Decides. `random` is a number in 0..1.
+    pub fn decide(&self, failed: &Failed, random: f64) -> Decision {
+        let asked = match failed.retry {
+            Retry::Never => return Decision::GiveUp(Reason::Permanent),
+            Retry::Once if failed.once_used => return Decision::GiveUp(Reason::Permanent),
+            Retry::Once => None,
+            Retry::Again { after } => after,
+        };
+        let Some(left) = failed.left else { return Decision::GiveUp(Reason::NoTime) };
+        let minimum = asked.unwrap_or_default();
+        if minimum >= left {
+            return Decision::GiveUp(Reason::AskedForTooMuch(minimum));
+        }
+        let spare = left.saturating_sub(minimum).saturating_sub(self.reserve);
+        let wait = minimum.saturating_add(self.own_wait(failed, asked, spare, random));
+        if wait.saturating_add(self.reserve) < left {
+            Decision::Wait(wait)
+        } else {
+            Decision::GiveUp(Reason::NoTime)
+        }
+    }
+
+    /// Returns the part of the wait that is ours: anything from a quarter of the bound to the bound, or after a wait that
+    /// the server has asked for, which is a floor already, anything up to the bound.
+    fn own_wait(&self, failed: &Failed, asked: Option<Duration>, spare: Duration, random: f64) -> Duration {
+        let pace = match asked {
+            // Whoever asks for no wait expects us at once.
+            Some(Duration::ZERO) => self.failed,
+            Some(_) => self.limited,
+            None if failed.is_limited => self.limited,
+            None => self.failed,
+        };
+        let grown = pace.factor.saturating_pow(failed.attempt.saturating_sub(1));
+        // All who are sent away for a minute come back in the same second unless they spread over a minute.
+        let bound = pace.first.saturating_mul(grown).min(pace.longest).max(asked.unwrap_or_default());
+        let floor = if asked.is_some() { 0.0 } else { 0.25 };
+        let share = floor + (1.0 - floor) * random.clamp(0.0, 1.0);
+        bound.min(spare.mul_f64(self.share)).mul_f64(share).max(self.shortest)
+    }
+}
+
+/// Makes attempts as the policy has it.
+pub struct Retries<'a> {
     /// The clock that waits.
     pub clock: &'a dyn Clock,
     /// The end of the run.
     pub deadline: Deadline,
     /// A random number in 0..1.
     pub random: &'a dyn Fn() -> f64,
-    /// Where each retry is told.
+    /// Where each retry is reported.
     pub console: &'a Console,
 }
 
-impl Law<'_> {
-    /// Calls `attempt` with the attempt's number, from 1, until it succeeds or the law ends it.
+impl Retries<'_> {
+    /// Calls `attempt` until it succeeds or the policy ends it.
     ///
     /// The error that comes back knows how many attempts were made.
-    pub fn run<T>(&self, what: &str, mut attempt: impl FnMut(u32) -> Result<T, Failure>) -> Result<T, Error> {
+    pub fn run<T>(
+        &self,
+        what: &str,
+        mut attempt: impl FnMut(Attempt) -> Result<T, Failure>,
+    ) -> Result<T, Error> {
+        let mut next = Attempt::only(self.deadline);
         let mut once_used = false;
-        for number in 1.. {
-            let failure = match attempt(number) {
+        let mut earlier: Option<String> = None;
+        loop {
+            let failure = match attempt(next) {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
-            let attempts = match failure.error.code() {
-                Code::RateLimited => ATTEMPTS_WHEN_LIMITED,
-                _ => ATTEMPTS,
+            let code = failure.error.code();
+            let failed = Failed {
+                attempt: next.number,
+                retry: failure.retry,
+                once_used,
+                is_limited: code == Code::RateLimited,
+                left: self.deadline.left_at(self.clock.now()),
             };
-            let wait = match failure.retry {
-                _ if number >= attempts => None,
-                Retry::Never => None,
-                Retry::Once if once_used => None,
-                Retry::Once => {
-                    once_used = true;
-                    self.wait(number, None)
+            let wait = match RetryPolicy::STANDARD.decide(&failed, (self.random)()) {
+                Decision::Wait(wait) => wait,
+                Decision::GiveUp(reason) => {
+                    let mut error = explain(failure.error, reason);
+                    // That the time is over is not why.
+                    if let Some(message) = earlier.filter(|_| code == Code::Deadline) {
+                        error = error.with_detail("attempt before", message);
+                    }
+                    // What was asked for on the way has counted its own attempts.
+                    let is_counted = error.attempts().is_some();
+                    return Err(if is_counted { error } else { error.with_attempts(next.number) });
                 }
-                Retry::Again { after } => self.wait(number, after),
-            };
-            let Some(wait) = wait else {
-                // What was asked for on the way has counted its own attempts.
-                let counted = failure.error.attempts().is_some();
-                return Err(if counted { failure.error } else { failure.error.with_attempts(number) });
             };
             self.console.note(&format!(
-                "{what}: attempt {number} of {attempts} failed ({}), trying again in {:.1} s",
-                failure.error.code().name(),
+                "{what}: attempt {} failed ({}), trying again in {:.1} s",
+                next.number,
+                code.name(),
                 wait.as_secs_f64()
             ));
             self.clock.sleep(wait);
+            once_used |= failure.retry == Retry::Once;
+            earlier = Some(failure.error.message().to_owned());
+            next = Attempt {
+                number: next.number.saturating_add(1),
+                is_patient: next.is_patient || failure.was_cut_short,
+                ..next
+            };
         }
-        // Unreachable: the loop above only ends by returning.
-        Err(Error::new(Code::Internal, format!("{what}: the attempts ran out")))
     }
+}
 
-    /// How long to wait after this attempt, or `None` when the deadline leaves no room for it.
-    fn wait(&self, attempt: u32, asked: Option<Duration>) -> Option<Duration> {
-        let left = self.deadline.left(self.clock);
-        if asked.is_some_and(|asked| asked >= left) {
-            return None;
-        }
-        let wait = asked.map_or_else(
-            || {
-                let bound = FIRST_WAIT.saturating_mul(1 << (attempt - 1).min(8)).min(LONGEST_RANDOM_WAIT);
-                bound.mul_f64((self.random)().clamp(0.0, 1.0))
-            },
-            |asked| asked.min(LONGEST_WAIT),
-        );
-        (wait < left).then_some(wait)
+/// Adds why nothing more was tried, where that does not follow from the error itself.
+fn explain(error: Error, reason: Reason) -> Error {
+    match reason {
+        Reason::AskedForTooMuch(wait) => error.with_detail(
+            "not tried again",
+            format!("the server asks to wait {} s, which is more than is left of --timeout", wait.as_secs()),
+        ),
+        Reason::Permanent | Reason::NoTime => error,
     }
 }
 
@@ -174,8 +303,8 @@ mod tests {
     use crate::clock::fixed::FixedClock;
     use crate::report::console::{Verbosity, captured};
 
-    /// Runs the law over scripted failures; `None` is a success. Returns the result, the waits and what was said.
-    fn run(limit: u64, random: f64, script: &[Option<Retry>]) -> (Result<u32, Error>, Vec<Duration>, String) {
+    /// Makes attempts that fail as the script says; `None` is a success. Returns the result, the waits and what was said.
+    fn run(limit: u64, random: f64, script: &[Option<Retry>]) -> (Result<u32, Error>, Vec<f64>, String) {
         run_with(Code::ServerError, limit, random, script)
     }
 
@@ -184,16 +313,18 @@ mod tests {
         limit: u64,
         random: f64,
         script: &[Option<Retry>],
-    ) -> (Result<u32, Error>, Vec<Duration>, String) {
+    ) -> (Result<u32, Error>, Vec<f64>, String) {
         let clock = FixedClock::at(0);
         let (console, lines) = captured::console(Verbosity::Normal, false);
-        let deadline = Deadline::after(&clock, Duration::from_secs(limit));
-        let law = Law { clock: &clock, deadline, random: &|| random, console: &console };
-        let result = law.run("asking", |number| match script[number as usize - 1] {
-            None => Ok(number),
-            Some(retry) => Err(Failure { error: Error::new(code, "x"), retry, lost_answer: false }),
+        let deadline = Deadline::after(clock.now(), Duration::from_secs(limit));
+        let retries = Retries { clock: &clock, deadline, random: &|| random, console: &console };
+        let result = retries.run("asking", |attempt| {
+            match script.get(attempt.number as usize - 1).or(script.last()).unwrap() {
+                None => Ok(attempt.number),
+                Some(retry) => Err(Failure::new(Error::new(code, "x"), *retry)),
+            }
         });
-        (result, clock.sleeps(), lines.text())
+        (result, clock.sleeps().iter().map(Duration::as_secs_f64).collect(), lines.text())
     }
 
     const AGAIN: Option<Retry> = Some(Retry::Again { after: None });
@@ -202,64 +333,85 @@ mod tests {
         Retry::Again { after: Some(Duration::from_secs(seconds)) }
     }
 
-    fn seconds(sleeps: &[Duration]) -> Vec<f64> {
-        sleeps.iter().map(Duration::as_secs_f64).collect()
-    }
-
     #[test]
-    fn waits_double_and_chance_scales_them_down_to_nothing() {
+    fn waits_double_and_chance_scales_them_down_to_a_quarter() {
         let (result, sleeps, said) = run(60, 1.0, &[AGAIN, AGAIN, AGAIN, None]);
-        assert_eq!((result.unwrap(), seconds(&sleeps)), (4, vec![0.5, 1.0, 2.0]));
+        assert_eq!((result.unwrap(), sleeps), (4, vec![0.5, 1.0, 2.0]));
         assert_eq!(
             said.lines().next().unwrap(),
-            "equinix-wif: asking: attempt 1 of 4 failed (server-error), trying again in 0.5 s"
+            "equinix-wif: asking: attempt 1 failed (server-error), trying again in 0.5 s"
         );
-        let (_, sleeps, _) = run(60, 0.0, &[AGAIN, AGAIN, AGAIN, None]);
-        assert_eq!(seconds(&sleeps), [0.0; 3]);
-        let (_, sleeps, _) = run(60, 0.5, &[AGAIN, None]);
-        assert_eq!(seconds(&sleeps), [0.25]);
+        assert_eq!(run(60, 0.0, &[AGAIN, AGAIN, AGAIN, None]).1, [0.125, 0.25, 0.5]);
+        assert_eq!(run(600, 1.0, &[AGAIN; 8]).1[..7], [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
     }
 
     #[test]
-    fn four_attempts_and_no_wait_after_the_last() {
-        let (result, sleeps, _) = run(60, 1.0, &[AGAIN; 4]);
-        assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(4), 3));
+    fn a_server_that_asks_to_slow_down_is_asked_more_slowly() {
+        let waits = run_with(Code::RateLimited, 600, 1.0, &[AGAIN, AGAIN, AGAIN, AGAIN, None]).1;
+        assert_eq!(waits, [2.0, 8.0, 24.0, 24.0]);
     }
 
     #[test]
-    fn a_server_that_asks_to_slow_down_is_asked_more_often_and_more_slowly() {
-        let (result, sleeps, said) = run_with(Code::RateLimited, 600, 1.0, &[AGAIN; 12]);
-        assert_eq!(result.unwrap_err().attempts(), Some(12));
-        assert_eq!(seconds(&sleeps), [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0]);
-        assert!(said.contains("attempt 11 of 12 failed (rate-limited), trying again in 8.0 s"), "{said}");
-        // What it asks for still replaces the wait, and the deadline still ends the run.
-        let asking = [Some(asked(1)); 12];
-        assert_eq!(seconds(&run_with(Code::RateLimited, 600, 1.0, &asking).1), [1.0; 11]);
-        assert_eq!(run_with(Code::RateLimited, 5, 1.0, &asking).1.len(), 4);
+    fn it_goes_on_until_the_deadline_and_not_beyond() {
+        for random in [0.0, 0.3, 1.0] {
+            for code in [Code::ServerError, Code::RateLimited] {
+                let (result, sleeps, _) = run_with(code, 60, random, &[AGAIN]);
+                let total: f64 = sleeps.iter().sum();
+                assert!(total > 58.0 && total < 59.5, "{total}");
+                assert_eq!(result.unwrap_err().attempts(), Some(u32::try_from(sleeps.len()).unwrap() + 1));
+            }
+        }
+        assert_eq!(run(0, 1.0, &[AGAIN]).1.len(), 0, "no time, no wait");
     }
 
     #[test]
     fn permanent_failures_end_at_once_and_once_is_once() {
         let (result, sleeps, said) = run(60, 1.0, &[Some(Retry::Never)]);
         assert_eq!((result.unwrap_err().attempts(), sleeps.len(), said.as_str()), (Some(1), 0, ""));
-        let (result, sleeps, _) = run(60, 1.0, &[Some(Retry::Once), Some(Retry::Once)]);
+        let (result, sleeps, _) = run(60, 1.0, &[Some(Retry::Once)]);
         assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(2), 1));
+        // Others in between do not use it up.
+        let (result, _, _) = run(60, 1.0, &[AGAIN, Some(Retry::Once), AGAIN, Some(Retry::Once)]);
+        assert_eq!(result.unwrap_err().attempts(), Some(4));
     }
 
     #[test]
-    fn retry_after_replaces_the_wait_up_to_thirty_seconds() {
-        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(0)), None]).1), [0.0]);
-        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(7)), None]).1), [7.0]);
-        assert_eq!(seconds(&run(60, 1.0, &[Some(asked(45)), None]).1), [30.0]);
-    }
-
-    #[test]
-    fn a_wait_that_does_not_fit_ends_the_run_now() {
-        for (limit, script) in
-            [(60, Some(asked(3600))), (60, Some(asked(60))), (10, Some(asked(u64::MAX))), (0, AGAIN)]
+    fn retry_after_is_a_minimum() {
+        for (seconds, random, wait) in
+            [(0, 0.0, 0.1), (0, 1.0, 0.5), (1, 0.0, 1.1), (1, 1.0, 3.0), (7, 0.0, 7.1), (7, 1.0, 14.0)]
         {
-            let (result, sleeps, _) = run(limit, 1.0, &[script]);
-            assert_eq!((result.unwrap_err().attempts(), sleeps.len()), (Some(1), 0), "{script:?}");
+            assert_eq!(run(60, random, &[Some(asked(seconds)), None]).1, [wait], "{seconds}, {random}");
         }
+        // A part of what is left after it stays for the attempt.
+        assert_eq!(run(60, 1.0, &[Some(asked(40)), None]).1, [57.55]);
+    }
+
+    #[test]
+    fn a_retry_after_beyond_the_deadline_ends_the_run_now() {
+        for (limit, retry) in [(60, asked(3600)), (60, asked(60)), (10, asked(u64::MAX))] {
+            let (result, sleeps, _) = run(limit, 1.0, &[Some(retry)]);
+            let error = result.unwrap_err();
+            assert_eq!((error.attempts(), sleeps.len()), (Some(1), 0), "{retry:?}");
+            assert!(error.details()[0].1.starts_with("the server asks to wait "), "{:?}", error.details());
+        }
+    }
+
+    #[test]
+    fn an_attempt_that_was_cut_short_gives_the_next_one_all_the_time() {
+        let clock = FixedClock::at(0);
+        let (console, _) = captured::console(Verbosity::Normal, false);
+        let deadline = Deadline::within(Duration::from_secs(600));
+        let retries = Retries { clock: &clock, deadline, random: &|| 1.0, console: &console };
+        let mut seen = Vec::new();
+        let result = retries.run("asking", |attempt| {
+            seen.push((attempt.end() == deadline, attempt.connect_timeout().as_secs()));
+            let failure = Failure::transient(Error::new(Code::NetTimeout, "x"), None);
+            match attempt.number {
+                4 => Ok(()),
+                number => Err(Failure { was_cut_short: number == 2, ..failure }),
+            }
+        });
+        assert!(result.is_ok());
+        assert_eq!(seen, [(false, 5), (false, 5), (true, 15), (true, 15)]);
     }
 }

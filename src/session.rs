@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::Error;
 use crate::http::Client;
 use crate::random;
 use crate::report::console::Console;
-use crate::retry::{Deadline, Failure, Law};
+use crate::retry::{Attempt, Failure, Retries};
 
 /// The effects of a run. A clone shares them.
 #[derive(Clone)]
@@ -41,16 +42,15 @@ impl Session {
         }
     }
 
-    /// Calls `attempt` with the attempt's number, from 1, until it succeeds, fails for good, or `by` leaves no time for
-    /// another one. `what` is the activity in messages, e.g. `exchanging the token`.
+    /// Makes attempts until one succeeds or fails for good, or `deadline` leaves no time for another one. `what` is the activity in messages, e.g. `exchanging the token`.
     pub fn retry<T>(
         &self,
         what: &str,
-        by: Deadline,
-        attempt: impl FnMut(u32) -> Result<T, Failure>,
+        deadline: Deadline,
+        attempt: impl FnMut(Attempt) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let law = Law { clock: &*self.clock, deadline: by, random: &self.random, console: &self.console };
-        law.run(what, attempt)
+        let retries = Retries { clock: &*self.clock, deadline, random: &self.random, console: &self.console };
+        retries.run(what, attempt)
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) mod fixed {
     pub(crate) fn session(pairs: &[(&str, &str)], now: i64) -> (Session, Lines) {
         let (console, lines) = captured::console(Verbosity::Verbose, false);
         let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(now));
-        let client = Client::new(Arc::clone(&clock), ProxySettings::default(), Vec::new());
+        let client = Client::new(ProxySettings::default(), Vec::new());
         let env = Arc::new(Env::fixed(pairs.iter().copied()));
         (Session::new(&env, &clock, &Arc::new(console), client), lines)
     }

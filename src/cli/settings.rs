@@ -1,6 +1,5 @@
 //! What the settings mean to the commands: groups of values, made from the table's rows.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::cli::table::{
 };
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::grant::scope;
@@ -24,6 +24,7 @@ use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
 use crate::identity::expect::{self, Expectation};
+use crate::input;
 use crate::platform::TokenLocation;
 use crate::text::quote;
 
@@ -97,6 +98,8 @@ impl OnUnavailable {
 pub struct NetworkSettings {
     /// The time for the whole run.
     pub timeout: Duration,
+    /// Its end, counted from when the settings were read.
+    pub deadline: Deadline,
     /// Certificates to trust besides the built-in roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
     /// Where they came from.
@@ -130,6 +133,9 @@ impl SummaryWhen {
         }
     }
 }
+
+/// The largest file of certificates, in bytes. Whole systems have a few hundred thousand.
+const MAX_ROOTS: usize = 4 * 1024 * 1024;
 
 /// Where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
 /// the variable asks for it, whatever was meant.
@@ -278,9 +284,11 @@ impl Resolver<'_> {
     /// The settings of requests.
     pub fn network(&mut self) -> Result<NetworkSettings, Error> {
         let timeout = self.timeout()?;
-        let (extra_roots, roots_source) = self.extra_roots()?;
+        let deadline = Deadline::within(timeout);
+        let (extra_roots, roots_source) = self.extra_roots(deadline)?;
         Ok(NetworkSettings {
             timeout,
+            deadline,
             extra_roots,
             roots_source,
             proxies: if self.get(&NO_PROXY)?.value {
@@ -335,12 +343,13 @@ impl Resolver<'_> {
         Ok(url)
     }
 
-    fn extra_roots(&mut self) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
+    fn extra_roots(&mut self, deadline: Deadline) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
         let Some(setting) = self.path(&CA_FILE) else { return Ok((Vec::new(), Source::Default)) };
         let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
-        let pem = fs::read(&setting.value).map_err(|error| {
-            Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.kind()))
-        })?;
+        let pem =
+            input::read_file(&setting.value, input::Kind::Any, MAX_ROOTS, deadline).map_err(|error| {
+                Error::new(Code::CfgCaFile, format!("{name} cannot be read: {}", error.message()))
+            })?;
         Ok((http::parse_roots(&pem, &name)?, setting.source))
     }
 }

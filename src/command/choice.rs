@@ -116,6 +116,6 @@ pub fn session(
             _ => console.note(&text),
         }
     }
-    let client = Client::new(Arc::clone(clock), network.proxies, network.extra_roots);
+    let client = Client::new(network.proxies, network.extra_roots);
     Session::new(env, clock, console, client)
 }

@@ -116,14 +116,14 @@ fn reported<T>(
     report: &mut Report,
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let started = clock.monotonic();
+    let started = clock.now();
     let destination = ReportFile::open(report_place(typed, env).as_deref())?;
     // A wrong word stands in the report like every other wrong setting.
     let (when, outcome) = match summary_when(typed, env) {
         Ok(when) => (when, act(report)),
         Err(error) => (SummaryWhen::Never, Err(error)),
     };
-    let elapsed = clock.monotonic().saturating_sub(started);
+    let elapsed = clock.now().saturating_duration_since(started);
     let error = outcome.as_ref().err().or(report.failure.as_ref());
     summary::write(when, report, error, env, console);
     let written = destination.write(report, error, elapsed, console);

@@ -20,7 +20,6 @@ use crate::platform;
 use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
-use crate::retry::Deadline;
 use crate::streams::Streams;
 
 use super::main_job::{account_for, announce, check_is_free, format, required_scope, skipped};
@@ -102,7 +101,7 @@ fn prepare(
     child::find(program, env.os(names::PATH).as_deref())?;
     choice.check_masks(streams.stderr_is_lost)?;
 
-    let by = Deadline::after(&**clock, network.timeout);
+    let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));
     if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);

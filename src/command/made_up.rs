@@ -13,6 +13,7 @@ use super::pipeline::Pipeline;
 use super::summary;
 use crate::cli::settings::IdentitySettings;
 use crate::cli::settings::SummaryWhen;
+use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::grant::token_exchange::{Api, Config, TokenExchange};
 use crate::grant::{Grant, Renewable};
@@ -21,7 +22,6 @@ use crate::identity::claims::Validation;
 use crate::platform::{self, TokenLocation};
 use crate::report::Report;
 use crate::report::console::captured::Lines;
-use crate::retry::Deadline;
 use crate::session::fixed;
 
 const NOW: i64 = 1_800_000_000;
@@ -55,7 +55,7 @@ fn job(change: &Value, validation: Validation) -> (Result<Arc<Pipeline>, Error>,
     let token = token(change);
     let pairs = [("MADE_UP", "yes"), ("MADE_UP_TOKEN", &token), ("MADE_UP_RUN", "7")];
     let (session, lines) = fixed::session(&pairs, NOW);
-    let by = Deadline::after(&*session.clock, Duration::from_secs(60));
+    let by = Deadline::within(Duration::from_secs(60));
     let choice = Choice::new(settings(validation), &session.env);
     let job = choice.and_then(|choice| choice.ready().map(|()| Pipeline::new(choice, session)));
     (job, by, lines)

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cli::settings::{ExchangeSettings, IdentitySettings};
 use crate::credential::{Credential, Kind};
+use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::grant::Grant;
 use crate::grant::token_exchange::{Config, SubjectTokens, TokenExchange};
@@ -15,7 +16,6 @@ use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
 use crate::platform::Platform;
 use crate::report::{Report, claims_status};
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::session::Session;
 

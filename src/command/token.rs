@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use crate::cli::members;
 use crate::cli::row::Expose;
@@ -15,9 +15,10 @@ use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
 use crate::credential::{Credential, Kind};
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::input::{self, Trouble};
+use crate::input::{self, ReadError};
 use crate::output::format::{self, Format, Options};
 use crate::output::request::{self, Caller, Request};
 use crate::output::sink::{Policy, Sinks};
@@ -25,7 +26,6 @@ use crate::platform;
 use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
-use crate::retry::Deadline;
 use crate::streams::Streams;
 
 use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
@@ -41,9 +41,9 @@ pub fn run(
     streams: Streams<'_>,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let started = clock.monotonic();
+    let started = clock.now();
     let mut resolver = Resolver::new(typed, env);
-    let settings = settings(kind, &mut resolver, env, &**clock, started, &streams);
+    let settings = settings(kind, &mut resolver, env, started, &streams);
     report.settings = resolver.into_report();
     let mut settings = settings?;
     let shadowing = match kind {
@@ -84,8 +84,7 @@ fn settings(
     kind: Kind,
     resolver: &mut Resolver<'_>,
     env: &Env,
-    clock: &dyn Clock,
-    started: Duration,
+    started: Instant,
     streams: &Streams<'_>,
 ) -> Result<Settings, Error> {
     let output = resolver.output(kind)?;
@@ -100,9 +99,9 @@ fn settings(
                 .with_cure("Leave out --on-unavailable skip, or choose another --format."));
         }
         if let Some(caller) = format.caller() {
-            let deadline = Deadline::since(started, resolver.timeout()?);
+            let deadline = Deadline::after(started, resolver.timeout()?);
             let reads_stdin = resolver.subject_token_file().is_some_and(|path| path == OsStr::new("-"));
-            resolver.with_request(ask(caller, env, clock, deadline, reads_stdin, streams)?);
+            resolver.with_request(ask(caller, env, deadline, reads_stdin, streams)?);
         }
     }
     let exchange = match kind {
@@ -131,7 +130,6 @@ fn settings(
 fn ask(
     caller: Caller,
     env: &Env,
-    clock: &dyn Clock,
     deadline: Deadline,
     reads_stdin: bool,
     streams: &Streams<'_>,
@@ -151,10 +149,11 @@ fn ask(
     if streams.stdin_is_terminal {
         return Err(invalid("the query has to come on standard input, and that is a terminal"));
     }
-    let read = input::read(request::QUERY_LIMIT + 1, deadline.left(clock), || Ok(io::stdin()));
-    let bytes = read.map_err(|trouble| match trouble {
-        Trouble::TimedOut => invalid("the query did not end before the time for this run was used up"),
-        Trouble::Io(error) => invalid(&format!("the query cannot be read: {}", error.kind())),
+    let read = input::read(request::QUERY_LIMIT, deadline, || Ok(io::stdin()));
+    let bytes = read.map_err(|error| match error {
+        ReadError::TimedOut => invalid("the query did not end before the time for this run was used up"),
+        ReadError::TooLarge => request::too_long(),
+        other => invalid(&format!("the query cannot be read: {}", other.message())),
     })?;
     request::terraform_query(&bytes, &members(Expose::Query))
 }
@@ -175,7 +174,7 @@ impl Handover<'_> {
     fn with_token(
         &self,
         settings: Settings,
-        started: Duration,
+        started: Instant,
         masks_are_lost: bool,
         stdout: &mut dyn Write,
         report: &mut Report,
@@ -193,7 +192,7 @@ impl Handover<'_> {
         self.check_trace(format)?;
         let sinks = Sinks::open(format, self.output.export_env, &self.policy())?;
 
-        let by = Deadline::since(started, network.timeout);
+        let by = Deadline::after(started, network.timeout);
         let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
         self.warn(&job, format);
         let outcome = match &exchange {

@@ -12,8 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use ring::digest::{SHA256, digest};
 
 use crate::credential::Credential;
+use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::session::Session;
 

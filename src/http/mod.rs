@@ -1,43 +1,47 @@
 //! The one HTTP policy. No other module names the HTTP library.
 //!
 //! Every default of the library that could leak a secret or hang a run is overridden here: no redirects, no
-//! decompression, capped headers and bodies, a time limit on every phase and one deadline over all, the proxy and
-//! the trusted roots decided by us, TLS 1.2 or newer, no connection used twice, nothing logged.
+//! decompression, capped headers and bodies, one deadline for every read and write, the proxy and the trusted roots
+//! decided by us, TLS 1.2 or newer, no connection used twice, nothing logged. The library writes requests and reads
+//! answers; the connections are made here.
 
-mod ahead;
 mod connect;
+mod connection;
+mod fault;
+mod preconnect;
 pub mod proxy;
-mod room;
-mod tcp;
+mod tls;
 pub mod url;
 
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::crypto::{CryptoProvider, KeyProvider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::SigningKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use ureq::Agent;
 use ureq::config::{Config, RedirectAuthHeaders};
-use ureq::http::{Request as HttpRequest, header};
-use ureq::{Agent, Timeout};
+use ureq::http::response::Parts;
+use ureq::http::{HeaderName, Request as HttpRequest, Uri, header};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
-use crate::error::{Code, Error, Stage};
-use crate::retry::{Deadline, Failure, Retry};
+use crate::deadline::Deadline;
+use crate::error::{Code, Stage};
+use crate::retry::{Attempt, Failure};
 use crate::secret::Secret;
 use crate::text;
 
-use ahead::{Ahead, AheadResolver};
-use connect::{CONNECT_TIMEOUT, ConnectFault, Connection, Opener, Progress};
+use connect::{Hop, Route};
+use connection::Ready;
+use fault::{Fault, deadline_error};
+use preconnect::Preconnected;
 use proxy::ProxySettings;
+pub use tls::parse_roots;
 use url::Url;
-
-/// The longest time for one attempt, from the name lookup to the last byte of the answer.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -153,7 +157,7 @@ impl Response {
         headers.chain([&*String::from_utf8_lossy(body)]).any(|text| redactor.scrub(text).1)
     }
 
-    /// The code for a status that may pass by itself (retry law, `security.md` 2.1), or `None` for a permanent one.
+    /// The code for a status that may pass by itself, or `None` for a permanent one.
     pub fn transient_code(&self) -> Option<Code> {
         match self.status {
             429 => Some(Code::RateLimited),
@@ -163,119 +167,99 @@ impl Response {
     }
 }
 
-/// An HTTP client for one run.
+/// An HTTP client.
 pub struct Client {
-    clock: Arc<dyn Clock>,
     proxies: ProxySettings,
     extra_roots: Vec<CertificateDer<'static>>,
     tls: OnceLock<Arc<ClientConfig>>,
     /// Connections that were opened ahead, each with the origin that it leads to.
-    ahead: Mutex<Vec<(String, Arc<Ahead>)>>,
+    ahead: Mutex<Vec<(String, Preconnected)>>,
 }
 
 impl Client {
-    /// Creates a client. `extra_roots` are trusted besides the built-in roots.
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        proxies: ProxySettings,
-        extra_roots: Vec<CertificateDer<'static>>,
-    ) -> Self {
-        Self { clock, proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
+    /// Makes a client. `extra_roots` are trusted besides the built-in roots.
+    pub fn new(proxies: ProxySettings, extra_roots: Vec<CertificateDer<'static>>) -> Self {
+        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
     }
 
     /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
     /// good for one request. Nothing can go wrong here: a request that finds no connection makes its own.
-    pub fn open_ahead(&self, url: &Url, by: Deadline) {
-        let left = by.left(&*self.clock);
-        let Ok((config, opener)) = self.route(url, left, CONNECT_TIMEOUT) else { return };
-        if let Some(ahead) = Ahead::begin(url.uri().clone(), config, opener) {
+    pub fn open_ahead(&self, url: &Url, deadline: Deadline) {
+        let Ok(route) = self.route(url) else { return };
+        if let Some(ahead) = Preconnected::begin(route, deadline) {
             self.opened_ahead().push((url.origin(), ahead));
         }
     }
 
-    /// The oldest connection that was opened ahead to where this leads, which is then this request's own.
-    fn take_ahead(&self, url: &Url) -> Option<Arc<Ahead>> {
+    /// Takes the oldest connection that was opened ahead to where this leads, which is then this request's own.
+    fn take_ahead(&self, url: &Url) -> Option<Preconnected> {
         let mut opened = self.opened_ahead();
         let position = opened.iter().position(|(origin, _)| *origin == url.origin())?;
         Some(opened.remove(position).1)
     }
 
-    fn opened_ahead(&self) -> MutexGuard<'_, Vec<(String, Arc<Ahead>)>> {
+    fn opened_ahead(&self) -> MutexGuard<'_, Vec<(String, Preconnected)>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends one request, once.
     ///
     /// An answer with any status is a success here. A failure says whether another attempt makes sense, and whether
-    /// the request may have reached the server. Whatever happens, it ends before `by`.
-    pub fn send(&self, peer: Peer, request: &Request<'_>, by: Deadline) -> Result<Response, Failure> {
+    /// the request may have reached the server.
+    pub fn send(&self, peer: Peer, request: &Request<'_>, attempt: Attempt) -> Result<Response, Failure> {
         let url = match request {
             Request::Get { url, .. } | Request::GetPublic { url } | Request::PostForm { url, .. } => *url,
         };
-        let left = by.left(&*self.clock);
-        if left.is_zero() {
+        if attempt.deadline.left().is_none() {
             return Err(Failure::permanent(deadline_error(peer)));
         }
-        let progress = Progress::default();
-        let outcome = self.attempt(url, request, left, &progress);
-        outcome.map_err(|fault| {
-            let cut_short =
-                left <= ATTEMPT_TIMEOUT && matches!(fault, Fault::Timeout) && by.is_near(&*self.clock);
-            let proxy = self.proxies.for_url(url).map(|proxy| proxy.shown.as_str());
-            let fault = match fault {
-                _ if cut_short => Fault::Deadline,
-                // Before the tunnel stands, everything that is said is the proxy's.
-                Fault::Reset | Fault::Garbage | Fault::TooLarge(_)
-                    if proxy.is_some() && !progress.connected() =>
-                {
-                    Fault::ProxyConnect
-                }
-                other => other,
-            };
-            Failure { lost_answer: progress.sent(), ..fault.explain(peer, url, proxy) }
+        let sent = Arc::new(AtomicBool::new(false));
+        self.ask(url, request, attempt, &sent).map_err(|fault| {
+            let failure = fault.explain(peer, url, self.proxies.for_url(url), attempt);
+            Failure { lost_answer: sent.load(Ordering::Relaxed), ..failure }
         })
     }
 
-    /// The TLS settings, made when they are first needed.
+    /// Returns the TLS settings, which are made when they are first needed.
     fn tls(&self) -> Result<Arc<ClientConfig>, Fault> {
         if let Some(config) = self.tls.get() {
             return Ok(Arc::clone(config));
         }
-        let config = Arc::new(tls_config(&self.extra_roots).map_err(Fault::Tls)?);
+        let config = Arc::new(tls::config(&self.extra_roots).map_err(Fault::Tls)?);
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 
-    /// How to get there: the library's settings, and how to connect.
-    fn route(&self, url: &Url, left: Duration, connecting: Duration) -> Result<(Config, Opener), Fault> {
-        let proxy = match self.proxies.for_url(url) {
-            Some(proxy) => Some(ureq::Proxy::new(proxy.url.reveal()).map_err(|_| Fault::ProxyConnect)?),
-            None => None,
+    /// Returns how to get there.
+    fn route(&self, url: &Url) -> Result<Route, Fault> {
+        let tls = |wanted: bool| wanted.then(|| self.tls()).transpose();
+        let server = Hop { host: url.host().to_owned(), port: url.port(), tls: tls(url.is_https())? };
+        let Some(proxy) = self.proxies.for_url(url) else {
+            return Ok(Route { server, proxy: None, authorization: None });
         };
-        // A plain URL is loopback and never proxied, so it needs no TLS for a proxy either.
-        let tls = if url.is_https() { Some(self.tls()?) } else { None };
-        let opener = Opener { tls, proxied: proxy.is_some() };
-        Ok((policy(url, proxy, left.min(ATTEMPT_TIMEOUT), connecting), opener))
+        let hop = Hop { host: proxy.host.clone(), port: proxy.port, tls: tls(proxy.is_https)? };
+        Ok(Route { server, proxy: Some(hop), authorization: proxy.authorization.clone() })
     }
 
-    fn attempt(
+    fn ask(
         &self,
         url: &Url,
         request: &Request<'_>,
-        left: Duration,
-        progress: &Progress,
+        attempt: Attempt,
+        sent: &Arc<AtomicBool>,
     ) -> Result<Response, Fault> {
+        let end = attempt.end();
         // The ID token is asked for first, so there was nothing to wait for meanwhile.
         let ahead = match request {
             Request::Get { .. } => None,
             Request::GetPublic { .. } | Request::PostForm { .. } => self.take_ahead(url),
         };
-        // One that was opened ahead may use its time up, and the one in its place has as much as any other.
-        let connecting = if ahead.is_some() { CONNECT_TIMEOUT * 2 } else { CONNECT_TIMEOUT };
-        let (config, opener) = self.route(url, left, connecting)?;
-        let resolver = AheadResolver(ahead.clone().filter(|_| !opener.proxied));
-        let agent =
-            Agent::with_parts(config, Connection { opener, ahead, progress: progress.clone() }, resolver);
-        let fault = |error: ureq::Error| Fault::from_ureq(error, progress);
+        let mut connection = match ahead.and_then(|ahead| ahead.take(end)) {
+            Some(connection) => connection,
+            None => self.route(url)?.open(end, attempt.connect_timeout())?,
+        };
+        connection.set_deadline(end);
+        let tls_version = connection.tls_version();
+        let agent = Agent::with_parts(policy(url), Ready::new(connection, Arc::clone(sent)), NoResolver);
         let answer = match request {
             Request::Get { bearer, .. } => {
                 let authorization = Zeroizing::new(format!("Bearer {}", bearer.reveal()));
@@ -294,23 +278,16 @@ impl Client {
                 agent.run(request.map_err(|_| Fault::Unsendable)?)
             }
         };
-        let (head, body) = answer.map_err(fault)?.into_parts();
-        let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned);
+        let (head, body) = answer.map_err(Fault::from_ureq)?.into_parts();
+        let text = |name| header_text(&head, name);
         if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
             return Err(Fault::Encoded);
         }
-        let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-        let body =
-            body.into_with_config().limit(limit).read_to_vec().map_err(|error| match fault(error) {
-                // The head has arrived, so whatever breaks now cuts the answer short.
-                Fault::Reset | Fault::Garbage => Fault::Truncated,
-                other => other,
-            })?;
         Ok(Response {
             status: head.status.as_u16(),
-            body: Zeroizing::new(body),
+            body: read_body(body, text(header::CONTENT_LENGTH))?,
             date: text(header::DATE).as_deref().and_then(http_date),
-            tls_version: progress.tls_version(),
+            tls_version,
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
@@ -318,65 +295,53 @@ impl Client {
     }
 }
 
-/// TLS 1.2 and 1.3 with ring, the built-in roots and the additional ones. There is no way to switch checks off.
-fn tls_config(extra_roots: &[CertificateDer<'static>]) -> Result<ClientConfig, rustls::Error> {
-    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    roots.add_parsable_certificates(extra_roots.iter().cloned());
-    let provider = CryptoProvider { key_provider: &NoClientKeys, ..rustls::crypto::ring::default_provider() };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // No connection is made twice, so there is nothing to resume.
-    config.resumption = rustls::client::Resumption::disabled();
-    Ok(config)
+fn header_text(head: &Parts, name: HeaderName) -> Option<String> {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).map(ToOwned::to_owned)
 }
 
-/// This program never shows a certificate of its own. Without ring's reader of private keys, the code for signing with
-/// them is not even in the binary.
-#[derive(Debug)]
-struct NoClientKeys;
+/// Reads a body of at most [`MAX_BODY`] bytes. It may hold a token, so the room for all of it is taken at once where its
+/// length is known, and for a long token where it is not: no part stays behind in a smaller buffer.
+fn read_body(body: ureq::Body, length: Option<String>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let length = length.and_then(|text| text.parse().ok()).unwrap_or(60 * 1024).min(MAX_BODY);
+    let mut content = Zeroizing::new(Vec::with_capacity(length + 4096));
+    // One more than is allowed: the library refuses what reaches its limit, not what goes beyond.
+    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX).saturating_add(1);
+    let read = body.into_with_config().limit(limit).reader().read_to_end(&mut content);
+    read.map_err(|error| match Fault::from_ureq(error.into()) {
+        // The head has arrived, so whatever breaks now cuts the answer short.
+        Fault::Reset | Fault::Garbage => Fault::Truncated,
+        other => other,
+    })?;
+    if content.len() > MAX_BODY { Err(Fault::TooLarge("body")) } else { Ok(content) }
+}
 
-impl KeyProvider for NoClientKeys {
-    fn load_private_key(&self, _: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("there are no client certificates".to_owned()))
+/// Resolves nothing: the library gets a connection that stands.
+#[derive(Debug)]
+struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
     }
 }
 
-/// The library's settings, none of them left at its default where it matters.
-fn policy(url: &Url, proxy: Option<ureq::Proxy>, attempt: Duration, connecting: Duration) -> Config {
+/// Returns the library's settings, none of them left at its default where it matters. Its time limits are not used: the
+/// connection has the deadline.
+fn policy(url: &Url) -> Config {
     Agent::config_builder()
         .https_only(url.is_https())
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .redirect_auth_headers(RedirectAuthHeaders::Never)
-        .proxy(proxy)
-        .no_delay(true)
+        .proxy(None)
         .user_agent(USER_AGENT)
         .accept("application/json")
         .accept_encoding("identity")
         .max_response_header_size(MAX_HEADERS)
-        .input_buffer_size(MAX_HEADERS + 4096)
-        .output_buffer_size(MAX_HEADERS)
         .max_idle_connections(0)
         .max_idle_connections_per_host(0)
-        .timeout_global(Some(attempt))
-        .timeout_resolve(Some(CONNECT_TIMEOUT.min(attempt)))
-        .timeout_connect(Some(connecting.min(attempt)))
         .build()
-}
-
-/// Reads certificates from a PEM text.
-///
-/// Fails when it holds none that could be a root; `source` is how the setting is called in the message.
-pub fn parse_roots(pem: &[u8], source: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect();
-    let (usable, _) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
-    if usable == 0 {
-        return Err(Error::new(Code::CfgCaFile, format!("{source} holds no certificate that could be read")));
-    }
-    Ok(certificates)
 }
 
 /// `application/x-www-form-urlencoded` (WHATWG URL section 5.2), wiped on drop.
@@ -402,194 +367,6 @@ fn encode_form(fields: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
 fn http_date(text: &str) -> Option<i64> {
     let since = httpdate::parse_http_date(text).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(since.as_secs()).ok()
-}
-
-fn deadline_error(peer: Peer) -> Error {
-    Error::new(Code::Deadline, format!("the time for this run was used up before {} had answered", peer.name))
-        .with_stage(peer.stage)
-}
-
-/// What can go wrong below HTTP's status codes.
-#[derive(Debug)]
-enum Fault {
-    Dns { temporary: bool },
-    Connect(Option<std::io::ErrorKind>),
-    Tls(rustls::Error),
-    TlsBroken,
-    Timeout,
-    Deadline,
-    Reset,
-    Garbage,
-    Truncated,
-    TooLarge(&'static str),
-    Encoded,
-    ProxyConnect,
-    ProxyAuth,
-    Unsendable,
-}
-
-impl Fault {
-    fn from_ureq(error: ureq::Error, progress: &Progress) -> Self {
-        use ureq::Error as E;
-        match error {
-            E::Other(inner) => match inner.downcast::<ConnectFault>() {
-                Ok(fault) => match *fault {
-                    ConnectFault::Dns { temporary } => Self::Dns { temporary },
-                    ConnectFault::Tls(error) => Self::Tls(error),
-                    ConnectFault::TlsBroken => Self::TlsBroken,
-                },
-                Err(_) => Self::Garbage,
-            },
-            E::Timeout(Timeout::Resolve) => Self::Dns { temporary: true },
-            E::Timeout(Timeout::Connect) => Self::Connect(Some(std::io::ErrorKind::TimedOut)),
-            E::Timeout(_) => Self::Timeout,
-            E::ConnectProxyFailed(reason) if reason.contains("407") => Self::ProxyAuth,
-            E::ConnectProxyFailed(_) => Self::ProxyConnect,
-            E::Io(error) if !progress.connected() => Self::Connect(Some(error.kind())),
-            E::Io(_) => Self::Reset,
-            E::ConnectionFailed | E::HostNotFound => Self::Connect(None),
-            E::LargeResponseHeader(..) => Self::TooLarge("header"),
-            // The parser gives up at its 128th header, which may come before the size is reached.
-            E::Protocol(error) if error.to_string().contains("too many headers") => Self::TooLarge("header"),
-            E::BodyExceedsLimit(_) => Self::TooLarge("body"),
-            E::Http(_) | E::BadUri(_) | E::RequireHttpsOnly(_) | E::TlsRequired => Self::Unsendable,
-            _ => Self::Garbage,
-        }
-    }
-
-    /// The fault in the user's words, with its code and whether to try again.
-    fn explain(&self, peer: Peer, url: &Url, proxy: Option<&str>) -> Failure {
-        let name = peer.name;
-        let origin = url.origin();
-        let again = Retry::Again { after: None };
-        let (code, message, retry) = match self {
-            Self::Dns { temporary: true } => (
-                Code::NetDns,
-                format!("the name {} could not be looked up for the moment", url.host()),
-                again,
-            ),
-            // A name that does not exist seldom comes to exist; once more for the rare hiccup.
-            Self::Dns { temporary: false } => {
-                (Code::NetDns, format!("the name {} does not exist", url.host()), Retry::Once)
-            }
-            Self::Connect(kind) => {
-                let to = proxy.map_or_else(|| format!("{name} at {origin}"), |p| format!("the proxy {p}"));
-                let why = kind.map_or("no connection", connect_reason);
-                let code = if proxy.is_some() { Code::ProxyConnect } else { Code::NetConnect };
-                (code, format!("{to} could not be reached: {why}"), again)
-            }
-            Self::Tls(error) => return tls_failure(error, peer, url),
-            Self::TlsBroken => (
-                Code::TlsHandshake,
-                format!("the TLS handshake with {name} at {origin} broke off or stalled"),
-                again,
-            ),
-            Self::Timeout => (
-                Code::NetTimeout,
-                format!("{name} at {origin} did not answer completely within the time limit"),
-                again,
-            ),
-            Self::Deadline => return Failure::permanent(deadline_error(peer)),
-            Self::Reset => {
-                (Code::NetReset, format!("{name} at {origin} closed the connection without an answer"), again)
-            }
-            Self::Garbage => (Code::NetReset, format!("{name} at {origin} did not answer in HTTP"), again),
-            Self::Truncated => {
-                (Code::NetTruncated, format!("the answer of {name} at {origin} ended too early"), again)
-            }
-            Self::TooLarge(part) => {
-                let limit = if *part == "body" { MAX_BODY } else { MAX_HEADERS };
-                let lines = if *part == "body" { "" } else { ", or has too many lines" };
-                let message = format!(
-                    "the {part} of the answer of {name} at {origin} is larger than {} KiB{lines}",
-                    limit / 1024
-                );
-                (peer.too_large, message, Retry::Never)
-            }
-            Self::Encoded => (
-                peer.not_json,
-                format!("{name} at {origin} sent a compressed answer that nobody asked for"),
-                Retry::Never,
-            ),
-            Self::ProxyConnect => {
-                let shown = proxy.unwrap_or("(none)");
-                (
-                    Code::ProxyConnect,
-                    format!("the proxy {shown} did not connect to {name} at {origin}"),
-                    again,
-                )
-            }
-            Self::ProxyAuth => {
-                let shown = proxy.unwrap_or("(none)");
-                (
-                    Code::ProxyAuth,
-                    format!("the proxy {shown} asks for a user name and password (407)"),
-                    Retry::Never,
-                )
-            }
-            Self::Unsendable => (
-                Code::Internal,
-                format!("the request to {name} at {origin} could not be built"),
-                Retry::Never,
-            ),
-        };
-        Failure { error: Error::new(code, message).with_stage(peer.stage), retry, lost_answer: false }
-    }
-}
-
-fn connect_reason(kind: std::io::ErrorKind) -> &'static str {
-    use std::io::ErrorKind as K;
-    match kind {
-        K::ConnectionRefused => "connection refused",
-        K::TimedOut | K::WouldBlock => "no answer in time",
-        K::HostUnreachable | K::NetworkUnreachable | K::NetworkDown | K::AddrNotAvailable => "no route to it",
-        K::PermissionDenied => "not permitted on this machine",
-        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => {
-            "it closed the connection at once"
-        }
-        _ => "no connection",
-    }
-}
-
-/// A certificate that is not trusted is a refusal for safety and never retried; anything else is a failed handshake.
-fn tls_failure(error: &rustls::Error, peer: Peer, url: &Url) -> Failure {
-    use rustls::CertificateError as C;
-    let name = peer.name;
-    let origin = url.origin();
-    let why = match error {
-        rustls::Error::InvalidCertificate(problem) => match problem {
-            C::Expired | C::ExpiredContext { .. } => "it has expired",
-            C::NotValidYet | C::NotValidYetContext { .. } => "it is not valid yet",
-            C::UnknownIssuer => "it was not issued by a trusted authority",
-            C::NotValidForName | C::NotValidForNameContext { .. } => "it belongs to another host",
-            C::InvalidPurpose | C::InvalidPurposeContext { .. } => "it is not meant for servers",
-            C::Revoked => "it was revoked",
-            C::BadSignature => "its signature is wrong",
-            _ => "it is not acceptable",
-        },
-        rustls::Error::NoCertificatesPresented => "there is none",
-        other => {
-            let message = format!(
-                "no TLS connection could be agreed on with {name} at {origin}: {}",
-                tls_reason(other)
-            );
-            return Failure::permanent(Error::new(Code::TlsHandshake, message).with_stage(peer.stage));
-        }
-    };
-    let message = format!("the certificate of {name} at {origin} is not trusted: {why}");
-    Failure::permanent(Error::new(Code::TlsVerify, message).with_stage(peer.stage))
-}
-
-fn tls_reason(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidMessage(_) | rustls::Error::InappropriateMessage { .. } => {
-            "what it said is not TLS".to_owned()
-        }
-        rustls::Error::PeerIncompatible(_) => {
-            "it supports neither TLS 1.2 nor TLS 1.3, or no common cipher".to_owned()
-        }
-        other => text::quote(&other.to_string()),
-    }
 }
 
 #[cfg(test)]
@@ -644,19 +421,6 @@ mod tests {
         let of = |kind: &str| Response { content_type: Some(kind.into()), ..response("", None) };
         assert!(of("application/json").is_json() && of("Application/JSON; charset=utf-8").is_json());
         assert!(!of("text/html").is_json() && !of("application/jsonp").is_json() && !of("").is_json());
-    }
-
-    #[test]
-    fn roots_come_from_pem_and_must_be_there() {
-        let ca = rcgen::generate_simple_self_signed(["x".to_owned()]).unwrap().cert.pem();
-        assert_eq!(parse_roots(ca.as_bytes(), "x").unwrap().len(), 1);
-        assert_eq!(parse_roots(format!("text\n{ca}{ca}").as_bytes(), "x").unwrap().len(), 2);
-        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for none in ["", "no pem", broken] {
-            let error = parse_roots(none.as_bytes(), "--ca-file x.pem").unwrap_err();
-            assert_eq!(error.code(), Code::CfgCaFile);
-            assert!(error.message().starts_with("--ca-file x.pem holds no certificate"), "{error}");
-        }
     }
 
     #[test]

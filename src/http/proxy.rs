@@ -1,10 +1,14 @@
-//! Which proxy a request goes through, decided here and nowhere else (S-23).
+//! Which proxy a request goes through, decided here and nowhere else, and the tunnel through it.
 //!
 //! The HTTP library's own reading of the environment differs from what users know from curl: it prefers
 //! `ALL_PROXY`, uses `HTTP_PROXY` for https, skips an invalid value silently and does not trim `NO_PROXY`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
@@ -12,7 +16,9 @@ use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
 
+use super::fault::Fault;
 use super::url::{Url, ip};
+use super::{MAX_HEADERS, USER_AGENT};
 
 /// The proxy settings of a run.
 #[derive(Debug, Default)]
@@ -24,8 +30,14 @@ pub struct ProxySettings {
 /// A proxy as the user wrote it.
 #[derive(Debug)]
 pub struct Proxy {
-    /// The URL as given, which may hold a password.
-    pub url: Secret,
+    /// The host name or IP address, an IPv6 address in brackets.
+    pub host: String,
+    /// The port, named or implied.
+    pub port: u16,
+    /// Whether it is spoken to over TLS.
+    pub is_https: bool,
+    /// What it gets as `Proxy-Authorization`.
+    pub authorization: Option<Arc<Secret>>,
     /// Scheme, host and port without credentials: safe to show.
     pub shown: String,
     /// The variable it came from.
@@ -51,8 +63,8 @@ impl ProxySettings {
             .transpose()?;
         let exempt = first(names::NO_PROXY_LOWER, names::NO_PROXY)?.map(|(_, value)| {
             value
-                .split(',')
-                .map(|entry| entry.trim().to_ascii_lowercase())
+                .split(|c: char| c == ',' || c.is_whitespace())
+                .map(str::to_ascii_lowercase)
                 .filter(|e| !e.is_empty())
                 .collect()
         });
@@ -97,17 +109,22 @@ impl Proxy {
         let (user, address) = authority.rsplit_once('@').map_or((None, authority), |(u, a)| (Some(u), a));
         // The checks for hosts and ports are those of every other URL; https spares the loopback rule.
         let probe = Url::parse(&format!("https://{address}")).map_err(|why| invalid(&why.to_string()))?;
-        if ureq::Proxy::new(&text).is_err() {
-            return Err(invalid("it is not a URL"));
-        }
-        let port =
+        let named =
             address.rsplit_once(':').filter(|(_, p)| p.bytes().all(|b| b.is_ascii_digit())).map(|(_, p)| p);
-        let shown = match port {
-            Some(port) => format!("{scheme}://{}:{port}", probe.host()),
-            None => format!("{scheme}://{}", probe.host()),
+        let host = probe.host().to_owned();
+        let (shown, port) = match named {
+            Some(port) => (format!("{scheme}://{host}:{port}"), probe.port()),
+            None => (format!("{scheme}://{host}"), if scheme == "https" { 443 } else { 80 }),
         };
-        let password = user.and_then(|u| u.split_once(':')).map(|(_, password)| Secret::new(password));
-        Ok(Self { url: Secret::new(text), shown, variable, password })
+        Ok(Self {
+            host,
+            port,
+            is_https: scheme == "https",
+            authorization: user.map(|user| Arc::new(basic(user))),
+            shown,
+            variable,
+            password: user.and_then(|u| u.split_once(':')).map(|(_, password)| Secret::new(password)),
+        })
     }
 }
 
@@ -132,14 +149,89 @@ pub fn passwords(env: &Env) -> Vec<Secret> {
 
 /// Whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address; each with
 /// or without a port. A leading dot or `*.` changes nothing.
+/// The credentials of a URL for `Proxy-Authorization` (RFC 7617), percent-decoded.
+fn basic(user_info: &str) -> Secret {
+    let decode = |text| Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
+    let (name, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let pair = Zeroizing::new([&*decode(name), &b":"[..], &*decode(password)].concat());
+    Secret::new(format!("Basic {}", Zeroizing::new(STANDARD.encode(&*pair)).as_str()))
+}
+
+/// Asks a proxy for a tunnel (RFC 9110 section 9.3.6). `connection` bounds the time.
+pub(super) fn connect(
+    connection: &mut (impl Read + Write),
+    host: &str,
+    port: u16,
+    authorization: Option<&str>,
+) -> Result<(), Fault> {
+    let broken = |error: io::Error| Fault::Tunnel(error.kind());
+    let mut request = Zeroizing::new(format!(
+        "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
+    ));
+    if let Some(credentials) = authorization {
+        request = Zeroizing::new(format!("{}Proxy-Authorization: {credentials}\r\n", request.as_str()));
+    }
+    let request = Zeroizing::new(format!("{}\r\n", request.as_str()));
+    connection.write_all(request.as_bytes()).and_then(|()| connection.flush()).map_err(broken)?;
+    // Byte by byte, since what follows the head belongs to the tunnel.
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        connection.read_exact(&mut byte).map_err(broken)?;
+        head.extend(byte);
+        let is_http = head.starts_with(b"HTTP/1.") || b"HTTP/1.".starts_with(&head);
+        if !is_http || head.len() > MAX_HEADERS {
+            return Err(Fault::Tunnel(ErrorKind::InvalidData));
+        }
+    }
+    let head = String::from_utf8_lossy(&head);
+    let mut lines = head.lines();
+    let status =
+        lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|text| text.parse::<u16>().ok());
+    match status {
+        Some(200..=299) => Ok(()),
+        Some(status @ 100..) => Err(Fault::ProxyAnswered { status, schemes: offered(lines) }),
+        _ => Err(Fault::Tunnel(ErrorKind::InvalidData)),
+    }
+}
+
+/// The authentication schemes that a proxy offers, as far as they look like such: the first word of each challenge
+/// (RFC 9110 section 11.6.1).
+fn offered<'h>(headers: impl Iterator<Item = &'h str>) -> Vec<String> {
+    let mut schemes = Vec::new();
+    let values = headers
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| name.eq_ignore_ascii_case("proxy-authenticate"));
+    let unquoted = values.map(|(_, value)| value.split('"').step_by(2).collect::<String>());
+    for part in unquoted.collect::<Vec<_>>().iter().flat_map(|value| value.split(',')) {
+        let scheme = part.split_whitespace().next().unwrap_or_default();
+        let is_scheme = (1..=20).contains(&scheme.len())
+            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if is_scheme && schemes.len() < 5 && !schemes.iter().any(|known| known == scheme) {
+            schemes.push(scheme.to_owned());
+        }
+    }
+    schemes
+}
+
+/// Returns whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address or a
+/// range of them (`10.0.0.0/8`); each but the range with or without a port. A leading dot or `*.` changes nothing, and
+/// neither does a dot at the end.
 fn is_exempt(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
-    let whole = ip(entry).is_some() || ip(&format!("[{entry}]")).is_some();
+    if let Some((base, bits)) = entry.split_once('/') {
+        return ip(host)
+            .zip(any_ip(base))
+            .zip(bits.parse().ok())
+            .is_some_and(|((host, base), bits)| is_in_range(host, base, bits));
+    }
     let (name, wanted) = match entry.rsplit_once(':') {
         Some((name, digits))
-            if !whole && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+            if any_ip(entry).is_none()
+                && !digits.is_empty()
+                && digits.bytes().all(|b| b.is_ascii_digit()) =>
         {
             (name, digits.parse::<u16>().ok())
         }
@@ -148,11 +240,30 @@ fn is_exempt(entry: &str, host: &str, port: u16) -> bool {
     if wanted != Some(port) {
         return false;
     }
-    if let Some(address) = ip(host) {
-        return ip(name).or_else(|| ip(&format!("[{name}]"))) == Some(address);
+    let bare = |text: &'_ str| text.strip_suffix('.').unwrap_or(text).to_owned();
+    let (name, host) = (bare(name), bare(host));
+    if let Some(address) = ip(&host) {
+        return any_ip(&name) == Some(address);
     }
-    let name = name.strip_prefix("*.").or_else(|| name.strip_prefix('.')).unwrap_or(name);
+    let name = name.strip_prefix("*.").or_else(|| name.strip_prefix('.')).unwrap_or(&name);
     host == name || host.strip_suffix(name).is_some_and(|rest| !name.is_empty() && rest.ends_with('.'))
+}
+
+/// Reads an IP address, an IPv6 one with or without brackets.
+fn any_ip(text: &str) -> Option<IpAddr> {
+    ip(text).or_else(|| ip(&format!("[{text}]")))
+}
+
+/// Returns whether the first bits of two addresses of the same kind are the same.
+fn is_in_range(host: IpAddr, base: IpAddr, bits: u32) -> bool {
+    let differ = match (host, base) {
+        (IpAddr::V4(host), IpAddr::V4(base)) if bits <= 32 => {
+            u128::from(host.to_bits() ^ base.to_bits()) << 96
+        }
+        (IpAddr::V6(host), IpAddr::V6(base)) if bits <= 128 => host.to_bits() ^ base.to_bits(),
+        _ => return false,
+    };
+    differ.checked_shr(128 - bits).unwrap_or(0) == 0
 }
 
 #[cfg(test)]
@@ -200,18 +311,45 @@ mod tests {
             ("eqix", false),
             ("10.0.0.1", false),
             (",,", false),
+            ("a.example equinix.com", true),
+            ("a.example\tequinix.com", true),
+            ("equinix.com.", true),
+            ("equinix.com..", false),
+            ("10.0.0.0/8", false),
+            ("sts.eqix.equinix.com/8", false),
         ] {
             let found =
                 via(&[("HTTPS_PROXY", "http://proxy"), ("NO_PROXY", entry)], "https://sts.eqix.equinix.com");
             assert_eq!(found.is_none(), exempt, "{entry}");
         }
-        for (entry, exempt) in
-            [("10.0.0.1", true), ("10.0.0.1:8443", true), ("10.0.0.1:1", false), ("0.0.1", false)]
-        {
+        for (entry, exempt) in [
+            ("10.0.0.1", true),
+            ("10.0.0.1:8443", true),
+            ("10.0.0.1:1", false),
+            ("0.0.1", false),
+            ("10.0.0.0/8", true),
+            ("10.0.0.0/31", true),
+            ("10.0.0.0/32", false),
+            ("10.0.0.1/32", true),
+            ("11.0.0.0/8", false),
+            ("0.0.0.0/0", true),
+            ("10.0.0.0/33", false),
+            ("10.0.0.0/", false),
+            ("10.0.0.0/-1", false),
+            ("::/0", false),
+        ] {
             let found = via(&[("HTTPS_PROXY", "http://proxy"), ("no_proxy", entry)], "https://10.0.0.1:8443");
             assert_eq!(found.is_none(), exempt, "{entry}");
         }
-        for entry in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:443"] {
+        for entry in [
+            "2001:db8::1",
+            "[2001:db8::1]",
+            "[2001:db8::1]:443",
+            "2001:db8::/32",
+            "[2001:db8::]/127",
+            "::/0",
+            "2001:db8::1/128",
+        ] {
             let found = via(&[("HTTPS_PROXY", "http://proxy"), ("no_proxy", entry)], "https://[2001:db8::1]");
             assert_eq!(found, None, "{entry}");
         }
@@ -219,9 +357,16 @@ mod tests {
 
     #[test]
     fn an_invalid_proxy_is_an_error_that_does_not_show_it() {
-        for value in
-            ["socks5://user:hush@proxy", "http://", "http://user:hush@", "ht tp://hush", "http://proxy:99999"]
-        {
+        for value in [
+            "socks5://user:hush@proxy",
+            "http://",
+            "http://user:hush@",
+            "ht tp://hush",
+            "http://proxy:99999",
+            "http://user:12/hush@proxy",
+            "http://user:12?hush@proxy:3128",
+            "http://user:12#hush@proxy",
+        ] {
             let error = settings(&[("HTTPS_PROXY", value)]).unwrap_err();
             assert_eq!(error.code(), Code::CfgProxyInvalid, "{value}");
             assert!(!error.message().contains("hush"), "{}", error.message());
@@ -276,5 +421,64 @@ mod tests {
         assert_eq!(proxy.shown, "http://proxy:3128");
         assert_eq!(proxy.password.as_ref().unwrap().reveal(), "hush");
         assert!(!format!("{settings:?}").contains("hush"));
+    }
+
+    /// A connection on which this is said, a byte at a time, and what was written to it.
+    struct Said<'a>(&'a [u8], Vec<u8>);
+
+    impl Read for Said<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.read(&mut buffer[..1])
+        }
+    }
+
+    impl Write for Said<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn ask(said: &str) -> (Result<(), Fault>, String, String) {
+        let mut connection = Said(said.as_bytes(), Vec::new());
+        let outcome = connect(&mut connection, "sts.example", 443, Some("Basic eDp5"));
+        let rest = String::from_utf8(connection.0.to_vec()).unwrap();
+        (outcome, rest, String::from_utf8(connection.1).unwrap())
+    }
+
+    #[test]
+    fn what_follows_a_proxy_s_answer_belongs_to_the_tunnel() {
+        let (outcome, rest, asked) = ask("HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n\u{16}\u{3}");
+        assert!(outcome.is_ok() && rest == "\u{16}\u{3}");
+        let head = format!(
+            "CONNECT sts.example:443 HTTP/1.1\r\nHost: sts.example:443\r\nUser-Agent: {USER_AGENT}\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
+        );
+        assert_eq!(asked, head);
+        for accepted in ["HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 204\r\n\r\n"] {
+            assert!(ask(accepted).0.is_ok(), "{accepted}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_s_refusal_has_a_status_and_the_schemes_on_offer() {
+        let said = "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate, NTLM\r\nproxy-authenticate: Basic realm=\"a, b c\", charset=\"UTF-8\"\r\n\r\n";
+        let Err(Fault::ProxyAnswered { status, schemes }) = ask(said).0 else { panic!() };
+        assert_eq!(status, 407);
+        assert_eq!(schemes, ["Negotiate", "NTLM", "Basic"]);
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(MAX_HEADERS));
+        for (said, kind) in [
+            ("", ErrorKind::UnexpectedEof),
+            ("HTTP/1.1 200 OK\r\n", ErrorKind::UnexpectedEof),
+            ("SSH-2.0", ErrorKind::InvalidData),
+            ("<html>", ErrorKind::InvalidData),
+            ("HTTP/1.1 \r\n\r\n", ErrorKind::InvalidData),
+            ("HTTP/1.1 20 OK\r\n\r\n", ErrorKind::InvalidData),
+            (long.as_str(), ErrorKind::InvalidData),
+        ] {
+            assert!(matches!(ask(said).0, Err(Fault::Tunnel(found)) if found == kind), "{said}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! URLs that secrets are sent to.
 //!
-//! A [`Url`] can only be made from a text that leaves no doubt where it leads (S-17): `https`, or `http` to a
+//! A [`Url`] can only be made from a text that leaves no doubt where it leads: `https`, or `http` to a
 //! loopback address; no user name, no fragment, no character that two parsers read differently.
 
 use std::fmt;

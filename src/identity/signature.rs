@@ -9,13 +9,14 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request, Response};
 use crate::identity::crypto;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::json;
-use crate::retry::{Deadline, Failure, Retry};
+use crate::retry::Failure;
 use crate::session::Session;
 use crate::text::quote;
 
@@ -108,8 +109,8 @@ fn metadata(message: String) -> Error {
 }
 
 fn get(session: &Session, url: &Url, what: &str, by: Deadline) -> Result<Map<String, Value>, Error> {
-    session.retry(what, by, |_| {
-        let response = session.http.send(PEER, &Request::GetPublic { url }, by)?;
+    session.retry(what, by, |attempt| {
+        let response = session.http.send(PEER, &Request::GetPublic { url }, attempt)?;
         if response.status != 200 {
             return Err(refusal(&response, url));
         }
@@ -125,7 +126,7 @@ fn refusal(response: &Response, url: &Url) -> Failure {
         let error = Error::new(code, format!("the issuer at {} failed ({status})", url.origin()));
         let error = error.with_stage(Stage::Claims).with_http_status(status);
         let after = response.date.and_then(|date| response.retry_after(date));
-        return Failure { error, retry: Retry::Again { after }, lost_answer: false };
+        return Failure::transient(error, after);
     }
     Failure::permanent(
         metadata(format!("the issuer at {} does not publish its metadata ({status})", url.origin()))

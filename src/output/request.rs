@@ -50,12 +50,17 @@ pub const EXEC_CREDENTIAL_VERSIONS: [&str; 2] =
 /// The `kind` of the question and of the answer.
 pub const EXEC_CREDENTIAL: &str = "ExecCredential";
 
+/// The error for a query that is longer than [`QUERY_LIMIT`].
+pub fn too_long() -> Error {
+    invalid("the query on standard input is too long")
+        .with_detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024))
+}
+
 /// Reads the query of Terraform's data source `external`, which may have these members and no others.
 pub fn terraform_query(bytes: &[u8], known: &[Member]) -> Result<Request, Error> {
     const SOURCE: &str = "the query";
     if bytes.len() > QUERY_LIMIT {
-        return Err(invalid("the query on standard input is too long")
-            .with_detail("expected", format!("at most {} KiB", QUERY_LIMIT / 1024)));
+        return Err(too_long());
     }
     let members = json::parse_object(bytes)
         .map_err(|why| invalid(&format!("the query on standard input cannot be read: {why}")))?;

@@ -1,8 +1,8 @@
 //! A ready ID token in an environment variable, from any system.
 
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::retry::Deadline;
 use crate::session::Session;
 
 use super::facts::{Facts, ReadyToken, Supply};

@@ -1,14 +1,13 @@
 //! A ready ID token in a file or on standard input, from any system.
 
-use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::identity::jwt;
-use crate::input::{self, Trouble};
-use crate::retry::Deadline;
+use crate::input::{self, ReadError};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::text::quote;
@@ -35,25 +34,28 @@ impl Platform for File {
         path(&wanted.location).map(drop)
     }
 
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
+    fn fetch(&self, _: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
         let path = path(&wanted.location)?;
         let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };
-        let reader = path.to_path_buf();
-        let time = by.left(&*session.clock);
-        // A little more than the longest token, so that a wrong path to something huge does no harm.
-        let content = input::read(jwt::MAX_LENGTH + 3, time, move || open(&reader)).map_err(|trouble| {
-            unreadable(
-                &shown,
-                &match trouble {
-                    Trouble::TimedOut => "nothing came before the time for this run was used up".to_owned(),
-                    Trouble::Io(error) => reason(&error),
-                },
-            )
+        // A line break may follow the token.
+        let limit = jwt::MAX_LENGTH + 2;
+        let read = if is_stdin(path) {
+            input::read(limit, by, || Ok(io::stdin()))
+        } else {
+            // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
+            input::read_file(path, input::Kind::Regular, limit, by)
+        };
+        let content = read.map_err(|error| match error {
+            ReadError::TooLarge => {
+                let message = format!("{shown} is larger than any ID token ({} KiB)", jwt::MAX_LENGTH / 1024);
+                Error::new(Code::IdTokenTooLarge, message)
+            }
+            ReadError::TimedOut => {
+                unreadable(&shown, "nothing came before the time for this run was used up")
+            }
+            ReadError::NotRegular => unreadable(&shown, NOT_REGULAR),
+            ReadError::Io(_) => unreadable(&shown, &error.message()),
         })?;
-        if content.len() > jwt::MAX_LENGTH + 2 {
-            let message = format!("{shown} is larger than any ID token ({} KiB)", jwt::MAX_LENGTH / 1024);
-            return Err(Error::new(Code::IdTokenTooLarge, message));
-        }
         let text = std::str::from_utf8(&content).map_err(|_| unreadable(&shown, "it is not text"))?;
         // Editors and `echo` end a file with a line break; anything else around the token is the caller's mistake.
         let token = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
@@ -73,27 +75,7 @@ fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn open(path: &Path) -> io::Result<Box<dyn Read>> {
-    if is_stdin(path) {
-        return Ok(Box::new(io::stdin()));
-    }
-    // Following symbolic links is right here: Kubernetes swaps projected tokens by them.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
-    }
-    Ok(Box::new(fs::File::open(path)?))
-}
-
 const NOT_REGULAR: &str = "it is not a regular file; for a pipe use --subject-token-file -";
-
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
-        io::ErrorKind::InvalidInput => NOT_REGULAR.to_owned(),
-        kind => kind.to_string(),
-    }
-}
 
 fn unreadable(shown: &str, why: &str) -> Error {
     Error::new(Code::TokenFileUnreadable, format!("no ID token could be read from {shown}: {why}"))

@@ -4,10 +4,10 @@
 //! when the job is handed to the runner, and cannot be renewed.
 
 use crate::clock;
+use crate::deadline::Deadline;
 use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, RunBinding};
-use crate::retry::Deadline;
 use crate::session::Session;
 
 use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};

@@ -1,9 +1,9 @@
 //! A platform that does not exist, for the unit tests: what a system that hands over a ready token needs at most.
 
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, RunBinding};
-use crate::retry::Deadline;
 use crate::session::Session;
 
 use super::facts::{Facts, Folder, ReadyToken, Subject, Supply, Trace};

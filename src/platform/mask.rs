@@ -3,9 +3,9 @@
 use std::ffi::OsStr;
 
 use crate::child;
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::session::Session;
 
@@ -77,7 +77,7 @@ impl Masks {
                     .mask(secret, *line)
                     .map_err(|_| fail("the mask could not be written to standard error".to_owned()))?,
                 Mask::Program([program, arguments @ ..]) => {
-                    child::feed(program, arguments, secret, by.left(&*session.clock))
+                    child::feed(program, arguments, secret, by)
                         .map_err(|why| fail(format!("{program} could not hide the token: {why}")))?;
                 }
             }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_program_gets_the_secret_on_its_standard_input_and_has_to_succeed() {
         let (session, _) = fixed::session(&[("PATH", "/bin:/usr/bin")], 0);
-        let by = Deadline::after(&*session.clock, Duration::from_secs(20));
+        let by = Deadline::within(Duration::from_secs(20));
         let secret = Secret::new("the secret");
         let hide = |mask| Masks(vec![mask]).hide(&secret, &session, by);
         assert!(hide(Mask::Program(TAKES)).is_ok());

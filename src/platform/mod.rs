@@ -17,10 +17,10 @@ mod ready_token;
 
 use std::path::PathBuf;
 
+use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
-use crate::retry::Deadline;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::text::quote;

@@ -38,7 +38,9 @@ impl Fault {
             Self::ExpiredToken => "the issuer's tokens expired an hour ago",
             Self::WrongAudience => "the issuer ignores the audience and puts its own default",
             Self::RefusedScope => "the STS has no grant for the scope",
-            Self::ServerError => "the STS answers 503 with an HTML page every time",
+            Self::ServerError => {
+                "the STS answers 503 with an HTML page every time, until the job's five seconds are over"
+            }
         }
     }
 

@@ -40,7 +40,8 @@ impl Prepared {
         self.variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_os_str())
     }
 
-    fn set(&mut self, pairs: impl IntoIterator<Item = (&'static str, impl Into<OsString>)>) {
+    /// Sets variables.
+    pub(super) fn set(&mut self, pairs: impl IntoIterator<Item = (&'static str, impl Into<OsString>)>) {
         self.variables.extend(pairs.into_iter().map(|(name, value)| (name, value.into())));
     }
 }

@@ -151,7 +151,7 @@ impl Sts {
         signature::verify(token, &claims, &trust.keys)
             .map_err(|_| invalid("the signature of subject_token does not verify"))?;
         // Issuer and STS share one clock here, so there is no leeway.
-        let now = SystemClock::start().unix_time();
+        let now = SystemClock.unix_time();
         let time = |name: &str| {
             let value = claims.claims.get(name).and_then(Value::as_i64);
             value.ok_or_else(|| invalid("subject_token lacks a required claim"))

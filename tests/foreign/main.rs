@@ -35,6 +35,7 @@ mod itself;
 mod memory;
 mod packaging;
 mod pages;
+mod proxies;
 mod review;
 mod shells;
 mod terminals;
@@ -77,6 +78,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("itself", itself::checks()),
         #[cfg(target_os = "linux")]
         ("memory", memory::checks()),
+        #[cfg(unix)]
+        ("proxies", proxies::checks()),
         #[cfg(target_os = "linux")]
         ("packaging", packaging::checks()),
         #[cfg(all(unix, feature = "sandbox"))]

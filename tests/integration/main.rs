@@ -22,13 +22,13 @@ mod command {
     mod sandbox;
 }
 mod exchange {
-    mod fleet;
     mod refusals;
     mod retry;
     mod sts;
 }
 mod http {
     mod ahead;
+    mod deadlines;
     mod transport;
 }
 mod identity {

@@ -6,13 +6,13 @@ use crate::cli::settings::{ExchangeSettings, IdentitySettings};
 use crate::clock::rfc3339;
 use crate::command::choice::Choice;
 use crate::command::pipeline::Pipeline;
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Exit};
 use crate::grant::token_exchange;
 use crate::identity::{Identity, signature};
 use crate::platform::Endpoint;
 use crate::report::claims_status;
-use crate::retry::Deadline;
 
 use super::list::{Checks, Status};
 

@@ -15,12 +15,12 @@ use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::report::Report;
 use crate::report::console::Console;
-use crate::retry::Deadline;
 use crate::streams::Streams;
 
 use list::{Checks, Status};
@@ -49,7 +49,7 @@ pub fn run(
     }
     let platform = choice.as_ref().map(Choice::platform);
     report.provider = platform.map(|platform| platform.facts().id);
-    let by = Deadline::after(&**clock, network.timeout);
+    let by = network.deadline;
     let session = session(network, env, clock, console);
     if let Some(choice) = choice {
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();

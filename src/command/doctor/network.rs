@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::cli::settings::{ExchangeSettings, NetworkSettings};
 use crate::clock::Clock;
+use crate::deadline::Deadline;
 use crate::error::Code;
 use crate::grant::token_exchange;
 use crate::http::Client;
 use crate::identity::claims;
-use crate::retry::Deadline;
 
 use super::list::{Checks, Status};
 

@@ -14,12 +14,12 @@ use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::Error;
 use crate::identity::{Identity, issuer};
 use crate::report::Report;
 use crate::report::console::Console;
-use crate::retry::Deadline;
 use crate::streams::Streams;
 
 use findings::Findings;
@@ -41,7 +41,7 @@ pub fn run(
     choice.check()?;
     report.provider = Some(choice.platform().facts().id);
     choice.check_masks(streams.stderr_is_lost)?;
-    let by = Deadline::after(&**clock, network.timeout);
+    let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));
     let outcome = look(&job, by);
     job.account(report);

@@ -59,7 +59,7 @@ macro_rules! config {
     CfgCaFile = "cfg-ca-file", Usage,
         "The file with additional certificates cannot be read or holds no certificate.",
         "Point --ca-file, EQUINIX_WIF_CA_FILE or SSL_CERT_FILE to a readable PEM file, or unset it.",
-        "--ca-file \"/etc/ssl/internal.pem\" cannot be read: entity not found";
+        "--ca-file \"/etc/ssl/internal.pem\" cannot be read: there is no such file";
     CfgProxyInvalid = "cfg-proxy-invalid", Usage,
         "The proxy variable does not hold the URL of an http or https proxy. It is not skipped silently, since the request would then go out directly.",
         "Set HTTPS_PROXY to http://host:port, or pass --no-proxy to connect directly.",

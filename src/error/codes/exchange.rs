@@ -71,7 +71,7 @@ macro_rules! exchange {
     NetTimeout = "net-timeout", Transient,
         "The other side did not answer in time.",
         "Run the job again; if it persists, check firewall and proxy.",
-        "the STS at https://sts.eqix.equinix.com did not answer completely within the time limit";
+        "the STS at https://sts.eqix.equinix.com did not answer completely within 15 s";
     NetReset = "net-reset", Transient,
         "The connection broke before the answer came, or the answer was not HTTP.",
         "Run the job again; if it persists, check firewall and proxy.",
@@ -83,15 +83,19 @@ macro_rules! exchange {
     TlsHandshake = "tls-handshake", Transient,
         "The TLS connection could not be set up, for a reason other than the certificate.",
         "Run the job again; if it persists, check for a proxy that intercepts TLS or a server without TLS 1.2.",
-        "the TLS handshake with the STS at https://sts.eqix.equinix.com broke off or stalled";
+        "the TLS handshake with the STS at https://sts.eqix.equinix.com broke off";
     ProxyConnect = "proxy-connect", Transient,
         "The proxy could not be used to reach the host.",
         "Check HTTPS_PROXY and NO_PROXY, and whether the proxy allows the host.",
         "the proxy http://proxy.example:3128 could not be reached: connection refused";
-    ProxyAuth = "proxy-auth", Transient,
+    ProxyAuth = "proxy-auth", Usage,
         "The proxy asks for a user name and password (status 407).",
-        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY.",
-        "the proxy http://proxy.example:3128 asks for a user name and password (407)";
+        "Put the credentials into HTTPS_PROXY (http://user:password@host:port), or exempt the host in NO_PROXY. Only the scheme Basic is supported.",
+        "the proxy http://proxy.example:3128 asks for a user name and password (407)\n  offered: Negotiate, Basic";
+    ProxyRefused = "proxy-refused", Usage,
+        "The proxy answered that it does not connect to this host. Asking again would not change that.",
+        "Have the host allowed at the proxy, or exempt it in NO_PROXY if it can be reached directly.",
+        "the proxy http://proxy.example:3128 refused to connect to the STS at https://sts.eqix.equinix.com (403)";
     RateLimited = "rate-limited", Transient,
         "The server asked to slow down (status 429).",
         "Run the job again later; spread out jobs that start at the same time.",

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Clock;
 use crate::credential::Credential;
+use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::Identity;
 use crate::identity::jwt::UnverifiedClaims;
-use crate::retry::{Deadline, Failure, Retry};
+use crate::retry::{Attempt, Failure, Retry};
 use crate::secret::Secret;
 use crate::session::Session;
 
@@ -104,7 +105,7 @@ pub fn open_ahead(http: &Client, endpoint: &Url, api: Api, by: Deadline) {
 /// endpoint refuses in one way or another. Never retried.
 pub fn probe(http: &Client, endpoint: &Url, api: Api, by: Deadline) -> Result<Response, Error> {
     let url = token_endpoint(endpoint, api)?;
-    http.send(PEER, &HttpRequest::GetPublic { url: &url }, by).map_err(|failure| failure.error)
+    http.send(PEER, &HttpRequest::GetPublic { url: &url }, Attempt::only(by)).map_err(|failure| failure.error)
 }
 
 /// The source of the ID tokens that are exchanged.
@@ -166,7 +167,7 @@ impl TokenExchange {
     ) -> Result<Credential, Error> {
         let mut answer_lost = false;
         let renews = self.tokens.renews();
-        session.retry("exchanging the token", by, |_| {
+        session.retry("exchanging the token", by, |attempt| {
             if renews && (answer_lost || identity.is_short(&*session.clock)) {
                 *identity = self.tokens.fetch(by)?;
                 answer_lost = false;
@@ -181,7 +182,7 @@ impl TokenExchange {
                 subject_token: &identity.token,
                 claims: &identity.claims,
             };
-            request.send(&session.http, &*session.clock, by).map_err(|mut failure| {
+            request.send(&session.http, &*session.clock, attempt).map_err(|mut failure| {
                 if failure.error.code().exit() == Exit::Refused {
                     self.refused.remember(&identity.token);
                 }
@@ -244,7 +245,7 @@ struct Request<'a> {
 
 impl Request<'_> {
     /// Exchanges once.
-    fn send(&self, http: &Client, clock: &dyn Clock, by: Deadline) -> Result<Credential, Failure> {
+    fn send(&self, http: &Client, clock: &dyn Clock, attempt: Attempt) -> Result<Credential, Failure> {
         let url = token_endpoint(self.endpoint, self.api)?;
         let fields = [
             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
@@ -252,7 +253,7 @@ impl Request<'_> {
             ("subject_token", self.subject_token.reveal()),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ];
-        let response = http.send(PEER, &HttpRequest::PostForm { url: &url, fields: &fields }, by)?;
+        let response = http.send(PEER, &HttpRequest::PostForm { url: &url, fields: &fields }, attempt)?;
         let now = clock.unix_time();
         let outcome = if response.status == 200 {
             self.read(&response, now).map_err(Failure::permanent)

@@ -7,7 +7,7 @@ use crate::grant::scope;
 use crate::http::Response;
 use crate::identity::issuer;
 use crate::json;
-use crate::retry::{Failure, Retry};
+use crate::retry::Failure;
 use crate::text::quote;
 
 use super::Request;
@@ -26,11 +26,7 @@ impl Request<'_> {
                 _ => format!("the STS failed ({status})"),
             };
             let error = self.describe(Error::new(code, message), response, &oauth);
-            return Failure {
-                error,
-                retry: Retry::Again { after: response.retry_after(now) },
-                lost_answer: false,
-            };
+            return Failure::transient(error, response.retry_after(now));
         }
         let path = self.api.path();
         let origin = self.endpoint.origin();

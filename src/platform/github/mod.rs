@@ -5,13 +5,14 @@
 
 use serde_json::Value;
 
+use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Peer, Request, Response};
 use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
 use crate::json::{self, SecretObject};
-use crate::retry::{Deadline, Failure, Retry};
+use crate::retry::Failure;
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::text::quote;
@@ -145,8 +146,8 @@ impl Platform for GitHub {
         })?;
         let (url, _) = request_url(&url, &session.env)?;
         let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
-        session.retry("fetching the ID token", by, |_| {
-            let response = session.http.send(PEER, &Request::Get { url: &url, bearer: &bearer }, by)?;
+        session.retry("fetching the ID token", by, |attempt| {
+            let response = session.http.send(PEER, &Request::Get { url: &url, bearer: &bearer }, attempt)?;
             let now = session.clock.unix_time();
             if response.status != 200 {
                 return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));
@@ -291,16 +292,12 @@ fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     {
         let error =
             finish(Error::new(Code::IdTokenNotReady, "GitHub does not see this job as running yet (403)"));
-        return Failure { error, retry: Retry::Again { after: None }, lost_answer: false };
+        return Failure::transient(error, None);
     }
     if let Some(code) = response.transient_code() {
         let what = if code == Code::RateLimited { "asks to slow down" } else { "failed" };
         let error = finish(Error::new(code, format!("GitHub's ID-token endpoint {what} ({status})")));
-        return Failure {
-            error,
-            retry: Retry::Again { after: response.retry_after(now) },
-            lost_answer: false,
-        };
+        return Failure::transient(error, response.retry_after(now));
     }
     if (300..400).contains(&status) {
         let to = response.redirect_target();

@@ -515,14 +515,14 @@ fn no_id_token() {
         ),
         case(
             "500",
-            || github().id_token_always(Reply::status(500).header("Retry-After", "0")),
+            || github().args(["--timeout", "2"]).id_token_always(Reply::status(500)),
             8,
             &without_token(&["ID token fail server-error"]),
             &["failed (500)"],
         ),
         case(
             "unreachable",
-            || github().env(URL, format!("{NOWHERE}/idtoken")),
+            || github().args(["--timeout", "2"]).env(URL, format!("{NOWHERE}/idtoken")),
             8,
             &without_token(&["ID token fail net-connect"]),
             &[],
@@ -708,7 +708,7 @@ fn signatures_that_do_not_hold() {
         ),
         case(
             "an issuer that fails although it is needed",
-            || discovery(Job::github(), Reply::status(503)).arg("--verify-signature"),
+            || discovery(Job::github(), Reply::status(503)).args(["--timeout", "2", "--verify-signature"]),
             8,
             &["signature fail server-error", NOT_ASKED],
             &["(503)"],

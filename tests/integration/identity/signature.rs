@@ -714,8 +714,8 @@ fn an_issuer_that_keeps_failing_ends_the_run() {
     for (status, code) in [(429, "rate-limited"), (500, "server-error"), (503, "server-error")] {
         println!("case: {status}");
         let key = Key::es256();
-        let job = serving(verifying(Job::gitlab(), &key), vec![busy(status)], vec![busy(status)]);
-        let outcome = refused(job, 8, code);
+        let brief = || verifying(Job::gitlab(), &key).args(["--timeout", "2"]);
+        let outcome = refused(serving(brief(), vec![busy(status)], vec![busy(status)]), 8, code);
         outcome.stderr_has(&format!("the issuer at {}", "http://127.0.0.1:"));
         let report = outcome.report.as_ref().unwrap();
         assert_eq!(report["http_status"], status);
@@ -723,9 +723,12 @@ fn an_issuer_that_keeps_failing_ends_the_run() {
         assert!(attempts > 1, "{attempts}");
         assert_eq!(asked(&outcome), vec![DISCOVERY; attempts]);
 
-        let job = verifying(Job::gitlab(), &key);
+        let job = brief();
         let document = Reply::json(&metadata(&job, json!({})));
         let outcome = refused(serving(job, vec![document], vec![busy(status)]), 8, code);
+        let attempts =
+            usize::try_from(outcome.report.as_ref().unwrap()["attempts"].as_u64().unwrap()).unwrap();
+        assert!(attempts > 1, "{attempts}");
         assert_eq!(asked(&outcome).iter().filter(|path| **path == KEYS).count(), attempts);
     }
 }
@@ -734,9 +737,9 @@ fn an_issuer_that_keeps_failing_ends_the_run() {
 fn an_issuer_that_cannot_be_reached_ends_the_run() {
     let key = Key::es256();
     let cases = vec![
-        ("closed", (Reply::close(), "60", "net-reset")),
-        ("reset", (Reply::reset(), "60", "net-reset")),
-        ("closed at once", (Reply::close_unread(), "60", "net-reset")),
+        ("closed", (Reply::close(), "2", "net-reset")),
+        ("reset", (Reply::reset(), "2", "net-reset")),
+        ("closed at once", (Reply::close_unread(), "2", "net-reset")),
         ("silent", (Reply::stall(), "1", "deadline")),
     ];
     each(&cases, |(reply, timeout, code)| {
@@ -752,7 +755,7 @@ fn an_issuer_that_cannot_be_reached_ends_the_run() {
     });
     // Nobody listens there: ports below 1024 are nobody's in a test.
     let gone = "http://127.0.0.1:1";
-    let job = verifying(Job::gitlab(), &key).env("CI_SERVER_URL", gone);
+    let job = verifying(Job::gitlab(), &key).env("CI_SERVER_URL", gone).args(["--timeout", "2"]);
     let job = job.claims(move |claims| drop(claims.insert("iss".to_owned(), json!(gone))));
     refused(job, 8, "net-connect").stderr_has(&format!("{gone} could not be reached"));
 }

@@ -5,18 +5,14 @@ use serde_json::{Value, json};
 use super::Ends::{Badly, Well};
 use super::support::job::{SCOPE, sts_success};
 use super::support::server::Reply;
-use super::{End, Ends, Row, github};
+use super::{End, Ends, RETRIED, Row, github};
 
 /// How a fault ends at the ID-token endpoint, and at the STS.
 type Codes = [(i32, &'static str); 2];
 
-/// How often each server is asked when this end fails: once, four times, or more when it asks to slow down.
-fn requests(end: End, exit: i32, code: &str) -> (usize, usize) {
-    let tries = match (exit, code) {
-        (8, "rate-limited") => 12,
-        (8, _) => 4,
-        _ => 1,
-    };
+/// How often each server is asked when this end fails: once, or again and again.
+fn requests(end: End, exit: i32) -> (usize, usize) {
+    let tries = if exit == 8 { RETRIED } else { 1 };
     match end {
         End::IdToken => (tries, 0),
         End::Sts => (1, tries),
@@ -26,7 +22,8 @@ fn requests(end: End, exit: i32, code: &str) -> (usize, usize) {
 /// An end that always gives this reply.
 fn body(end: End, reply: Reply, codes: Codes) -> Row {
     let (exit, code) = codes[usize::from(end == End::Sts)];
-    Row::new(Badly(exit, code), requests(end, exit, code), end.always(github(), reply))
+    let row = Row::new(Badly(exit, code), requests(end, exit), end.always(github(), reply));
+    if exit == 8 { row.retried() } else { row }
 }
 
 fn status(end: End, status: u16, codes: Codes) -> Row {

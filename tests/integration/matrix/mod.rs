@@ -112,12 +112,15 @@ enum Ends {
     BySignal(i32),
 }
 
+/// At least two requests: one that is retried until the time is over.
+const RETRIED: usize = usize::MAX;
+
 /// One fault.
 #[must_use = "a row does nothing until `check`"]
 struct Row {
     job: Job,
     ends: Ends,
-    /// Requests to the ID-token endpoint and to the STS.
+    /// Requests to the ID-token endpoint and to the STS: so many, or [`RETRIED`].
     requests: (usize, usize),
     /// The time for the whole run, in seconds.
     seconds: u64,
@@ -135,6 +138,11 @@ impl Row {
         Self { job: self.job.args(["--timeout".to_owned(), seconds.to_string()]), seconds, ..self }
     }
 
+    /// With two seconds, since what does not pass is retried until the time is over.
+    fn retried(self) -> Self {
+        self.within(2)
+    }
+
     fn and(self, also: fn(&Outcome)) -> Self {
         Self { also, ..self }
     }
@@ -148,7 +156,17 @@ impl Row {
             Ends::BySignal(signal) => outcome.require(outcome.signal == Some(signal), "the signal ended it"),
         }
         outcome.within(Duration::from_secs(self.seconds + 1));
-        outcome.id_token_requests(self.requests.0).sts_requests(self.requests.1);
+        let (id_tokens, exchanges) = self.requests;
+        if id_tokens == RETRIED {
+            outcome.require(outcome.issuer.requests.len() > 1, "the ID token was asked for again");
+        } else {
+            outcome.id_token_requests(id_tokens);
+        }
+        if exchanges == RETRIED {
+            outcome.require(outcome.sts.requests.len() > 1, "the STS was asked again");
+        } else {
+            outcome.sts_requests(exchanges);
+        }
         (self.also)(&outcome);
     }
 }

@@ -35,7 +35,7 @@ fn proxy(reply: Reply, ends: Ends) -> Row {
 }
 
 fn proxy_at(url: &str, ends: Ends) -> Row {
-    Row::new(ends, (0, 0), far().env("HTTPS_PROXY", url)).and(is_not_gone_around)
+    Row::new(ends, (0, 0), far().env("HTTPS_PROXY", url)).retried().and(is_not_gone_around)
 }
 
 /// An STS with this certificate.
@@ -48,13 +48,14 @@ fn certificate(leaf: Leaf) -> Row {
 
 /// An STS that says this where it should shake hands.
 fn handshake(said: &[u8]) -> Row {
-    let job = End::Sts.replies(Job::github().tls(), vec![Reply::raw_unread(said); 2]);
-    Row::new(Ends::Badly(8, "tls-handshake"), (1, 0), job)
+    let job = End::Sts.always(Job::github().tls(), Reply::raw_unread(said));
+    Row::new(Ends::Badly(8, "tls-handshake"), (1, 0), job).retried()
 }
 
 const HTML: &str = "<html><h1>Blocked</h1></html>";
 const LOGIN: &str = "https://login.example/";
-const AUTH: Ends = Ends::Badly(8, "proxy-auth");
+const AUTH: Ends = Ends::Badly(2, "proxy-auth");
+const REFUSED: Ends = Ends::Badly(2, "proxy-refused");
 const CONNECT: Ends = Ends::Badly(8, "proxy-connect");
 const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
 /// What a server answers that knows no newer version: the alert protocol_version in a record of TLS 1.1.
@@ -63,9 +64,9 @@ const TLS_1_1: &[u8] = b"\x15\x03\x02\x00\x02\x02\x46";
 faults! {
     m11 {
         a_proxy_that_asks_who_is_there: proxy(Reply::status(407).body(HTML)) => AUTH;
-        a_proxy_that_refuses: proxy(Reply::status(403).body(HTML)) => CONNECT;
+        a_proxy_that_refuses: proxy(Reply::status(403).body(HTML)) => REFUSED;
         a_proxy_that_cannot_connect: proxy(Reply::status(502).body(HTML)) => CONNECT;
-        a_proxy_that_redirects: proxy(Reply::status(302).header("Location", LOGIN)) => CONNECT;
+        a_proxy_that_redirects: proxy(Reply::status(302).header("Location", LOGIN)) => REFUSED;
         a_proxy_that_closes: proxy(Reply::close()) => CONNECT;
         a_proxy_that_resets: proxy(Reply::reset()) => CONNECT;
         a_proxy_that_is_none: proxy(Reply::raw(HTML)) => CONNECT;

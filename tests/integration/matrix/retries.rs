@@ -2,7 +2,7 @@
 
 use super::Ends::{Badly, Well};
 use super::support::server::Reply;
-use super::{Ends, Row, github};
+use super::{Ends, RETRIED, Row, github};
 
 /// A server that does not recover.
 const ALWAYS: usize = usize::MAX;
@@ -15,12 +15,14 @@ fn busy(status: u16) -> Reply {
 
 /// An STS that gives this reply so often, and then a token.
 fn failure(failures: usize, reply: Reply, code: &'static str) -> Row {
-    // A server that asks to slow down is asked more often.
-    let attempts = if code == "rate-limited" { 12 } else { 4 };
-    let (ends, asked) = if failures < attempts { (Well, failures + 1) } else { (Badly(8, code), attempts) };
     // An answer that was lost may have used the ID token up, so each attempt has a fresh one.
-    let id_tokens = if code == "net-reset" { asked } else { 1 };
-    Row::new(ends, (id_tokens, asked), github().sts_queue(vec![reply; failures.min(attempts)]))
+    let id_tokens = |asked| if code == "net-reset" { asked } else { 1 };
+    if failures == ALWAYS {
+        let job = github().sts_always(reply);
+        return Row::new(Badly(8, code), (id_tokens(RETRIED), RETRIED), job).retried();
+    }
+    let asked = failures + 1;
+    Row::new(Well, (id_tokens(asked), asked), github().sts_queue(vec![reply; failures]))
 }
 
 /// An STS that asks once to be waited for.

@@ -1,11 +1,11 @@
-//! M1: what breaks below HTTP, at either server. Broken connections are tried four times; silence uses the time up.
+//! M1: what breaks below HTTP, at either server. Broken connections are tried again until the time is over; silence uses it up.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::support::server::Reply;
-use super::{End, Ends, Row, github};
+use super::{End, Ends, RETRIED, Row, github};
 
 /// The pause between the bytes of what trickles.
 const TICK: Duration = Duration::from_millis(20);
@@ -20,9 +20,9 @@ fn answer() -> Reply {
 /// A connection that breaks after the request was read.
 fn broken(end: End, reply: Reply, code: &'static str) -> Row {
     let requests = match end {
-        End::IdToken => (4, 0),
+        End::IdToken => (RETRIED, 0),
         // The answer to an exchange may have been lost with the token used up, so another ID token is fetched.
-        End::Sts => (4, 4),
+        End::Sts => (RETRIED, RETRIED),
     };
     breaks(end, reply, code, requests)
 }
@@ -32,14 +32,13 @@ fn broken_unread(end: End, reply: Reply, code: &'static str) -> Row {
     let requests = match end {
         End::IdToken => (0, 0),
         // Over plain TCP nobody can tell whether the request got through.
-        End::Sts => (4, 0),
+        End::Sts => (RETRIED, 0),
     };
     breaks(end, reply, code, requests)
 }
 
 fn breaks(end: End, reply: Reply, code: &'static str, requests: (usize, usize)) -> Row {
-    let job = end.replies(github(), vec![reply; end.connections(4)]);
-    Row::new(Ends::Badly(8, code), requests, job)
+    Row::new(Ends::Badly(8, code), requests, end.always(github(), reply)).retried()
 }
 
 /// A server that read the request and does not answer it, or not in time.
@@ -66,10 +65,11 @@ fn refused(end: End) -> Row {
     match end {
         End::IdToken => {
             let url = format!("{CLOSED}/idtoken?x=1");
-            Row::new(ends, (0, 0), github().env("ACTIONS_ID_TOKEN_REQUEST_URL", url))
+            Row::new(ends, (0, 0), github().env("ACTIONS_ID_TOKEN_REQUEST_URL", url)).retried()
         }
         End::Sts => {
-            Row::new(ends, (1, 0), github().without_flag("--sts-endpoint").args(["--sts-endpoint", CLOSED]))
+            let job = github().without_flag("--sts-endpoint").args(["--sts-endpoint", CLOSED]);
+            Row::new(ends, (1, 0), job).retried()
         }
     }
 }
