@@ -43,7 +43,7 @@ pub(crate) fn checks() -> Vec<Check> {
         scripts::a_program_of_one_s_own_is_taken_as_it_is,
         scripts::a_tool_that_is_missing_is_named,
         scripts::an_archive_without_the_program_is_told,
-        scripts::tools_do_not_get_what_gets_id_tokens,
+        scripts::tools_get_nothing_but_what_they_need,
         scripts::inputs_become_flags_to_the_letter,
         definition::the_page_has_the_inputs_and_outputs,
         definition::outputs_are_those_of_the_program,
@@ -881,22 +881,26 @@ mod scripts {
         run.fails(2, "action-binary-unusable").says("cannot be unpacked");
     }
 
-    /// curl and the others are not given what ID tokens are got with.
-    pub(super) fn tools_do_not_get_what_gets_id_tokens() {
+    /// Tools get what they need of the environment: nothing that ID tokens are got with, and nothing that runs code.
+    pub(super) fn tools_get_nothing_but_what_they_need() {
         need_curl();
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let server = Server::start(archive.served_after(VERSION, []));
         let tools = world.path("bin");
         fs::create_dir(&tools).unwrap();
-        let real = Command::new("sh").args(["-c", "command -v curl"]).output().unwrap().stdout;
-        let real = String::from_utf8(real).unwrap();
-        let curl = tools.join("curl");
-        let script = format!(
-            "#!/bin/sh\nenv >\"$SEEN/environment\"\nprintf '%s\\n' \"$*\" >\"$SEEN/arguments\"\nexec {} \"$@\"\n",
-            real.trim()
-        );
-        executable(&curl, &script);
+        let seen = world.path("seen");
+        let called = ["curl", "tar", "sha256sum", "gzip", "mktemp", "rm", "mkdir", "cp", "mv"];
+        for tool in called {
+            let real =
+                Command::new("sh").args(["-c", "command -v \"$1\"", "sh", tool]).output().unwrap().stdout;
+            let script = format!(
+                "#!/bin/sh\nenv >>{0}/environment\nprintf '%s\\n' \"$*\" >{0}/{tool}\nexec {1} \"$@\"\n",
+                seen.display(),
+                String::from_utf8(real).unwrap().trim()
+            );
+            executable(&tools.join(tool), &script);
+        }
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
         let run = world.binary(
             &archive,
@@ -909,10 +913,21 @@ mod scripts {
             ],
         );
         run.ends_with(0);
-        for secret in ["the-request-token", "the-subject-token", "actions.example"] {
-            assert!(!run.saw("environment").contains(secret), "{secret}");
+        assert!(!mark.exists(), "{}", run.log);
+        // The last four are the shell's own.
+        let wanted = ["PATH", "LC_ALL", "NO_PROXY", "PWD", "OLDPWD", "SHLVL", "_"];
+        for line in run.saw("environment").lines() {
+            let name = line.split('=').next().unwrap();
+            assert!(wanted.contains(&name), "{line}");
         }
-        let arguments = run.saw("arguments");
+        assert!(run.saw("environment").contains("NO_PROXY=kept"));
+        for tool in called {
+            assert!(seen.join(tool).exists(), "{tool} is not called");
+        }
+        let arguments = run.saw("curl");
+        let mark = world.path("ran");
+        let tar = format!("--checkpoint=1 --checkpoint-action=exec='touch {}'", mark.display());
+        fs::write(world.path(".curlrc"), format!("output = {}\n", mark.display())).unwrap();
         assert!(arguments.starts_with("--disable "), "{arguments}");
         for text in ["--proto =http --proto-redir =https", "--max-time ", "--connect-timeout "] {
             assert!(arguments.contains(text), "{arguments}");
@@ -921,6 +936,13 @@ mod scripts {
 
     pub(super) fn inputs_become_flags_to_the_letter() {
         let world = World::new();
+                ("TAR_OPTIONS", &tar),
+                ("CURL_HOME", world.folder.path().to_str().unwrap()),
+                ("GZIP", "--no-such-option"),
+                ("PERL5OPT", "-Mnosuch"),
+                ("OPENSSL_CONF", "/no/such"),
+                ("TMPDIR", "/no/such"),
+                ("NO_PROXY", "kept"),
         let program = world.path("program");
         let script = "#!/bin/sh\nfor a; do printf '<%s>\\n' \"$a\"; done >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\ncat >\"$SEEN/stdin\"\nexit 6\n";
         executable(&program, script);
