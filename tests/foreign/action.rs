@@ -45,6 +45,7 @@ pub(crate) fn checks() -> Vec<Check> {
         scripts::an_archive_without_the_program_is_told,
         scripts::tools_get_nothing_but_what_they_need,
         scripts::inputs_become_flags_to_the_letter,
+        scripts::no_variable_changes_whose_token_it_is_and_where_it_goes,
         definition::the_page_has_the_inputs_and_outputs,
         definition::outputs_are_those_of_the_program,
         definition::nothing_is_put_into_a_script,
@@ -78,6 +79,20 @@ fn root() -> &'static Path {
 
 fn file(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The variables that the action does not hand to the program.
+fn taken_away() -> Vec<String> {
+    let script = file("action/token.sh");
+    let (_, rest) = script.split_once("\nunset ").unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for line in rest.lines() {
+        names.extend(line.trim_end_matches('\\').split_whitespace().map(ToOwned::to_owned));
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    names
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -902,6 +917,9 @@ mod scripts {
             executable(&tools.join(tool), &script);
         }
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+        let mark = world.path("ran");
+        let tar = format!("--checkpoint=1 --checkpoint-action=exec='touch {}'", mark.display());
+        fs::write(world.path(".curlrc"), format!("output = {}\n", mark.display())).unwrap();
         let run = world.binary(
             &archive,
             &[
@@ -910,6 +928,13 @@ mod scripts {
                 ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://actions.example/?a=b"),
                 ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-request-token"),
                 ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token"),
+                ("TAR_OPTIONS", &tar),
+                ("CURL_HOME", world.folder.path().to_str().unwrap()),
+                ("GZIP", "--no-such-option"),
+                ("PERL5OPT", "-Mnosuch"),
+                ("OPENSSL_CONF", "/no/such"),
+                ("TMPDIR", "/no/such"),
+                ("NO_PROXY", "kept"),
             ],
         );
         run.ends_with(0);
@@ -925,9 +950,6 @@ mod scripts {
             assert!(seen.join(tool).exists(), "{tool} is not called");
         }
         let arguments = run.saw("curl");
-        let mark = world.path("ran");
-        let tar = format!("--checkpoint=1 --checkpoint-action=exec='touch {}'", mark.display());
-        fs::write(world.path(".curlrc"), format!("output = {}\n", mark.display())).unwrap();
         assert!(arguments.starts_with("--disable "), "{arguments}");
         for text in ["--proto =http --proto-redir =https", "--max-time ", "--connect-timeout "] {
             assert!(arguments.contains(text), "{arguments}");
@@ -936,13 +958,6 @@ mod scripts {
 
     pub(super) fn inputs_become_flags_to_the_letter() {
         let world = World::new();
-                ("TAR_OPTIONS", &tar),
-                ("CURL_HOME", world.folder.path().to_str().unwrap()),
-                ("GZIP", "--no-such-option"),
-                ("PERL5OPT", "-Mnosuch"),
-                ("OPENSSL_CONF", "/no/such"),
-                ("TMPDIR", "/no/such"),
-                ("NO_PROXY", "kept"),
         let program = world.path("program");
         let script = "#!/bin/sh\nfor a; do printf '<%s>\\n' \"$a\"; done >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\ncat >\"$SEEN/stdin\"\nexit 6\n";
         executable(&program, script);
@@ -974,6 +989,45 @@ mod scripts {
         assert_eq!(run.saw("arguments"), expected);
         assert_eq!(run.saw("environment"), "EQUINIX_WIF_VERIFY_SIGNATURE=false");
         assert_eq!(run.saw("stdin"), "");
+    }
+
+    /// Neither identity nor checks nor the token's way are changed by what an earlier step has left; other settings hold.
+    pub(super) fn no_variable_changes_whose_token_it_is_and_where_it_goes() {
+        let world = World::new();
+        let program = world.path("program");
+        let script = "#!/bin/sh\nprintf '<%s>' \"$@\" >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\n";
+        executable(&program, script);
+        let taken_away = taken_away();
+        let planted = taken_away.iter().map(|name| (name.as_str(), "planted"));
+        let more = [("BINARY", program.to_str().unwrap()), ("EQUINIX_WIF_TIMEOUT", "9")];
+        let variables: Vec<_> = planted.chain(more).collect();
+        let run = world.script("token.sh", &variables);
+        run.ends_with(0);
+        assert_eq!(run.saw("environment"), "EQUINIX_WIF_TIMEOUT=9");
+        assert_eq!(run.saw("arguments"), "<token><--format=github>");
+        // An input is obeyed all the same.
+        let inputs = [
+            ("WITH_PROVIDER", "file"),
+            ("WITH_SUBJECT_TOKEN_FILE", "f"),
+            ("WITH_VALIDATION", "strict"),
+            ("WITH_EXPORT_ENV", "false"),
+        ];
+        let run = world.script("token.sh", &[&variables[..], &inputs].concat());
+        run.ends_with(0);
+        assert_eq!(run.saw("environment"), "EQUINIX_WIF_TIMEOUT=9");
+        let expected =
+            "<token><--format=github><--provider=file><--subject-token-file=f><--validation=strict>";
+        assert_eq!(run.saw("arguments"), expected);
+        // The program itself would have obeyed each.
+        let usage = file("docs/usage.md");
+        for name in
+            ["PROVIDER", "SUBJECT_TOKEN_FILE", "VALIDATION", "FORMAT", "OUTPUT", "EXPORT_ENV", "REPORT"]
+        {
+            assert!(taken_away.contains(&format!("EQUINIX_WIF_{name}")), "{name}");
+        }
+        for name in taken_away {
+            assert!(usage.contains(&format!("`{name}`")), "{name} is no setting");
+        }
     }
 }
 
@@ -1028,6 +1082,7 @@ mod definition {
         // What is empty is the program's to decide, so that a default stands in one place only.
         assert!(inputs.iter().all(|(_, about, default)| !about.is_empty() && default.is_empty()));
         let settings = rows("docs/usage.md", "## Settings");
+        let taken_away = taken_away();
         for row in &table {
             let name = row[0].trim_matches('`');
             let Some(setting) = settings
@@ -1044,7 +1099,13 @@ mod definition {
                 .into_iter()
                 .filter(|span| span.starts_with(|c: char| c.is_ascii_uppercase()));
             let defaults = spans(&setting[2]).into_iter().filter(|_| !setting[2].starts_with("required"));
-            for variable in variables.chain(defaults) {
+            // Those that an earlier step may not use are taken away.
+            let (gone, variables): (Vec<_>, Vec<_>) =
+                variables.partition(|name| taken_away.contains(&(*name).to_owned()));
+            for variable in gone {
+                assert!(!spans(&row[1]).contains(&variable), "{name} has {variable}: {}", row[1]);
+            }
+            for variable in variables.into_iter().chain(defaults) {
                 assert!(spans(&row[1]).contains(&variable), "{name} has {variable}: {}", row[1]);
             }
             for word in ["none", "off"] {
