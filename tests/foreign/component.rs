@@ -8,7 +8,7 @@ use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -976,8 +976,10 @@ mod shells {
     }
 
     /// The tools of the script that every image has.
-    const COMMON: [&str; 12] =
-        ["sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip"];
+    const COMMON: [&str; 15] = [
+        "sh", "env", "id", "ls", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep",
+        "cat", "gzip",
+    ];
 
     struct Script {
         folder: TempDir,
@@ -991,9 +993,20 @@ mod shells {
             let template = parsed();
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("project")).unwrap();
-            Self { values: template.values(given), folder, template, release: release.to_owned() }
+            let (values, release) = (template.values(given), release.to_owned());
+            Self { values, folder, template, release, variables: Vec::new() }
         }
 
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+            self.variables.push((name, value.into()));
+            self
+        }
+
+        variables: Vec<(&'static str, String)>,
         /// Runs the script as a runner would in this shell, and then these lines.
         fn run(&self, shell: &[&str], path: Option<&Path>, more: &str) -> Output {
             let job = self.template.job("template-name");
@@ -1002,7 +1015,7 @@ mod shells {
             let found = succeeds(clean("sh").args(["-c", "command -v \"$1\"", "sh", shell[0]]));
             let mut command = clean(found.trim());
             command.args(&shell[1..]).args(["-ec", &script]);
-            command.current_dir(self.folder.path().join("project"));
+            command.current_dir(self.folder.path().join("project")).envs(self.variables.iter().cloned());
             command.env("CI_PROJECT_DIR", self.folder.path().join("project")).env("CI_JOB_ID", "7");
             for (name, variable) in job["variables"].as_object().unwrap() {
                 command.env(name, interpolated(variable["value"].as_str().unwrap(), &self.values));
@@ -1025,7 +1038,7 @@ mod shells {
             for name in equinix_wif_folder digest binary folder version base; do
               eval \"test -z \\\"\\${$name+x}\\\"\" || echo left $name
             done
-            for name in equinix_wif_program look_up download; do
+            for name in equinix_wif_program look_up download plain is_ours; do
               ! command -v $name || echo left
             done";
         let output = Script::new(&inputs, UNRELEASED).run(shell, None, look);
@@ -1033,7 +1046,8 @@ mod shells {
         let text = String::from_utf8_lossy(&output.stdout);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{shell:?}: {text}");
-        assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
+        let inside = "/project.tmp/equinix-wif-7.";
+        assert!(lines[0].contains(inside) && lines[0].ends_with("/bin/equinix-wif"), "{shell:?}: {text}");
         assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
         let output = Script::new(&REQUIRED, UNRELEASED).run(shell, None, "echo went on");
         assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
@@ -1190,8 +1204,8 @@ mod shells {
         need_gitlab_ci_local();
         let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
         let script = Script::new(&inputs, UNRELEASED);
-        fs::write(script.folder.path().join("project.tmp"), "a file").unwrap();
-        let output = script.run(&["dash"], None, "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"");
+        fs::write(script.path("project.tmp"), "a file").unwrap();
+        let output = script.run(&["dash"], None, WHERE);
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains("/equinix-wif.") && text.ends_with("/bin/equinix-wif\n"), "{text}");
@@ -1200,6 +1214,9 @@ mod shells {
 
 mod page {
     use super::*;
+    /// Where the program is, as a job finds it.
+    const WHERE: &str = "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"";
+
 
     const PAGE: &str = "docs/gitlab-component.md";
 
