@@ -588,7 +588,7 @@ mod jobs {
         assert_eq!(new.lines().filter(|line| !line.contains(" .gitlab-ci")).count(), 0, "{new}");
         let job = &run.jobs["deploy"];
         assert_eq!(job["id_tokens"], run.jobs[".equinix-wif"]["id_tokens"]);
-        let audience = &job["id_tokens"]["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"]["aud"];
+        let audience = &job["id_tokens"]["EQUINIX_WIF_SUBJECT_TOKEN"]["aud"];
         assert_eq!(audience, "equinix-sandbox");
         assert_eq!(job["variables"]["EQUINIX_WIF_AUDIENCE"], *audience);
         assert_eq!(job["stage"], "deploy");
