@@ -8,8 +8,7 @@ set -euo pipefail
 # shellcheck source=action/lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
-# Nothing here needs them, so curl and tar do not get them.
-unset ACTIONS_ID_TOKEN_REQUEST_URL ACTIONS_ID_TOKEN_REQUEST_TOKEN EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN
+export_only_what_tools_need
 
 version=$(trimmed "${WITH_VERSION-}")
 version=${version#v}

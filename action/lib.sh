@@ -30,3 +30,18 @@ trimmed() {
   text="${text%"${text##*[![:space:]]}"}"
   printf '%s' "$text"
 }
+
+# From here on, the tools that are called get these variables and no others. Many tools take options and even programs from
+# variables that an earlier step can have planted (TAR_OPTIONS, GZIP, PERL5OPT, OPENSSL_CONF, CURL_HOME ...), and no tool here
+# needs what ID tokens are got with. All other variables can still be read in the script itself.
+export_only_what_tools_need() {
+  local names name
+  names=$(compgen -e)
+  for name in $names; do export -n "${name?}"; done
+  export PATH LC_ALL
+  # Windows opens no connection without the first of these.
+  export SYSTEMROOT WINDIR
+  # How curl gets out, and which certificates it trusts.
+  export http_proxy https_proxy HTTPS_PROXY all_proxy ALL_PROXY no_proxy NO_PROXY
+  export CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
+}

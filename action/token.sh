@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The second step of action.yml: runs `equinix-wif token`, which writes the outputs by itself. What is given as an input
-# becomes a flag; what is left empty is the program's to decide, by its own variable or its default.
+# becomes a flag; what is left empty is the program's to decide, by its default or, where an earlier step cannot gain
+# anything by setting it, by its own variable.
 #
 # Masks go to standard error, so that has to stay the runner's.
 set -euo pipefail
@@ -8,8 +9,9 @@ set -euo pipefail
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 
 arguments=(token --format=github)
-# Would be for another format, and is refused beside this one.
-unset EQUINIX_WIF_OUTPUT
+# Whose identity it is, how it is checked and where the token goes is for the workflow alone to say, by inputs.
+unset EQUINIX_WIF_PROVIDER EQUINIX_WIF_SUBJECT_TOKEN_FILE EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR \
+  EQUINIX_WIF_VALIDATION EQUINIX_WIF_FORMAT EQUINIX_WIF_OUTPUT EQUINIX_WIF_EXPORT_ENV EQUINIX_WIF_REPORT
 
 # value NAME TEXT
 value() {
@@ -40,7 +42,7 @@ while IFS= read -r line; do
 done <<<"${WITH_EXPECT-}"
 value validation "${WITH_VALIDATION-}"
 switch verify-signature "${WITH_VERIFY_SIGNATURE-}" EQUINIX_WIF_VERIFY_SIGNATURE
-switch export-env "${WITH_EXPORT_ENV-}" EQUINIX_WIF_EXPORT_ENV
+switch export-env "${WITH_EXPORT_ENV-}"
 value env-name "${WITH_ENV_NAME-}"
 value on-unavailable "${WITH_ON_UNAVAILABLE-}"
 value min-ttl "${WITH_MIN_TTL-}"

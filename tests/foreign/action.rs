@@ -43,8 +43,9 @@ pub(crate) fn checks() -> Vec<Check> {
         scripts::a_program_of_one_s_own_is_taken_as_it_is,
         scripts::a_tool_that_is_missing_is_named,
         scripts::an_archive_without_the_program_is_told,
-        scripts::tools_do_not_get_what_gets_id_tokens,
+        scripts::tools_get_nothing_but_what_they_need,
         scripts::inputs_become_flags_to_the_letter,
+        scripts::no_variable_changes_whose_token_it_is_and_where_it_goes,
         definition::the_page_has_the_inputs_and_outputs,
         definition::outputs_are_those_of_the_program,
         definition::nothing_is_put_into_a_script,
@@ -78,6 +79,20 @@ fn root() -> &'static Path {
 
 fn file(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The variables that the action does not hand to the program.
+fn taken_away() -> Vec<String> {
+    let script = file("action/token.sh");
+    let (_, rest) = script.split_once("\nunset ").unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for line in rest.lines() {
+        names.extend(line.trim_end_matches('\\').split_whitespace().map(ToOwned::to_owned));
+        if !line.ends_with('\\') {
+            break;
+        }
+    }
+    names
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -881,23 +896,30 @@ mod scripts {
         run.fails(2, "action-binary-unusable").says("cannot be unpacked");
     }
 
-    /// curl and the others are not given what ID tokens are got with.
-    pub(super) fn tools_do_not_get_what_gets_id_tokens() {
+    /// Tools get what they need of the environment: nothing that ID tokens are got with, and nothing that runs code.
+    pub(super) fn tools_get_nothing_but_what_they_need() {
         need_curl();
         let world = World::new();
         let archive = Archive::stub(VERSION, TARGET);
         let server = Server::start(archive.served_after(VERSION, []));
         let tools = world.path("bin");
         fs::create_dir(&tools).unwrap();
-        let real = Command::new("sh").args(["-c", "command -v curl"]).output().unwrap().stdout;
-        let real = String::from_utf8(real).unwrap();
-        let curl = tools.join("curl");
-        let script = format!(
-            "#!/bin/sh\nenv >\"$SEEN/environment\"\nprintf '%s\\n' \"$*\" >\"$SEEN/arguments\"\nexec {} \"$@\"\n",
-            real.trim()
-        );
-        executable(&curl, &script);
+        let seen = world.path("seen");
+        let called = ["curl", "tar", "sha256sum", "gzip", "mktemp", "rm", "mkdir", "cp", "mv"];
+        for tool in called {
+            let real =
+                Command::new("sh").args(["-c", "command -v \"$1\"", "sh", tool]).output().unwrap().stdout;
+            let script = format!(
+                "#!/bin/sh\nenv >>{0}/environment\nprintf '%s\\n' \"$*\" >{0}/{tool}\nexec {1} \"$@\"\n",
+                seen.display(),
+                String::from_utf8(real).unwrap().trim()
+            );
+            executable(&tools.join(tool), &script);
+        }
         let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
+        let mark = world.path("ran");
+        let tar = format!("--checkpoint=1 --checkpoint-action=exec='touch {}'", mark.display());
+        fs::write(world.path(".curlrc"), format!("output = {}\n", mark.display())).unwrap();
         let run = world.binary(
             &archive,
             &[
@@ -906,13 +928,28 @@ mod scripts {
                 ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://actions.example/?a=b"),
                 ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-request-token"),
                 ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token"),
+                ("TAR_OPTIONS", &tar),
+                ("CURL_HOME", world.folder.path().to_str().unwrap()),
+                ("GZIP", "--no-such-option"),
+                ("PERL5OPT", "-Mnosuch"),
+                ("OPENSSL_CONF", "/no/such"),
+                ("TMPDIR", "/no/such"),
+                ("NO_PROXY", "kept"),
             ],
         );
         run.ends_with(0);
-        for secret in ["the-request-token", "the-subject-token", "actions.example"] {
-            assert!(!run.saw("environment").contains(secret), "{secret}");
+        assert!(!mark.exists(), "{}", run.log);
+        // The last four are the shell's own.
+        let wanted = ["PATH", "LC_ALL", "NO_PROXY", "PWD", "OLDPWD", "SHLVL", "_"];
+        for line in run.saw("environment").lines() {
+            let name = line.split('=').next().unwrap();
+            assert!(wanted.contains(&name), "{line}");
         }
-        let arguments = run.saw("arguments");
+        assert!(run.saw("environment").contains("NO_PROXY=kept"));
+        for tool in called {
+            assert!(seen.join(tool).exists(), "{tool} is not called");
+        }
+        let arguments = run.saw("curl");
         assert!(arguments.starts_with("--disable "), "{arguments}");
         for text in ["--proto =http --proto-redir =https", "--max-time ", "--connect-timeout "] {
             assert!(arguments.contains(text), "{arguments}");
@@ -952,6 +989,45 @@ mod scripts {
         assert_eq!(run.saw("arguments"), expected);
         assert_eq!(run.saw("environment"), "EQUINIX_WIF_VERIFY_SIGNATURE=false");
         assert_eq!(run.saw("stdin"), "");
+    }
+
+    /// Neither identity nor checks nor the token's way are changed by what an earlier step has left; other settings hold.
+    pub(super) fn no_variable_changes_whose_token_it_is_and_where_it_goes() {
+        let world = World::new();
+        let program = world.path("program");
+        let script = "#!/bin/sh\nprintf '<%s>' \"$@\" >\"$SEEN/arguments\"\nenv | grep ^EQUINIX_ | sort >\"$SEEN/environment\"\n";
+        executable(&program, script);
+        let taken_away = taken_away();
+        let planted = taken_away.iter().map(|name| (name.as_str(), "planted"));
+        let more = [("BINARY", program.to_str().unwrap()), ("EQUINIX_WIF_TIMEOUT", "9")];
+        let variables: Vec<_> = planted.chain(more).collect();
+        let run = world.script("token.sh", &variables);
+        run.ends_with(0);
+        assert_eq!(run.saw("environment"), "EQUINIX_WIF_TIMEOUT=9");
+        assert_eq!(run.saw("arguments"), "<token><--format=github>");
+        // An input is obeyed all the same.
+        let inputs = [
+            ("WITH_PROVIDER", "file"),
+            ("WITH_SUBJECT_TOKEN_FILE", "f"),
+            ("WITH_VALIDATION", "strict"),
+            ("WITH_EXPORT_ENV", "false"),
+        ];
+        let run = world.script("token.sh", &[&variables[..], &inputs].concat());
+        run.ends_with(0);
+        assert_eq!(run.saw("environment"), "EQUINIX_WIF_TIMEOUT=9");
+        let expected =
+            "<token><--format=github><--provider=file><--subject-token-file=f><--validation=strict>";
+        assert_eq!(run.saw("arguments"), expected);
+        // The program itself would have obeyed each.
+        let usage = file("docs/usage.md");
+        for name in
+            ["PROVIDER", "SUBJECT_TOKEN_FILE", "VALIDATION", "FORMAT", "OUTPUT", "EXPORT_ENV", "REPORT"]
+        {
+            assert!(taken_away.contains(&format!("EQUINIX_WIF_{name}")), "{name}");
+        }
+        for name in taken_away {
+            assert!(usage.contains(&format!("`{name}`")), "{name} is no setting");
+        }
     }
 }
 
@@ -1006,6 +1082,7 @@ mod definition {
         // What is empty is the program's to decide, so that a default stands in one place only.
         assert!(inputs.iter().all(|(_, about, default)| !about.is_empty() && default.is_empty()));
         let settings = rows("docs/usage.md", "## Settings");
+        let taken_away = taken_away();
         for row in &table {
             let name = row[0].trim_matches('`');
             let Some(setting) = settings
@@ -1022,7 +1099,13 @@ mod definition {
                 .into_iter()
                 .filter(|span| span.starts_with(|c: char| c.is_ascii_uppercase()));
             let defaults = spans(&setting[2]).into_iter().filter(|_| !setting[2].starts_with("required"));
-            for variable in variables.chain(defaults) {
+            // Those that an earlier step may not use are taken away.
+            let (gone, variables): (Vec<_>, Vec<_>) =
+                variables.partition(|name| taken_away.contains(&(*name).to_owned()));
+            for variable in gone {
+                assert!(!spans(&row[1]).contains(&variable), "{name} has {variable}: {}", row[1]);
+            }
+            for variable in variables.into_iter().chain(defaults) {
                 assert!(spans(&row[1]).contains(&variable), "{name} has {variable}: {}", row[1]);
             }
             for word in ["none", "off"] {

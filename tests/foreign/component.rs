@@ -8,7 +8,7 @@ use crate::support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -52,8 +52,12 @@ pub(crate) fn checks() -> Vec<Check> {
         shells::a_digest_that_cannot_be_made_is_a_wrong_one,
         shells::each_platform_has_an_archive_of_its_own,
         shells::a_checkout_without_a_folder_beside_it_is_enough,
+        shells::the_program_is_put_where_nobody_else_can_swap_it,
+        shells::tools_get_nothing_but_what_they_need,
+        shells::the_runner_s_own_form_passes_the_exit_status_on,
         page::the_table_has_every_input_with_its_default_and_description,
         page::the_exit_statuses_are_those_of_the_script,
+        page::the_examples_keep_the_exit_status,
         page::the_blocks_to_copy_work
     ];
     for shell in SHELLS {
@@ -118,6 +122,12 @@ fn need_gitlab_ci_local() {
     let mut command = clean("sh");
     command.args(["-c", "test -f \"$1\" && exec \"$2\" --version", "sh"]).arg(module).arg(node());
     need("gitlab-ci-local with Node.js and js-yaml", &mut command, INSTALL);
+}
+
+/// A script as GitLab's runner hands it to bash, up to version 19.0.
+fn as_the_runner_does(script: &str) -> String {
+    let quoted = script.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
+    format!("set -eo pipefail\nset +o noclobber\n: | eval $'{quoted}\\n'\nexit 0\n")
 }
 
 fn component() -> String {
@@ -578,7 +588,7 @@ mod jobs {
         assert_eq!(new.lines().filter(|line| !line.contains(" .gitlab-ci")).count(), 0, "{new}");
         let job = &run.jobs["deploy"];
         assert_eq!(job["id_tokens"], run.jobs[".equinix-wif"]["id_tokens"]);
-        let audience = &job["id_tokens"]["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"]["aud"];
+        let audience = &job["id_tokens"]["EQUINIX_WIF_SUBJECT_TOKEN"]["aud"];
         assert_eq!(audience, "equinix-sandbox");
         assert_eq!(job["variables"]["EQUINIX_WIF_AUDIENCE"], *audience);
         assert_eq!(job["stage"], "deploy");
@@ -976,14 +986,17 @@ mod shells {
     }
 
     /// The tools of the script that every image has.
-    const COMMON: [&str; 12] =
-        ["sh", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep", "cat", "gzip"];
+    const COMMON: [&str; 15] = [
+        "sh", "env", "id", "ls", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "sed", "tail", "sleep",
+        "cat", "gzip",
+    ];
 
     struct Script {
         folder: TempDir,
         values: BTreeMap<String, String>,
         template: &'static Parsed,
         release: String,
+        variables: Vec<(&'static str, String)>,
     }
 
     impl Script {
@@ -991,7 +1004,17 @@ mod shells {
             let template = parsed();
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("project")).unwrap();
-            Self { values: template.values(given), folder, template, release: release.to_owned() }
+            let (values, release) = (template.values(given), release.to_owned());
+            Self { values, folder, template, release, variables: Vec::new() }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+            self.variables.push((name, value.into()));
+            self
         }
 
         /// Runs the script as a runner would in this shell, and then these lines.
@@ -999,10 +1022,15 @@ mod shells {
             let job = self.template.job("template-name");
             let text = job["before_script"][0].as_str().unwrap();
             let script = interpolated(&released(text, &self.release), &self.values) + more;
+            // Runners up to 19.0 have a form of their own for bash.
+            let (shell, script) = match shell {
+                ["runner"] => (&["bash"][..], as_the_runner_does(&script)),
+                shell => (shell, script),
+            };
             let found = succeeds(clean("sh").args(["-c", "command -v \"$1\"", "sh", shell[0]]));
             let mut command = clean(found.trim());
             command.args(&shell[1..]).args(["-ec", &script]);
-            command.current_dir(self.folder.path().join("project"));
+            command.current_dir(self.folder.path().join("project")).envs(self.variables.iter().cloned());
             command.env("CI_PROJECT_DIR", self.folder.path().join("project")).env("CI_JOB_ID", "7");
             for (name, variable) in job["variables"].as_object().unwrap() {
                 command.env(name, interpolated(variable["value"].as_str().unwrap(), &self.values));
@@ -1025,7 +1053,7 @@ mod shells {
             for name in equinix_wif_folder digest binary folder version base; do
               eval \"test -z \\\"\\${$name+x}\\\"\" || echo left $name
             done
-            for name in equinix_wif_program look_up download; do
+            for name in equinix_wif_program look_up download plain is_ours; do
               ! command -v $name || echo left
             done";
         let output = Script::new(&inputs, UNRELEASED).run(shell, None, look);
@@ -1033,7 +1061,8 @@ mod shells {
         let text = String::from_utf8_lossy(&output.stdout);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2, "{shell:?}: {text}");
-        assert!(lines[0].ends_with("/project.tmp/equinix-wif-7/bin/equinix-wif"), "{shell:?}: {text}");
+        let inside = "/project.tmp/equinix-wif-7.";
+        assert!(lines[0].contains(inside) && lines[0].ends_with("/bin/equinix-wif"), "{shell:?}: {text}");
         assert!(lines[1].starts_with("equinix-wif "), "{shell:?}: {text}");
         let output = Script::new(&REQUIRED, UNRELEASED).run(shell, None, "echo went on");
         assert_eq!(output.status.code(), Some(2), "{shell:?}: {}", told(&output));
@@ -1185,16 +1214,129 @@ mod shells {
         }
     }
 
+    /// Where the program is, as a job finds it.
+    const WHERE: &str = "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"";
+
     /// Where there is no room beside the checkout, the program goes into a folder for temporary files.
     pub(super) fn a_checkout_without_a_folder_beside_it_is_enough() {
         need_gitlab_ci_local();
         let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
         let script = Script::new(&inputs, UNRELEASED);
-        fs::write(script.folder.path().join("project.tmp"), "a file").unwrap();
-        let output = script.run(&["dash"], None, "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"");
+        fs::write(script.path("project.tmp"), "a file").unwrap();
+        let output = script.run(&["dash"], None, WHERE);
         assert_eq!(output.status.code(), Some(0), "{}", told(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("/equinix-wif.") && text.ends_with("/bin/equinix-wif\n"), "{text}");
+        assert!(text.starts_with("/tmp/equinix-wif-7.") && text.ends_with("/bin/equinix-wif\n"), "{text}");
+    }
+
+    pub(super) fn the_runner_s_own_form_passes_the_exit_status_on() {
+        need_gitlab_ci_local();
+        let output = Script::new(&REQUIRED, UNRELEASED).run(&["runner"], None, "echo went on");
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(output.stdout.is_empty());
+        let job = parsed().job("job-name");
+        let exchange = job["before_script"][1].as_str().unwrap();
+        let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
+        let script = Script::new(&inputs, UNRELEASED);
+        // There is no identity, which has an exit status of its own.
+        let output = script.run(&["runner"], None, &format!("{exchange}\necho went on"));
+        assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+        assert!(output.stdout.is_empty());
+        let output = script.run(&["runner"], None, WHERE);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
+
+    /// Whoever can write to a folder above the program can put another one in its place.
+    pub(super) fn the_program_is_put_where_nobody_else_can_swap_it() {
+        need_gitlab_ci_local();
+        let inputs = [&REQUIRED[..], &[("binary-path", BIN)]].concat();
+        let open = |path: &Path, mode: u32| {
+            fs::create_dir_all(path).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        for shell in [&["dash"][..], &["bash"], &["busybox", "sh"], &["yash", "--posix"]] {
+            need_shell(shell);
+            for (mode, is_taken) in
+                [(0o755, true), (0o1777, true), (0o777, false), (0o775, false), (0o757, false)]
+            {
+                let script = Script::new(&inputs, UNRELEASED);
+                let other = script.path("other");
+                open(&script.path("project.tmp"), mode);
+                open(&other, 0o700);
+                let script = script.variable("TMPDIR", other.to_str().unwrap());
+                let output = script.run(shell, None, WHERE);
+                assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
+                let found = PathBuf::from(String::from_utf8(output.stdout).unwrap());
+                let taken = if is_taken { script.path("project.tmp") } else { other };
+                assert!(found.starts_with(&taken), "{shell:?} {mode:o}: {found:?}");
+            }
+            // Not only the folder itself.
+            let script = Script::new(&inputs, UNRELEASED);
+            let (above, home) = (script.path("above"), script.path("home"));
+            open(&above.join("folder"), 0o700);
+            open(&above, 0o777);
+            open(&home, 0o700);
+            symlink(above.join("folder"), script.path("project.tmp")).unwrap();
+            let script = script.variable("TMPDIR", above.join("folder").to_str().unwrap());
+            let script = script.variable("HOME", home.to_str().unwrap());
+            let output = script.run(shell, None, WHERE);
+            let found = PathBuf::from(String::from_utf8(output.stdout.clone()).unwrap());
+            assert!(found.starts_with(&home), "{shell:?}: {}", told(&output));
+        }
+    }
+
+    /// Tools get what they need of the environment: no ID token, and nothing that runs code.
+    pub(super) fn tools_get_nothing_but_what_they_need() {
+        need_gitlab_ci_local();
+        for client in [&["curl", "tar", "sha256sum"], &["wget", "tar", "shasum"]] {
+            let release = Release::whole();
+            let inputs = [&REQUIRED[..], &[("sts-endpoint", "https://sts.example")]].concat();
+            let script = Script::new(&inputs, &release.lines());
+            let bin = tools(script.folder.path(), &[&COMMON[..], client].concat());
+            let (seen, mark, fakes) = (script.path("seen"), script.path("ran"), script.path("fakes"));
+            fs::create_dir(&fakes).unwrap();
+            let called =
+                ["id", "ls", "uname", "mkdir", "rm", "ln", "chmod", "mktemp", "gzip"].iter().chain(client);
+            for tool in called.clone() {
+                let text = format!(
+                    "#!/bin/sh\n{0}/env >>{1}\nprintf '{tool}\\n' >>{1}.called\nexec {0}/{tool} \"$@\"\n",
+                    bin.display(),
+                    seen.display()
+                );
+                executable(&fakes.join(tool), &text);
+            }
+            // shasum is a script of Perl, which is outside of these folders.
+            let path = format!("{}:{}", fakes.display(), bin.display());
+            let tar = format!("--checkpoint=1 --checkpoint-action=exec='touch {}'", mark.display());
+            fs::write(script.path(".curlrc"), format!("output = {}\n", mark.display())).unwrap();
+            fs::write(script.path("wgetrc"), format!("output_document = {}\n", mark.display())).unwrap();
+            let script = script
+                .variable("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token")
+                .variable("EQUINIX_WIF_SUBJECT_TOKEN", "the-subject-token")
+                .variable("TAR_OPTIONS", tar)
+                .variable("GZIP", "--no-such-option")
+                .variable("PERL5OPT", "-Mnosuch")
+                .variable("no_proxy", "kept");
+            let home = script.folder.path().to_str().unwrap().to_owned();
+            let wgetrc = script.path("wgetrc").to_str().unwrap().to_owned();
+            let script = script.variable("CURL_HOME", home).variable("WGETRC", wgetrc);
+            let output = script.run(&["dash"], Some(Path::new(&path)), "equinix-wif --version");
+            assert_eq!(output.status.code(), Some(0), "{client:?}: {}", told(&output));
+            assert!(!mark.exists(), "{client:?}: {}", told(&output));
+            let environment = fs::read_to_string(&seen).unwrap();
+            for line in environment.lines() {
+                let name = line.split('=').next().unwrap();
+                assert!(
+                    ["PATH", "LC_ALL", "no_proxy", "PWD", "OLDPWD", "SHLVL", "_"].contains(&name),
+                    "{line}"
+                );
+            }
+            assert!(environment.contains("no_proxy=kept"));
+            let told = fs::read_to_string(script.path("seen.called")).unwrap();
+            for tool in called {
+                assert!(told.lines().any(|line| line == *tool), "{tool} is not called");
+            }
+        }
     }
 }
 
@@ -1236,6 +1378,46 @@ mod page {
             assert_eq!(row[1], default, "{}", row[0]);
             assert_eq!(row[2].replace('`', ""), input["description"], "{}", row[0]);
         }
+    }
+
+    /// Every line of an example on GitLab passes the program's exit status on, as runners up to 19.0 run it in bash.
+    pub(super) fn the_examples_keep_the_exit_status() {
+        let folder = tempfile::tempdir().unwrap();
+        executable(&folder.path().join("equinix-wif"), "#!/bin/sh\nexit 8\n");
+        executable(&folder.path().join("terraform"), "#!/bin/sh\n");
+        let status = |lines: &str| {
+            let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+            let mut bash = clean("bash");
+            bash.env("PATH", path).current_dir(folder.path()).arg("-c").arg(as_the_runner_does(lines));
+            bash.output().unwrap().status.code()
+        };
+        // What becomes of a bare line.
+        assert_eq!(status("equinix-wif token"), Some(1));
+        let mut found = Vec::new();
+        let mut folders = vec![root().join("docs")];
+        let mut files = vec![root().join("README.md")];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
+            }
+        }
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let mut lines = text.lines();
+            while let Some(line) = lines.next() {
+                if line.trim() != "script:" {
+                    continue;
+                }
+                let commands = lines.clone().map(str::trim).take_while(|line| line.starts_with("- "));
+                let commands: Vec<_> = commands.map(|line| &line[2..]).collect();
+                if commands.iter().any(|line| line.contains("equinix-wif ")) {
+                    let lines = commands.join("\n");
+                    assert_eq!(status(&lines), Some(8), "{}:\n{lines}", path.display());
+                    found.push(path.clone());
+                }
+            }
+        }
+        assert!(found.len() > 8, "{found:?}");
     }
 
     pub(super) fn the_exit_statuses_are_those_of_the_script() {

@@ -2,7 +2,7 @@
 # Installs the software that the foreign checks run: below the folders here, and from Debian's packages. Can be run again
 # at any time. What cannot be installed is named at the end, after everything else has been.
 set -uo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit
 failed=()
 for part in interop shells consumers workflows; do
   "$part/install.sh" || failed+=("$part")

@@ -387,9 +387,9 @@ mod ephemeral {
     /// One `exec` around another: a token for each of two providers.
     pub(super) fn two_tokens_can_be_had_for_one_command() {
         let world = example("ephemeral", &[]);
-        let script = "equinix-wif exec --env-name TF_VAR_first --keep-oidc-env -- \
-            equinix-wif exec --env-name TF_VAR_second -- \
-            sh -c 'printf %s \"$TF_VAR_first\" >\"$SEEN/first\"; printf %s \"$TF_VAR_second\" >\"$SEEN/second\"'";
+        let script = "equinix-wif exec --env-name TF_VAR_first_token --keep-oidc-env -- \
+            equinix-wif exec --env-name TF_VAR_second_token -- \
+            sh -c 'printf %s \"$TF_VAR_first_token\" >\"$SEEN/first\"; printf %s \"$TF_VAR_second_token\" >\"$SEEN/second\"'";
         for platform in ["github", "gitlab"] {
             // Standard error has to reach somebody.
             let run = world.run(platform, &[], &format!("{script} 2>&1 | cat"));

@@ -1,4 +1,4 @@
-//! GitHub's workflows, the actions and every shell script, through zizmor, actionlint and shellcheck, and the rules of
+//! GitHub's workflows, the action and every shell script, through zizmor, actionlint, shellcheck and the schemas, and the rules of
 //! this project for whatever can publish something. See `tests/foreign/workflows/install.sh`.
 
 #![cfg(target_os = "linux")]
@@ -27,6 +27,7 @@ pub(crate) fn checks() -> Vec<Check> {
         tools::zizmor_finds_what_is_wrong,
         tools::zizmor_finds_nothing_in_the_documentation,
         tools::actionlint_finds_nothing,
+        tools::the_schemas_fit,
         tools::shellcheck_finds_nothing_in_the_scripts,
         tools::shellcheck_finds_nothing_in_the_workflows
     ]
@@ -571,6 +572,35 @@ mod tools {
         .unwrap();
         let output = lint(&[wrong]);
         assert!(!output.status.success() && told(&output).contains("compera"), "{}", told(&output));
+    }
+
+    /// The schemas of what GitHub takes, as check-jsonschema brings them along.
+    pub(super) fn the_schemas_fit() {
+        let program = suite().join(".venv/bin/check-jsonschema");
+        need("check-jsonschema", Command::new(&program).arg("--version"), INSTALL);
+        let check = |schema: &str, files: &[PathBuf]| {
+            let mut check = Command::new(&program);
+            check.current_dir(root()).args(["--builtin-schema", schema]).args(files).output().unwrap()
+        };
+        let names: Vec<PathBuf> =
+            workflows().keys().map(|name| PathBuf::from(format!(".github/workflows/{name}.yml"))).collect();
+        let (action, workflow) = ("vendor.github-actions", "vendor.github-workflows");
+        for output in [check(action, &["action.yml".into()]), check(workflow, &names)] {
+            assert!(output.status.success(), "{}", told(&output));
+        }
+        // They would have found something.
+        let folder = tempfile::tempdir().unwrap();
+        let wrong = folder.path().join("wrong.yml");
+        for (schema, text, right, broken) in [
+            (action, read("action.yml"), "icon: lock", "icon: key"),
+            (action, read("action.yml"), "using: composite", "using: composed"),
+            (workflow, workflows()["release"].clone(), "permissions: {}", "permissions: none-at-all"),
+        ] {
+            assert!(text.contains(right), "{right}");
+            fs::write(&wrong, text.replacen(right, broken, 1)).unwrap();
+            let output = check(schema, std::slice::from_ref(&wrong));
+            assert!(!output.status.success(), "{broken}: {}", told(&output));
+        }
     }
 
     pub(super) fn shellcheck_finds_nothing_in_the_scripts() {
