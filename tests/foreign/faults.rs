@@ -268,7 +268,7 @@ mod another_user {
             .token_on_stdout()
             .run();
         outcome.succeeds();
-        let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+        let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
         assert!(outcome.stdout.starts_with(&expected), "{}", outcome.context());
     }
 }

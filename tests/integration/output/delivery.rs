@@ -149,16 +149,16 @@ mod formats {
     fn check_assignments(outcome: &Outcome, bytes: &[u8], name: &str, then: &str) {
         let text = std::str::from_utf8(bytes).unwrap();
         let rest = text
-            .strip_prefix(&format!("export {name}='{}'\nexport {name}_EXPIRES_AT='", outcome.access_token()));
+            .strip_prefix(&format!("export {name}='{}';\nexport {name}_EXPIRES_AT='", outcome.access_token()));
         outcome.require(rest.is_some(), "the token and its expiry are exported");
-        let (time, rest) = rest.unwrap().split_once("'\n").unwrap();
+        let (time, rest) = rest.unwrap().split_once("';\n").unwrap();
         is_in_an_hour(outcome, time);
         outcome.require(rest == then, &format!("then comes {then:?}"));
     }
 
     #[test]
     fn shell_and_env_file_unset_what_would_shadow_the_token() {
-        let unset = format!("unset {SUBJECT_TOKEN}\n");
+        let unset = format!("unset {SUBJECT_TOKEN};\n");
         for format in ["shell", "env-file"] {
             let job = Job::gitlab()
                 .args(["--format", format])
@@ -179,7 +179,7 @@ mod formats {
             .env("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MY_TOKEN")
             .env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE);
         let outcome = job.args(["--format", "shell", "--env-name", "X1_TOKEN"]).token_on_stdout().run();
-        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_TOKEN", "unset MY_TOKEN\n");
+        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_TOKEN", "unset MY_TOKEN;\n");
     }
 
     #[test]

@@ -59,13 +59,13 @@ mod shells {
             let outcome = job().args(["--format", "fish"]).token_on_stdout().run();
             let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
             outcome.stdout_is(&format!(
-                "set -gx EQUINIX_API_TOKEN '{token}'\nset -gx EQUINIX_API_TOKEN_EXPIRES_AT '{expiry}'\n"
+                "set -gx EQUINIX_API_TOKEN '{token}';\nset -gx EQUINIX_API_TOKEN_EXPIRES_AT '{expiry}';\n"
             ));
             let outcome =
                 job().args(["--format", "powershell", "--env-name", "METAL_TOKEN"]).token_on_stdout().run();
             let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
             outcome.stdout_is(&format!(
-                "$env:METAL_TOKEN = '{token}'\n$env:METAL_TOKEN_EXPIRES_AT = '{expiry}'\n"
+                "$env:METAL_TOKEN = '{token}';\n$env:METAL_TOKEN_EXPIRES_AT = '{expiry}';\n"
             ));
         });
     }
@@ -73,10 +73,10 @@ mod shells {
     #[test]
     fn unset_what_would_shadow_the_token_and_are_not_traced() {
         for (format, line) in [
-            ("fish", "set -e EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN\n"),
+            ("fish", "set -e EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN;\n"),
             (
                 "powershell",
-                "Remove-Item -Path Env:EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN -ErrorAction SilentlyContinue\n",
+                "Remove-Item -Path Env:EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN -ErrorAction SilentlyContinue;\n",
             ),
         ] {
             let job = || Job::gitlab().args(["--format", format]).token_on_stdout();
@@ -454,7 +454,7 @@ mod id_tokens {
             assert_eq!(outcome.sts.connections, 0, "the STS is not even looked at");
             let (token, expiry) = (outcome.id_token(), expires_at(&outcome));
             let (name, expiry_name) = (SUBJECT_TOKEN, format!("{SUBJECT_TOKEN}_EXPIRES_AT"));
-            let posix = format!("export {name}='{token}'\nexport {expiry_name}='{expiry}'\n");
+            let posix = format!("export {name}='{token}';\nexport {expiry_name}='{expiry}';\n");
             match *format {
                 "github" => {
                     let outputs = outcome.outputs();
@@ -472,11 +472,11 @@ mod id_tokens {
                 }
                 "shell" => drop(outcome.stdout_is(&posix)),
                 "powershell" => {
-                    outcome.stdout_is(&format!("$env:{name} = '{token}'\n$env:{expiry_name} = '{expiry}'\n"));
+                    outcome.stdout_is(&format!("$env:{name} = '{token}';\n$env:{expiry_name} = '{expiry}';\n"));
                 }
                 "fish" => {
                     outcome
-                        .stdout_is(&format!("set -gx {name} '{token}'\nset -gx {expiry_name} '{expiry}'\n"));
+                        .stdout_is(&format!("set -gx {name} '{token}';\nset -gx {expiry_name} '{expiry}';\n"));
                 }
                 "json" => {
                     let found = object(&outcome);

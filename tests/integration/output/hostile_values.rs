@@ -488,7 +488,7 @@ fn gitlab_jobs_stay_as_harmless() {
         if outcome.status == Some(0) {
             let path = outcome.printed_path().expect("the path of the file, and nothing else");
             let text = String::from_utf8_lossy(&outcome.files[&path]).into_owned();
-            let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+            let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
             outcome
                 .require(text.starts_with(&expected) && text.lines().count() == 3, "our lines and no other");
         } else {
