@@ -230,6 +230,8 @@ impl Log {
                     }
                 }
                 Some(_) => (),
+                // The line break before a mask.
+                None if line.is_empty() => (),
                 None => log.lines.push(masked(line, &masks)),
             }
         }

@@ -90,7 +90,9 @@ mod the_happy_job {
             "equinix-wif: trusting 1 certificate besides the built-in roots (--ca-file)".to_owned(),
             format!("warning: the STS is on this machine: {sts}"),
             format!("warning: asking for the ID token on this machine: {issuer}"),
+            String::new(),
             format!("::add-mask::{}", outcome.id_token()),
+            String::new(),
             format!("::add-mask::{}", outcome.access_token()),
             format!("equinix-wif: access token for {SCOPE} is valid until {expires_at} (3600 s)"),
         ];
