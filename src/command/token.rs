@@ -251,16 +251,18 @@ impl Handover<'_> {
     /// Takes into account who reads standard error. A program that shows it when this run fails would show masks, which are
     /// secrets, and the runner would never obey them.
     fn with_reader(&self, format: &dyn Format, choice: Choice) -> Result<Choice, Error> {
-        if format.caller() != Some(Caller::Terraform) || !choice.masks().need_stderr() {
+        let Some(keeper) = format.keeps_stderr().filter(|_| choice.masks().need_stderr()) else {
             return Ok(choice);
-        }
+        };
         if self.output.force {
             return Ok(choice.without_mask_lines());
         }
-        let message = "Terraform keeps standard error of its programs to itself, so the runner cannot be told to hide the token";
-        Err(Error::new(Code::MaskUndeliverable, message).with_cure(
-            "Run `equinix-wif exec -- terraform apply` in the step instead, or consent to a token that the log does not hide with --force.",
-        ))
+        let message = format!("{}, so the runner cannot be told to hide the token", keeper.habit);
+        let cure = format!(
+            "{} instead, or consent to a token that the log does not hide with --force.",
+            keeper.instead
+        );
+        Err(Error::new(Code::MaskUndeliverable, message).with_cure(cure))
     }
 
     /// Makes sure that no shell traces its commands: it would write each assignment into the job log.

@@ -74,6 +74,14 @@ impl Options<'_> {
     }
 }
 
+/// Programs that keep standard error of those that they run.
+pub struct Keeper {
+    /// What they do, for a message.
+    pub habit: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+}
+
 /// A form in which the next step expects the token.
 pub trait Format: Sync {
     /// The value of `--format`.
@@ -118,6 +126,12 @@ pub trait Format: Sync {
     /// shows the token as well.
     fn is_substituted(&self) -> bool {
         false
+    }
+
+    /// The habit of the programs that run this one for this form, if it is to keep standard error and to show it when this
+    /// one fails: a mask would be shown then, and never obeyed.
+    fn keeps_stderr(&self) -> Option<Keeper> {
+        None
     }
 
     /// The program that reads it, if that one says what it wants before.

@@ -148,8 +148,10 @@ mod formats {
     #[track_caller]
     fn check_assignments(outcome: &Outcome, bytes: &[u8], name: &str, then: &str) {
         let text = std::str::from_utf8(bytes).unwrap();
-        let rest = text
-            .strip_prefix(&format!("export {name}='{}';\nexport {name}_EXPIRES_AT='", outcome.access_token()));
+        let rest = text.strip_prefix(&format!(
+            "export {name}='{}';\nexport {name}_EXPIRES_AT='",
+            outcome.access_token()
+        ));
         outcome.require(rest.is_some(), "the token and its expiry are exported");
         let (time, rest) = rest.unwrap().split_once("';\n").unwrap();
         is_in_an_hour(outcome, time);

@@ -46,9 +46,14 @@ fn object(outcome: &Outcome) -> BTreeMap<String, Value> {
     serde_json::from_str(&outcome.stdout).unwrap()
 }
 
-/// A GitHub job whose stderr the reader of this format does not keep to itself.
+/// A GitHub job that consents to a token without masks: whoever reads the format may keep standard error to itself.
+fn consenting() -> Job {
+    Job::github().arg("--force").masks_unchecked()
+}
+
 type Make = fn() -> Job;
 const PLATFORMS: [(&str, Make); 3] = [("github", Job::github), ("gitlab", Job::gitlab), ("neither", bare)];
+const CONSENTING: [(&str, Make); 3] = [("github", consenting), ("gitlab", Job::gitlab), ("neither", bare)];
 
 mod shells {
     use super::*;
@@ -95,7 +100,7 @@ mod credential_process {
 
     #[test]
     fn has_the_shape_and_no_more() {
-        each(&PLATFORMS, |job| {
+        each(&CONSENTING, |job| {
             let outcome = job().args(["--format", "credential-process"]).token_on_stdout().run();
             let token = outcome.succeeds().access_token();
             outcome.stdout_is(&format!(
@@ -326,18 +331,33 @@ mod terraform {
             job.run().fails(2, "cfg-value-invalid").stderr_has("cannot both come from standard input"),
         );
     }
+}
+
+mod readers_that_keep_standard_error {
+    use super::*;
+
+    /// The format, what a caller asks for, and the hint.
+    const READERS: [(&str, &str); 3] = [
+        ("terraform-external", "exec -- terraform apply"),
+        ("credential-process", "under `equinix-wif exec --`"),
+        ("kubernetes", "tokenFile in the kubeconfig"),
+    ];
 
     #[test]
-    fn gets_nothing_in_a_github_job_unless_forced_and_then_no_masks() {
-        let job = || Job::github().args(["--format", "terraform-external"]).stdin("{}");
-        let outcome = job().run();
-        nobody_was_called(outcome.fails(10, "mask-undeliverable").stderr_has("exec -- terraform apply"));
-        let outcome = job().arg("--force").masks_unchecked().token_on_stdout().run();
-        outcome.succeeds().stderr_lacks("::add-mask::");
-        // Terraform shows standard error of a program that fails.
-        let outcome =
-            job().arg("--force").sts_always(sts_error("invalid_scope", "no")).masks_unchecked().run();
-        outcome.fails(6, "sts-scope-denied").stderr_lacks("::add-mask::");
+    fn get_nothing_in_a_github_job_unless_forced_and_then_no_masks() {
+        let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{}}"#;
+        each(&READERS.map(|(format, hint)| (format, (format, hint))), |(format, hint)| {
+            let job = || Job::github().args(["--format", format]).stdin("{}").env(EXEC_INFO, info);
+            nobody_was_called(job().run().fails(10, "mask-undeliverable").stderr_has(hint));
+            let outcome = job().arg("--force").masks_unchecked().token_on_stdout().run();
+            outcome.succeeds().stderr_lacks("::add-mask::");
+            // What a program that fails wrote is shown, behind other words.
+            let refused = job().arg("--force").sts_always(sts_error("invalid_scope", "no"));
+            refused.masks_unchecked().run().fails(6, "sts-scope-denied").stderr_lacks("::add-mask::");
+            // Where no runner reads masks there is nothing to keep from it.
+            let outcome = Job::gitlab().args(["--format", format]).stdin("{}").env(EXEC_INFO, info);
+            outcome.token_on_stdout().run().succeeds();
+        });
     }
 }
 
@@ -359,7 +379,7 @@ mod kubernetes {
     #[test]
     fn gets_the_version_it_asked_for() {
         for version in ["v1", "v1beta1"] {
-            each(&PLATFORMS, |make| {
+            each(&CONSENTING, |make| {
                 let outcome = job(*make).env(EXEC_INFO, info(version, &Value::Null)).token_on_stdout().run();
                 let token = outcome.succeeds().access_token();
                 outcome.stdout_is(&format!(
@@ -379,7 +399,7 @@ mod kubernetes {
     fn names_the_audience_in_the_cluster_s_configuration() {
         let config =
             json!({"apiVersion": "example/v1", "audience": "my-cluster", "scope": SCOPE, "other": [1]});
-        let job = job(Job::github).env(EXEC_INFO, info("v1", &config)).without_flag("--audience");
+        let job = job(consenting).env(EXEC_INFO, info("v1", &config)).without_flag("--audience");
         let outcome = job.without_flag("--scope").token_on_stdout().run();
         outcome.succeeds();
         assert_eq!(outcome.issuer.requests[0].query_value("audience").as_deref(), Some("my-cluster"));
@@ -394,7 +414,7 @@ mod kubernetes {
     }
 
     fn job_of(audience: &str) -> Job {
-        job(Job::github).env(EXEC_INFO, info("v1", &json!({"audience": audience})))
+        job(consenting).env(EXEC_INFO, info("v1", &json!({"audience": audience})))
     }
 
     #[test]
@@ -472,11 +492,13 @@ mod id_tokens {
                 }
                 "shell" => drop(outcome.stdout_is(&posix)),
                 "powershell" => {
-                    outcome.stdout_is(&format!("$env:{name} = '{token}';\n$env:{expiry_name} = '{expiry}';\n"));
+                    outcome
+                        .stdout_is(&format!("$env:{name} = '{token}';\n$env:{expiry_name} = '{expiry}';\n"));
                 }
                 "fish" => {
-                    outcome
-                        .stdout_is(&format!("set -gx {name} '{token}';\nset -gx {expiry_name} '{expiry}';\n"));
+                    outcome.stdout_is(&format!(
+                        "set -gx {name} '{token}';\nset -gx {expiry_name} '{expiry}';\n"
+                    ));
                 }
                 "json" => {
                     let found = object(&outcome);
