@@ -4,6 +4,7 @@
 //! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
 mod credential_process;
+mod dotenv;
 mod env_file;
 mod fish;
 mod github;
@@ -28,6 +29,7 @@ use crate::text::quote;
 pub const FORMATS: &[&dyn Format] = &[
     &github::GitHub,
     &env_file::ENV_FILE,
+    &dotenv::Dotenv,
     &shell::SHELL,
     &powershell::POWERSHELL,
     &fish::FISH,
@@ -212,7 +214,7 @@ mod tests {
         let error = by_name("yaml").err().unwrap();
         assert_eq!(
             error.details()[0].1,
-            "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+            "auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
         );
     }
 

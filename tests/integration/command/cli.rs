@@ -509,7 +509,7 @@ mod settings {
                 "--format",
                 "EQUINIX_WIF_FORMAT",
                 "yaml",
-                "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw",
+                "auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw",
             ),
             ("--provider", "EQUINIX_WIF_PROVIDER", "travis", "auto, github, gitlab, env, file"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\nb", "at most 1024 characters on one line"),

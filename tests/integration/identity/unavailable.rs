@@ -184,6 +184,10 @@ fn each_form_says_it_in_its_own_way_or_is_refused() {
     is_skipped(&outcome, "gl-id-tokens-missing", "missing-id-token");
     let path = outcome.printed_path().expect("the path of a file is printed");
     assert_eq!(outcome.files[&path], unset.as_bytes());
+    let outcome = job().args(["--format", "dotenv"]).run();
+    is_skipped(&outcome, "gl-id-tokens-missing", "missing-id-token");
+    let path = outcome.printed_path().expect("the path of a file is printed");
+    assert_eq!(outcome.files[&path], b"EQUINIX_API_TOKEN=\nEQUINIX_API_TOKEN_EXPIRES_AT=\n");
     let outcome = job().args(["--format", "shell", "--env-name", "METAL_TOKEN"]).run();
     outcome.stdout_is("unset METAL_TOKEN;\nunset METAL_TOKEN_EXPIRES_AT;\n");
     for format in ["credential-process", "kubernetes", "gitlab-dotenv"] {

@@ -95,6 +95,40 @@ mod shells {
     }
 }
 
+mod private_dotenv {
+    use super::*;
+
+    #[test]
+    fn is_a_file_of_plain_lines_for_this_user() {
+        each(&PLATFORMS, |job| {
+            let outcome = job().args(["--format", "dotenv"]).run();
+            let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
+            let path = outcome.printed_path().expect("the path of the file");
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+            let expected = format!("EQUINIX_API_TOKEN={token}\nEQUINIX_API_TOKEN_EXPIRES_AT={expiry}\n");
+            assert_eq!(String::from_utf8_lossy(&outcome.files[&path]), expected);
+        });
+    }
+
+    #[test]
+    fn is_read_by_env_and_xargs() {
+        let script = "file=$(equinix-wif \"$@\" --format dotenv --env-name MY_TOKEN) || exit; \
+            env $(xargs < \"$file\") sh -c 'echo \"$MY_TOKEN $MY_TOKEN_EXPIRES_AT\"'";
+        let outcome = Job::gitlab().wrap_shell(["sh", "-c", script]).token_on_stdout().run();
+        outcome.stdout_is(&format!("{} {}\n", outcome.access_token(), expires_at(&outcome)));
+    }
+
+    #[test]
+    fn is_refused_where_the_shell_traces_and_says_what_would_shadow_the_token() {
+        let job = || Job::gitlab().args(["--format", "dotenv"]);
+        nobody_was_called(job().env("CI_DEBUG_TRACE", "true").run().fails(10, "out-traced"));
+        // Nothing in the file can unset a variable.
+        let outcome = job().env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE).run();
+        outcome.succeeds().stderr_has("both set");
+    }
+}
+
 mod credential_process {
     use super::*;
 
@@ -447,6 +481,7 @@ mod id_tokens {
         let formats = [
             "github",
             "env-file",
+            "dotenv",
             "shell",
             "powershell",
             "fish",
@@ -525,6 +560,11 @@ mod id_tokens {
                 }
                 "kubernetes" => assert_eq!(object(&outcome)["status"]["token"], token),
                 "raw" => drop(outcome.stdout_is(&format!("{token}\n"))),
+                "dotenv" => {
+                    let path = outcome.printed_path().unwrap();
+                    let expected = format!("{name}={token}\n{expiry_name}={expiry}\n");
+                    assert_eq!(String::from_utf8_lossy(&outcome.files[&path]), expected);
+                }
                 _ => {
                     let bytes = &outcome.files[&outcome.root().join("tmp/token.env")];
                     let expected = format!("{name}={token}\n{expiry_name}={expiry}\n");
