@@ -26,7 +26,7 @@ use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::retry::Deadline;
-use crate::streams::Streams;
+use crate::streams::{StdoutKind, Streams};
 
 use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
 use super::shadowing_variable;
@@ -165,7 +165,7 @@ struct Handover<'a> {
     output: OutputSettings,
     api_version: Option<&'static str>,
     shadowing: Option<String>,
-    stdout_kind: crate::streams::StdoutKind,
+    stdout_kind: StdoutKind,
     env: &'a Arc<Env>,
     clock: &'a Arc<dyn Clock>,
     console: &'a Arc<Console>,
@@ -196,6 +196,13 @@ impl Handover<'_> {
         let by = Deadline::since(started, network.timeout);
         let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
         self.warn(&job, format);
+        if self.stdout_kind == StdoutKind::Discarded
+            && let Some(what) = sinks.told(&self.policy())
+        {
+            job.warn(&format!(
+                "standard output is closed or leads to the null device, so nobody gets {what}"
+            ));
+        }
         let outcome = match &exchange {
             Some((exchange, scope)) => job.access_token(exchange, scope, by),
             None => job.id_token(by),

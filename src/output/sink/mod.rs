@@ -87,6 +87,17 @@ impl Sinks {
         self.format
     }
 
+    /// Returns what only standard output will tell, if it tells anything: the token itself, or where it is.
+    pub fn told(&self, policy: &Policy<'_>) -> Option<&'static str> {
+        self.places.iter().find_map(|open| match &open.sink {
+            Sink::Stdout => Some("the token"),
+            Sink::File { announce: true, .. } if policy.output.is_none() => {
+                Some("the path of the token's file")
+            }
+            Sink::File { .. } | Sink::Runner(_) => None,
+        })
+    }
+
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
     /// anything can be seen, as far as the system can tell; when a later place fails nevertheless, the error says which
     /// had been written before.
@@ -137,11 +148,9 @@ impl Sink {
         let file = policy.output.filter(|_| !is_dash);
         Ok(match (place, file) {
             (Destination::NewFile, None) if !is_dash => {
-                check_open(policy)?;
                 (place, Self::File { file: temporary_file(policy)?, announce: true })
             }
             (Destination::Stdout | Destination::File | Destination::NewFile, None) => {
-                check_open(policy)?;
                 if policy.stdout == StdoutKind::Terminal && !policy.force {
                     return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
                 }
@@ -151,7 +160,6 @@ impl Sink {
                 (Destination::File, Self::File { file: private_file(path, policy)?, announce: false })
             }
             (Destination::NewFile, Some(path)) => {
-                check_open(policy)?;
                 (place, Self::File { file: private_file(path, policy)?, announce: true })
             }
             (Destination::Artifact, file) => {
@@ -207,14 +215,6 @@ fn partial(error: Error, written: &[String]) -> Error {
     Error::new(Code::OutPartial, format!("{} was written, but then {}", written.join(", "), error.message()))
         .with_detail("code", error.code().name())
         .with_cure(error.cure())
-}
-
-/// A path or a token that is printed has to reach somebody.
-fn check_open(policy: &Policy<'_>) -> Result<(), Error> {
-    if policy.stdout == StdoutKind::Closed {
-        return Err(Error::new(Code::OutClosed, "standard output is closed"));
-    }
-    Ok(())
 }
 
 /// Appends text without secrets to a runner file.
