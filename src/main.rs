@@ -10,6 +10,7 @@ use equinix_wif::streams::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     equinix_wif::secret::keep_memory_private();
+    equinix_wif::signals::end_at_once();
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
         let place = info
