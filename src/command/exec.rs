@@ -122,6 +122,12 @@ fn prepare(
         for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }
+        // Where the Equinix Terraform provider looks for an ID token, whatever a flag says to this program: beside a scope
+        // it would exchange that one, and ignore ours.
+        if let Some(name) = env.os(names::SUBJECT_TOKEN_ENV_VAR) {
+            command.env_remove(name);
+        }
+        command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());
