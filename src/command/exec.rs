@@ -114,7 +114,7 @@ fn prepare(
     job.account(report);
     let credential = outcome?;
     account_for(&credential, report);
-    announce(&credential, console);
+    announce(&credential, &format!("in {env_name} of the command"), console);
 
     let mut command = Command::new(program);
     command.args(arguments);

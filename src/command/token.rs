@@ -197,7 +197,7 @@ impl Handover<'_> {
         let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
         self.warn(&job, format);
         if self.stdout_kind == StdoutKind::Discarded
-            && let Some(what) = sinks.told(&self.policy())
+            && let Some(what) = sinks.told()
         {
             job.warn(&format!(
                 "standard output is closed or leads to the null device, so nobody gets {what}"
@@ -212,8 +212,9 @@ impl Handover<'_> {
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;
         let options = self.options(&delimiter);
+        let place = sinks.whereabouts(self.kind, &self.output.env_name);
         sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
-        announce(&credential, self.console);
+        announce(&credential, &place, self.console);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod shell;
 
 mod terraform_external;
 
-use crate::credential::Credential;
+use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
 use crate::output::request::Caller;
 use crate::secret::SecretBytes;
@@ -110,6 +110,11 @@ pub trait Format: Sync {
         _reason: &str,
         _options: &Options<'_>,
     ) -> Option<(Destination, SecretBytes)> {
+        None
+    }
+
+    /// How messages call the token's place in a runner file.
+    fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
         None
     }
 

@@ -18,6 +18,7 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::credential::Kind;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::random;
@@ -69,7 +70,12 @@ struct Open {
 enum Sink {
     Stdout,
     Runner(RunnerFile),
-    File { file: NewFile, announce: bool },
+    File {
+        file: NewFile,
+        announce: bool,
+    },
+    /// A new file whose path nobody would be told: it is not made.
+    Unread,
 }
 
 impl Sinks {
@@ -88,14 +94,29 @@ impl Sinks {
     }
 
     /// Returns what only standard output will tell, if it tells anything: the token itself, or where it is.
-    pub fn told(&self, policy: &Policy<'_>) -> Option<&'static str> {
+    pub fn told(&self) -> Option<&'static str> {
         self.places.iter().find_map(|open| match &open.sink {
             Sink::Stdout => Some("the token"),
-            Sink::File { announce: true, .. } if policy.output.is_none() => {
-                Some("the path of the token's file")
-            }
+            Sink::Unread => Some("the token: its file, whose path would be lost, is not made"),
             Sink::File { .. } | Sink::Runner(_) => None,
         })
+    }
+
+    /// Returns where the token will be, for people.
+    pub fn whereabouts(&self, kind: Kind, env_name: &str) -> String {
+        let of = |sink: &Sink| match sink {
+            Sink::Stdout => "on standard output".to_owned(),
+            Sink::Unread => "in no file".to_owned(),
+            Sink::Runner(file) => self
+                .format
+                .name_in(file.variable, kind, env_name)
+                .map_or_else(|| format!("in {}", sink.name()), |name| format!("in {name}")),
+            Sink::File { .. } if self.format.is_sourced() => {
+                format!("in the file {}, to be sourced", sink.name())
+            }
+            Sink::File { .. } => format!("in the file {}", sink.name()),
+        };
+        self.places.iter().map(|open| of(&open.sink)).collect::<Vec<_>>().join(" and ")
     }
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
@@ -147,6 +168,9 @@ impl Sink {
         let is_dash = policy.output.is_some_and(|path| path.as_os_str() == "-");
         let file = policy.output.filter(|_| !is_dash);
         Ok(match (place, file) {
+            (Destination::NewFile, None) if !is_dash && policy.stdout == StdoutKind::Discarded => {
+                (place, Self::Unread)
+            }
             (Destination::NewFile, None) if !is_dash => {
                 (place, Self::File { file: temporary_file(policy)?, announce: true })
             }
@@ -182,6 +206,7 @@ impl Sink {
     fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),
+            Self::Unread => "no file".to_owned(),
             Self::Runner(file) => file.variable.to_owned(),
             Self::File { file, .. } => quote(&file.target().to_string_lossy()),
         }
@@ -190,7 +215,7 @@ impl Sink {
     /// Does what can fail and that nobody sees.
     fn prepare(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
-            Self::Stdout => Ok(()),
+            Self::Stdout | Self::Unread => Ok(()),
             Self::Runner(file) => file.reserve(bytes),
             Self::File { file, .. } => file.fill(bytes),
         }
@@ -200,6 +225,7 @@ impl Sink {
     fn write(self, bytes: &[u8], stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Stdout => print(stdout, bytes),
+            Self::Unread => Ok(()),
             Self::Runner(file) => file.append(bytes),
             Self::File { file, announce: false } => file.appear(bytes).map(drop),
             Self::File { file, announce: true } => announce(stdout, &file.appear(bytes)?),

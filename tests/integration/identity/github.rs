@@ -94,7 +94,9 @@ mod the_happy_job {
             format!("::add-mask::{}", outcome.id_token()),
             String::new(),
             format!("::add-mask::{}", outcome.access_token()),
-            format!("equinix-wif: access token for {SCOPE} is valid until {expires_at} (3600 s)"),
+            format!(
+                "equinix-wif: access token for {SCOPE} is valid until {expires_at} (3600 s), in this step's output access-token"
+            ),
         ];
         assert_eq!(outcome.stderr.lines().collect::<Vec<_>>(), wanted);
     }

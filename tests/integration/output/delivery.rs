@@ -938,11 +938,15 @@ mod streams {
         // `<>` opens for reading and writing, as other programs do when they discard, and as the runtime does for a closed
         // one.
         for way in [">&-", ">/dev/null", "1<>/dev/null"] {
-            for (format, what) in [("raw", "the token"), ("env-file", "the path of the token's file")] {
+            for (format, what) in [
+                ("raw", "the token"),
+                ("env-file", "the token: its file, whose path would be lost, is not made"),
+            ] {
                 let script = format!("exec equinix-wif \"$@\" --format {format} {way}");
                 let outcome = in_shell(Job::gitlab(), "sh", &script).run();
                 let warning = format!("or leads to the null device, so nobody gets {what}\n");
                 outcome.succeeds().stderr_has(&warning);
+                outcome.require(outcome.new_files().is_empty(), "no file is left that nobody knows of");
                 assert_eq!(outcome.stderr.matches("null device").count(), 1, "{}", outcome.stderr);
             }
             // Whoever named the place, or has one that is not standard output, misses nothing.

@@ -654,6 +654,24 @@ mod masks {
     }
 
     #[test]
+    fn are_followed_by_where_the_token_is() {
+        let job = Job::github;
+        let outcome = job().run();
+        outcome.succeeds().stderr_has(" s), in this step's output access-token\n");
+        let outcome = job().arg("--export-env").run();
+        outcome.succeeds().stderr_has("access-token and in EQUINIX_API_TOKEN of the later steps\n");
+        let outcome = id_token(job()).run();
+        outcome.succeeds().stderr_has(" s), in this step's output id-token\n");
+        let outcome = Job::gitlab().run();
+        let path = outcome.succeeds().printed_path().unwrap();
+        outcome.stderr_has(&format!(" s), in the file \"{}\", to be sourced\n", path.display()));
+        let outcome = Job::gitlab().args(["--format", "json"]).token_on_stdout().run();
+        outcome.succeeds().stderr_has(" s), on standard output\n");
+        let outcome = Job::gitlab().exec(["true"]).run();
+        outcome.succeeds().stderr_has(" s), in EQUINIX_API_TOKEN of the command\n");
+    }
+
+    #[test]
     fn go_out_wherever_a_runner_reads_them() {
         for fork in ["FORGEJO_ACTIONS", "GITEA_ACTIONS"] {
             let job = bare().env("GITHUB_ACTIONS", "true").env(fork, "true").args(["--format", "json"]);
