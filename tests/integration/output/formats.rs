@@ -114,7 +114,7 @@ mod private_dotenv {
     #[test]
     fn is_read_by_env_and_xargs() {
         let script = "file=$(equinix-wif \"$@\" --format dotenv --env-name MY_TOKEN) || exit; \
-            env $(xargs < \"$file\") sh -c 'echo \"$MY_TOKEN $MY_TOKEN_EXPIRES_AT\"'";
+            env $(xargs < \"$file\") sh -c 'echo \"$MY_TOKEN $MY_TOKEN_EXPIRES_AT\"'; rm -f \"$file\"";
         let outcome = Job::gitlab().wrap_shell(["sh", "-c", script]).token_on_stdout().run();
         outcome.stdout_is(&format!("{} {}\n", outcome.access_token(), expires_at(&outcome)));
     }
