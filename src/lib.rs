@@ -34,6 +34,7 @@ pub mod retry;
 pub mod sandbox;
 pub mod secret;
 pub mod session;
+pub mod signals;
 pub mod streams;
 pub mod text;
 

@@ -10,6 +10,7 @@ use equinix_wif::streams::{StdoutKind, Streams};
 
 fn main() -> ExitCode {
     equinix_wif::secret::keep_memory_private();
+    equinix_wif::signals::end_at_once();
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
         let place = info
@@ -67,42 +68,50 @@ impl<W: io::Write> io::Write for Patient<W> {
 fn stdout_kind(stdout: &io::Stdout) -> StdoutKind {
     if stdout.is_terminal() {
         StdoutKind::Terminal
-    } else if was_closed(1) {
-        StdoutKind::Closed
+    } else if end_of(stdout) == End::Null {
+        StdoutKind::Discarded
     } else {
         StdoutKind::Ordinary
     }
 }
 
-/// Whether a standard stream was closed when the program started. The standard library opens the null device in its place
-/// before `main`, for reading and writing, which no shell redirection does; Linux tells how a descriptor was opened.
-fn was_closed(descriptor: u8) -> bool {
-    const ACCESS_MODE: u32 = 0o3;
-    const READ_WRITE: u32 = 0o2;
-    let leads_to_null = std::fs::read_link(format!("/proc/self/fd/{descriptor}"))
-        .is_ok_and(|target| target.as_os_str() == "/dev/null");
-    let flags = leads_to_null.then(|| std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")));
-    let Some(Ok(text)) = flags else { return false };
-    let flags = text.lines().find_map(|line| line.strip_prefix("flags:"));
-    flags
-        .and_then(|digits| u32::from_str_radix(digits.trim(), 8).ok())
-        .is_some_and(|f| f & ACCESS_MODE == READ_WRITE)
+/// Where a stream ends, as far as it can be told.
+#[derive(PartialEq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "elsewhere there is no safe way to ask"))]
+enum End {
+    /// The null device.
+    Null,
+    /// A file.
+    File,
+    /// Nowhere: it cannot be asked.
+    Unknown,
+    /// A pipe, a socket or another device.
+    Other,
 }
 
-/// Whether what is written to standard error ends in a file or in the null device, where no runner reads it.
+/// Finds out where a stream ends. Which descriptors were closed at the start cannot be told: the standard library has put
+/// the null device in their place, and that is also what other programs hand over for "discard", opened in the same way.
 #[cfg(unix)]
-fn leads_nowhere(stderr: &io::Stderr) -> bool {
-    use std::os::fd::AsFd;
+fn end_of(stream: &impl std::os::fd::AsFd) -> End {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let Ok(file) = stderr.as_fd().try_clone_to_owned().map(std::fs::File::from) else { return true };
-    let Ok(found) = file.metadata() else { return true };
+    let Ok(file) = stream.as_fd().try_clone_to_owned().map(std::fs::File::from) else { return End::Unknown };
+    let Ok(found) = file.metadata() else { return End::Unknown };
     let is_null = found.file_type().is_char_device()
         && std::fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == found.rdev());
-    found.is_file() || is_null
+    match () {
+        () if is_null => End::Null,
+        () if found.is_file() => End::File,
+        () => End::Other,
+    }
 }
 
 /// On Windows there is no safe way to ask; the residual risk is in SECURITY.md.
 #[cfg(not(unix))]
-fn leads_nowhere(_: &io::Stderr) -> bool {
-    false
+fn end_of<S>(_: &S) -> End {
+    End::Other
+}
+
+/// Whether what is written to standard error ends in a file or in the null device, where no runner reads it.
+fn leads_nowhere(stderr: &io::Stderr) -> bool {
+    end_of(stderr) != End::Other
 }

@@ -9,8 +9,9 @@ pub enum StdoutKind {
     Ordinary,
     /// A terminal, where people would see the token.
     Terminal,
-    /// Nothing: it was closed when the program started.
-    Closed,
+    /// The null device. It may be what a closed one has become: the runtime puts that device in its place before the
+    /// program can look, just as other programs hand it over for "discard".
+    Discarded,
 }
 
 /// The streams, but for standard error itself: that belongs to the console.

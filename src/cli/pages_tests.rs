@@ -122,7 +122,7 @@ fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of cargo, curl, git, gh and docker, and a mistake in an example.
-    let others = "cap-drop check deny-self-hosted-runners fail-with-body from ignore-missing lib locked nocapture pattern \
+    let others = "cap-drop check deny-self-hosted-runners env-file fail-with-body from ignore-missing lib locked nocapture pattern \
                   profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

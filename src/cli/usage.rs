@@ -36,7 +36,17 @@ pub(super) fn error(error: &clap::Error, typed: &Typed) -> Error {
         return new
             .with_cure(format!("The command to run goes after --, as in equinix-wif {name} -- ls; {see}"));
     }
-    let mut tips = tips(error);
+    let mut tips = similar(error);
+    match runs.filter(|_| error.kind() == ErrorKind::UnknownArgument) {
+        // The parser would have the flag itself run.
+        Some(command) => {
+            let name = command.name();
+            tips.push(format!(
+                "The command to run and its flags go after --, as in equinix-wif {name} -- ls -l"
+            ));
+        }
+        None => tips.extend(suggested(error)),
+    }
     tips.push(see);
     new.with_cure(tips.join("; "))
 }
@@ -74,7 +84,7 @@ fn message(error: &clap::Error) -> String {
 }
 
 /// What may have been meant.
-fn tips(error: &clap::Error) -> Vec<String> {
+fn similar(error: &clap::Error) -> Vec<String> {
     let similar = [
         (ContextKind::SuggestedSubcommand, "subcommand"),
         (ContextKind::SuggestedArg, "argument"),
@@ -88,10 +98,17 @@ fn tips(error: &clap::Error) -> Vec<String> {
             several => tips.push(format!("some similar {what}s exist: '{}'", several.join("', '"))),
         }
     }
-    if let Some(ContextValue::StyledStrs(others)) = error.get(ContextKind::Suggested) {
-        tips.extend(others.iter().map(|tip| text::clean(&tip.to_string())));
-    }
     tips
+}
+
+/// What the parser suggests in its own words.
+fn suggested(error: &clap::Error) -> Vec<String> {
+    match error.get(ContextKind::Suggested) {
+        Some(ContextValue::StyledStrs(others)) => {
+            others.iter().map(|tip| text::clean(&tip.to_string())).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn text_of(error: &clap::Error, kind: ContextKind) -> Option<&str> {
@@ -232,6 +249,9 @@ mod tests {
             let hint = told(&[name, "ls", "-l"]).cure().to_owned();
             assert!(hint.contains(&format!("goes after --, as in equinix-wif {name} -- ls")), "{hint}");
         }
+        // What it gets is in its environment, so there is no format to choose, and a program of that name least of all.
+        let hint = told(&["exec", "--format", "json", "--", "true"]).cure().to_owned();
+        assert!(!hint.contains("-- --format") && hint.contains("equinix-wif exec -- ls -l"), "{hint}");
         let hint = told(&["tokne"]).cure().to_owned();
         assert!(hint.contains("'token'"), "{hint}");
         assert_eq!(hint.rsplit("; ").next(), Some("equinix-wif --help lists commands and flags."));

@@ -113,7 +113,7 @@ fn prepare(
     job.account(report);
     let credential = outcome?;
     account_for(&credential, report);
-    announce(&credential, console);
+    announce(&credential, &format!("in {env_name} of the command"), console);
 
     let mut command = Command::new(program);
     command.args(arguments);
@@ -121,6 +121,12 @@ fn prepare(
         for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }
+        // Where the Equinix Terraform provider looks for an ID token, whatever a flag says to this program: beside a scope
+        // it would exchange that one, and ignore ours.
+        if let Some(name) = env.os(names::SUBJECT_TOKEN_ENV_VAR) {
+            command.env_remove(name);
+        }
+        command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());

@@ -32,10 +32,10 @@ pub(super) fn account_for(credential: &Credential, report: &mut Report) {
 }
 
 /// One line about what was handed over.
-pub(super) fn announce(credential: &Credential, console: &Console) {
+pub(super) fn announce(credential: &Credential, place: &str, console: &Console) {
     let what = credential.scope.as_ref().or(credential.subject.as_ref());
     console.note(&format!(
-        "{}{} is valid until {} ({} s)",
+        "{}{} is valid until {} ({} s), {place}",
         credential.kind.name(),
         what.map_or_else(String::new, |what| format!(" for {what}")),
         credential.expires_at_text(),

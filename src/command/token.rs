@@ -26,7 +26,7 @@ use crate::platform;
 use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
-use crate::streams::Streams;
+use crate::streams::{StdoutKind, Streams};
 
 use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
 use super::shadowing_variable;
@@ -164,7 +164,7 @@ struct Handover<'a> {
     output: OutputSettings,
     api_version: Option<&'static str>,
     shadowing: Option<String>,
-    stdout_kind: crate::streams::StdoutKind,
+    stdout_kind: StdoutKind,
     env: &'a Arc<Env>,
     clock: &'a Arc<dyn Clock>,
     console: &'a Arc<Console>,
@@ -195,6 +195,13 @@ impl Handover<'_> {
         let by = Deadline::after(started, network.timeout);
         let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
         self.warn(&job, format);
+        if self.stdout_kind == StdoutKind::Discarded
+            && let Some(what) = sinks.told()
+        {
+            job.warn(&format!(
+                "standard output is closed or leads to the null device, so nobody gets {what}"
+            ));
+        }
         let outcome = match &exchange {
             Some((exchange, scope)) => job.access_token(exchange, scope, by),
             None => job.id_token(by),
@@ -204,8 +211,9 @@ impl Handover<'_> {
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;
         let options = self.options(&delimiter);
+        let place = sinks.whereabouts(self.kind, &self.output.env_name);
         sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
-        announce(&credential, self.console);
+        announce(&credential, &place, self.console);
         Ok(())
     }
 
@@ -250,16 +258,18 @@ impl Handover<'_> {
     /// Takes into account who reads standard error. A program that shows it when this run fails would show masks, which are
     /// secrets, and the runner would never obey them.
     fn with_reader(&self, format: &dyn Format, choice: Choice) -> Result<Choice, Error> {
-        if format.caller() != Some(Caller::Terraform) || !choice.masks().need_stderr() {
+        let Some(keeper) = format.keeps_stderr().filter(|_| choice.masks().need_stderr()) else {
             return Ok(choice);
-        }
+        };
         if self.output.force {
             return Ok(choice.without_mask_lines());
         }
-        let message = "Terraform keeps standard error of its programs to itself, so the runner cannot be told to hide the token";
-        Err(Error::new(Code::MaskUndeliverable, message).with_cure(
-            "Run `equinix-wif exec -- terraform apply` in the step instead, or consent to a token that the log does not hide with --force.",
-        ))
+        let message = format!("{}, so the runner cannot be told to hide the token", keeper.habit);
+        let cure = format!(
+            "{} instead, or consent to a token that the log does not hide with --force.",
+            keeper.instead
+        );
+        Err(Error::new(Code::MaskUndeliverable, message).with_cure(cure))
     }
 
     /// Makes sure that no shell traces its commands: it would write each assignment into the job log.

@@ -111,13 +111,18 @@ impl Console {
         self.raw(line).ok();
     }
 
-    /// Tells the runner to hide this secret from now on. `form` makes the runner's command of it. The line stands at column 0
-    /// and is flushed.
+    /// Tells the runner to hide this secret from now on. `form` makes the runner's command of it. A line break before it
+    /// ends what somebody else may have begun to write (`printf 'token ... ' >&2`): a runner obeys a command at column 0
+    /// only, and would show this one. Both breaks and the command are one write.
     ///
     /// Fails when standard error cannot be written: then the secret must go nowhere.
     pub fn mask(&self, secret: &Secret, form: fn(&str) -> String) -> io::Result<()> {
-        let mut line = Zeroizing::new(form(secret.reveal()));
-        line.push('\n');
+        let command = Zeroizing::new(form(secret.reveal()));
+        // Room for everything at once, so that no smaller buffer with the secret stays behind.
+        let mut line = Zeroizing::new(String::with_capacity(command.len() + 2));
+        for piece in ["\n", &command, "\n"] {
+            line.push_str(piece);
+        }
         self.raw(&line)
     }
 
@@ -313,6 +318,6 @@ mod tests {
             let error = Error::new(Code::StsDenied, "::add-mask::x\n::debug::y").with_cure("h");
             console.annotate(&error, |title, text| format!("{title}|{}", text.replace('\n', "|")));
         });
-        assert_eq!(out, "hide hush\nequinix-wif sts-denied|: :add-mask: :x|: :debug: :y|hint: h\n");
+        assert_eq!(out, "\nhide hush\nequinix-wif sts-denied|: :add-mask: :x|: :debug: :y|hint: h\n");
     }
 }

@@ -230,6 +230,8 @@ impl Log {
                     }
                 }
                 Some(_) => (),
+                // The line break before a mask.
+                None if line.is_empty() => (),
                 None => log.lines.push(masked(line, &masks)),
             }
         }
@@ -364,9 +366,9 @@ mod tests {
             stdout: "/tmp/sandbox/octo-project.tmp/equinix.env\n",
             stderr: "equinix-wif: got an access token\n::add-mask::is no command here\n",
             handover: Some(Handover {
-                text: "unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN\n\
-                       export EQUINIX_API_TOKEN='Zm9vYmFyLWJheg.of.this.run'\n\
-                       export EQUINIX_API_TOKEN_EXPIRES_AT='2026-11-22T04:00:00Z'\n"
+                text: "unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN;\n\
+                       export EQUINIX_API_TOKEN='Zm9vYmFyLWJheg.of.this.run';\n\
+                       export EQUINIX_API_TOKEN_EXPIRES_AT='2026-11-22T04:00:00Z';\n"
                     .into(),
                 mode: Some(0o600),
             }),

@@ -16,7 +16,9 @@ use crate::tools::{need_python, need_root, need_static_program};
 use crate::{Check, checks};
 use support::job::Job;
 use support::outcome::Outcome;
+use support::process::Running;
 use support::runner;
+use support::server::Reply;
 use support::tls::Leaf;
 
 /// What is checked here.
@@ -34,6 +36,9 @@ pub(crate) fn checks() -> Vec<Check> {
         another_user::without_a_name_a_home_or_a_temporary_folder_gets_a_token,
         addresses::that_refuse_are_passed_over,
         addresses::that_are_silent_do_not_take_the_whole_time,
+        the_first_process::is_ended_by_a_signal_in_every_phase,
+        the_first_process::leaves_what_its_parent_ignores,
+        the_first_process::hands_no_handler_to_a_command,
         an_empty_root::is_enough_with_the_libraries,
         an_empty_root::is_enough_for_the_static_program,
         streams::that_do_not_block_get_everything_from_a_slow_reader
@@ -65,6 +70,75 @@ fn file<'a>(outcome: &'a Outcome, name: &str) -> &'a [u8] {
 #[track_caller]
 fn nobody_was_called(outcome: &Outcome) {
     assert_eq!((outcome.issuer.connections, outcome.sts.connections), (0, 0), "{}", outcome.context());
+}
+
+/// The first process of a container: Linux drops signals for it that have no handler.
+mod the_first_process {
+    use super::*;
+
+    /// Sends a signal to the program, which runs below `unshare`.
+    fn signal(running: &Running, name: &str) {
+        let parent = running.pid();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        let child = children.trim();
+        assert!(
+            !child.is_empty() && child.bytes().all(|byte| byte.is_ascii_digit()),
+            "one child: {children}"
+        );
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), child]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    const CONTAINER: [&str; 3] = ["env", "--default-signal", "unshare"];
+
+    fn in_container(job: Job) -> Job {
+        job.wrap_shell(CONTAINER.into_iter().chain(["-pf"]))
+    }
+
+    pub(super) fn is_ended_by_a_signal_in_every_phase() {
+        need_root();
+        for (name, number) in [("TERM", 15), ("INT", 2), ("HUP", 1), ("QUIT", 3), ("USR1", 10)] {
+            for exchange in [false, true] {
+                let job = Job::github().args(["--format", "env-file"]);
+                let job = if exchange {
+                    job.sts_always(Reply::stall())
+                } else {
+                    job.id_token_always(Reply::stall())
+                };
+                let running = in_container(job).start();
+                let end = if exchange { running.sts() } else { running.issuer() };
+                assert!(end.wait_for_requests(1), "the run has come so far");
+                signal(&running, name);
+                let outcome = running.wait();
+                outcome.require(outcome.status == Some(128 + number), &format!("{name} ended it"));
+                outcome.within(Duration::from_secs(10)).stdout_is("");
+                outcome
+                    .require(outcome.new_files().is_empty(), &format!("{:?} is left", outcome.new_files()));
+            }
+        }
+    }
+
+    pub(super) fn leaves_what_its_parent_ignores() {
+        need_root();
+        let ignoring = ["env", "--ignore-signal=HUP", "unshare", "-pf"];
+        let running = Job::github().sts_always(Reply::stall()).wrap_shell(ignoring).start();
+        assert!(running.sts().wait_for_requests(1), "the run has come so far");
+        signal(&running, "HUP");
+        signal(&running, "TERM");
+        let outcome = running.wait();
+        outcome.require(outcome.status == Some(128 + 15), "the second one ended it");
+    }
+
+    pub(super) fn hands_no_handler_to_a_command() {
+        need_root();
+        let show = "while read name value; do case $name in SigIgn:|SigCgt:|SigBlk:) echo $name $value; esac; done </proc/self/status";
+        let seen = |job: Job| job.run().succeeds().stdout.clone();
+        let command = ["bash", "-c", show];
+        let inside = seen(in_container(Job::github().exec(command)));
+        let outside = seen(Job::github().exec(command).wrap_shell(["env", "--default-signal"]));
+        assert!(inside.lines().count() == 3, "{inside}");
+        assert_eq!(inside, outside);
+    }
 }
 
 const FILL: &str = "{ cat /dev/zero >\"$MOUNT/fill\" || :; } 2>/dev/null";
@@ -268,7 +342,7 @@ mod another_user {
             .token_on_stdout()
             .run();
         outcome.succeeds();
-        let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+        let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
         assert!(outcome.stdout.starts_with(&expected), "{}", outcome.context());
     }
 }

@@ -23,11 +23,12 @@ pub(crate) fn checks() -> Vec<Check> {
         in_fish_an_older_token_is_unset_without_one,
         powershell_reads_exactly_the_token
     ];
-    let of_posix: [(&str, OfShell); 3] = [
+    let of_posix: [(&str, OfShell); 4] = [
         (
             "posix_shells_read_exactly_the_token_in_every_mode",
             posix_shells_read_exactly_the_token_in_every_mode,
         ),
+        ("statements_need_no_line_breaks", statements_need_no_line_breaks),
         (
             "a_failure_gives_them_nothing_and_ends_the_robust_forms",
             a_failure_gives_them_nothing_and_ends_the_robust_forms,
@@ -120,11 +121,42 @@ fn posix_shells_read_exactly_the_token_in_every_mode(shell: &str, command: &[&st
     });
 }
 
+/// `eval $(…)` as many people write it: without quotes the shell makes blanks of the line breaks. Whoever does it a second
+/// time sets the subject token anew.
+fn statements_need_no_line_breaks(shell: &str, command: &[&str]) {
+    need_shell(&command[..command.len() - 1]);
+    let evaluate = "eval $(equinix-wif \"$@\" --format shell)";
+    let again = format!("id=${SUBJECT_TOKEN}; {evaluate}; export {SUBJECT_TOKEN}=\"$id\"; {evaluate}");
+    let mut cases = Vec::new();
+    for prelude in ["", "set -eu", "set -f"] {
+        for (time, script) in [("once", evaluate), ("twice", again.as_str())] {
+            for shadowing in [true, false] {
+                let script = format!("{prelude}\n{script}\n{SHOW}");
+                cases.push((format!("{shell}, {prelude:?}, {time}, {shadowing}"), (script, shadowing)));
+            }
+        }
+    }
+    each(&cases, |(script, shadowing)| {
+        let words = command.iter().copied().chain([script.as_str()]);
+        let job = job().wrap_shell(words).token_on_stdout();
+        if *shadowing {
+            return has_exactly_the_token(&job.run());
+        }
+        let script = script.replace(SHOW, "sh -c 'printf %s \"$EQUINIX_API_TOKEN\"'");
+        let words = command.iter().copied().chain([script.as_str()]);
+        let job = Job::gitlab().wrap_shell(words).token_on_stdout();
+        let outcome = job.run();
+        outcome.require(outcome.status == Some(0), "the script succeeds");
+        outcome.stdout_is(outcome.access_token());
+    });
+}
+
 fn fish_reads_exactly_the_token() {
     need_shell(&["fish"]);
     for script in [
         "set -l lines (equinix-wif $argv[2..-1] --format fish); or exit; printf '%s\\n' $lines | source; ",
         "equinix-wif $argv[2..-1] --format fish | source; ",
+        "eval (equinix-wif $argv[2..-1] --format fish); ",
     ] {
         let script = format!("{script}{SHOW}");
         has_exactly_the_token(&job().wrap_shell(["fish", "-c", &script]).token_on_stdout().run());
@@ -191,6 +223,7 @@ fn without_a_token_an_older_one_is_unset(shell: &str, command: &[&str]) {
 /// (<https://learn.microsoft.com/powershell/scripting/lang-spec/chapter-02>, section 2.3.5.2.1).
 fn powershell_assignment(line: &str) -> Option<(String, String)> {
     const QUOTES: [char; 5] = ['\'', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'];
+    let line = line.strip_suffix(';')?;
     let (name, rest) = line.strip_prefix("$env:")?.split_once(" = ")?;
     let mut rest = rest.strip_prefix(QUOTES)?.chars().peekable();
     let mut value = String::new();
@@ -213,11 +246,11 @@ fn powershell_reads_exactly_the_token() {
     let read: Vec<_> = lines.iter().map(|line| powershell_assignment(line)).collect();
     assert_eq!(read[0], Some(("EQUINIX_API_TOKEN".to_owned(), outcome.access_token().to_owned())));
     assert_eq!(read[1], Some(("EQUINIX_API_TOKEN_EXPIRES_AT".to_owned(), expiry.to_owned())));
-    assert_eq!(lines[2], format!("Remove-Item -Path Env:{SUBJECT_TOKEN} -ErrorAction SilentlyContinue"));
+    assert_eq!(lines[2], format!("Remove-Item -Path Env:{SUBJECT_TOKEN} -ErrorAction SilentlyContinue;"));
     assert_eq!(lines.len(), 3);
     // The port knows what would break out.
-    for hostile in ["$env:A = 'x'; y'", "$env:A = 'x\u{2019}; y'", "$env:A = \"x\""] {
+    for hostile in ["$env:A = 'x'; y';", "$env:A = 'x\u{2019}; y';", "$env:A = \"x\";", "$env:A = 'x'"] {
         assert_eq!(powershell_assignment(hostile), None, "{hostile}");
     }
-    assert_eq!(powershell_assignment("$env:A = 'x''y'").unwrap().1, "x'y");
+    assert_eq!(powershell_assignment("$env:A = 'x''y';").unwrap().1, "x'y");
 }

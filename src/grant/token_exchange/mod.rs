@@ -253,12 +253,13 @@ impl Request<'_> {
             ("subject_token", self.subject_token.reveal()),
             ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
         ];
+        // The token's life may begin when the request arrives: counted from before it, it never seems longer than it is.
+        let asked = clock.unix_time();
         let response = http.send(PEER, &HttpRequest::PostForm { url: &url, fields: &fields }, attempt)?;
-        let now = clock.unix_time();
         let outcome = if response.status == 200 {
-            self.read(&response, now).map_err(Failure::permanent)
+            self.read(&response, asked).map_err(Failure::permanent)
         } else {
-            Err(self.refusal(&response, now))
+            Err(self.refusal(&response, clock.unix_time()))
         };
         outcome.map_err(|failure| failure.with_echo(response.echoes(self.subject_token)))
     }

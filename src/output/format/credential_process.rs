@@ -9,7 +9,7 @@ use crate::secret::SecretBytes;
 
 use super::object::Member::{Number, Text};
 use super::object::json_line;
-use super::{Destination, Format, Options};
+use super::{Destination, Format, Keeper, Options};
 
 /// `Version`, the token and its `Expiration`.
 pub(super) struct CredentialProcess;
@@ -38,6 +38,14 @@ impl Format for CredentialProcess {
         }
         members.push(("Expiration", Text(&expires_at)));
         Ok(json_line(&members))
+    }
+
+    /// botocore and others put it into the message of the failure, behind words of their own.
+    fn keeps_stderr(&self) -> Option<Keeper> {
+        Some(Keeper {
+            habit: "those who run a credential process keep its standard error to themselves",
+            instead: "Run the tool under `equinix-wif exec --` in the step",
+        })
     }
 }
 

@@ -72,6 +72,13 @@ impl Format for GitHub {
         Some((Destination::RunnerFile(names::GITHUB_OUTPUT), block(&pairs, options.delimiter)))
     }
 
+    fn name_in(&self, variable: &str, kind: Kind, env_name: &str) -> Option<String> {
+        Some(match variable {
+            names::GITHUB_ENV => format!("{env_name} of the later steps"),
+            _ => format!("this step's output {}", kind.output()),
+        })
+    }
+
     /// The runner reads the outputs of failed steps as well.
     fn render_failure(&self, code: Code, delimiter: &str) -> Option<(Destination, SecretBytes)> {
         Some((

@@ -8,7 +8,7 @@ use crate::secret::SecretBytes;
 
 use super::object::Member::{Object, Text};
 use super::object::json_line;
-use super::{Destination, Format, Options};
+use super::{Destination, Format, Keeper, Options};
 
 /// `status.token` with its expiry, in the version that was asked for.
 pub(super) struct Kubernetes;
@@ -46,6 +46,15 @@ impl Format for Kubernetes {
                 ]),
             ),
         ]))
+    }
+
+    /// client-go passes it on, others put it into their own message (Python's client does, unless its standard output is a
+    /// terminal), and `KUBERNETES_EXEC_INFO` does not tell who asks.
+    fn keeps_stderr(&self) -> Option<Keeper> {
+        Some(Keeper {
+            habit: "some Kubernetes clients keep standard error of their plugins to themselves",
+            instead: "Write the token into a file in the step, with --format raw --output FILE, and name it as tokenFile in the kubeconfig",
+        })
     }
 
     fn caller(&self) -> Option<Caller> {

@@ -4,6 +4,7 @@
 //! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
 mod credential_process;
+mod dotenv;
 mod env_file;
 mod fish;
 mod github;
@@ -18,7 +19,7 @@ mod shell;
 
 mod terraform_external;
 
-use crate::credential::Credential;
+use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
 use crate::output::request::Caller;
 use crate::secret::SecretBytes;
@@ -28,6 +29,7 @@ use crate::text::quote;
 pub const FORMATS: &[&dyn Format] = &[
     &github::GitHub,
     &env_file::ENV_FILE,
+    &dotenv::Dotenv,
     &shell::SHELL,
     &powershell::POWERSHELL,
     &fish::FISH,
@@ -74,6 +76,14 @@ impl Options<'_> {
     }
 }
 
+/// Programs that keep standard error of those that they run.
+pub struct Keeper {
+    /// What they do, for a message.
+    pub habit: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+}
+
 /// A form in which the next step expects the token.
 pub trait Format: Sync {
     /// The value of `--format`.
@@ -103,6 +113,11 @@ pub trait Format: Sync {
         None
     }
 
+    /// How messages call the token's place in a runner file.
+    fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
+        None
+    }
+
     /// What a failed run leaves behind, where the next step can read it: nothing but the error's code.
     fn render_failure(&self, _code: Code, _delimiter: &str) -> Option<(Destination, SecretBytes)> {
         None
@@ -118,6 +133,12 @@ pub trait Format: Sync {
     /// shows the token as well.
     fn is_substituted(&self) -> bool {
         false
+    }
+
+    /// The habit of the programs that run this one for this form, if it is to keep standard error and to show it when this
+    /// one fails: a mask would be shown then, and never obeyed.
+    fn keeps_stderr(&self) -> Option<Keeper> {
+        None
     }
 
     /// The program that reads it, if that one says what it wants before.
@@ -198,7 +219,7 @@ mod tests {
         let error = by_name("yaml").err().unwrap();
         assert_eq!(
             error.details()[0].1,
-            "auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+            "auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
         );
     }
 

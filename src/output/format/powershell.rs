@@ -9,8 +9,8 @@ pub(super) const POWERSHELL: Script = Script {
     id: "powershell",
     about: "PowerShell assignments on standard output",
     place: Destination::Stdout,
-    set: ["$env:", " = '", "'\n"],
-    unset: ["Remove-Item -Path Env:", " -ErrorAction SilentlyContinue\n"],
+    set: ["$env:", " = '", "';\n"],
+    unset: ["Remove-Item -Path Env:", " -ErrorAction SilentlyContinue;\n"],
 };
 
 #[cfg(test)]
@@ -20,17 +20,17 @@ mod tests {
 
     #[test]
     fn sets_and_unsets() {
-        let lines = "$env:EQUINIX_API_TOKEN = 'tok.en-._~+/0123456789=='\n$env:EQUINIX_API_TOKEN_EXPIRES_AT = '2026-11-22T04:00:00Z'\n";
+        let lines = "$env:EQUINIX_API_TOKEN = 'tok.en-._~+/0123456789==';\n$env:EQUINIX_API_TOKEN_EXPIRES_AT = '2026-11-22T04:00:00Z';\n";
         assert_eq!(rendered(&POWERSHELL, Destination::Stdout, None), lines);
         assert_eq!(
             rendered(&POWERSHELL, Destination::Stdout, Some("MY_TOKEN")),
-            format!("{lines}Remove-Item -Path Env:MY_TOKEN -ErrorAction SilentlyContinue\n")
+            format!("{lines}Remove-Item -Path Env:MY_TOKEN -ErrorAction SilentlyContinue;\n")
         );
         assert_eq!(
             rendered_unavailable(&POWERSHELL).unwrap().1,
             concat!(
-                "Remove-Item -Path Env:EQUINIX_API_TOKEN -ErrorAction SilentlyContinue\n",
-                "Remove-Item -Path Env:EQUINIX_API_TOKEN_EXPIRES_AT -ErrorAction SilentlyContinue\n"
+                "Remove-Item -Path Env:EQUINIX_API_TOKEN -ErrorAction SilentlyContinue;\n",
+                "Remove-Item -Path Env:EQUINIX_API_TOKEN_EXPIRES_AT -ErrorAction SilentlyContinue;\n"
             )
         );
     }

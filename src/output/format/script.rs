@@ -9,7 +9,8 @@ use crate::secret::SecretBytes;
 use super::{Destination, Format, Options};
 
 /// Lines in the language of a shell. What is set needs no escapes: the token's alphabet and the names have been checked,
-/// and the time is ours. The quotation marks are a second lock.
+/// and the time is ours. The quotation marks are a second lock. Every statement ends with `;` and a line break, so that
+/// `eval $(…)` without quotes, which makes blanks of line breaks, reads the same statements.
 pub(super) struct Script {
     /// The value of `--format`.
     pub(super) id: &'static str,
@@ -17,10 +18,10 @@ pub(super) struct Script {
     pub(super) about: &'static str,
     /// Where the lines go.
     pub(super) place: Destination,
-    /// The line that sets a variable for this shell and its children: what stands before the name, between name and value,
+    /// The statement that sets a variable for this shell and its children: what stands before the name, between name and value,
     /// and behind the value.
     pub(super) set: [&'static str; 3],
-    /// The line that unsets a variable, before and behind the name. It does no harm when there is none.
+    /// The statement that unsets a variable, before and behind the name. It does no harm when there is none.
     pub(super) unset: [&'static str; 2],
 }
 

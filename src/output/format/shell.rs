@@ -8,8 +8,8 @@ pub(super) const SHELL: Script = Script {
     id: "shell",
     about: "POSIX export lines on standard output",
     place: Destination::Stdout,
-    set: ["export ", "='", "'\n"],
-    unset: ["unset ", "\n"],
+    set: ["export ", "='", "';\n"],
+    unset: ["unset ", ";\n"],
 };
 
 #[cfg(test)]
@@ -21,16 +21,16 @@ mod tests {
     fn exports_the_token_and_its_expiry() {
         assert_eq!(
             rendered(&SHELL, Destination::Stdout, None),
-            "export EQUINIX_API_TOKEN='tok.en-._~+/0123456789=='\nexport EQUINIX_API_TOKEN_EXPIRES_AT='2026-11-22T04:00:00Z'\n"
+            "export EQUINIX_API_TOKEN='tok.en-._~+/0123456789==';\nexport EQUINIX_API_TOKEN_EXPIRES_AT='2026-11-22T04:00:00Z';\n"
         );
     }
 
     #[test]
     fn unsets_what_would_shadow_the_token_or_be_taken_for_it() {
-        assert!(rendered(&SHELL, Destination::Stdout, Some("MY_TOKEN")).ends_with("'\nunset MY_TOKEN\n"));
+        assert!(rendered(&SHELL, Destination::Stdout, Some("MY_TOKEN")).ends_with("';\nunset MY_TOKEN;\n"));
         assert_eq!(
             rendered_unavailable(&SHELL).unwrap().1,
-            "unset EQUINIX_API_TOKEN\nunset EQUINIX_API_TOKEN_EXPIRES_AT\n"
+            "unset EQUINIX_API_TOKEN;\nunset EQUINIX_API_TOKEN_EXPIRES_AT;\n"
         );
     }
 }

@@ -9,7 +9,7 @@ use crate::text::printable;
 
 use super::object::Member::Text;
 use super::object::json_line;
-use super::{Destination, Format, Options};
+use super::{Destination, Format, Keeper, Options};
 
 /// A flat object of strings; what is asked for comes on standard input.
 pub(super) struct TerraformExternal;
@@ -48,6 +48,13 @@ impl Format for TerraformExternal {
 
     fn render_unavailable(&self, reason: &str, _: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         Some((Destination::Stdout, json_line(&[("available", Text("false")), ("reason", Text(reason))])))
+    }
+
+    fn keeps_stderr(&self) -> Option<Keeper> {
+        Some(Keeper {
+            habit: "Terraform keeps standard error of its programs to itself",
+            instead: "Run `equinix-wif exec -- terraform apply` in the step",
+        })
     }
 
     fn caller(&self) -> Option<Caller> {

@@ -18,6 +18,7 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::credential::Kind;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::random;
@@ -69,7 +70,12 @@ struct Open {
 enum Sink {
     Stdout,
     Runner(RunnerFile),
-    File { file: NewFile, announce: bool },
+    File {
+        file: NewFile,
+        announce: bool,
+    },
+    /// A new file whose path nobody would be told: it is not made.
+    Unread,
 }
 
 impl Sinks {
@@ -85,6 +91,32 @@ impl Sinks {
     /// The format that they were opened for.
     pub fn format(&self) -> &'static dyn Format {
         self.format
+    }
+
+    /// Returns what only standard output will tell, if it tells anything: the token itself, or where it is.
+    pub fn told(&self) -> Option<&'static str> {
+        self.places.iter().find_map(|open| match &open.sink {
+            Sink::Stdout => Some("the token"),
+            Sink::Unread => Some("the token: its file, whose path would be lost, is not made"),
+            Sink::File { .. } | Sink::Runner(_) => None,
+        })
+    }
+
+    /// Returns where the token will be, for people.
+    pub fn whereabouts(&self, kind: Kind, env_name: &str) -> String {
+        let of = |sink: &Sink| match sink {
+            Sink::Stdout => "on standard output".to_owned(),
+            Sink::Unread => "in no file".to_owned(),
+            Sink::Runner(file) => self
+                .format
+                .name_in(file.variable, kind, env_name)
+                .map_or_else(|| format!("in {}", sink.name()), |name| format!("in {name}")),
+            Sink::File { .. } if self.format.is_sourced() => {
+                format!("in the file {}, to be sourced", sink.name())
+            }
+            Sink::File { .. } => format!("in the file {}", sink.name()),
+        };
+        self.places.iter().map(|open| of(&open.sink)).collect::<Vec<_>>().join(" and ")
     }
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
@@ -136,12 +168,13 @@ impl Sink {
         let is_dash = policy.output.is_some_and(|path| path.as_os_str() == "-");
         let file = policy.output.filter(|_| !is_dash);
         Ok(match (place, file) {
+            (Destination::NewFile, None) if !is_dash && policy.stdout == StdoutKind::Discarded => {
+                (place, Self::Unread)
+            }
             (Destination::NewFile, None) if !is_dash => {
-                check_open(policy)?;
                 (place, Self::File { file: temporary_file(policy)?, announce: true })
             }
             (Destination::Stdout | Destination::File | Destination::NewFile, None) => {
-                check_open(policy)?;
                 if policy.stdout == StdoutKind::Terminal && !policy.force {
                     return Err(Error::new(Code::OutTty, "the token would be shown on this terminal"));
                 }
@@ -151,7 +184,6 @@ impl Sink {
                 (Destination::File, Self::File { file: private_file(path, policy)?, announce: false })
             }
             (Destination::NewFile, Some(path)) => {
-                check_open(policy)?;
                 (place, Self::File { file: private_file(path, policy)?, announce: true })
             }
             (Destination::Artifact, file) => {
@@ -174,6 +206,7 @@ impl Sink {
     fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),
+            Self::Unread => "no file".to_owned(),
             Self::Runner(file) => file.variable.to_owned(),
             Self::File { file, .. } => quote(&file.target().to_string_lossy()),
         }
@@ -182,7 +215,7 @@ impl Sink {
     /// Does what can fail and that nobody sees.
     fn prepare(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
-            Self::Stdout => Ok(()),
+            Self::Stdout | Self::Unread => Ok(()),
             Self::Runner(file) => file.reserve(bytes),
             Self::File { file, .. } => file.fill(bytes),
         }
@@ -192,6 +225,7 @@ impl Sink {
     fn write(self, bytes: &[u8], stdout: &mut dyn Write) -> Result<(), Error> {
         match self {
             Self::Stdout => print(stdout, bytes),
+            Self::Unread => Ok(()),
             Self::Runner(file) => file.append(bytes),
             Self::File { file, announce: false } => file.appear(bytes).map(drop),
             Self::File { file, announce: true } => announce(stdout, &file.appear(bytes)?),
@@ -207,14 +241,6 @@ fn partial(error: Error, written: &[String]) -> Error {
     Error::new(Code::OutPartial, format!("{} was written, but then {}", written.join(", "), error.message()))
         .with_detail("code", error.code().name())
         .with_cure(error.cure())
-}
-
-/// A path or a token that is printed has to reach somebody.
-fn check_open(policy: &Policy<'_>) -> Result<(), Error> {
-    if policy.stdout == StdoutKind::Closed {
-        return Err(Error::new(Code::OutClosed, "standard output is closed"));
-    }
-    Ok(())
 }
 
 /// Appends text without secrets to a runner file.

@@ -116,6 +116,21 @@ mod environment {
     }
 
     #[test]
+    fn lacks_what_the_terraform_provider_would_take_for_an_id_token() {
+        const NAMING: &str = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR";
+        let job = Job::gitlab();
+        let (mine, other) = (job.mint(), job.mint());
+        let job = job.env("MY_TOKEN", mine).env("OTHER_TOKEN", other).env(NAMING, "OTHER_TOKEN");
+        let outcome = showing_environment(job.args(["--subject-token-env", "MY_TOKEN"])).run();
+        let found = environment(outcome.succeeds());
+        // It would exchange the one that the variable names, and ignore ours.
+        for name in ["MY_TOKEN", "OTHER_TOKEN", SUBJECT_TOKEN, NAMING] {
+            outcome.require(!found.contains_key(name), &format!("{name} is not there"));
+        }
+        assert_eq!(found[TOKEN], outcome.access_token());
+    }
+
+    #[test]
     fn keeps_what_gets_id_tokens_when_asked_to() {
         let job = Job::github();
         let token = job.mint();
@@ -294,21 +309,39 @@ mod command {
             ("no program", (Box::new(file(0o644, "plain", "x")), "./plain", 126, "cmd-not-executable")),
             ("an empty PATH", (Box::new(|job: Job| job.env("PATH", "/nowhere")), "sh", 127, "cmd-not-found")),
             ("an empty name", (Box::new(|job| job), "", 127, "cmd-not-found")),
+            ("a part of the shell", (Box::new(|job| job), "cd", 127, "cmd-not-found")),
+            ("a line", (Box::new(|job| job), "echo hi | cat", 127, "cmd-not-found")),
+            ("an assignment", (Box::new(|job| job), "FOO=bar", 127, "cmd-not-found")),
+            (
+                "no interpreter",
+                (Box::new(file(0o755, "script", "exit 7\n")), "./script", 126, "cmd-not-executable"),
+            ),
+            (
+                "no such interpreter",
+                (
+                    Box::new(file(0o755, "script", "#!/no/such/interpreter\n")),
+                    "./script",
+                    127,
+                    "cmd-not-found",
+                ),
+            ),
+            (
+                "a carriage return",
+                (Box::new(file(0o755, "script", "#!/bin/sh\r\n")), "./script", 127, "cmd-not-found"),
+            ),
         ];
         each(&cases, |(prepare, program, exit, code)| {
             let outcome = prepare(Job::gitlab()).exec([*program]).run();
             outcome.fails(*exit, code);
             assert_eq!((outcome.issuer.connections, outcome.sts.connections), (0, 0));
         });
-        // A first line that leads nowhere shows only when the command is started.
-        let job = file(0o755, "script", "#!/no/such/interpreter\n")(Job::gitlab());
+        // An interpreter that cannot be run shows only when the command is started.
+        let job = file(0o755, "script", "#!/etc/passwd\n")(Job::gitlab());
         let outcome = job.exec(["./script"]).run();
-        outcome.fails(127, "cmd-not-found").sts_requests(1).stderr_has("the interpreter of the command");
+        outcome.fails(126, "cmd-not-executable").sts_requests(1).stderr_has("this user may not run it");
         let report = outcome.report.as_ref().unwrap();
         assert_eq!(report["granted_scope"], SCOPE, "the account is that of the whole run");
-        // Without a first line the system's shell reads it, as execvp(3) says; without PATH the system's folders count.
-        let job = file(0o755, "plain-script", "exit 7\n")(Job::gitlab());
-        assert_eq!(job.exec(["./plain-script"]).run().status, Some(7));
+        // Without PATH the system's folders count.
         assert_eq!(Job::gitlab().unset("PATH").exec(["sh", "-c", "exit 8"]).run().status, Some(8));
     }
 }

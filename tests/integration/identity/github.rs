@@ -90,9 +90,13 @@ mod the_happy_job {
             "equinix-wif: trusting 1 certificate besides the built-in roots (--ca-file)".to_owned(),
             format!("warning: the STS is on this machine: {sts}"),
             format!("warning: asking for the ID token on this machine: {issuer}"),
+            String::new(),
             format!("::add-mask::{}", outcome.id_token()),
+            String::new(),
             format!("::add-mask::{}", outcome.access_token()),
-            format!("equinix-wif: access token for {SCOPE} is valid until {expires_at} (3600 s)"),
+            format!(
+                "equinix-wif: access token for {SCOPE} is valid until {expires_at} (3600 s), in this step's output access-token"
+            ),
         ];
         assert_eq!(outcome.stderr.lines().collect::<Vec<_>>(), wanted);
     }

@@ -65,7 +65,7 @@ mod sourcing {
             assert_eq!(mode, 0o600, "{}", path.display());
             assert_eq!(outcome.new_files().len(), 2, "no other file: {:?}", outcome.new_files());
             let expected = format!(
-                "export EQUINIX_API_TOKEN='{token}'\nexport EQUINIX_API_TOKEN_EXPIRES_AT='{expiry}'\n"
+                "export EQUINIX_API_TOKEN='{token}';\nexport EQUINIX_API_TOKEN_EXPIRES_AT='{expiry}';\n"
             );
             assert_eq!(outcome.files[&path], expected.into_bytes());
         }

@@ -162,9 +162,9 @@ fn the_variable_chooses_too_and_other_words_are_refused() {
 
 #[test]
 fn each_form_says_it_in_its_own_way_or_is_refused() {
-    let unset = "unset EQUINIX_API_TOKEN\nunset EQUINIX_API_TOKEN_EXPIRES_AT\n";
+    let unset = "unset EQUINIX_API_TOKEN;\nunset EQUINIX_API_TOKEN_EXPIRES_AT;\n";
     let powershell =
-        unset.replace("unset ", "Remove-Item -Path Env:").replace('\n', " -ErrorAction SilentlyContinue\n");
+        unset.replace("unset ", "Remove-Item -Path Env:").replace(';', " -ErrorAction SilentlyContinue;");
     let expected = [
         ("json", "{\"available\":false,\"reason\":\"missing-id-token\"}\n".to_owned()),
         ("terraform-external", "{\"available\":\"false\",\"reason\":\"missing-id-token\"}\n".to_owned()),
@@ -184,8 +184,12 @@ fn each_form_says_it_in_its_own_way_or_is_refused() {
     is_skipped(&outcome, "gl-id-tokens-missing", "missing-id-token");
     let path = outcome.printed_path().expect("the path of a file is printed");
     assert_eq!(outcome.files[&path], unset.as_bytes());
+    let outcome = job().args(["--format", "dotenv"]).run();
+    is_skipped(&outcome, "gl-id-tokens-missing", "missing-id-token");
+    let path = outcome.printed_path().expect("the path of a file is printed");
+    assert_eq!(outcome.files[&path], b"EQUINIX_API_TOKEN=\nEQUINIX_API_TOKEN_EXPIRES_AT=\n");
     let outcome = job().args(["--format", "shell", "--env-name", "METAL_TOKEN"]).run();
-    outcome.stdout_is("unset METAL_TOKEN\nunset METAL_TOKEN_EXPIRES_AT\n");
+    outcome.stdout_is("unset METAL_TOKEN;\nunset METAL_TOKEN_EXPIRES_AT;\n");
     for format in ["credential-process", "kubernetes", "gitlab-dotenv"] {
         let outcome = job().args(["--format", format]).run();
         outcome.fails(2, "cfg-value-invalid").stderr_has("cannot say that there is no token");

@@ -111,8 +111,9 @@ faults! {
             in_the_checkout: output_in_the_checkout("token") => IN_WORKSPACE;
         }
         standard_output_is {
-            closed: standard_output("json", ">&-", 0) => CLOSED;
-            closed_for_a_path: standard_output("env-file", ">&-", 0) => CLOSED;
+            closed: standard_output("json", ">&-", 1) => Well;
+            closed_for_a_path: standard_output("env-file", ">&-", 1) => Well;
+            the_null_device_for_reading_too: standard_output("json", "1<>/dev/null", 1) => Well;
             full: standard_output("json", ">/dev/full", 1) => FULL;
             full_for_a_path: standard_output("env-file", ">/dev/full", 1) => FULL;
             a_pipe_without_a_reader: standard_output("json", ">&3", 1) => CLOSED;

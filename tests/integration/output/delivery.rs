@@ -148,17 +148,19 @@ mod formats {
     #[track_caller]
     fn check_assignments(outcome: &Outcome, bytes: &[u8], name: &str, then: &str) {
         let text = std::str::from_utf8(bytes).unwrap();
-        let rest = text
-            .strip_prefix(&format!("export {name}='{}'\nexport {name}_EXPIRES_AT='", outcome.access_token()));
+        let rest = text.strip_prefix(&format!(
+            "export {name}='{}';\nexport {name}_EXPIRES_AT='",
+            outcome.access_token()
+        ));
         outcome.require(rest.is_some(), "the token and its expiry are exported");
-        let (time, rest) = rest.unwrap().split_once("'\n").unwrap();
+        let (time, rest) = rest.unwrap().split_once("';\n").unwrap();
         is_in_an_hour(outcome, time);
         outcome.require(rest == then, &format!("then comes {then:?}"));
     }
 
     #[test]
     fn shell_and_env_file_unset_what_would_shadow_the_token() {
-        let unset = format!("unset {SUBJECT_TOKEN}\n");
+        let unset = format!("unset {SUBJECT_TOKEN};\n");
         for format in ["shell", "env-file"] {
             let job = Job::gitlab()
                 .args(["--format", format])
@@ -179,7 +181,7 @@ mod formats {
             .env("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MY_TOKEN")
             .env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE);
         let outcome = job.args(["--format", "shell", "--env-name", "X1_TOKEN"]).token_on_stdout().run();
-        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_TOKEN", "unset MY_TOKEN\n");
+        check_assignments(outcome.succeeds(), &outcome.stdout_bytes, "X1_TOKEN", "unset MY_TOKEN;\n");
     }
 
     #[test]
@@ -267,7 +269,7 @@ mod formats {
         outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
         for format in ["yaml", "JSON", "raw "] {
             let outcome = Job::gitlab().args(["--format", format]).run();
-            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw");
+            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw");
             nobody_was_called(&outcome);
         }
     }
@@ -932,12 +934,30 @@ mod streams {
     }
 
     #[test]
-    fn a_closed_stdout_is_told() {
-        for format in ["raw", "env-file"] {
-            let script = format!("exec equinix-wif \"$@\" --format {format} >&-");
-            let outcome = in_shell(Job::gitlab(), "sh", &script).run();
-            outcome.fails(9, "out-closed");
-            outcome.require(outcome.new_files().is_empty(), "no file is left");
+    fn a_closed_or_discarded_stdout_is_told() {
+        // `<>` opens for reading and writing, as other programs do when they discard, and as the runtime does for a closed
+        // one.
+        for way in [">&-", ">/dev/null", "1<>/dev/null"] {
+            for (format, what) in [
+                ("raw", "the token"),
+                ("env-file", "the token: its file, whose path would be lost, is not made"),
+            ] {
+                let script = format!("exec equinix-wif \"$@\" --format {format} {way}");
+                let outcome = in_shell(Job::gitlab(), "sh", &script).run();
+                let warning = format!("or leads to the null device, so nobody gets {what}\n");
+                outcome.succeeds().stderr_has(&warning);
+                outcome.require(outcome.new_files().is_empty(), "no file is left that nobody knows of");
+                assert_eq!(outcome.stderr.matches("null device").count(), 1, "{}", outcome.stderr);
+            }
+            // Whoever named the place, or has one that is not standard output, misses nothing.
+            let script = format!("exec equinix-wif \"$@\" {way}");
+            in_shell(Job::github(), "sh", &script).run().succeeds().stderr_lacks("null device");
+            for format in ["raw", "env-file"] {
+                let job = in_shell(Job::gitlab(), "sh", &script);
+                let file = job.tmp().join("token");
+                let job = job.args(["--format", format, "--output"]).arg(&file).token_in(&file);
+                job.run().succeeds().stderr_lacks("null device");
+            }
         }
     }
 
@@ -1060,6 +1080,21 @@ mod streams {
     }
 
     #[test]
+    fn a_line_that_somebody_has_begun_does_not_spoil_a_mask() {
+        let script = "printf 'Getting a token ... ' >&2; exec equinix-wif \"$@\"";
+        let outcome = Job::github().wrap_shell(["sh", "-c", script]).run();
+        outcome.succeeds();
+        let masks: Vec<String> = runner::commands(&outcome.stderr)
+            .into_iter()
+            .filter(|command| command.name == "add-mask")
+            .map(|command| command.data)
+            .collect();
+        assert_eq!(masks, [outcome.id_token(), outcome.access_token().to_owned()]);
+        // Each brings its own line break, whatever was written before it.
+        assert_eq!(outcome.stderr.matches("\n\n::add-mask::").count(), 2, "{}", outcome.stderr);
+    }
+
+    #[test]
     fn quiet_runs_and_colours_do_not_change_the_masks() {
         for flags in [&["-q"][..], &["--color", "always"], &["-v", "--color", "always"]] {
             let outcome = Job::github().args(flags.iter().copied()).run();
@@ -1069,7 +1104,8 @@ mod streams {
             assert_eq!(masks, [outcome.id_token(), outcome.access_token().to_owned()]);
         }
         let outcome = Job::github().arg("-q").run();
-        let others = outcome.stderr.lines().filter(|line| !line.starts_with("::add-mask::")).count();
+        let others = outcome.stderr.replace("\n::add-mask::", "::add-mask::");
+        let others = others.lines().filter(|line| !line.starts_with("::add-mask::")).count();
         outcome.require(others == 0, "quiet is quiet");
     }
 

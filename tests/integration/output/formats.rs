@@ -46,9 +46,14 @@ fn object(outcome: &Outcome) -> BTreeMap<String, Value> {
     serde_json::from_str(&outcome.stdout).unwrap()
 }
 
-/// A GitHub job whose stderr the reader of this format does not keep to itself.
+/// A GitHub job that consents to a token without masks: whoever reads the format may keep standard error to itself.
+fn consenting() -> Job {
+    Job::github().arg("--force").masks_unchecked()
+}
+
 type Make = fn() -> Job;
 const PLATFORMS: [(&str, Make); 3] = [("github", Job::github), ("gitlab", Job::gitlab), ("neither", bare)];
+const CONSENTING: [(&str, Make); 3] = [("github", consenting), ("gitlab", Job::gitlab), ("neither", bare)];
 
 mod shells {
     use super::*;
@@ -59,13 +64,13 @@ mod shells {
             let outcome = job().args(["--format", "fish"]).token_on_stdout().run();
             let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
             outcome.stdout_is(&format!(
-                "set -gx EQUINIX_API_TOKEN '{token}'\nset -gx EQUINIX_API_TOKEN_EXPIRES_AT '{expiry}'\n"
+                "set -gx EQUINIX_API_TOKEN '{token}';\nset -gx EQUINIX_API_TOKEN_EXPIRES_AT '{expiry}';\n"
             ));
             let outcome =
                 job().args(["--format", "powershell", "--env-name", "METAL_TOKEN"]).token_on_stdout().run();
             let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
             outcome.stdout_is(&format!(
-                "$env:METAL_TOKEN = '{token}'\n$env:METAL_TOKEN_EXPIRES_AT = '{expiry}'\n"
+                "$env:METAL_TOKEN = '{token}';\n$env:METAL_TOKEN_EXPIRES_AT = '{expiry}';\n"
             ));
         });
     }
@@ -73,10 +78,10 @@ mod shells {
     #[test]
     fn unset_what_would_shadow_the_token_and_are_not_traced() {
         for (format, line) in [
-            ("fish", "set -e EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN\n"),
+            ("fish", "set -e EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN;\n"),
             (
                 "powershell",
-                "Remove-Item -Path Env:EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN -ErrorAction SilentlyContinue\n",
+                "Remove-Item -Path Env:EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN -ErrorAction SilentlyContinue;\n",
             ),
         ] {
             let job = || Job::gitlab().args(["--format", format]).token_on_stdout();
@@ -90,12 +95,46 @@ mod shells {
     }
 }
 
+mod private_dotenv {
+    use super::*;
+
+    #[test]
+    fn is_a_file_of_plain_lines_for_this_user() {
+        each(&PLATFORMS, |job| {
+            let outcome = job().args(["--format", "dotenv"]).run();
+            let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
+            let path = outcome.printed_path().expect("the path of the file");
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+            let expected = format!("EQUINIX_API_TOKEN={token}\nEQUINIX_API_TOKEN_EXPIRES_AT={expiry}\n");
+            assert_eq!(String::from_utf8_lossy(&outcome.files[&path]), expected);
+        });
+    }
+
+    #[test]
+    fn is_read_by_env_and_xargs() {
+        let script = "file=$(equinix-wif \"$@\" --format dotenv --env-name MY_TOKEN) || exit; \
+            env $(xargs < \"$file\") sh -c 'echo \"$MY_TOKEN $MY_TOKEN_EXPIRES_AT\"'; rm -f \"$file\"";
+        let outcome = Job::gitlab().wrap_shell(["sh", "-c", script]).token_on_stdout().run();
+        outcome.stdout_is(&format!("{} {}\n", outcome.access_token(), expires_at(&outcome)));
+    }
+
+    #[test]
+    fn is_refused_where_the_shell_traces_and_says_what_would_shadow_the_token() {
+        let job = || Job::gitlab().args(["--format", "dotenv"]);
+        nobody_was_called(job().env("CI_DEBUG_TRACE", "true").run().fails(10, "out-traced"));
+        // Nothing in the file can unset a variable.
+        let outcome = job().env("EQUINIX_TOKEN_EXCHANGE_SCOPE", SCOPE).run();
+        outcome.succeeds().stderr_has("both set");
+    }
+}
+
 mod credential_process {
     use super::*;
 
     #[test]
     fn has_the_shape_and_no_more() {
-        each(&PLATFORMS, |job| {
+        each(&CONSENTING, |job| {
             let outcome = job().args(["--format", "credential-process"]).token_on_stdout().run();
             let token = outcome.succeeds().access_token();
             outcome.stdout_is(&format!(
@@ -326,18 +365,33 @@ mod terraform {
             job.run().fails(2, "cfg-value-invalid").stderr_has("cannot both come from standard input"),
         );
     }
+}
+
+mod readers_that_keep_standard_error {
+    use super::*;
+
+    /// The format, what a caller asks for, and the hint.
+    const READERS: [(&str, &str); 3] = [
+        ("terraform-external", "exec -- terraform apply"),
+        ("credential-process", "under `equinix-wif exec --`"),
+        ("kubernetes", "tokenFile in the kubeconfig"),
+    ];
 
     #[test]
-    fn gets_nothing_in_a_github_job_unless_forced_and_then_no_masks() {
-        let job = || Job::github().args(["--format", "terraform-external"]).stdin("{}");
-        let outcome = job().run();
-        nobody_was_called(outcome.fails(10, "mask-undeliverable").stderr_has("exec -- terraform apply"));
-        let outcome = job().arg("--force").masks_unchecked().token_on_stdout().run();
-        outcome.succeeds().stderr_lacks("::add-mask::");
-        // Terraform shows standard error of a program that fails.
-        let outcome =
-            job().arg("--force").sts_always(sts_error("invalid_scope", "no")).masks_unchecked().run();
-        outcome.fails(6, "sts-scope-denied").stderr_lacks("::add-mask::");
+    fn get_nothing_in_a_github_job_unless_forced_and_then_no_masks() {
+        let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{}}"#;
+        each(&READERS.map(|(format, hint)| (format, (format, hint))), |(format, hint)| {
+            let job = || Job::github().args(["--format", format]).stdin("{}").env(EXEC_INFO, info);
+            nobody_was_called(job().run().fails(10, "mask-undeliverable").stderr_has(hint));
+            let outcome = job().arg("--force").masks_unchecked().token_on_stdout().run();
+            outcome.succeeds().stderr_lacks("::add-mask::");
+            // What a program that fails wrote is shown, behind other words.
+            let refused = job().arg("--force").sts_always(sts_error("invalid_scope", "no"));
+            refused.masks_unchecked().run().fails(6, "sts-scope-denied").stderr_lacks("::add-mask::");
+            // Where no runner reads masks there is nothing to keep from it.
+            let outcome = Job::gitlab().args(["--format", format]).stdin("{}").env(EXEC_INFO, info);
+            outcome.token_on_stdout().run().succeeds();
+        });
     }
 }
 
@@ -359,7 +413,7 @@ mod kubernetes {
     #[test]
     fn gets_the_version_it_asked_for() {
         for version in ["v1", "v1beta1"] {
-            each(&PLATFORMS, |make| {
+            each(&CONSENTING, |make| {
                 let outcome = job(*make).env(EXEC_INFO, info(version, &Value::Null)).token_on_stdout().run();
                 let token = outcome.succeeds().access_token();
                 outcome.stdout_is(&format!(
@@ -379,7 +433,7 @@ mod kubernetes {
     fn names_the_audience_in_the_cluster_s_configuration() {
         let config =
             json!({"apiVersion": "example/v1", "audience": "my-cluster", "scope": SCOPE, "other": [1]});
-        let job = job(Job::github).env(EXEC_INFO, info("v1", &config)).without_flag("--audience");
+        let job = job(consenting).env(EXEC_INFO, info("v1", &config)).without_flag("--audience");
         let outcome = job.without_flag("--scope").token_on_stdout().run();
         outcome.succeeds();
         assert_eq!(outcome.issuer.requests[0].query_value("audience").as_deref(), Some("my-cluster"));
@@ -394,7 +448,7 @@ mod kubernetes {
     }
 
     fn job_of(audience: &str) -> Job {
-        job(Job::github).env(EXEC_INFO, info("v1", &json!({"audience": audience})))
+        job(consenting).env(EXEC_INFO, info("v1", &json!({"audience": audience})))
     }
 
     #[test]
@@ -427,6 +481,7 @@ mod id_tokens {
         let formats = [
             "github",
             "env-file",
+            "dotenv",
             "shell",
             "powershell",
             "fish",
@@ -454,7 +509,7 @@ mod id_tokens {
             assert_eq!(outcome.sts.connections, 0, "the STS is not even looked at");
             let (token, expiry) = (outcome.id_token(), expires_at(&outcome));
             let (name, expiry_name) = (SUBJECT_TOKEN, format!("{SUBJECT_TOKEN}_EXPIRES_AT"));
-            let posix = format!("export {name}='{token}'\nexport {expiry_name}='{expiry}'\n");
+            let posix = format!("export {name}='{token}';\nexport {expiry_name}='{expiry}';\n");
             match *format {
                 "github" => {
                     let outputs = outcome.outputs();
@@ -472,11 +527,13 @@ mod id_tokens {
                 }
                 "shell" => drop(outcome.stdout_is(&posix)),
                 "powershell" => {
-                    outcome.stdout_is(&format!("$env:{name} = '{token}'\n$env:{expiry_name} = '{expiry}'\n"));
+                    outcome
+                        .stdout_is(&format!("$env:{name} = '{token}';\n$env:{expiry_name} = '{expiry}';\n"));
                 }
                 "fish" => {
-                    outcome
-                        .stdout_is(&format!("set -gx {name} '{token}'\nset -gx {expiry_name} '{expiry}'\n"));
+                    outcome.stdout_is(&format!(
+                        "set -gx {name} '{token}';\nset -gx {expiry_name} '{expiry}';\n"
+                    ));
                 }
                 "json" => {
                     let found = object(&outcome);
@@ -503,6 +560,11 @@ mod id_tokens {
                 }
                 "kubernetes" => assert_eq!(object(&outcome)["status"]["token"], token),
                 "raw" => drop(outcome.stdout_is(&format!("{token}\n"))),
+                "dotenv" => {
+                    let path = outcome.printed_path().unwrap();
+                    let expected = format!("{name}={token}\n{expiry_name}={expiry}\n");
+                    assert_eq!(String::from_utf8_lossy(&outcome.files[&path]), expected);
+                }
                 _ => {
                     let bytes = &outcome.files[&outcome.root().join("tmp/token.env")];
                     let expected = format!("{name}={token}\n{expiry_name}={expiry}\n");
@@ -589,6 +651,24 @@ mod masks {
             let end = format!("{} (", expires_at(&outcome));
             assert!(lines[0].strip_prefix(&what).is_some_and(|rest| rest.starts_with(&end)), "{lines:?}");
         }
+    }
+
+    #[test]
+    fn are_followed_by_where_the_token_is() {
+        let job = Job::github;
+        let outcome = job().run();
+        outcome.succeeds().stderr_has(" s), in this step's output access-token\n");
+        let outcome = job().arg("--export-env").run();
+        outcome.succeeds().stderr_has("access-token and in EQUINIX_API_TOKEN of the later steps\n");
+        let outcome = id_token(job()).run();
+        outcome.succeeds().stderr_has(" s), in this step's output id-token\n");
+        let outcome = Job::gitlab().run();
+        let path = outcome.succeeds().printed_path().unwrap();
+        outcome.stderr_has(&format!(" s), in the file \"{}\", to be sourced\n", path.display()));
+        let outcome = Job::gitlab().args(["--format", "json"]).token_on_stdout().run();
+        outcome.succeeds().stderr_has(" s), on standard output\n");
+        let outcome = Job::gitlab().exec(["true"]).run();
+        outcome.succeeds().stderr_has(" s), in EQUINIX_API_TOKEN of the command\n");
     }
 
     #[test]

@@ -238,6 +238,11 @@ const PLACES: [(&str, Put); 41] = [
     ("--provider", |job, value| job.arg("--provider").arg(as_variable(value))),
 ];
 
+/// A GitHub job that consents to a token without masks, for readers that keep standard error.
+fn consenting() -> Job {
+    Job::github().arg("--force").masks_unchecked()
+}
+
 /// What a sink is: a command in a job, and whether its stdout holds the token.
 type Make = fn() -> Job;
 const SINKS: [(&str, Make); 13] = [
@@ -247,17 +252,13 @@ const SINKS: [(&str, Make); 13] = [
     ("fish", || Job::github().args(["--format", "fish"]).token_on_stdout()),
     ("powershell", || Job::github().args(["--format", "powershell"]).token_on_stdout()),
     ("json", || Job::github().args(["--format", "json"]).token_on_stdout()),
-    ("credential-process", || Job::github().args(["--format", "credential-process"]).token_on_stdout()),
+    ("credential-process", || consenting().args(["--format", "credential-process"]).token_on_stdout()),
     ("terraform-external", || {
-        Job::github()
-            .args(["--format", "terraform-external", "--force"])
-            .stdin("{}")
-            .masks_unchecked()
-            .token_on_stdout()
+        consenting().args(["--format", "terraform-external"]).stdin("{}").token_on_stdout()
     }),
     ("kubernetes", || {
         let info = r#"{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{}}"#;
-        Job::github().args(["--format", "kubernetes"]).env("KUBERNETES_EXEC_INFO", info).token_on_stdout()
+        consenting().args(["--format", "kubernetes"]).env("KUBERNETES_EXEC_INFO", info).token_on_stdout()
     }),
     ("raw", || Job::github().args(["--format", "raw"]).token_on_stdout()),
     ("exec", || Job::github().exec(["true"])),
@@ -425,14 +426,9 @@ fn what_a_caller_asks_for_does_no_harm() {
         cases.push((format!("{name} in the event"), (value, "event")));
     }
     each(&cases, |(value, way)| {
-        let terraform = || {
-            Job::github()
-                .without_flag("--audience")
-                .args(["--format", "terraform-external", "--force"])
-                .masks_unchecked()
-        };
+        let terraform = || consenting().without_flag("--audience").args(["--format", "terraform-external"]);
         let kubernetes = |info: OsString| {
-            let job = Job::github().without_flag("--audience").args(["--format", "kubernetes"]);
+            let job = consenting().without_flag("--audience").args(["--format", "kubernetes"]);
             job.env("KUBERNETES_EXEC_INFO", info)
         };
         let job = match *way {
@@ -488,7 +484,7 @@ fn gitlab_jobs_stay_as_harmless() {
         if outcome.status == Some(0) {
             let path = outcome.printed_path().expect("the path of the file, and nothing else");
             let text = String::from_utf8_lossy(&outcome.files[&path]).into_owned();
-            let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+            let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
             outcome
                 .require(text.starts_with(&expected) && text.lines().count() == 3, "our lines and no other");
         } else {

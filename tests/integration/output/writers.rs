@@ -40,8 +40,9 @@ fn written(format: &str, credential: &Credential, place: Destination, name: &str
     String::from_utf8(bytes.reveal().to_vec()).unwrap()
 }
 
-/// POSIX's `export NAME='…'` and `unset NAME`, one a line; anything else is none of ours.
+/// POSIX's `export NAME='…';` and `unset NAME;`, one a line; anything else is none of ours.
 fn posix(line: &str) -> Option<(String, Option<String>)> {
+    let line = line.strip_suffix(';')?;
     if let Some(name) = line.strip_prefix("unset ") {
         return Some((name.to_owned(), None));
     }

@@ -10,34 +10,11 @@ use crate::error::{Code, Error};
 use crate::secret::{Secret, SecretBytes};
 use crate::text::quote;
 
-/// Looks for a program as the system will, so that nothing is requested for one that is not there. Whether it really runs
-/// is known only when it is started.
 #[cfg(unix)]
-pub(crate) fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
-    use std::path::Path;
+mod find;
 
-    // What execvp(3) of glibc does without PATH.
-    const DEFAULT_PATH: &str = "/bin:/usr/bin";
-    let is_executable =
-        |file: &Path| file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
-    let folders: Vec<_> = if program.to_string_lossy().contains('/') {
-        vec![Path::new("").to_owned()]
-    } else {
-        std::env::split_paths(path.unwrap_or(OsStr::new(DEFAULT_PATH))).collect()
-    };
-    // An empty entry is the working directory, and joining leaves it at that.
-    let files: Vec<_> =
-        folders.iter().map(|folder| folder.join(program)).filter(|file| file.exists()).collect();
-    match files.first() {
-        _ if program.is_empty() => Err(not_found(program)),
-        None => Err(not_found(program)),
-        Some(_) if files.iter().any(|file| is_executable(file)) => Ok(()),
-        Some(file) => {
-            let why = if file.is_dir() { "it is a folder" } else { "it is not executable" };
-            Err(not_executable(program, why))
-        }
-    }
-}
+#[cfg(unix)]
+pub(crate) use find::find;
 
 /// Windows knows more places and endings than stand in a variable; starting the program will tell.
 #[cfg(not(unix))]
@@ -175,5 +152,55 @@ mod tests {
         assert!(outcome(folder("first/tool").as_os_str()).starts_with("cmd-not-executable"));
         assert!(outcome(folder("none").as_os_str()).starts_with("cmd-not-found"));
         assert!(find(OsStr::new("sh"), None).is_ok(), "without PATH the system's own folders count");
+    }
+    #[test]
+    fn what_a_script_lacks_is_seen_before_it_is_started() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("script");
+        let outcome = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+            match find(file.as_os_str(), None) {
+                Ok(()) => String::new(),
+                Err(error) => format!("{} {} {}", error.code().name(), error.message(), error.cure()),
+            }
+        };
+        for fine in [
+            &b"#!/bin/sh\n"[..],
+            b"#! /bin/sh -e",
+            b"#!\t/bin/sh\t-e\necho\r\n",
+            b"#!\n",
+            b"\x7fELF",
+            b"MZ\x90\x00",
+            b"\xca\xfe\xba\xbe",
+        ] {
+            assert_eq!(outcome(fine), "", "{fine:?}");
+        }
+        for (bytes, expected) in [
+            (&b"echo hi\n"[..], "names no interpreter (#!) Begin the script with"),
+            (b"", "names no interpreter"),
+            (b"#!/bin/sh\r\necho\r\n", "ends with a carriage return Save the script with"),
+            (b"#!/usr/bin/env sh\r\n", "ends with a carriage return"),
+            (b"#!/no/such/interpreter -x\n", "cmd-not-found the interpreter of the command"),
+        ] {
+            assert!(outcome(bytes).contains(expected), "{bytes:?}: {}", outcome(bytes));
+        }
+    }
+
+    #[test]
+    fn what_was_meant_is_named() {
+        for (program, cure) in [
+            ("cd", "cd is a part of the shell"),
+            ("FOO=bar", "put env before it"),
+            ("~/x", "nothing in it is expanded"),
+            ("$HOME/x", "nothing in it is expanded"),
+            ("terraform apply", "this is one word"),
+            ("echo hi | cat", "sh -c '…'"),
+            ("no-such", Code::CmdNotFound.cure()),
+        ] {
+            let error = find(OsStr::new(program), Some(OsStr::new("/nowhere"))).unwrap_err();
+            assert_eq!(error.code(), Code::CmdNotFound);
+            assert!(error.cure().contains(cure), "{program}: {}", error.cure());
+        }
     }
 }
