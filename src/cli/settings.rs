@@ -16,7 +16,7 @@ use crate::cli::table::{
 };
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
-use crate::env::{Env, names};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::grant::scope;
 use crate::http;
@@ -170,13 +170,13 @@ impl Resolver<'_> {
         let variable = self.get(&SUBJECT_TOKEN_ENV)?;
         let Source::Request(source) = variable.source else { return Ok(variable.value) };
         let own = self.without_request(&SUBJECT_TOKEN_ENV, &variable)?.flatten();
-        let own = own.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
-        if variable.value.as_ref() == Some(&own) {
+        let own = TokenLocation { variable: own, file: None };
+        if own.variables().any(|name| variable.value.as_deref() == Some(name)) {
             return Ok(variable.value);
         }
         let message = format!("{source} names another variable for the ID token than this program was given");
         Err(Error::new(Code::CfgRequestInvalid, message)
-            .with_detail("expected", own)
+            .with_detail("expected", own.variables().collect::<Vec<_>>().join(" or "))
             .with_detail("found", quote(&variable.value.unwrap_or_default()))
             .with_cure("Name the variable with --subject-token-env among the program's arguments."))
     }

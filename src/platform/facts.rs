@@ -97,9 +97,9 @@ pub enum Supply {
 /// An ID token that a variable holds.
 #[derive(Debug)]
 pub struct ReadyToken {
-    /// The variable, unless the user names another one.
-    pub variable: &'static str,
-    /// The error when the variable is not set.
+    /// The variables, unless the user names another one. The first that is set counts.
+    pub variables: &'static [&'static str],
+    /// The error when none of them is set.
     pub missing: Code,
     /// The advice when it is not set or holds no token, if the platform has a better one than the error table.
     pub cure: Option<fn(&Wanted) -> String>,

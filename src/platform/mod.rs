@@ -63,10 +63,14 @@ pub struct TokenLocation {
     pub file: Option<PathBuf>,
 }
 
+/// The variables in which a ready ID token is looked for, unless another one is named. The first that is set counts.
+pub const SUBJECT_TOKENS: &[&str] = &[names::OWN_SUBJECT_TOKEN, names::SUBJECT_TOKEN];
+
 impl TokenLocation {
-    /// The variable that holds a ready token.
-    pub fn variable(&self) -> &str {
-        self.variable.as_deref().unwrap_or(names::SUBJECT_TOKEN)
+    /// The variables that may hold a ready token: the one that is named, else the usual ones.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let usual = if self.variable.is_none() { SUBJECT_TOKENS } else { &[] };
+        self.variable.as_deref().into_iter().chain(usual.iter().copied())
     }
 }
 
@@ -148,11 +152,11 @@ pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
 /// Returns the variables with which whoever has them gets ID tokens of this job: of every platform, since the identity need
 /// not come from the one around this process.
 pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
-    let mut all = vec![location.variable(), names::SUBJECT_TOKEN];
+    let mut all: Vec<_> = location.variables().chain(SUBJECT_TOKENS.iter().copied()).collect();
     for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
         all.extend(facts.secrets.iter().chain(facts.leads));
         if let Supply::Variable(token) = &facts.supply {
-            all.push(token.variable);
+            all.extend(token.variables);
         }
     }
     all
@@ -199,7 +203,7 @@ pub fn select(
         ([only], Some(_)) if matches!(only.facts().supply, Supply::Variable(_)) => Ok(*only),
         (_, Some(_)) => Ok(&env::Variable),
         ([only], None) => Ok(*only),
-        ([], None) if env.has(names::SUBJECT_TOKEN) => Ok(&env::Variable),
+        ([], None) if SUBJECT_TOKENS.iter().any(|name| env.has(name)) => Ok(&env::Variable),
         ([], None) => Err(not_ci(env)),
         (several, None) => {
             let facts = || several.iter().map(|platform| platform.facts());

@@ -1,6 +1,6 @@
 //! ID tokens that are in a variable when the job starts.
 
-use crate::env::Env;
+use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
 use crate::text::quote;
@@ -11,13 +11,34 @@ use super::{Fetched, Wanted};
 impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
-        let name = wanted.location.variable.as_deref().unwrap_or(self.variable);
+        let names =
+            wanted.location.variable.as_deref().map_or_else(|| self.variables.to_vec(), |name| vec![name]);
+        // Without any of them the first is missed: the one that people are told to use.
+        let first = names.first().copied().unwrap_or_default();
+        let name = names.iter().copied().find(|name| env.has(name)).unwrap_or(first);
         let token = read(env, name, self.missing).map_err(|error| match self.cure {
             Some(cure) if is_about_the_value(error.code(), self.missing) => error.with_cure(cure(wanted)),
             _ => error,
-        })?;
+        });
+        let token = token
+            .map_err(|error| if error.code() == self.missing { taken(error, env, &names) } else { error })?;
         Ok(Fetched { token, skew: None })
     }
+}
+
+/// Adds what became of the token, if the environment tells.
+fn taken(error: Error, env: &Env, names: &[&str]) -> Error {
+    if names.contains(&shared::SUBJECT_TOKEN) && env.has(shared::EXPIRES_AT) {
+        // The Terraform provider would take the ID token before the access token.
+        let what = format!(
+            "an access token was set before, and where the scope is in {}, what sets it unsets {}; nothing unsets {}",
+            shared::SCOPE,
+            shared::SUBJECT_TOKEN,
+            shared::OWN_SUBJECT_TOKEN
+        );
+        return error.with_detail("note", what);
+    }
+    error
 }
 
 /// A variable that is no text has a cure of its own.
@@ -60,7 +81,7 @@ mod tests {
     use super::*;
 
     const TOKEN: ReadyToken =
-        ReadyToken { variable: "T", missing: Code::TokenEnvEmpty, cure: Some(|_| "cure".to_owned()) };
+        ReadyToken { variables: &["T"], missing: Code::TokenEnvEmpty, cure: Some(|_| "cure".to_owned()) };
 
     #[test]
     fn what_is_plainly_no_token_has_its_own_reason() {

@@ -16,7 +16,7 @@ use crate::text::{self, Redactor, WITHHELD};
 /// Variables that hold secrets whether or not this run will use them, on every platform.
 pub const SECRET_VARIABLES: [&str; 6] = [
     names::SUBJECT_TOKEN,
-    "EQUINIX_WIF_SUBJECT_TOKEN",
+    names::OWN_SUBJECT_TOKEN,
     "EQUINIX_API_TOKEN",
     "EQUINIX_API_CLIENTSECRET",
     "EQUINIX_CLIENT_SECRET",

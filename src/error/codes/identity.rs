@@ -26,8 +26,8 @@ macro_rules! identity {
         "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity,
         "This GitLab job has no ID token in the variable that was looked at.",
-        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
-        "the variable EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN is not set or empty";
+        "Add to the job:\n    id_tokens:\n      EQUINIX_WIF_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
+        "the variable EQUINIX_WIF_SUBJECT_TOKEN is not set or empty";
     TokenEnvEmpty = "token-env-empty", NoIdentity,
         "The variable that should hold the ID token is not set or empty.",
         "Set it in the step before, or name another one with --subject-token-env.",
