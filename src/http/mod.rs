@@ -103,7 +103,12 @@ pub struct Response {
     content_type: Option<String>,
     retry_after: Option<String>,
     location: Option<String>,
+    challenge: Option<String>,
+    request_ids: [Option<String>; 2],
 }
+
+/// The headers by which a server's own log names a request, for the support ticket.
+pub const REQUEST_ID_HEADERS: [&str; 2] = ["X-Request-Id", "X-Correlation-Id"];
 
 impl Response {
     /// Whether the media type is `application/json`, with or without parameters.
@@ -114,6 +119,17 @@ impl Response {
     /// The media type as the server named it. Untrusted.
     pub fn media_type(&self) -> Option<&str> {
         self.content_type.as_deref().and_then(|text| text.split(';').next()).map(str::trim)
+    }
+
+    /// What the server asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1). Untrusted.
+    pub fn challenge(&self) -> Option<&str> {
+        self.challenge.as_deref()
+    }
+
+    /// The names that the server gave this request, each with its header. Untrusted.
+    pub fn request_ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let ids = REQUEST_ID_HEADERS.into_iter().zip(&self.request_ids);
+        ids.filter_map(|(header, id)| Some((header, id.as_deref()?.trim())).filter(|(_, id)| !id.is_empty()))
     }
 
     /// How long the server asks to wait: seconds, or a date that is taken relative to `now` (Unix time, or better the
@@ -149,7 +165,9 @@ impl Response {
         let mut redactor = text::Redactor::default();
         redactor.add(secret.reveal());
         let body = self.body.get(..MAX_ECHO).unwrap_or(&self.body);
-        let headers = [&self.content_type, &self.location].into_iter().flatten().map(String::as_str);
+        let headers =
+            [&self.content_type, &self.location, &self.challenge].into_iter().chain(&self.request_ids);
+        let headers = headers.flatten().map(String::as_str);
         headers.chain([&*String::from_utf8_lossy(body)]).any(|text| redactor.scrub(text).1)
     }
 
@@ -314,6 +332,9 @@ impl Client {
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
+            challenge: text(header::WWW_AUTHENTICATE),
+            request_ids: REQUEST_ID_HEADERS
+                .map(|name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned)),
         })
     }
 }
@@ -607,6 +628,8 @@ mod tests {
             content_type: None,
             retry_after: Some(retry_after.to_owned()),
             location: None,
+            challenge: None,
+            request_ids: [None, None],
         }
     }
 
