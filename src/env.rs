@@ -99,6 +99,8 @@ pub mod names {
         SUBJECT_TOKEN = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
         /// When the access token in `EQUINIX_API_TOKEN` expires. Set by this program, and read only to explain why there is no ID token.
         EXPIRES_AT = "EQUINIX_API_TOKEN_EXPIRES_AT";
+        /// Set in what `exec` starts, from which it takes the variables that lead to ID tokens. Read only to explain that.
+        EXEC = "EQUINIX_WIF_EXEC";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
         /// What is expected of the claims, one `CLAIM=VALUE` a line (`--expect`).

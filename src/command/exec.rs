@@ -122,6 +122,8 @@ fn prepare(
         for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }
+        // No secret. An inner run says by it why there is no ID token.
+        command.env(names::EXEC, "1");
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());

@@ -151,8 +151,12 @@ impl Facts {
     /// Tells whether the runner of this platform is somewhere around this process: it set a marker, or what leads to its ID
     /// tokens has been passed on, for instance into a container.
     pub fn is_around(&self, env: &Env) -> bool {
-        self.markers.iter().any(|(name, value)| env.is(name, value))
-            || self.secrets.iter().chain(self.leads).any(|name| env.has(name))
+        self.markers.iter().any(|(name, value)| env.is(name, value)) || self.leads_on(env)
+    }
+
+    /// Tells whether what leads to this platform's ID tokens is in the environment.
+    pub fn leads_on(&self, env: &Env) -> bool {
+        self.secrets.iter().chain(self.leads).any(|name| env.has(name))
     }
 
     /// Tells whether ID tokens are made on request, so that there is something to wait for.

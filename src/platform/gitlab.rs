@@ -113,7 +113,7 @@ fn id_tokens(wanted: &Wanted) -> String {
     let variable = wanted.location.variables().next().unwrap_or_default();
     let audience = wanted.audience.as_deref();
     format!(
-        "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env.",
+        "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env. A container, sudo or ssh may have lost it: docker run needs -e {variable}.",
         audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
     )
 }

@@ -167,6 +167,16 @@ pub fn is_reserved(name: &str) -> bool {
     PLATFORMS.iter().any(|platform| platform.facts().reserved.iter().any(|prefix| name.starts_with(prefix)))
 }
 
+/// Adds to the error of a missing ID token that `exec` took the variables away, where this runs inside it.
+fn inside_exec(error: Error, env: &Env) -> Error {
+    if !env.has(names::EXEC) {
+        return error;
+    }
+    error
+        .with_detail("note", format!("this runs inside equinix-wif exec ({} is set), which takes away the variables that lead to ID tokens", names::EXEC))
+        .with_cure("Use the access token that exec has set (EQUINIX_API_TOKEN, unless --env-name says otherwise), or run the outer command as: equinix-wif exec --keep-oidc-env -- …")
+}
+
 /// Returns every variable that the program reads, with its meaning: those of all platforms, then each one's own.
 pub fn variables() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     names::ALL.iter().chain(PLATFORMS.iter().flat_map(|platform| platform.facts().variables))
@@ -224,8 +234,20 @@ fn not_ci(env: &Env) -> Error {
         return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
-    let looked_at: Vec<_> = known.map(|platform| platform.here(env).text).collect();
-    error.with_detail("looked at", looked_at.join("; "))
+    let looked_at: Vec<_> = known.clone().map(|platform| platform.here(env).text).collect();
+    let error = error.with_detail("looked at", looked_at.join("; "));
+    // What leads to ID tokens was passed on, for instance into a container, and the marker was not.
+    match known.map(|platform| platform.facts()).find(|facts| facts.leads_on(env)) {
+        Some(facts) => error
+            .with_detail("found", format!("variables of {} that lead to ID tokens", facts.name))
+            .with_cure(format!("Pass --provider {}, or pass {} on as well.", facts.id, markers(facts))),
+        None => inside_exec(error, env),
+    }
+}
+
+/// The variables, with their values, by which a platform is recognised.
+fn markers(facts: &Facts) -> String {
+    facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// What a variable says that has one value on its platform.

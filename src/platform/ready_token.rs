@@ -6,7 +6,7 @@ use crate::secret::Secret;
 use crate::text::quote;
 
 use super::facts::ReadyToken;
-use super::{Fetched, Wanted};
+use super::{Fetched, Wanted, inside_exec};
 
 impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
@@ -38,7 +38,7 @@ fn taken(error: Error, env: &Env, names: &[&str]) -> Error {
         );
         return error.with_detail("note", what);
     }
-    error
+    inside_exec(error, env)
 }
 
 /// A variable that is no text has a cure of its own.

@@ -394,6 +394,13 @@ mod the_program_s_own_variable {
     }
 
     #[test]
+    fn is_missed_inside_exec_for_another_reason() {
+        let inside = Job::gitlab().unset(SUBJECT_TOKEN).env("EQUINIX_WIF_EXEC", "1");
+        let outcome = fails(inside, 3, "gl-id-tokens-missing");
+        outcome.stderr_has("inside equinix-wif exec").stderr_lacks("id_tokens:");
+    }
+
+    #[test]
     fn cannot_hold_the_access_token() {
         fails(job().args(["--env-name", OWN_SUBJECT_TOKEN]), 2, "cfg-env-name-invalid");
     }
