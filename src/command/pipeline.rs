@@ -142,6 +142,9 @@ impl Pipeline {
             notes.claims = Some(claims.clone());
             notes.verified = false;
         }
+        if validation != Validation::Off {
+            claims::check_subject(&claims)?;
+        }
         let expiry = match (times::expiry(&claims), validation) {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry?),
