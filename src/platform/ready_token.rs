@@ -66,6 +66,17 @@ fn read(env: &Env, name: &str, missing: Code) -> Result<Secret, Error> {
             format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
         return Err(Error::new(Code::TokenEnvUnexpanded, what));
     }
+    // Whoever copies a header has the scheme in front of the token.
+    if bare.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        let what =
+            format!("the variable {name} begins with \"Bearer\": it holds a header instead of a token");
+        return Err(Error::new(Code::IdTokenMalformed, what)
+            .with_cure("Put the token alone into the variable, without the word in front of it."));
+    }
+    if value.trim_end_matches(['\r', '\n']) == bare && value != bare {
+        let what = format!("the token in the variable {name} has a line break at the end");
+        return Err(Error::new(Code::TokenEnvPadded, what));
+    }
     if value.contains(char::is_whitespace) {
         let place = if bare.contains(char::is_whitespace) { "inside" } else { "around" };
         return Err(Error::new(
@@ -93,11 +104,17 @@ mod tests {
             ("%MY_TOKEN%", Code::TokenEnvUnexpanded),
             (" a.b.c", Code::TokenEnvPadded),
             ("a.b.c\n", Code::TokenEnvPadded),
+            ("a.b.c\r\n", Code::TokenEnvPadded),
             ("a.b. c", Code::TokenEnvPadded),
         ] {
             let error = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap_err();
             assert_eq!((error.code(), error.cure()), (code, "cure"), "{value:?}");
             assert!(!error.message().contains("a.b"), "{error}");
+        }
+        for value in ["Bearer a.b.c", "bearer a.b.c\n"] {
+            let error = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap_err();
+            assert_eq!(error.code(), Code::IdTokenMalformed);
+            assert!(error.message().contains("begins with \"Bearer\"") && !error.message().contains("a.b"));
         }
         for value in ["a.b.c", "$", "$a.b", "%x"] {
             let fetched = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap();
