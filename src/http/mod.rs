@@ -27,7 +27,7 @@ use ureq::http::{Request as HttpRequest, header};
 use ureq::{Agent, Timeout};
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::{Code, Error, Stage};
 use crate::retry::{Deadline, Failure, Retry};
 use crate::secret::Secret;
@@ -253,6 +253,13 @@ impl Client {
                 }
                 other => other,
             };
+            // With a clock that is not set, no certificate is valid yet.
+            if matches!(fault, Fault::Tls(_))
+                && let Some(message) = clock::not_set(self.clock.unix_time())
+            {
+                let error = Error::new(Code::TlsVerify, message).with_cure(clock::SET_IT);
+                return Failure::permanent(error.with_stage(peer.stage));
+            }
             Failure { lost_answer: progress.sent(), ..fault.explain(peer, url, proxy) }
         })
     }

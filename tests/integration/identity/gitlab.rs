@@ -203,7 +203,7 @@ mod the_variable {
             ("unexpanded", Some("$METAL_ID_TOKEN"), unexpanded, "\"$METAL_ID_TOKEN\""),
             ("in braces", Some("${METAL_ID_TOKEN}"), unexpanded, "\"${METAL_ID_TOKEN}\""),
             ("of Windows", Some("%METAL_ID_TOKEN%"), unexpanded, "\"%METAL_ID_TOKEN%\""),
-            ("with a newline", Some(&format!("{good}\n")), "token-env-padded", "white space around it"),
+            ("with a newline", Some(&format!("{good}\n")), "token-env-padded", "has a line break at the end"),
             ("with a blank", Some(&format!(" {good}")), "token-env-padded", "white space around it"),
             ("folded", Some(&good.replacen('.', ".\n  ", 1)), "token-env-padded", "white space inside it"),
             ("blank", Some("  "), "token-env-padded", "white space"),
