@@ -169,7 +169,7 @@ impl Console {
 /// Whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
 /// message that tells of it.
 fn is_reference(word: &str) -> bool {
-    let name = word.trim_start_matches(['$', '{']).trim_end_matches('}');
+    let name = word.trim_start_matches(['$', '{', '%']).trim_end_matches(['}', '%']);
     name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
