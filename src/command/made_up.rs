@@ -47,6 +47,7 @@ fn settings(validation: Validation) -> IdentitySettings {
         validation,
         verify_signature: false,
         warnings: Vec::new(),
+        findings: Vec::new(),
     }
 }
 

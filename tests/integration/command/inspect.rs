@@ -187,7 +187,10 @@ mod snapshots {
               },
               {
                 "body": {
-                  "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"},
+                  "assignmentScope": {
+                    "id": "<org-id>",
+                    "type": "ORGANIZATION"
+                  },
                   "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
                   "roleId": "<role-id>"
                 },
@@ -340,7 +343,10 @@ mod snapshots {
               },
               {
                 "body": {
-                  "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"},
+                  "assignmentScope": {
+                    "id": "<org-id>",
+                    "type": "ORGANIZATION"
+                  },
                   "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
                   "roleId": "<role-id>"
                 },
@@ -482,7 +488,10 @@ mod snapshots {
                   },
                   {
                     "body": {
-                      "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"},
+                      "assignmentScope": {
+                        "id": "<org-id>",
+                        "type": "ORGANIZATION"
+                      },
                       "principal": "principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main",
                       "roleId": "<role-id>"
                     },
@@ -623,7 +632,10 @@ mod snapshots {
                   },
                   {
                     "body": {
-                      "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"},
+                      "assignmentScope": {
+                        "id": "<org-id>",
+                        "type": "ORGANIZATION"
+                      },
                       "principal": "principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1",
                       "roleId": "<role-id>"
                     },
