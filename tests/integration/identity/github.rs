@@ -338,8 +338,12 @@ mod without_an_id_token {
 
     #[test]
     fn a_platform_without_its_marker_is_named_with_its_flag() {
-        let outcome = fails(Job::github().unset("GITHUB_ACTIONS"), 3, "ambient-not-ci");
-        outcome.stderr_has("--provider github").stderr_has("GITHUB_ACTIONS=true");
+        let outcome = Job::github().unset("GITHUB_ACTIONS").run();
+        assert_eq!(outcome.status, Some(3), "{}", outcome.context());
+        outcome
+            .stderr_has("error[ambient-not-ci]: ")
+            .stderr_has("--provider github")
+            .stderr_has("GITHUB_ACTIONS=true");
         let job = Job::github().unset("GITHUB_ACTIONS").args(["--provider", "github", "--format", "github"]);
         job.run().succeeds();
     }
