@@ -145,9 +145,6 @@ impl Pipeline {
             notes.claims = Some(claims.clone());
             notes.verified = false;
         }
-        if validation != Validation::Off {
-            claims::check_subject(&claims)?;
-        }
         let expiry = match (times::expiry(&claims), validation) {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry?),
@@ -194,6 +191,9 @@ impl Pipeline {
         }
         for finding in findings {
             self.finding(finding)?;
+        }
+        if self.settings().validation != Validation::Off {
+            claims::check_subject(&identity.claims)?;
         }
         if self.settings().verify_signature {
             self.verify(&mut identity, by)?;

@@ -296,6 +296,15 @@ mod tests {
     }
 
     #[test]
+    fn a_token_without_a_subject_is_refused() {
+        assert!(check_subject(&token(json!({}))).is_ok());
+        for subject in [Value::Null, json!(""), json!(7), json!(["repo:o/r"])] {
+            let error = check_subject(&token(json!({"sub": subject}))).unwrap_err();
+            assert_eq!(error.code(), Code::IdTokenMalformed, "{subject}");
+        }
+    }
+
+    #[test]
     fn the_issuer_is_compared_to_the_letter() {
         let base = "https://token.actions.githubusercontent.com";
         for (issuer, outcome) in [
