@@ -49,6 +49,16 @@ pub fn rfc3339(unix_time: i64) -> String {
         .unwrap_or_else(|| unix_time.to_string())
 }
 
+/// Says that the clock is not set, when it stands where no clock can be right: before 2020. A machine without a battery
+/// starts in 1970, and what follows from that would be blamed on others.
+pub fn not_set(unix_time: i64) -> Option<String> {
+    const IN_2020: i64 = 1_577_836_800;
+    (unix_time < IN_2020).then(|| format!("this machine's clock says {}: it is not set", rfc3339(unix_time)))
+}
+
+/// What to do about a clock that is not set.
+pub const SET_IT: &str = "Set this machine's clock (NTP) and run it again.";
+
 /// A moment of RFC 3339 as Unix time; a fraction of a second is dropped.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)

@@ -93,8 +93,14 @@ pub mod names {
         PROVIDER = "EQUINIX_WIF_PROVIDER";
         /// The name of the variable that holds the ID token (`--subject-token-env`).
         SUBJECT_TOKEN_ENV_VAR = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR";
-        /// The ID token itself, unless another variable is named.
+        /// The ID token itself, unless another variable is named. Nobody else reads it, so nothing has to be unset.
+        OWN_SUBJECT_TOKEN = "EQUINIX_WIF_SUBJECT_TOKEN";
+        /// The ID token, where the variable before is not set. The Equinix Terraform provider reads it too.
         SUBJECT_TOKEN = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
+        /// When the access token in `EQUINIX_API_TOKEN` expires. Set by this program, and read only to explain why there is no ID token.
+        EXPIRES_AT = "EQUINIX_API_TOKEN_EXPIRES_AT";
+        /// Set in what `exec` starts, from which it takes the variables that lead to ID tokens. Read only to explain that.
+        EXEC = "EQUINIX_WIF_EXEC";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
         /// What is expected of the claims, one `CLAIM=VALUE` a line (`--expect`).

@@ -22,7 +22,15 @@ pub fn script(shell: &str) -> Result<String, Error> {
     let script = String::from_utf8_lossy(&script).into_owned();
     // The library writes a program's name with a hyphen in two ways (clap_complete 4.6.11), so that commands are found,
     // but none of their flags. `tests/completions.rs` shows it.
-    Ok(if shell == Shell::Bash { script.replace("equinix__subcmd__wif", "equinix__wif") } else { script })
+    Ok(match shell {
+        Shell::Bash => script.replace("equinix__subcmd__wif", "equinix__wif"),
+        // Before compinit there is no compdef, and the shell says only that it does not know it.
+        Shell::Zsh => script.replace(
+            "\nelse\n    compdef ",
+            "\nelif ! (( $+functions[compdef] )); then\n    echo 'equinix-wif: run compinit before these completions are sourced' >&2\nelse\n    compdef ",
+        ),
+        _ => script,
+    })
 }
 
 #[cfg(test)]
@@ -35,6 +43,11 @@ mod tests {
     fn the_shells_are_those_of_the_library() {
         let values = Shell::value_variants().iter().filter_map(clap::ValueEnum::to_possible_value);
         assert_eq!(values.map(|value| value.get_name().to_owned()).collect::<Vec<_>>(), SHELLS);
+    }
+
+    #[test]
+    fn zsh_says_what_it_needs() {
+        assert!(script("zsh").unwrap().contains("elif ! (( $+functions[compdef] )); then"));
     }
 
     #[test]

@@ -5,7 +5,6 @@
 //! other name, need `--force`.
 
 use crate::credential::Kind;
-use crate::env::names;
 use crate::platform;
 
 /// Words of names that need no consent.
@@ -128,7 +127,7 @@ pub fn judge(name: &str, kind: Kind, force: bool) -> Result<(), Refusal> {
         return Err(Refusal::Invalid);
     }
     // Where an ID token is looked for, one may be.
-    if kind == Kind::IdToken && name == names::SUBJECT_TOKEN {
+    if kind == Kind::IdToken && platform::SUBJECT_TOKENS.contains(&name) {
         return Ok(());
     }
     // Windows makes no difference between upper and lower case.
@@ -147,6 +146,7 @@ pub fn judge(name: &str, kind: Kind, force: bool) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::names;
 
     fn access(name: &str, force: bool) -> Result<(), Refusal> {
         judge(name, Kind::AccessToken, force)
@@ -230,7 +230,10 @@ mod tests {
             assert_eq!(access(name, true), Err(Refusal::Setting), "{name}");
             assert_eq!(access(&name.to_ascii_lowercase(), true), Err(Refusal::Setting), "{name}");
         }
-        assert_eq!(judge(names::SUBJECT_TOKEN, Kind::IdToken, false), Ok(()));
+        for name in platform::SUBJECT_TOKENS {
+            assert_eq!(judge(name, Kind::IdToken, false), Ok(()), "{name}");
+            assert_eq!(judge(name, Kind::AccessToken, true), Err(Refusal::Setting), "{name}");
+        }
         assert_eq!(judge(names::SCOPE, Kind::IdToken, true), Err(Refusal::Setting));
     }
 

@@ -60,6 +60,11 @@ pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
         .with_cure("Correct the value or leave the setting out.")
 }
 
+/// A value without the line break that editors, YAML and pasting leave at its end. No setting can need one there.
+fn without_end(text: &str) -> String {
+    text.trim_end_matches(['\r', '\n']).to_owned()
+}
+
 /// Reads settings and remembers where each came from.
 pub struct Resolver<'a> {
     typed: &'a Typed,
@@ -137,7 +142,7 @@ impl<'a> Resolver<'a> {
         let asked = self.request.settings.get(row.flag).map(String::as_str);
         if let Some(typed) = typed {
             self.check_agreement(row.flag, typed, asked)?;
-            return Ok(Some(Resolved { value: typed.to_owned(), source: Source::Flag(row.flag) }));
+            return Ok(Some(Resolved { value: without_end(typed), source: Source::Flag(row.flag) }));
         }
         if let Some(asked) = asked {
             return Ok(Some(Resolved {
@@ -151,7 +156,7 @@ impl<'a> Resolver<'a> {
     fn in_environment(&self, row: &Row) -> Result<Option<Resolved<String>>, Error> {
         let Some(variable) = row.var else { return Ok(None) };
         let value = self.env.text(variable)?;
-        Ok(value.map(|value| Resolved { value, source: Source::Variable(variable) }))
+        Ok(value.map(|value| Resolved { value: without_end(&value), source: Source::Variable(variable) }))
     }
 
     /// The value that a setting would have without the request that it comes from; none when it comes from elsewhere, or
@@ -192,7 +197,7 @@ impl<'a> Resolver<'a> {
         let (value, source) = if !typed.is_empty() {
             let asked = asked.map(|lines| lines.join("\n"));
             self.check_agreement(row.flag, &typed.join("\n"), asked.as_deref())?;
-            (typed.into_iter().map(ToOwned::to_owned).collect(), Source::Flag(row.flag))
+            (typed.into_iter().map(without_end).collect(), Source::Flag(row.flag))
         } else if let Some(lines) = asked {
             (lines, Source::Request(self.request.source))
         } else {

@@ -16,16 +16,16 @@ use crate::cli::table::{
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
 use crate::deadline::Deadline;
-use crate::env::{Env, names};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::grant::scope;
 use crate::http;
 use crate::http::proxy::ProxySettings;
 use crate::http::url::{Refusal, Url};
-use crate::identity::claims::Validation;
+use crate::identity::claims::{Finding, Validation};
 use crate::identity::expect::{self, Expectation};
 use crate::input;
-use crate::platform::TokenLocation;
+use crate::platform::{self, TokenLocation};
 use crate::text::quote;
 
 pub(crate) use crate::cli::resolve::invalid;
@@ -49,6 +49,8 @@ pub struct IdentitySettings {
     pub verify_signature: bool,
     /// What should be said about these settings.
     pub warnings: Vec<String>,
+    /// What is odd about these settings.
+    pub findings: Vec<Finding>,
 }
 
 /// How the token is handed over.
@@ -167,7 +169,39 @@ impl Resolver<'_> {
             verify_signature: self.get(&VERIFY_SIGNATURE)?.value,
             validation: self.validation()?,
             warnings,
+            findings: self.foreign_identity()?,
         })
+    }
+
+    /// Says which variables lead to another identity than that of the platform that this job runs on. An earlier step can
+    /// plant them, and the job would go on under somebody else's name without a word.
+    fn foreign_identity(&mut self) -> Result<Vec<Finding>, Error> {
+        let here: Vec<_> = platform::detected(self.env()).iter().map(|platform| platform.facts()).collect();
+        let provider = self.get(&PROVIDER)?;
+        let is_other = provider.value != "auto" && here.iter().all(|facts| facts.id != provider.value);
+        let variable = self.get(&SUBJECT_TOKEN_ENV)?;
+        // Where tokens are handed over in variables, naming one is how it is done.
+        let is_asked = here.iter().all(|facts| facts.is_asked());
+        let file = self.path(&SUBJECT_TOKEN_FILE).map(|file| file.source);
+        let sources = [
+            is_other.then_some(provider.source),
+            (variable.value.is_some() && is_asked).then_some(variable.source),
+            file,
+        ];
+        let Some(platform) = here.first() else { return Ok(Vec::new()) };
+        let named = sources.into_iter().flatten().filter_map(|source| match source {
+            Source::Variable(name) => Some(name),
+            _ => None,
+        });
+        Ok(named
+            .map(|name| {
+                let text = format!(
+                    "{name} replaces the identity that {} gives to this job; an earlier step may have set it",
+                    platform.name
+                );
+                Finding::strict(Code::EndpointUntrusted, text)
+            })
+            .collect())
     }
 
     /// The variable that holds the ID token. A query may come from somebody's module, and would have any secret of this
@@ -176,13 +210,13 @@ impl Resolver<'_> {
         let variable = self.get(&SUBJECT_TOKEN_ENV)?;
         let Source::Request(source) = variable.source else { return Ok(variable.value) };
         let own = self.without_request(&SUBJECT_TOKEN_ENV, &variable)?.flatten();
-        let own = own.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
-        if variable.value.as_ref() == Some(&own) {
+        let own = TokenLocation { variable: own, file: None };
+        if own.variables().any(|name| variable.value.as_deref() == Some(name)) {
             return Ok(variable.value);
         }
         let message = format!("{source} names another variable for the ID token than this program was given");
         Err(Error::new(Code::CfgRequestInvalid, message)
-            .with_detail("expected", own)
+            .with_detail("expected", own.variables().collect::<Vec<_>>().join(" or "))
             .with_detail("found", quote(&variable.value.unwrap_or_default()))
             .with_cure("Name the variable with --subject-token-env among the program's arguments."))
     }
@@ -232,12 +266,26 @@ impl Resolver<'_> {
         let mut warnings = Vec::new();
         let scope = self.get(&SCOPE)?.value;
         let sts_endpoint = self.endpoint()?;
+        let source = self.get(&STS_ENDPOINT)?.source;
+        let is_planted_here = matches!(source, Source::Variable(_)) && !sts_endpoint.is_https();
+        if is_planted_here && self.validation()? == Validation::Off {
+            return Err(Error::new(
+                Code::EndpointUntrusted,
+                format!(
+                    "{} names {}, where anybody may listen, and nothing is checked with --validation off",
+                    source.name(),
+                    sts_endpoint.origin()
+                ),
+            )
+            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", sts_endpoint.origin())));
+        }
         if sts_endpoint.is_loopback() {
             warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
         }
         Ok(ExchangeSettings {
             scope,
             sts_endpoint,
+            local_issuers_only: is_planted_here.then(|| source.name()),
             sts_api: self.get(&STS_API)?.value,
             min_ttl: self.get(&MIN_TTL)?.value,
             warnings,

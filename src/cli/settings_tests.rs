@@ -229,3 +229,48 @@ fn a_query_cannot_have_other_secrets_sent_or_checks_left_out() {
         assert_eq!(found, outcome, "{args:?} {pairs:?} {query}");
     }
 }
+
+#[test]
+fn a_variable_that_replaces_the_platform_s_identity_is_odd() {
+    const GITHUB: (&str, &str) = ("GITHUB_ACTIONS", "true");
+    const GITLAB: (&str, &str) = ("GITLAB_CI", "true");
+    let found = |args: &[&str], pairs: &[(&str, &str)]| -> Vec<String> {
+        let args: Vec<&str> = SCOPE.iter().chain(args).copied().collect();
+        let (config, _) = resolve(&args, pairs).unwrap();
+        config.identity.findings.into_iter().map(|finding| finding.text).collect()
+    };
+    let file = (names::SUBJECT_TOKEN_FILE, "t");
+    let variable = (names::SUBJECT_TOKEN_ENV_VAR, "MY_TOKEN");
+    for (pairs, named) in [
+        (&[GITHUB, file][..], names::SUBJECT_TOKEN_FILE),
+        (&[GITLAB, file], names::SUBJECT_TOKEN_FILE),
+        (&[GITHUB, variable], names::SUBJECT_TOKEN_ENV_VAR),
+        (&[GITHUB, (names::PROVIDER, "env")], names::PROVIDER),
+        (&[GITLAB, (names::PROVIDER, "github")], names::PROVIDER),
+    ] {
+        let found = found(&[], pairs);
+        assert!(found.len() == 1 && found[0].starts_with(named), "{pairs:?}: {found:?}");
+    }
+    for (args, pairs) in [
+        (&[][..], &[file, variable, (names::PROVIDER, "env")][..]),
+        (&[], &[GITLAB, variable]),
+        (&[], &[GITHUB, (names::PROVIDER, "github")]),
+        (&[], &[GITHUB, (names::PROVIDER, "auto")]),
+        (&[], &[GITHUB, (names::OWN_SUBJECT_TOKEN, "x")]),
+        (&["--provider", "github"], &[GITHUB, (names::PROVIDER, "env")]),
+        (&["--subject-token-file", "u"], &[GITHUB, file]),
+    ] {
+        assert_eq!(found(args, pairs), Vec::<String>::new(), "{args:?} {pairs:?}");
+    }
+}
+
+#[test]
+fn a_planted_sts_on_this_machine_gets_nothing_without_checks() {
+    let planted = |url: &'static str| [(names::STS_ENDPOINT, url), (names::VALIDATION, "off")];
+    assert_eq!(code(&SCOPE, &planted("http://127.0.0.1:1")), "endpoint-untrusted");
+    assert_eq!(code(&SCOPE, &planted("http://[::1]:1")), "endpoint-untrusted");
+    assert_eq!(code(&SCOPE, &planted("https://127.0.0.1:1")), "ok", "its certificate has to be trusted");
+    assert_eq!(code(&SCOPE, &planted("http://127.0.0.1:1")[..1]), "ok");
+    let flag = [&SCOPE[..], &["--sts-endpoint", "http://127.0.0.1:1"]].concat();
+    assert_eq!(code(&flag, &planted("http://127.0.0.1:2")), "ok");
+}

@@ -140,7 +140,7 @@ settings! {
             var: Some(names::SUBJECT_TOKEN_ENV_VAR),
             arity: Text("NAME"),
             heading: Heading::Identity,
-            help: "Variable that holds the ID token, if not EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
+            help: "Variable that holds the ID token, if not EQUINIX_WIF_SUBJECT_TOKEN or EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
             on: JOB,
             expose: &[Action, Query],
             ..Row::NEW

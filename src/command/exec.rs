@@ -127,6 +127,8 @@ fn prepare(
             command.env_remove(name);
         }
         command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
+        // No secret. An inner run says by it why there is no ID token.
+        command.env(names::EXEC, "1");
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());

@@ -47,6 +47,7 @@ fn settings(validation: Validation) -> IdentitySettings {
         validation,
         verify_signature: false,
         warnings: Vec::new(),
+        findings: Vec::new(),
     }
 }
 
@@ -148,6 +149,7 @@ fn its_grant_can_renew_until_the_only_token_ends() {
     let config = Config {
         // Nobody listens there, and that is known at once.
         endpoint: Url::parse("http://127.0.0.1:1").unwrap(),
+        local_issuers_only: None,
         api: Api::Alpha,
         scope: "roleassignments:o".to_owned(),
         min_ttl: 60,

@@ -17,7 +17,7 @@ pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Erro
 
 /// The access token may not take the place of the ID token: whoever looks for that one would find the wrong token.
 pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Result<(), Error> {
-    if env_name != identity.source.variable() {
+    if identity.source.variables().all(|name| name != env_name) {
         return Ok(());
     }
     let message = format!("the access token cannot be in {env_name}: the ID token is there");

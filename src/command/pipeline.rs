@@ -121,6 +121,9 @@ impl Pipeline {
 
     /// Fetches the ID token and reads it, without holding it against anything. From then on it is hidden.
     pub fn fetch(&self, by: Deadline) -> Result<Identity, Error> {
+        for finding in self.settings().findings.clone() {
+            self.finding(finding)?;
+        }
         // Where the platform is asked is judged first: a secret is sent along.
         let endpoint = self.platform().endpoint(&self.session.env)?;
         if let Some(finding) = endpoint.and_then(|endpoint| endpoint.finding) {
@@ -188,6 +191,9 @@ impl Pipeline {
         }
         for finding in findings {
             self.finding(finding)?;
+        }
+        if self.settings().validation != Validation::Off {
+            claims::check_subject(&identity.claims)?;
         }
         if self.settings().verify_signature {
             self.verify(&mut identity, by)?;
@@ -258,6 +264,7 @@ impl Pipeline {
     pub fn token_exchange(self: &Arc<Self>, exchange: &ExchangeSettings, scope: &str) -> TokenExchange {
         let config = Config {
             endpoint: exchange.sts_endpoint.clone(),
+            local_issuers_only: exchange.local_issuers_only,
             api: exchange.sts_api,
             scope: scope.to_owned(),
             min_ttl: exchange.min_ttl,

@@ -39,8 +39,26 @@ pub fn check(scope: &str) -> Result<Vec<String>, Error> {
             );
         }
         warnings.extend(check_token(token)?);
+        warnings.extend(odd(token));
     }
     Ok(warnings)
+}
+
+/// What every scope may hold, and none is known to.
+fn odd(token: &str) -> Option<String> {
+    let names_variable = |(at, _): (usize, &str)| {
+        let behind = token.get(at + 1..).unwrap_or_default();
+        behind.starts_with(|c: char| c == '{' || c == '(' || c == '_' || c.is_ascii_alphabetic())
+    };
+    if token.match_indices('$').any(names_variable) || token.contains("{{") {
+        return Some(format!(
+            "the scope {} holds what looks like a variable that was not expanded",
+            quote(token)
+        ));
+    }
+    token.contains(',').then(|| {
+        format!("the scope {} has a comma in it; several scopes are joined by a space", quote(token))
+    })
 }
 
 fn check_token(token: &str) -> Result<Option<String>, Error> {
@@ -130,6 +148,21 @@ mod tests {
             assert!(error.cure().contains(cure), "{scope}: {}", error.cure());
         }
         assert!(check(&format!("roleassignments:{}", "x".repeat(5000))).is_err());
+    }
+
+    #[test]
+    fn unexpanded_variables_and_commas_are_warned_of() {
+        for (scope, says) in [
+            ("roleassignments:${ORG_ID}", "not expanded"),
+            ("roleassignments:$ORG_ID", "not expanded"),
+            ("orgpolicies:o roleassignments:$(org)", "not expanded"),
+            ("roleassignments:${{vars.ORG}}", "not expanded"),
+            ("orgpolicies:o,roleassignments:o", "joined by a space"),
+        ] {
+            let warnings = check(scope).unwrap();
+            assert!(warnings.len() == 1 && warnings[0].contains(says), "{scope}: {warnings:?}");
+        }
+        assert_eq!(check("roleassignments:a$1").unwrap(), Vec::<String>::new());
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub struct ExchangeSettings {
     pub scope: Option<String>,
     /// The STS.
     pub sts_endpoint: Url,
+    /// The variable that named an STS on this machine without TLS: it gets tokens of issuers on this machine, and no others.
+    pub local_issuers_only: Option<&'static str>,
     /// Its API version.
     pub sts_api: Api,
     /// The shortest acceptable life of the access token, in seconds.

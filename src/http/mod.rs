@@ -8,6 +8,7 @@
 mod connect;
 mod connection;
 mod fault;
+mod given;
 mod preconnect;
 pub mod proxy;
 mod tls;
@@ -29,8 +30,9 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use zeroize::Zeroizing;
 
+use crate::clock::{self, Clock as _, SystemClock};
 use crate::deadline::Deadline;
-use crate::error::{Code, Stage};
+use crate::error::{Code, Error, Stage};
 use crate::retry::{Attempt, Failure};
 use crate::secret::Secret;
 use crate::text;
@@ -107,7 +109,12 @@ pub struct Response {
     content_type: Option<String>,
     retry_after: Option<String>,
     location: Option<String>,
+    challenge: Option<String>,
+    request_ids: [Option<String>; 2],
 }
+
+/// The headers by which a server's own log names a request, for the support ticket.
+pub const REQUEST_ID_HEADERS: [&str; 2] = ["X-Request-Id", "X-Correlation-Id"];
 
 impl Response {
     /// Whether the media type is `application/json`, with or without parameters.
@@ -118,6 +125,17 @@ impl Response {
     /// The media type as the server named it. Untrusted.
     pub fn media_type(&self) -> Option<&str> {
         self.content_type.as_deref().and_then(|text| text.split(';').next()).map(str::trim)
+    }
+
+    /// What the server asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1). Untrusted.
+    pub fn challenge(&self) -> Option<&str> {
+        self.challenge.as_deref()
+    }
+
+    /// The names that the server gave this request, each with its header. Untrusted.
+    pub fn request_ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let ids = REQUEST_ID_HEADERS.into_iter().zip(&self.request_ids);
+        ids.filter_map(|(header, id)| Some((header, id.as_deref()?.trim())).filter(|(_, id)| !id.is_empty()))
     }
 
     /// How long the server asks to wait: seconds, or a date that is taken relative to `now` (Unix time, or better the
@@ -153,7 +171,9 @@ impl Response {
         let mut redactor = text::Redactor::default();
         redactor.add(secret.reveal());
         let body = self.body.get(..MAX_ECHO).unwrap_or(&self.body);
-        let headers = [&self.content_type, &self.location].into_iter().flatten().map(String::as_str);
+        let headers =
+            [&self.content_type, &self.location, &self.challenge].into_iter().chain(&self.request_ids);
+        let headers = headers.flatten().map(String::as_str);
         headers.chain([&*String::from_utf8_lossy(body)]).any(|text| redactor.scrub(text).1)
     }
 
@@ -215,6 +235,13 @@ impl Client {
         }
         let sent = Arc::new(AtomicBool::new(false));
         self.ask(url, request, attempt, &sent).map_err(|fault| {
+            // With a clock that is not set, no certificate is valid yet.
+            if matches!(fault, Fault::Tls(_))
+                && let Some(message) = clock::not_set(SystemClock.unix_time())
+            {
+                let error = Error::new(Code::TlsVerify, message).with_cure(clock::SET_IT);
+                return Failure::permanent(error.with_stage(peer.stage));
+            }
             let failure = fault.explain(peer, url, self.proxies.for_url(url), attempt);
             Failure { lost_answer: sent.load(Ordering::Relaxed), ..failure }
         })
@@ -291,6 +318,9 @@ impl Client {
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
+            challenge: text(header::WWW_AUTHENTICATE),
+            request_ids: REQUEST_ID_HEADERS
+                .map(|name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned)),
         })
     }
 }
@@ -384,6 +414,8 @@ mod tests {
             content_type: None,
             retry_after: Some(retry_after.to_owned()),
             location: None,
+            challenge: None,
+            request_ids: [None, None],
         }
     }
 

@@ -10,6 +10,7 @@ use crate::identity::expect::{self, Expectation};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::near_miss::near_miss;
 use crate::identity::times;
+use crate::json;
 use crate::text::quote;
 
 /// How far two clocks may differ, in seconds.
@@ -178,6 +179,17 @@ fn check_run(token: &UnverifiedClaims, run: &[RunBinding], findings: &mut Vec<Fi
     }
 }
 
+/// Makes sure that there is a subject, since Equinix grants to one. A token without one names nobody (OpenID Connect Core section 2 requires it).
+pub fn check_subject(token: &UnverifiedClaims) -> Result<(), Error> {
+    if !token.subject().is_empty() {
+        return Ok(());
+    }
+    let found = token.claims.get("sub").map_or("(no sub claim)", json::kind);
+    Err(Error::new(Code::IdTokenMalformed, "the ID token names no subject")
+        .with_detail("expected", "a sub claim with a text")
+        .with_detail("found", found))
+}
+
 fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> Result<(), Error> {
     let found = token.issuer();
     let fail = |message: &str, expected: String| {
@@ -281,6 +293,15 @@ mod tests {
     #[test]
     fn a_fresh_token_passes_without_a_word() {
         assert_eq!(at(json!({}), NOW, None).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_token_without_a_subject_is_refused() {
+        assert!(check_subject(&token(json!({}))).is_ok());
+        for subject in [Value::Null, json!(""), json!(7), json!(["repo:o/r"])] {
+            let error = check_subject(&token(json!({"sub": subject}))).unwrap_err();
+            assert_eq!(error.code(), Code::IdTokenMalformed, "{subject}");
+        }
     }
 
     #[test]

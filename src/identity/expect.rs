@@ -58,6 +58,11 @@ pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(
         several => format!("{} claims are not what is expected", several.len()),
     };
     let mut error = Error::new(Code::ClaimExpectation, message);
+    let has_pattern =
+        |value: &String| value.contains(['*', '?']) || (value.starts_with('^') && value.ends_with('$'));
+    if unmet.iter().any(|(expectation, _)| expectation.values.iter().any(has_pattern)) {
+        error = error.with_cure("There are no patterns: a value is compared to the letter. Give each value that may be there with an --expect of its own; several for the same claim are alternatives.");
+    }
     for (expectation, found) in unmet {
         let values: Vec<_> = expectation.values.iter().map(|value| quote(value)).collect();
         error = error

@@ -1,6 +1,6 @@
 //! The claims that say when an ID token is valid (`exp`, `iat`, `nbf`).
 
-use crate::clock::rfc3339;
+use crate::clock::{self, rfc3339};
 use crate::error::{Code, Error};
 use crate::identity::claims::{Finding, LEEWAY, Now};
 use crate::identity::jwt::UnverifiedClaims;
@@ -41,6 +41,10 @@ pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
 
 /// Holds the times against both clocks.
 pub(super) fn check(token: &UnverifiedClaims, now: Now, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    // A machine without a battery starts there. What follows from it would blame the issuer.
+    if let Some(message) = clock::not_set(now.best()) {
+        return Err(Error::new(Code::ClaimNotYetValid, message).with_cure(clock::SET_IT));
+    }
     let exp = expiry(token)?;
     let iat = time_claim(token, "iat")?;
     let nbf = time_claim(token, "nbf")?;

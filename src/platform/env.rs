@@ -1,12 +1,12 @@
 //! A ready ID token in an environment variable, from any system.
 
 use crate::deadline::Deadline;
-use crate::env::{Env, names};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::session::Session;
 
 use super::facts::{Facts, ReadyToken, Supply};
-use super::{Evidence, Fetched, Platform, Wanted};
+use super::{Evidence, Fetched, Platform, SUBJECT_TOKENS, Wanted};
 
 /// The generic provider for variables, chosen by `--subject-token-env`.
 pub(super) struct Variable;
@@ -14,8 +14,7 @@ pub(super) struct Variable;
 static FACTS: Facts =
     Facts { id: "env", name: "an ID token in a variable", supply: Supply::Variable(TOKEN), ..Facts::NEUTRAL };
 
-const TOKEN: ReadyToken =
-    ReadyToken { variable: names::SUBJECT_TOKEN, missing: Code::TokenEnvEmpty, cure: None };
+const TOKEN: ReadyToken = ReadyToken { variables: SUBJECT_TOKENS, missing: Code::TokenEnvEmpty, cure: None };
 
 impl Platform for Variable {
     fn facts(&self) -> &'static Facts {

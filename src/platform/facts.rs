@@ -97,9 +97,9 @@ pub enum Supply {
 /// An ID token that a variable holds.
 #[derive(Debug)]
 pub struct ReadyToken {
-    /// The variable, unless the user names another one.
-    pub variable: &'static str,
-    /// The error when the variable is not set.
+    /// The variables, unless the user names another one. The first that is set counts.
+    pub variables: &'static [&'static str],
+    /// The error when none of them is set.
     pub missing: Code,
     /// The advice when it is not set or holds no token, if the platform has a better one than the error table.
     pub cure: Option<fn(&Wanted) -> String>,
@@ -151,8 +151,12 @@ impl Facts {
     /// Tells whether the runner of this platform is somewhere around this process: it set a marker, or what leads to its ID
     /// tokens has been passed on, for instance into a container.
     pub fn is_around(&self, env: &Env) -> bool {
-        self.markers.iter().any(|(name, value)| env.is(name, value))
-            || self.secrets.iter().chain(self.leads).any(|name| env.has(name))
+        self.markers.iter().any(|(name, value)| env.is(name, value)) || self.leads_on(env)
+    }
+
+    /// Tells whether what leads to this platform's ID tokens is in the environment.
+    pub fn leads_on(&self, env: &Env) -> bool {
+        self.secrets.iter().chain(self.leads).any(|name| env.has(name))
     }
 
     /// Tells whether ID tokens are made on request, so that there is something to wait for.

@@ -5,13 +5,13 @@
 
 use crate::clock;
 use crate::deadline::Deadline;
-use crate::env::{Env, names as shared};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, RunBinding};
 use crate::session::Session;
 
 use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
-use super::{Fetched, Platform, Wanted};
+use super::{Fetched, Platform, SUBJECT_TOKENS, Wanted};
 
 /// The variables of GitLab's runner.
 pub mod names {
@@ -64,7 +64,7 @@ static FACTS: Facts = Facts {
 };
 
 const TOKEN: ReadyToken =
-    ReadyToken { variable: shared::SUBJECT_TOKEN, missing: Code::GlIdTokensMissing, cure: Some(id_tokens) };
+    ReadyToken { variables: SUBJECT_TOKENS, missing: Code::GlIdTokensMissing, cure: Some(id_tokens) };
 
 impl Platform for GitLab {
     fn facts(&self) -> &'static Facts {
@@ -110,10 +110,10 @@ impl Platform for GitLab {
 
 /// The lines of YAML that put the token into its variable.
 fn id_tokens(wanted: &Wanted) -> String {
-    let variable = wanted.location.variable();
+    let variable = wanted.location.variables().next().unwrap_or_default();
     let audience = wanted.audience.as_deref();
     format!(
-        "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env.",
+        "Declare the token in this job; a copy of it under variables: is not expanded.\n    id_tokens:\n      {variable}:\n        aud: {}\nIf another name is used there, pass it with --subject-token-env. A container, sudo or ssh may have lost it: docker run needs -e {variable}.",
         audience.unwrap_or("<a trusted client id of your OIDC provider at Equinix>")
     )
 }

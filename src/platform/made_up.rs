@@ -50,7 +50,7 @@ static FACTS: Facts = Facts {
 };
 
 const TOKEN: ReadyToken =
-    ReadyToken { variable: names::MADE_UP_TOKEN, missing: Code::TokenEnvEmpty, cure: None };
+    ReadyToken { variables: &[names::MADE_UP_TOKEN], missing: Code::TokenEnvEmpty, cure: None };
 
 impl Platform for MadeUp {
     fn facts(&self) -> &'static Facts {

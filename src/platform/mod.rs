@@ -63,10 +63,14 @@ pub struct TokenLocation {
     pub file: Option<PathBuf>,
 }
 
+/// The variables in which a ready ID token is looked for, unless another one is named. The first that is set counts.
+pub const SUBJECT_TOKENS: &[&str] = &[names::OWN_SUBJECT_TOKEN, names::SUBJECT_TOKEN];
+
 impl TokenLocation {
-    /// The variable that holds a ready token.
-    pub fn variable(&self) -> &str {
-        self.variable.as_deref().unwrap_or(names::SUBJECT_TOKEN)
+    /// The variables that may hold a ready token: the one that is named, else the usual ones.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        let usual = if self.variable.is_none() { SUBJECT_TOKENS } else { &[] };
+        self.variable.as_deref().into_iter().chain(usual.iter().copied())
     }
 }
 
@@ -148,11 +152,11 @@ pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
 /// Returns the variables with which whoever has them gets ID tokens of this job: of every platform, since the identity need
 /// not come from the one around this process.
 pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
-    let mut all = vec![location.variable(), names::SUBJECT_TOKEN];
+    let mut all: Vec<_> = location.variables().chain(SUBJECT_TOKENS.iter().copied()).collect();
     for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
         all.extend(facts.secrets.iter().chain(facts.leads));
         if let Supply::Variable(token) = &facts.supply {
-            all.push(token.variable);
+            all.extend(token.variables);
         }
     }
     all
@@ -161,6 +165,16 @@ pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
 /// Tells whether a platform has reserved variables that begin like this name, in upper case.
 pub fn is_reserved(name: &str) -> bool {
     PLATFORMS.iter().any(|platform| platform.facts().reserved.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// Adds to the error of a missing ID token that `exec` took the variables away, where this runs inside it.
+fn inside_exec(error: Error, env: &Env) -> Error {
+    if !env.has(names::EXEC) {
+        return error;
+    }
+    error
+        .with_detail("note", format!("this runs inside equinix-wif exec ({} is set), which takes away the variables that lead to ID tokens", names::EXEC))
+        .with_cure("Use the access token that exec has set (EQUINIX_API_TOKEN, unless --env-name says otherwise), or run the outer command as: equinix-wif exec --keep-oidc-env -- …")
 }
 
 /// Returns every variable that the program reads, with its meaning: those of all platforms, then each one's own.
@@ -199,7 +213,7 @@ pub fn select(
         ([only], Some(_)) if matches!(only.facts().supply, Supply::Variable(_)) => Ok(*only),
         (_, Some(_)) => Ok(&env::Variable),
         ([only], None) => Ok(*only),
-        ([], None) if env.has(names::SUBJECT_TOKEN) => Ok(&env::Variable),
+        ([], None) if SUBJECT_TOKENS.iter().any(|name| env.has(name)) => Ok(&env::Variable),
         ([], None) => Err(not_ci(env)),
         (several, None) => {
             let facts = || several.iter().map(|platform| platform.facts());
@@ -220,8 +234,20 @@ fn not_ci(env: &Env) -> Error {
         return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
-    let looked_at: Vec<_> = known.map(|platform| platform.here(env).text).collect();
-    error.with_detail("looked at", looked_at.join("; "))
+    let looked_at: Vec<_> = known.clone().map(|platform| platform.here(env).text).collect();
+    let error = error.with_detail("looked at", looked_at.join("; "));
+    // What leads to ID tokens was passed on, for instance into a container, and the marker was not.
+    match known.map(|platform| platform.facts()).find(|facts| facts.leads_on(env)) {
+        Some(facts) => error
+            .with_detail("found", format!("variables of {} that lead to ID tokens", facts.name))
+            .with_cure(format!("Pass --provider {}, or pass {} on as well.", facts.id, markers(facts))),
+        None => inside_exec(error, env),
+    }
+}
+
+/// The variables, with their values, by which a platform is recognised.
+fn markers(facts: &Facts) -> String {
+    facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 /// What a variable says that has one value on its platform.

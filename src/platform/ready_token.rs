@@ -1,23 +1,44 @@
 //! ID tokens that are in a variable when the job starts.
 
-use crate::env::Env;
+use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
 use crate::text::quote;
 
 use super::facts::ReadyToken;
-use super::{Fetched, Wanted};
+use super::{Fetched, Wanted, inside_exec};
 
 impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
-        let name = wanted.location.variable.as_deref().unwrap_or(self.variable);
+        let names =
+            wanted.location.variable.as_deref().map_or_else(|| self.variables.to_vec(), |name| vec![name]);
+        // Without any of them the first is missed: the one that people are told to use.
+        let first = names.first().copied().unwrap_or_default();
+        let name = names.iter().copied().find(|name| env.has(name)).unwrap_or(first);
         let token = read(env, name, self.missing).map_err(|error| match self.cure {
             Some(cure) if is_about_the_value(error.code(), self.missing) => error.with_cure(cure(wanted)),
             _ => error,
-        })?;
+        });
+        let token = token
+            .map_err(|error| if error.code() == self.missing { taken(error, env, &names) } else { error })?;
         Ok(Fetched { token, skew: None })
     }
+}
+
+/// Adds what became of the token, if the environment tells.
+fn taken(error: Error, env: &Env, names: &[&str]) -> Error {
+    if names.contains(&shared::SUBJECT_TOKEN) && env.has(shared::EXPIRES_AT) {
+        // The Terraform provider would take the ID token before the access token.
+        let what = format!(
+            "an access token was set before, and where the scope is in {}, what sets it unsets {}; nothing unsets {}",
+            shared::SCOPE,
+            shared::SUBJECT_TOKEN,
+            shared::OWN_SUBJECT_TOKEN
+        );
+        return error.with_detail("note", what);
+    }
+    inside_exec(error, env)
 }
 
 /// A variable that is no text has a cure of its own.
@@ -45,6 +66,17 @@ fn read(env: &Env, name: &str, missing: Code) -> Result<Secret, Error> {
             format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));
         return Err(Error::new(Code::TokenEnvUnexpanded, what));
     }
+    // Whoever copies a header has the scheme in front of the token.
+    if bare.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
+        let what =
+            format!("the variable {name} begins with \"Bearer\": it holds a header instead of a token");
+        return Err(Error::new(Code::IdTokenMalformed, what)
+            .with_cure("Put the token alone into the variable, without the word in front of it."));
+    }
+    if value.trim_end_matches(['\r', '\n']) == bare && value != bare {
+        let what = format!("the token in the variable {name} has a line break at the end");
+        return Err(Error::new(Code::TokenEnvPadded, what));
+    }
     if value.contains(char::is_whitespace) {
         let place = if bare.contains(char::is_whitespace) { "inside" } else { "around" };
         return Err(Error::new(
@@ -60,7 +92,7 @@ mod tests {
     use super::*;
 
     const TOKEN: ReadyToken =
-        ReadyToken { variable: "T", missing: Code::TokenEnvEmpty, cure: Some(|_| "cure".to_owned()) };
+        ReadyToken { variables: &["T"], missing: Code::TokenEnvEmpty, cure: Some(|_| "cure".to_owned()) };
 
     #[test]
     fn what_is_plainly_no_token_has_its_own_reason() {
@@ -72,11 +104,17 @@ mod tests {
             ("%MY_TOKEN%", Code::TokenEnvUnexpanded),
             (" a.b.c", Code::TokenEnvPadded),
             ("a.b.c\n", Code::TokenEnvPadded),
+            ("a.b.c\r\n", Code::TokenEnvPadded),
             ("a.b. c", Code::TokenEnvPadded),
         ] {
             let error = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap_err();
             assert_eq!((error.code(), error.cure()), (code, "cure"), "{value:?}");
             assert!(!error.message().contains("a.b"), "{error}");
+        }
+        for value in ["Bearer a.b.c", "bearer a.b.c\n"] {
+            let error = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap_err();
+            assert_eq!(error.code(), Code::IdTokenMalformed);
+            assert!(error.message().contains("begins with \"Bearer\"") && !error.message().contains("a.b"));
         }
         for value in ["a.b.c", "$", "$a.b", "%x"] {
             let fetched = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap();

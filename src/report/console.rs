@@ -16,7 +16,7 @@ use crate::text::{self, Redactor, WITHHELD};
 /// Variables that hold secrets whether or not this run will use them, on every platform.
 pub const SECRET_VARIABLES: [&str; 6] = [
     names::SUBJECT_TOKEN,
-    "EQUINIX_WIF_SUBJECT_TOKEN",
+    names::OWN_SUBJECT_TOKEN,
     "EQUINIX_API_TOKEN",
     "EQUINIX_API_CLIENTSECRET",
     "EQUINIX_CLIENT_SECRET",
@@ -174,7 +174,7 @@ impl Console {
 /// Whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
 /// message that tells of it.
 fn is_reference(word: &str) -> bool {
-    let name = word.trim_start_matches(['$', '{']).trim_end_matches('}');
+    let name = word.trim_start_matches(['$', '{', '%']).trim_end_matches(['}', '%']);
     name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 

@@ -30,12 +30,26 @@ pub fn defuse(text: &str, carrier: Carrier) -> String {
 pub fn defuse_into(text: &str, carrier: Carrier, out: &mut String) {
     for character in text.chars() {
         match (out.ends_with(character), character, carrier) {
+            (true, ':', Carrier::Line) if is_in_a_name(out) => out.push(':'),
             (true, ':' | '#', Carrier::Line) => out.extend([' ', character]),
             (true, '#', Carrier::Json) => out.push_str(r"\u0023"),
             (true, '#', Carrier::SingleQuotes) => out.push_str("''#"),
             _ => out.push(character),
         }
     }
+}
+
+/// Whether a text ends inside one of the names that lose their meaning with a blank between two colons: an IPv6 address in
+/// a URL, and Bitbucket's resource names. What begins like that cannot begin a command.
+fn is_in_a_name(text: &str) -> bool {
+    // An address is shorter, and longer names are cut anyway. This also bounds the work.
+    let Some(tail) = text.get(text.len().saturating_sub(200)..) else { return false };
+    let word = tail.rsplit([' ', '"', '\'']).next().unwrap_or_default();
+    let is_address = word.rsplit_once("://[").is_some_and(|(scheme, inner)| {
+        (scheme.ends_with("http") || scheme.ends_with("https"))
+            && inner.bytes().all(|b| b.is_ascii_hexdigit() || b == b':')
+    });
+    is_address || word.starts_with("ari:cloud:")
 }
 
 /// One safe line: control, bidi and zero-width characters are gone, line breaks are spaces, runner commands broken.
@@ -107,6 +121,28 @@ mod tests {
             ("\u{202e}evil\u{2066}", "evil"),
         ] {
             assert_eq!(clean(hostile), safe, "{hostile:?}");
+        }
+    }
+
+    #[test]
+    fn names_with_two_colons_stay_whole() {
+        for name in [
+            "https://[2001:db8::10]",
+            "at http://[::1]:8080/use/token, twice",
+            "\"ari:cloud:bitbucket::workspace/0f5e\"",
+            "ari:cloud:bitbucket::workspace/0f5e",
+        ] {
+            assert_eq!(clean(name), name);
+        }
+        for (hostile, safe) in [
+            ("https://[::add-mask::x", "https://[::add-mask: :x"),
+            ("https://[x::y]", "https://[x: :y]"),
+            ("ftp://[::1]", "ftp://[: :1]"),
+            ("ari:cloud: ::debug::x", "ari:cloud: : :debug: :x"),
+            ("xari:cloud:bitbucket::x", "xari:cloud:bitbucket: :x"),
+        ] {
+            assert_eq!(clean(hostile), safe);
+            assert!(!clean(hostile).starts_with("::"));
         }
     }
 

@@ -106,7 +106,7 @@ impl Findings<'_> {
             Setup::new(
                 "Grant of a role (scope roleassignments:<org-id>)",
                 "https://access.eqix.equinix.com/v1/roleAssignments".to_owned(),
-                json!({"principal": principal, "roleId": "<role-id>", "assignmentScope": "<org or project>"}),
+                json!({"principal": principal, "roleId": "<role-id>", "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"}}),
             ),
             Setup::new(
                 "Grant of an access policy (scope: that policy's ERN)",

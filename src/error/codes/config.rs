@@ -69,8 +69,8 @@ macro_rules! config {
         "Run it from there: as the program of a data source external, or as the exec plugin of a kubeconfig. docs/usage.md shows both and lists what a query may hold. Elsewhere choose another --format.",
         "the query has a member \"scpe\" that is not known\n  known: scope, audience, expect, min_ttl, provider, sts_api, sts_endpoint, subject_token_env, timeout, validation";
     EndpointUntrusted = "endpoint-untrusted", Safety,
-        "A variable names an STS host outside equinix.com. An earlier step could have planted it to collect the ID token.",
-        "If the host is right, say so with --sts-endpoint.",
+        "A variable names a host, or another identity, that an earlier step could have planted to collect the ID token.",
+        "If it is right, say so with a flag, such as --sts-endpoint.",
         "EQUINIX_STS_ENDPOINT names https://sts.example, which is not a host under equinix.com";
     InsecureUrl = "insecure-url", Safety,
         "A URL that secrets would be sent to is not https, or is written in a way that hides where it leads.",

@@ -114,7 +114,7 @@ macro_rules! exchange {
         "the time for this run was used up before the STS had answered";
     TlsVerify = "tls-verify", Safety,
         "The server's certificate is not trusted, so it may be somebody else. Nothing was sent.",
-        "If a private certificate authority is in use, add it with --ca-file. If the certificate is reported as expired or not yet valid, check this machine's clock.",
+        "If a private certificate authority is in use, add it with --ca-file: the system's store is not read, so for what it trusts give its bundle, such as /etc/ssl/certs/ca-certificates.crt or /etc/pki/tls/certs/ca-bundle.crt. If the certificate is reported as expired or not yet valid, check this machine's clock.",
         "the certificate of the STS at https://sts.eqix.equinix.com is not trusted: it was not issued by a trusted authority";
         } }
     };

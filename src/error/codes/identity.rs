@@ -10,24 +10,24 @@ macro_rules! identity {
         "this does not look like a CI job with an identity\n  looked at: GITHUB_ACTIONS is not set; GITLAB_CI is not set";
     GhIdTokenPermission = "gh-id-token-permission", NoIdentity,
         "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
-        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too.",
+        "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too. If it is there, the variables were lost: docker run needs -e ACTIONS_ID_TOKEN_REQUEST_URL -e ACTIONS_ID_TOKEN_REQUEST_TOKEN, sudo needs --preserve-env, and act has no ID tokens.",
         "this job may not ask GitHub for an ID token\n  event: \"push\"";
     GhForkPr = "gh-fork-pr", NoIdentity,
         "This run was started by a pull request from a fork, and GitHub gives such runs no ID token.",
         "Skip this step for forks (if: github.event.pull_request.head.repo.full_name == github.repository), or run it after the merge.",
         "GitHub gives no ID token to a pull request from a fork\n  event: \"pull_request\"";
     GhDependabot = "gh-dependabot", NoIdentity,
-        "This run was started by Dependabot, and GitHub treats it like a fork: read-only, without an ID token.",
-        "Skip this step for Dependabot (if: github.actor != 'dependabot[bot]'), or grant id-token: write in the job if your policy allows it.",
-        "GitHub gives no ID token to a run that Dependabot started\n  actor: \"dependabot[bot]\"";
+        "This run was started by Dependabot, and GitHub gives it read permissions only, unless the job itself asks for more.",
+        "Add to the job, if your policy allows it:\n    permissions:\n      id-token: write\n      contents: read\nOtherwise skip this step for Dependabot (if: github.actor != 'dependabot[bot]').",
+        "GitHub gives no ID token to this run that Dependabot started: the job does not ask for the permission\n  actor: \"dependabot[bot]\"";
     GhRequestIncomplete = "gh-request-incomplete", NoIdentity,
         "Only one of GitHub's two ID-token variables is usable. The runner always sets both or none, so something changed the environment.",
         "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.",
         "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity,
         "This GitLab job has no ID token in the variable that was looked at.",
-        "Add to the job:\n    id_tokens:\n      EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
-        "the variable EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN is not set or empty";
+        "Add to the job:\n    id_tokens:\n      EQUINIX_WIF_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
+        "the variable EQUINIX_WIF_SUBJECT_TOKEN is not set or empty";
     TokenEnvEmpty = "token-env-empty", NoIdentity,
         "The variable that should hold the ID token is not set or empty.",
         "Set it in the step before, or name another one with --subject-token-env.",

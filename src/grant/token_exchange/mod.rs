@@ -18,6 +18,7 @@ use crate::identity::jwt::UnverifiedClaims;
 use crate::retry::{Attempt, Failure, Retry};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::text::quote;
 
 use super::{Grant, Refused, Renewable};
 
@@ -79,6 +80,8 @@ impl Api {
 pub struct Config {
     /// The STS's base URL.
     pub endpoint: Url,
+    /// The variable that named an STS on this machine without TLS: it gets tokens of issuers on this machine, and no others.
+    pub local_issuers_only: Option<&'static str>,
     /// Its API version.
     pub api: Api,
     /// The scope to ask for.
@@ -157,6 +160,20 @@ impl TokenExchange {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes sure that a real token does not go to a program on this machine that an earlier step has named.
+    fn check_issuer(&self, identity: &Identity) -> Result<(), Error> {
+        let Some(variable) = self.config.local_issuers_only else { return Ok(()) };
+        if Url::parse(identity.claims.issuer()).is_ok_and(|issuer| issuer.is_loopback()) {
+            return Ok(());
+        }
+        let origin = self.config.endpoint.origin();
+        let message =
+            format!("{variable} names {origin}, which gets no token of an issuer elsewhere without TLS");
+        Err(Error::new(Code::EndpointUntrusted, message)
+            .with_detail("issuer", quote(identity.claims.issuer()))
+            .with_cure(format!("If this host is right, pass --sts-endpoint {origin}.")))
+    }
+
     /// Exchanges an ID token, with a fresh one where the first has grown too old or may have been used in an attempt whose
     /// answer was lost.
     fn exchange(
@@ -172,6 +189,7 @@ impl TokenExchange {
                 *identity = self.tokens.fetch(by)?;
                 answer_lost = false;
             }
+            self.check_issuer(identity)?;
             self.tokens.check_life(identity)?;
             self.refused.check(&identity.token, "the ID token")?;
             let request = Request {

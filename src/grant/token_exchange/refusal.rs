@@ -1,6 +1,6 @@
 //! The answer to an exchange that was refused (RFC 6749 section 5.2, RFC 8693 section 2.2.2), and what to compare then.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::{Code, Error, Exit};
 use crate::grant::scope;
@@ -16,7 +16,7 @@ impl Request<'_> {
     /// Says what an answer with another status than 200 means.
     pub(super) fn refusal(&self, response: &Response, now: i64) -> Failure {
         let status = response.status;
-        let oauth = OAuthError::read(response);
+        let oauth = ServerError::read(response);
         if let Some(code) = response.transient_code() {
             // Equinix's own client takes a conflict for something that passes.
             let code = if status == 409 { Code::StsConflict } else { code };
@@ -58,7 +58,7 @@ impl Request<'_> {
     }
 
     /// Adds what the administrator has to compare: what was sent, as it was sent, and what the server said.
-    fn describe(&self, error: Error, response: &Response, oauth: &OAuthError) -> Error {
+    fn describe(&self, error: Error, response: &Response, oauth: &ServerError) -> Error {
         let permanent = error.code().exit() == Exit::Refused;
         let mut error = error.with_http_status(response.status);
         if let Some(name) = &oauth.error {
@@ -71,6 +71,12 @@ impl Request<'_> {
                 error = error.with_detail("answer", format!("{} bytes of {kind}", response.body.len()));
             }
             None => {}
+        }
+        if let Some(challenge) = response.challenge().filter(|_| response.status == 401) {
+            error = error.with_detail("challenge", quote(challenge));
+        }
+        for (header, id) in response.request_ids() {
+            error = error.with_detail(header, quote(id));
         }
         if !permanent {
             return error;
@@ -96,7 +102,7 @@ impl Request<'_> {
 const NOT_ACCEPTED: &str = "Compare, to the letter and in this order: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; scope with what is granted. Check as well that the provider is ENABLED and not SUSPENDED.";
 
 /// A refusal in OAuth's terms (RFC 6749 section 5.2, RFC 8693 section 2.2.2).
-fn denial(status: u16, oauth: &OAuthError) -> Error {
+fn denial(status: u16, oauth: &ServerError) -> Error {
     let name = oauth.error.as_deref();
     let code = match name {
         Some("invalid_scope") => Code::StsScopeDenied,
@@ -128,18 +134,101 @@ fn denial(status: u16, oauth: &OAuthError) -> Error {
     error.with_cure(hint)
 }
 
-/// An error answer (RFC 6749 section 5.2), as far as there is one. Everything in it is untrusted.
-struct OAuthError {
+/// An error answer, as far as there is one: RFC 6749 section 5.2, and the forms in which gateways and Equinix's other
+/// services say the same. Everything in it is untrusted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ServerError {
     error: Option<String>,
     description: Option<String>,
 }
 
-impl OAuthError {
+/// The members that hold a sentence for people: RFC 6749, its spelling in other services, and RFC 9457 (`detail`, `title`).
+const SENTENCES: [&str; 9] = [
+    "error_description",
+    "errorDescription",
+    "errorMessage",
+    "error_message",
+    "message",
+    "detail",
+    "title",
+    "error_title",
+    "errorTitle",
+];
+
+/// The members that name the error, where `error` itself does not.
+const NAMES: [&str; 3] = ["errorCode", "error_code", "code"];
+
+impl ServerError {
     fn read(response: &Response) -> Self {
-        let members = json::parse_object(&response.body).unwrap_or_default();
-        let text =
-            |name| members.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned);
-        let description = text("error_description").or_else(|| text("errorDescription"));
-        Self { error: text("error"), description }
+        match json::parse(&response.body) {
+            Ok(value) => Self::in_json(&value),
+            Err(_) if response.media_type().is_some_and(|kind| kind.eq_ignore_ascii_case("text/plain")) => {
+                let text = String::from_utf8_lossy(&response.body);
+                Self { error: None, description: Some(text.trim().to_owned()).filter(|t| !t.is_empty()) }
+            }
+            Err(_) => Self::default(),
+        }
+    }
+
+    fn in_json(value: &Value) -> Self {
+        // Equinix's API services answer with a list of errors.
+        let members = match value {
+            Value::Array(all) => all.first().and_then(Value::as_object),
+            other => other.as_object(),
+        };
+        let Some(members) = members else { return Self::default() };
+        let inner = members.get("error").and_then(Value::as_object);
+        let text = |from: &Map<String, Value>, name: &str| {
+            from.get(name).and_then(Value::as_str).filter(|t| !t.is_empty()).map(ToOwned::to_owned)
+        };
+        let places = || [Some(members), inner].into_iter().flatten();
+        let sentence = SENTENCES.iter().find_map(|name| places().find_map(|place| text(place, name)));
+        let code = NAMES.iter().find_map(|name| places().find_map(|place| text(place, name)));
+        // A name that is no error of OAuth decides nothing, so it is only shown.
+        let description = match (sentence, code) {
+            (Some(sentence), Some(code)) => Some(format!("{sentence} ({code})")),
+            (sentence, code) => sentence.or(code),
+        };
+        Self { error: text(members, "error"), description }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(body: &str) -> (Option<String>, Option<String>) {
+        let ServerError { error, description } = ServerError::in_json(&json::parse(body.as_bytes()).unwrap());
+        (error, description)
+    }
+
+    #[test]
+    fn the_reason_is_found_in_every_published_form() {
+        for (body, error, description) in [
+            (r#"{"error":"invalid_grant","error_description":"why"}"#, Some("invalid_grant"), Some("why")),
+            (r#"{"error":"invalid_grant","errorDescription":"why"}"#, Some("invalid_grant"), Some("why")),
+            (r#"{"error":{"errorCode":"EQ-1"}}"#, None, Some("EQ-1")),
+            (r#"{"error":{"message":"why","code":403}}"#, None, Some("why")),
+            (r#"[{"errorCode":"EQ-1","errorMessage":"why"}]"#, None, Some("why (EQ-1)")),
+            (r#"{"message":"why"}"#, None, Some("why")),
+            (r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"why"}"#, None, Some("why")),
+            (r#"{"title":"Forbidden","status":403}"#, None, Some("Forbidden")),
+            (
+                r#"{"error_domain":"apps","error_title":"t","error_code":"4001","error_message":"why"}"#,
+                None,
+                Some("why (4001)"),
+            ),
+            (r#"{"error":"denied","message":"why"}"#, Some("denied"), Some("why")),
+            (r#"{"message":{"nested":"x"},"error":[]}"#, None, None),
+            ("[]", None, None),
+            ("[1]", None, None),
+            ("\"why\"", None, None),
+        ] {
+            assert_eq!(
+                said(body),
+                (error.map(ToOwned::to_owned), description.map(ToOwned::to_owned)),
+                "{body}"
+            );
+        }
     }
 }

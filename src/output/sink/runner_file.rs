@@ -23,6 +23,8 @@ pub(super) struct RunnerFile {
     file: File,
 }
 
+const OTHER_USER: &str = "Run the container as the user that the file belongs to or as root (docker run --user), or use exec, which writes no file.";
+
 impl RunnerFile {
     pub(super) fn open(variable: &'static str, env: &Env) -> Result<Self, Error> {
         let path = env.os(variable).map(PathBuf::from).ok_or_else(|| {
@@ -50,14 +52,21 @@ impl RunnerFile {
         let mut options = OpenOptions::new();
         options.read(true).append(true);
         no_follow(&mut options);
-        let file = options.open(&path).map_err(|error| cannot(&error, "cannot be opened for writing"))?;
+        let file = options.open(&path).map_err(|error| {
+            let refused = cannot(&error, "cannot be opened for writing");
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => refused.with_cure(OTHER_USER),
+                _ => refused,
+            }
+        })?;
         // What was opened counts, not what had been looked at.
         let opened = file.metadata().map_err(|error| cannot(&error, "cannot be looked at"))?;
         if !opened.is_file() {
             return Err(Error::new(Code::OutSymlink, format!("{shown} was swapped for something else")));
         }
         if !is_ours(&opened) {
-            return Err(Error::new(Code::OutSymlink, format!("{shown} belongs to another user")));
+            return Err(Error::new(Code::OutSymlink, format!("{shown} belongs to another user"))
+                .with_cure(OTHER_USER));
         }
         let new = Self { variable, file };
         // The summary is a text, and the others are lists of entries.

@@ -231,10 +231,9 @@ fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
     let is_known = url.is_under("actions.githubusercontent.com")
         || server.is_some_and(|server| url.is_under(server.host()));
     let origin = url.origin();
-    let finding = if url.is_loopback() {
-        Some(Finding::warning(format!("asking for the ID token on this machine: {origin}")))
-    } else if is_known {
-        None
+    let finding = if is_known {
+        url.is_loopback()
+            .then(|| Finding::warning(format!("asking for the ID token on this machine: {origin}")))
     } else {
         // A hard list would break enterprise servers, and buys little: the runner sets the variable anew for each step.
         let server = names::GITHUB_SERVER_URL;

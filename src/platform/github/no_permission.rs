@@ -5,11 +5,12 @@ use std::io::Read;
 
 use serde_json::Value;
 
-use crate::env::Env;
+use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::text::quote;
 
 use super::names;
+use crate::platform::inside_exec;
 
 /// Why there is no way to ask: told from the event and the actor (the variables are absent in each case).
 pub(super) fn no_permission(env: &Env) -> Result<Error, Error> {
@@ -17,25 +18,51 @@ pub(super) fn no_permission(env: &Env) -> Result<Error, Error> {
     let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();
     let situation =
         |error: Error| error.with_detail("event", quote(&event)).with_detail("actor", quote(&actor));
+    if env.has(shared::EXEC) {
+        return Ok(inside_exec(Error::new(Code::GhIdTokenPermission, MESSAGE), env));
+    }
     // Secrets and write permissions are withheld for these events only; for all others a missing permission is the cause.
     let is_pull_request = event.starts_with("pull_request") && event != "pull_request_target";
-    if is_pull_request && is_from_fork(env) {
+    let from_fork = if is_pull_request { is_from_fork(env) } else { Some(false) };
+    if from_fork == Some(true) {
         return Ok(situation(Error::new(
             Code::GhForkPr,
             "GitHub gives no ID token to a pull request from a fork",
         )));
     }
-    if actor == "dependabot[bot]" {
+    if actor == "dependabot[bot]" && FOR_DEPENDABOT.contains(&&*event) {
         return Ok(situation(Error::new(
             Code::GhDependabot,
-            "GitHub gives no ID token to a run that Dependabot started",
+            "GitHub gives no ID token to this run that Dependabot started: the job does not ask for the permission",
         )));
     }
-    Ok(situation(Error::new(Code::GhIdTokenPermission, "this job may not ask GitHub for an ID token")))
+    let error = situation(Error::new(Code::GhIdTokenPermission, MESSAGE));
+    Ok(match from_fork {
+        Some(_) => error,
+        None => error.with_detail(
+            "note",
+            format!("if the pull request comes from a fork, that is the cause: GitHub gives such a run no ID token ({} could not be read)", names::GITHUB_EVENT_PATH),
+        ),
+    })
 }
 
-/// Whether the event's payload says that the head of the pull request is in another repository than its base.
-fn is_from_fork(env: &Env) -> bool {
+const MESSAGE: &str = "this job may not ask GitHub for an ID token";
+
+/// The events for which GitHub restricts runs of Dependabot:
+/// <https://docs.github.com/en/code-security/dependabot/troubleshooting-dependabot/troubleshooting-dependabot-on-github-actions>.
+const FOR_DEPENDABOT: [&str; 7] = [
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "create",
+    "deployment",
+    "deployment_status",
+];
+
+/// Whether the event's payload says that the head of the pull request is in another repository than its base. `None` when
+/// there is no payload that could be read.
+fn is_from_fork(env: &Env) -> Option<bool> {
     // Payloads can be large, but this one is only read to explain a failure.
     const LIMIT: u64 = 32 * 1024 * 1024;
     let payload = || -> Option<Value> {
@@ -46,10 +73,10 @@ fn is_from_fork(env: &Env) -> bool {
         fs::File::open(path).ok()?.take(LIMIT).read_to_end(&mut content).ok()?;
         serde_json::from_slice(&content).ok()
     };
-    let Some(payload) = payload() else { return false };
+    let payload = payload()?;
     let head = payload.pointer("/pull_request/head/repo");
     let id = |pointer: &str| payload.pointer(pointer).and_then(Value::as_u64);
-    match head {
+    Some(match head {
         None => false,
         // The fork has been deleted since.
         Some(Value::Null) => true,
@@ -57,7 +84,7 @@ fn is_from_fork(env: &Env) -> bool {
             (Some(head), Some(base)) => head != base,
             _ => repo.get("fork").and_then(Value::as_bool).unwrap_or(false),
         },
-    }
+    })
 }
 
 #[cfg(test)]
@@ -95,6 +122,11 @@ mod tests {
             ("pull_request", "dependabot[bot]", Some(&fork), "gh-fork-pr"),
             ("pull_request", "dependabot[bot]", Some(&own), "gh-dependabot"),
             ("push", "dependabot[bot]", None, "gh-dependabot"),
+            ("deployment_status", "dependabot[bot]", None, "gh-dependabot"),
+            ("workflow_run", "dependabot[bot]", None, "gh-id-token-permission"),
+            ("pull_request_target", "dependabot[bot]", Some(&own), "gh-id-token-permission"),
+            ("schedule", "dependabot[bot]", None, "gh-id-token-permission"),
+            ("", "dependabot[bot]", None, "gh-id-token-permission"),
             ("pull_request", "octocat", Some(&own), "gh-id-token-permission"),
             ("pull_request", "octocat", Some(&fork_of_others), "gh-id-token-permission"),
             ("pull_request_target", "octocat", Some(&fork), "gh-id-token-permission"),

@@ -775,6 +775,24 @@ mod endpoints {
         }
     }
 
+    #[test]
+    fn on_this_machine_by_a_variable_get_no_token_of_an_issuer_elsewhere() {
+        let issuer = "https://gitlab.example";
+        let job = || {
+            let job = Job::gitlab().env("CI_SERVER_URL", issuer).claims(|claims| {
+                claims.insert("iss".to_owned(), json!("https://gitlab.example"));
+            });
+            let (token, url) = (job.mint(), job.sts_url());
+            let job = job.without_flag("--sts-endpoint").env("EQUINIX_STS_ENDPOINT", &url);
+            (job.env("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", token), url)
+        };
+        let (planted, url) = job();
+        let outcome = fails(planted, 10, "endpoint-untrusted");
+        outcome.sts_requests(0).stderr_has(issuer).stderr_has(&format!("pass --sts-endpoint {url}"));
+        let (named, url) = job();
+        named.args(["--sts-endpoint", &url]).run().succeeds().sts_requests(1);
+    }
+
     /// What is under `equinix.com` is not asked here: a proxy that refuses stands before it.
     #[test]
     fn of_equinix_are_taken_from_a_variable() {

@@ -62,6 +62,8 @@ mod environment {
         for name in REQUEST {
             assert!(!found.contains_key(name), "{name} is there");
         }
+        // By which an inner run tells why it can have no ID token.
+        assert_eq!(found["EQUINIX_WIF_EXEC"], "1");
         // Everything else is as it was.
         assert_eq!(found["GITHUB_ACTIONS"], "true");
         assert!(found.contains_key("GITHUB_OUTPUT") && found.contains_key("PATH"));

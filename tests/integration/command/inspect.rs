@@ -139,7 +139,7 @@ mod snapshots {
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
-            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
+            -d '{"assignmentScope":{"id":"<org-id>","type":"ORGANIZATION"},"principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
           # Grant of an access policy (scope: that policy's ERN)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
@@ -187,7 +187,10 @@ mod snapshots {
               },
               {
                 "body": {
-                  "assignmentScope": "<org or project>",
+                  "assignmentScope": {
+                    "id": "<org-id>",
+                    "type": "ORGANIZATION"
+                  },
                   "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
                   "roleId": "<role-id>"
                 },
@@ -292,7 +295,7 @@ mod snapshots {
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
-            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
+            -d '{"assignmentScope":{"id":"<org-id>","type":"ORGANIZATION"},"principal":"principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main","roleId":"<role-id>"}'
           # Grant of an access policy (scope: that policy's ERN)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
@@ -340,7 +343,10 @@ mod snapshots {
               },
               {
                 "body": {
-                  "assignmentScope": "<org or project>",
+                  "assignmentScope": {
+                    "id": "<org-id>",
+                    "type": "ORGANIZATION"
+                  },
                   "principal": "principal:<project-or-org-id>:<idp>:repo:octo-org/metal-app:ref:refs/heads/main",
                   "roleId": "<role-id>"
                 },
@@ -433,7 +439,7 @@ mod snapshots {
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
-            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main","roleId":"<role-id>"}'
+            -d '{"assignmentScope":{"id":"<org-id>","type":"ORGANIZATION"},"principal":"principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main","roleId":"<role-id>"}'
           # Grant of an access policy (scope: that policy's ERN)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
@@ -482,7 +488,10 @@ mod snapshots {
                   },
                   {
                     "body": {
-                      "assignmentScope": "<org or project>",
+                      "assignmentScope": {
+                        "id": "<org-id>",
+                        "type": "ORGANIZATION"
+                      },
                       "principal": "principal:<project-or-org-id>:<idp>:project_path:octo-org/metal-app:ref_type:branch:ref:main",
                       "roleId": "<role-id>"
                     },
@@ -574,7 +583,7 @@ mod snapshots {
           # Grant of a role (scope roleassignments:<org-id>)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/roleAssignments' \
-            -d '{"assignmentScope":"<org or project>","principal":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1","roleId":"<role-id>"}'
+            -d '{"assignmentScope":{"id":"<org-id>","type":"ORGANIZATION"},"principal":"principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1","roleId":"<role-id>"}'
           # Grant of an access policy (scope: that policy's ERN)
           curl --fail-with-body -H "Authorization: Bearer $EQUINIX_API_TOKEN" -H 'Content-Type: application/json' \
             'https://access.eqix.equinix.com/v1/projects/<project-id>/accessPolicies/<access-policy-id>/grants' \
@@ -623,7 +632,10 @@ mod snapshots {
                   },
                   {
                     "body": {
-                      "assignmentScope": "<org or project>",
+                      "assignmentScope": {
+                        "id": "<org-id>",
+                        "type": "ORGANIZATION"
+                      },
                       "principal": "principal:<project-or-org-id>:<idp>:project_path:contributor/metal-app:ref_type:branch:ref:patch-1",
                       "roleId": "<role-id>"
                     },

@@ -528,7 +528,7 @@ fn refusals_of_other_kinds_are_told_apart() {
         ("401 without a body", (401, None, b"", "sts-forbidden", "refused the exchange (401)")),
         ("401 with HTML", (401, Some("text/html"), html, "sts-forbidden", "limited availability")),
         ("403 with HTML", (403, Some("text/html"), html, "sts-forbidden", "limited availability")),
-        ("403 with JSON", (403, json_type, b"{\"message\":\"no\"}", "sts-forbidden", "limited availability")),
+        ("403 with JSON", (403, json_type, b"{\"said\":\"no\"}", "sts-forbidden", "limited availability")),
         ("402", (402, None, b"", "sts-denied", "refused the exchange (402)")),
         ("451", (451, None, b"", "sts-denied", "refused the exchange (451)")),
     ];
@@ -538,6 +538,53 @@ fn refusals_of_other_kinds_are_told_apart() {
         outcome.fails(6, code).stderr_has(says).stderr_has(SUBJECT).stderr_lacks("Blocked by policy");
         reports(&outcome, &json!({"http_status": status, "oauth_error": null, "attempts": 1}));
     });
+}
+
+/// What a gateway or another service of Equinix says in its own form is shown all the same, with the names that the
+/// server gave the request.
+#[test]
+fn a_reason_in_another_form_is_shown_with_the_request_s_name() {
+    let cases: Vec<(&str, (&str, &str, &str))> = vec![
+        (
+            "a list",
+            (
+                "application/json",
+                r#"[{"errorCode":"EQ-3","errorMessage":"not enabled"}]"#,
+                "STS says:         \"not enabled (EQ-3)\"",
+            ),
+        ),
+        (
+            "a problem",
+            (
+                "application/problem+json",
+                r#"{"title":"Forbidden","detail":"not enabled"}"#,
+                "\"not enabled\"",
+            ),
+        ),
+        ("a message", ("application/json", r#"{"message":"not enabled"}"#, "\"not enabled\"")),
+        (
+            "a nested message",
+            ("application/json", r#"{"error":{"message":"not enabled"}}"#, "\"not enabled\""),
+        ),
+        ("a nested code", ("application/json", r#"{"error":{"errorCode":"EQ-3"}}"#, "\"EQ-3\"")),
+        (
+            "plain text",
+            ("text/plain; charset=utf-8", "not enabled\n::error::x\n", "\"not enabled : :error: :x\""),
+        ),
+    ];
+    each(&cases, |(media, body, says)| {
+        let reply = Reply::status(403)
+            .header("Content-Type", *media)
+            .body(*body)
+            .header("X-Correlation-Id", "corr-2");
+        let outcome = Job::gitlab().sts_reply(reply).run();
+        outcome.fails(6, "sts-forbidden").stderr_has(says).stderr_lacks("bytes of");
+        outcome.stderr_has("X-Correlation-Id: \"corr-2\"");
+    });
+    let challenge = "Bearer error=\"invalid_token\", error_description=\"no such tenant\"";
+    let reply = Reply::status(401).header("WWW-Authenticate", challenge).header("X-Request-Id", "req-1");
+    let outcome = Job::gitlab().sts_reply(reply).run();
+    outcome.fails(6, "sts-forbidden").stderr_has("no such tenant").stderr_has("X-Request-Id: \"req-1\"");
 }
 
 /// Statuses that no token exchange knows, and those of a wrong address: one request, whatever the method of the error.

@@ -479,6 +479,28 @@ mod validation {
         }
     }
 
+    #[test]
+    fn strict_takes_no_identity_that_a_variable_puts_in_the_job_s_place() {
+        let job = || {
+            let job = Job::github();
+            let token = job.mint();
+            job.file("id-token", token).env("EQUINIX_WIF_SUBJECT_TOKEN_FILE", "../../../id-token")
+        };
+        let said =
+            "EQUINIX_WIF_SUBJECT_TOKEN_FILE replaces the identity that GitHub Actions gives to this job";
+        let outcome = job().run();
+        outcome.succeeds().id_token_requests(0).stderr_has(&format!("warning: {said}"));
+        let outcome = refused(job().args(["--validation", "strict"]), 10, "endpoint-untrusted");
+        outcome.stderr_has(&format!("error[endpoint-untrusted]: {said}"));
+    }
+
+    #[test]
+    fn strict_asks_nobody_on_this_machine_that_the_server_does_not_name() {
+        let job = || Job::github().env("GITHUB_SERVER_URL", "https://github.com");
+        let strict = refused(job().args(["--validation", "strict"]), 10, "endpoint-untrusted");
+        strict.id_token_requests(0).stderr_has("http://127.0.0.1:");
+    }
+
     /// Everything goes through a proxy that refuses, so that a host can be named that is not on this machine.
     #[test]
     fn strict_asks_no_unknown_host_for_the_id_token() {

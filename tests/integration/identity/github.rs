@@ -301,6 +301,12 @@ mod without_an_id_token {
             ("a fork's by Dependabot", dependabot(fork()), "gh-fork-pr", "Skip this step for forks"),
             ("Dependabot's pull request", dependabot(own()), "gh-dependabot", "!= 'dependabot[bot]'"),
             ("Dependabot's push", dependabot(Job::github()), "gh-dependabot", "!= 'dependabot[bot]'"),
+            (
+                "a workflow_run after Dependabot",
+                dependabot(Job::github().event("workflow_run", json!({}))),
+                none,
+                cure,
+            ),
             ("pull_request_target from a fork", fork().with_facts(target), none, cure),
             ("no payload", unreadable(""), none, cure),
             ("a payload that is not there", unreadable("/no/such/file"), none, cure),
@@ -314,6 +320,36 @@ mod without_an_id_token {
             outcome.stderr_has(cure).id_token_requests(0).sts_requests(0);
             assert_eq!(outcome.report.as_ref().unwrap()["stage"], "identity");
         }
+    }
+
+    #[test]
+    fn other_causes_of_missing_variables_are_told() {
+        let outcome = fails(Job::github().without_id_token_permission(), 3, "gh-id-token-permission");
+        outcome
+            .stderr_has("docker run needs -e ACTIONS_ID_TOKEN_REQUEST_URL")
+            .stderr_has("sudo")
+            .stderr_has("act ");
+        let unreadable = pull_request(Value::Null).env("GITHUB_EVENT_PATH", "/no/such/file");
+        let outcome = fails(unreadable.without_id_token_permission(), 3, "gh-id-token-permission");
+        outcome.stderr_has("if the pull request comes from a fork").stderr_has("GITHUB_EVENT_PATH could not");
+        let inside = Job::github().pull_request(true).without_id_token_permission();
+        let outcome = fails(inside.env("EQUINIX_WIF_EXEC", "1"), 3, "gh-id-token-permission");
+        outcome
+            .stderr_has("inside equinix-wif exec")
+            .stderr_has("--keep-oidc-env")
+            .stderr_lacks("permissions:");
+    }
+
+    #[test]
+    fn a_platform_without_its_marker_is_named_with_its_flag() {
+        let outcome = Job::github().unset("GITHUB_ACTIONS").run();
+        assert_eq!(outcome.status, Some(3), "{}", outcome.context());
+        outcome
+            .stderr_has("error[ambient-not-ci]: ")
+            .stderr_has("--provider github")
+            .stderr_has("GITHUB_ACTIONS=true");
+        let job = Job::github().unset("GITHUB_ACTIONS").args(["--provider", "github", "--format", "github"]);
+        job.run().succeeds();
     }
 
     #[test]

@@ -15,6 +15,7 @@ use support::token;
 
 /// How GitLab's runner starts each of them: `bash` where there is one, else `sh`, both stopping at the first failure.
 const SHELLS: [[&str; 3]; 3] = [["sh", "-e", "-c"], ["dash", "-e", "-c"], ["bash", "-eo", "pipefail"]];
+const OWN_SUBJECT_TOKEN: &str = "EQUINIX_WIF_SUBJECT_TOKEN";
 const SCOPE_VARIABLE: &str = "EQUINIX_TOKEN_EXCHANGE_SCOPE";
 
 /// Runs a script in which `"$@"` are the program's arguments.
@@ -202,7 +203,7 @@ mod the_variable {
             ("unexpanded", Some("$METAL_ID_TOKEN"), unexpanded, "\"$METAL_ID_TOKEN\""),
             ("in braces", Some("${METAL_ID_TOKEN}"), unexpanded, "\"${METAL_ID_TOKEN}\""),
             ("of Windows", Some("%METAL_ID_TOKEN%"), unexpanded, "\"%METAL_ID_TOKEN%\""),
-            ("with a newline", Some(&format!("{good}\n")), "token-env-padded", "white space around it"),
+            ("with a newline", Some(&format!("{good}\n")), "token-env-padded", "has a line break at the end"),
             ("with a blank", Some(&format!(" {good}")), "token-env-padded", "white space around it"),
             ("folded", Some(&good.replacen('.', ".\n  ", 1)), "token-env-padded", "white space inside it"),
             ("blank", Some("  "), "token-env-padded", "white space"),
@@ -213,8 +214,9 @@ mod the_variable {
                 None => Job::gitlab().unset(SUBJECT_TOKEN),
             };
             let outcome = fails(job, 3, code);
-            outcome.stderr_has(&format!("{SUBJECT_TOKEN} ")).stderr_has(message);
-            outcome.stderr_has(&yaml(SUBJECT_TOKEN, AUDIENCE));
+            let looked_at = if code == missing { OWN_SUBJECT_TOKEN } else { SUBJECT_TOKEN };
+            outcome.stderr_has(&format!("{looked_at} ")).stderr_has(message);
+            outcome.stderr_has(&yaml(OWN_SUBJECT_TOKEN, AUDIENCE));
         }
     }
 
@@ -361,5 +363,56 @@ mod claims {
             claims.remove("job_project_id");
         });
         older.run().succeeds().stderr_lacks("another run");
+    }
+}
+
+/// Nobody but this program reads that variable, so no format unsets it.
+mod the_program_s_own_variable {
+    use super::*;
+
+    /// GitLab's own hand-over, in the other variable.
+    fn job() -> Job {
+        let job = Job::gitlab();
+        let token = job.mint();
+        job.env(OWN_SUBJECT_TOKEN, token).unset(SUBJECT_TOKEN)
+    }
+
+    #[test]
+    fn is_read_first_and_serves_any_number_of_exchanges() {
+        let job = job().env(SCOPE_VARIABLE, SCOPE).env(SUBJECT_TOKEN, "not.a.token");
+        let twice = r#". "$(equinix-wif "$@")"; . "$(equinix-wif "$@")"; rm "$CI_PROJECT_DIR.tmp"/*"#;
+        script(job, SHELLS[0], twice).succeeds().sts_requests(2);
+    }
+
+    #[test]
+    fn is_taken_from_what_exec_starts() {
+        let outcome = job().exec(["sh", "-c", "env | sed -n 's/=.*//p'"]).run();
+        outcome.succeeds();
+        assert!(
+            outcome.stdout.contains("EQUINIX_API_TOKEN\n") && !outcome.stdout.contains(OWN_SUBJECT_TOKEN)
+        );
+    }
+
+    #[test]
+    fn is_missed_inside_exec_for_another_reason() {
+        let inside = Job::gitlab().unset(SUBJECT_TOKEN).env("EQUINIX_WIF_EXEC", "1");
+        let outcome = fails(inside, 3, "gl-id-tokens-missing");
+        outcome.stderr_has("inside equinix-wif exec").stderr_lacks("id_tokens:");
+    }
+
+    #[test]
+    fn cannot_hold_the_access_token() {
+        fails(job().args(["--env-name", OWN_SUBJECT_TOKEN]), 2, "cfg-env-name-invalid");
+    }
+
+    #[test]
+    fn is_what_a_second_exchange_is_told_to_use() {
+        let outcome = script(
+            Job::gitlab().env(SCOPE_VARIABLE, SCOPE),
+            SHELLS[0],
+            r#". "$(equinix-wif "$@")"; rm "$CI_PROJECT_DIR.tmp"/*; equinix-wif "$@""#,
+        );
+        outcome.stderr_has("error[gl-id-tokens-missing]: ").sts_requests(1);
+        outcome.stderr_has("an access token was set before").stderr_has(OWN_SUBJECT_TOKEN);
     }
 }

@@ -93,7 +93,7 @@ fn texts() -> Cases {
         case("a bell", format!("{good}\u{7}"), MALFORMED),
         case("a delete", format!("{good}\u{7f}"), MALFORMED),
         case("a bearer's scheme", format!("Bearer:{good}"), MALFORMED),
-        case("a bearer's scheme with a blank", format!("Bearer {good}"), PADDED),
+        case("a bearer's scheme with a blank", format!("Bearer {good}"), MALFORMED),
         case("a line's end", format!("{good}\n"), PADDED),
         case("a carriage return", format!("{good}\r\n"), PADDED),
         case("a command for the runner", format!("{good}\n::add-path::/x"), PADDED),
