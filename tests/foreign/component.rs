@@ -1268,7 +1268,7 @@ mod shells {
                 assert_eq!(output.status.code(), Some(0), "{shell:?}: {}", told(&output));
                 let found = PathBuf::from(String::from_utf8(output.stdout).unwrap());
                 let taken = if is_taken { script.path("project.tmp") } else { other };
-                assert!(found.starts_with(&taken), "{shell:?} {mode:o}: {found:?}");
+                assert!(found.starts_with(&taken), "{shell:?} {mode:o}: {}", found.display());
             }
             // Not only the folder itself.
             let script = Script::new(&inputs, UNRELEASED);
