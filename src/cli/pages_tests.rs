@@ -123,7 +123,7 @@ fn no_page_has_an_unknown_flag() {
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of cargo, curl, git, gh and docker, and a mistake in an example.
     let others = "cap-drop check deny-self-hosted-runners env-file fail-with-body from ignore-missing lib locked nocapture pattern \
-                  profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
+                  preserve-env profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
@@ -171,6 +171,8 @@ fn the_action_passes_on_its_inputs() {
     let rows = exposed(Expose::Action);
     assert_eq!(found, rows.iter().map(|row| row.name().to_owned()).collect());
     let (action, script) = (file("action.yml"), file("action/token.sh"));
+    let (_, unset) = script.split_once("\nunset ").unwrap();
+    let (unset, _) = unset.split_once("\n\n").unwrap();
     for row in rows {
         assert!(row.on.contains(&Command::Token), "{}: the action runs token", row.flag);
         let name = row.name();
@@ -178,8 +180,11 @@ fn the_action_passes_on_its_inputs() {
         assert!(action.contains(&format!("        {variable}: ${{{{ inputs.{name} }}}}\n")), "{variable}");
         let line = match (row.arity, row.var) {
             (Arity::List(_), _) => format!("value {name} \"$line\"\ndone <<<\"${{{variable}-}}\"\n"),
-            (Arity::Switch, Some(own)) => format!("switch {name} \"${{{variable}-}}\" {own}\n"),
-            (Arity::Switch, None) => format!("switch {name} \"${{{variable}-}}\"\n"),
+            // A variable that the script unsets has nothing to say that an input would have to win over.
+            (Arity::Switch, Some(own)) if !unset.contains(own) => {
+                format!("switch {name} \"${{{variable}-}}\" {own}\n")
+            }
+            (Arity::Switch, _) => format!("switch {name} \"${{{variable}-}}\"\n"),
             _ => format!("value {name} \"${{{variable}-}}\"\n"),
         };
         assert!(script.contains(&line), "{line}");

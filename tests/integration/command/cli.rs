@@ -804,7 +804,7 @@ mod endpoints {
             let proxy = Server::start(|_: &Request| Reply::status(407));
             let job = Job::github().without_flag("--sts-endpoint").env("EQUINIX_STS_ENDPOINT", url);
             let outcome = job.env("HTTPS_PROXY", proxy.url()).run();
-            outcome.fails(8, "proxy-auth").id_token_requests(1);
+            outcome.fails(2, "proxy-auth").id_token_requests(1);
             let host = url.to_lowercase().replace("https://", "").replace('/', "");
             let target = if host.contains(':') { host } else { format!("{host}:443") };
             assert_eq!(proxy.requests()[0].target.to_lowercase(), target);

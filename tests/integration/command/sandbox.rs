@@ -314,7 +314,7 @@ fn what_it_does_not_know_is_refused_with_what_it_knows() {
             "the sandbox has no fault \"fire\"",
             "rate-limit, expired-token, wrong-audience",
         ),
-        (&["--fault", ""], "the sandbox has no fault \"\"", "refused-scope, server-error"),
+        (&["--fault", "Fire"], "the sandbox has no fault \"Fire\"", "refused-scope, server-error"),
         (&["--fault", "fire", "--", "true"], "the sandbox has no fault", "rate-limit"),
     ] {
         println!("case: {args:?}");
