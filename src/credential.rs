@@ -96,7 +96,7 @@ impl Credential {
         }
     }
 
-    /// When it expires, as RFC 3339 in UTC.
+    /// Returns when it expires, as RFC 3339 in UTC.
     pub fn expires_at_text(&self) -> String {
         clock::rfc3339(self.expires_at)
     }

@@ -1,6 +1,6 @@
 //! The environment as a value that is passed in, and the name of every variable that the program reads.
 //!
-//! An empty variable counts as unset everywhere (contract section 2).
+//! An empty variable counts as unset everywhere.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -52,12 +52,12 @@ impl Env {
             .transpose()
     }
 
-    /// Whether the variable is set and not empty.
+    /// Tells whether the variable is set and not empty.
     pub fn has(&self, name: &str) -> bool {
         self.os(name).is_some()
     }
 
-    /// Whether the variable has exactly this value. Platforms document exact values (`GITHUB_ACTIONS` is
+    /// Tells whether the variable has exactly this value. Platforms document exact values (`GITHUB_ACTIONS` is
     /// `true`, never `1`), and anything else is another program's variable.
     pub fn is(&self, name: &str, value: &str) -> bool {
         self.os(name).is_some_and(|v| v == value)

@@ -111,7 +111,7 @@ fn end_of<S>(_: &S) -> End {
     End::Other
 }
 
-/// Whether what is written to standard error ends in a file or in the null device, where no runner reads it.
+/// Tells whether what is written to standard error ends in a file or in the null device, where no runner reads it.
 fn leads_nowhere(stderr: &io::Stderr) -> bool {
     end_of(stderr) != End::Other
 }

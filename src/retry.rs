@@ -45,9 +45,9 @@ pub struct Failure {
     pub error: Error,
     /// Whether to try again.
     pub retry: Retry,
-    /// Whether the request may have been acted on although no answer came.
+    /// True if the request may have been acted on although no answer came.
     pub lost_answer: bool,
-    /// Whether the attempt was ended by its own time limit, and more time might have been enough.
+    /// True if the attempt was ended by its own time limit, and more time might have been enough.
     pub was_cut_short: bool,
 }
 
@@ -87,7 +87,7 @@ pub struct Attempt {
     pub number: u32,
     /// The end of the run.
     pub deadline: Deadline,
-    /// Whether an earlier attempt was ended by its own time limit. Then the server is slow, not gone, and asking it anew
+    /// True if an earlier attempt was ended by its own time limit. Then the server is slow, not gone, and asking it anew
     /// after the same time would only be cut short again.
     pub is_patient: bool,
 }
@@ -116,9 +116,9 @@ pub struct Failed {
     pub attempt: u32,
     /// Whether another one may succeed.
     pub retry: Retry,
-    /// Whether an earlier attempt has used up the one more try of [`Retry::Once`].
+    /// True if an earlier attempt has used up the one more try of [`Retry::Once`].
     pub once_used: bool,
-    /// Whether the server works and asks to slow down.
+    /// True if the server works and asks to slow down.
     pub is_limited: bool,
     /// The time until the deadline, if there is any.
     pub left: Option<Duration>,

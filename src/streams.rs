@@ -20,10 +20,10 @@ pub struct Streams<'a> {
     pub stdout: &'a mut dyn Write,
     /// What is known about standard output.
     pub stdout_kind: StdoutKind,
-    /// Whether standard input is a terminal, where nobody answers.
+    /// True if standard input is a terminal, where nobody answers.
     pub stdin_is_terminal: bool,
-    /// Whether standard error is a terminal.
+    /// True if standard error is a terminal.
     pub stderr_is_terminal: bool,
-    /// Whether standard error leads to a file or nowhere, so that a runner cannot read it.
+    /// True if standard error leads to a file or nowhere, so that a runner cannot read it.
     pub stderr_is_lost: bool,
 }

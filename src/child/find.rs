@@ -80,7 +80,7 @@ fn check_first_line(program: &OsStr, file: &Path) -> Result<(), Error> {
     Err(Error::new(Code::CmdNotFound, message).with_detail("interpreter", quote(interpreter)))
 }
 
-/// What was probably meant by a program that is not there. No shell reads the command.
+/// Returns what was probably meant by a program that is not there. No shell reads the command.
 fn meant(program: &str) -> Option<String> {
     // Those that change the shell itself, and those of its grammar.
     const OF_A_SHELL: [&str; 24] = [

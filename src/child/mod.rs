@@ -37,7 +37,7 @@ pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     Err(not_started(program, &error))
 }
 
-/// Where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough
+/// Returns where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough
 /// that they do not end this one first.
 #[cfg(not(unix))]
 pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
@@ -84,7 +84,7 @@ pub(crate) fn feed(
     }
 }
 
-/// Why a program could not be started.
+/// Returns why a program could not be started.
 pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::NotFound => not_found(program),

@@ -49,9 +49,9 @@ pub struct Operand {
     pub name: &'static str,
     /// One line about it.
     pub help: &'static str,
-    /// Whether it has to be there.
+    /// True if it has to be there.
     pub is_required: bool,
-    /// Whether it is a command with its arguments, which goes after `--`.
+    /// True if it is a command with its arguments, which goes after `--`.
     pub is_command: bool,
     /// The words that it takes, for completions and help.
     pub words: fn() -> Vec<&'static str>,
@@ -89,7 +89,7 @@ impl Command {
         ROWS.iter().copied().filter(move |row| row.on.contains(&self))
     }
 
-    /// What the help says of it.
+    /// Returns what the help says of it.
     pub fn facts(self) -> &'static Facts {
         match self {
             Self::Token => &TOKEN,

@@ -79,7 +79,7 @@ fn subcommand(command: Command, purpose: Purpose) -> clap::Command {
     }
 }
 
-/// Whether every command has it, before or after its name.
+/// Tells whether every command has it, before or after its name.
 fn is_global(row: &Row) -> bool {
     row.on.len() == Command::ALL.len()
 }
@@ -123,7 +123,7 @@ fn with_words(arg: Arg, words: Vec<&'static str>) -> Arg {
     if words.is_empty() { arg } else { arg.value_parser(PossibleValuesParser::new(words)) }
 }
 
-/// What `--help` says of a flag: also its variable, its default and its words.
+/// Returns what `--help` says of a flag: also its variable, its default and its words.
 fn long_help(row: &Row) -> String {
     let variables: Vec<_> = [row.var, row.or_var].into_iter().flatten().collect();
     let mut facts = Vec::new();
@@ -138,7 +138,7 @@ fn long_help(row: &Row) -> String {
     if facts.is_empty() { row.help.to_owned() } else { format!("{}\n{}", row.help, facts.join("\n")) }
 }
 
-/// What was typed, from what clap has read.
+/// Returns what was typed, from what clap has read.
 pub(super) fn typed(matches: &ArgMatches) -> Typed {
     let (command, own) = match matches.subcommand() {
         Some((name, own)) => (Command::by_name(name), own),

@@ -99,7 +99,7 @@ impl Refusal {
         }
     }
 
-    /// What to do.
+    /// Returns what to do.
     pub const fn cure(self) -> &'static str {
         match self {
             Self::Invalid => {

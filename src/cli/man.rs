@@ -73,7 +73,7 @@ impl Page {
     }
 }
 
-/// What does not follow from the command line.
+/// Returns what does not follow from the command line.
 fn tables() -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["ENVIRONMENT"]);

@@ -44,7 +44,7 @@ fn flags() -> Vec<Vec<&'static Row>> {
     flags
 }
 
-/// How the page shows a flag.
+/// Returns how the page shows a flag.
 fn shown(row: &Row) -> String {
     let short = row.short.map_or_else(String::new, |letter| format!("`-{letter}`, "));
     let value = row.arity.value_name().map_or_else(String::new, |name| format!(" {name}"));
@@ -251,7 +251,7 @@ fn the_manual_page_has_everything() {
     }
 }
 
-/// What the long help shows of a flag follows from its row.
+/// Returns what the long help shows of a flag follows from its row.
 #[test]
 fn the_help_has_variables_defaults_and_words() {
     let mut cli = definition(Purpose::Parse);

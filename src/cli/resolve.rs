@@ -89,7 +89,7 @@ impl<'a> Resolver<'a> {
         self.request.api_version
     }
 
-    /// What has been read, for the report: name → value and source.
+    /// Returns what has been read, for the report: name → value and source.
     pub fn into_report(self) -> Map<String, Value> {
         self.seen
     }
@@ -99,7 +99,7 @@ impl<'a> Resolver<'a> {
         self.env
     }
 
-    /// What follows the flags.
+    /// Returns what follows the flags.
     pub fn operands(&self) -> &'a [OsString] {
         &self.typed.operands
     }
@@ -217,7 +217,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Who asks for one thing and gets another would never know.
+    /// Returns who asks for one thing and gets another would never know.
     fn check_agreement(&self, flag: &str, typed: &str, asked: Option<&str>) -> Result<(), Error> {
         match asked.filter(|asked| *asked != typed) {
             None => Ok(()),

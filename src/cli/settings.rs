@@ -45,7 +45,7 @@ pub struct IdentitySettings {
     pub expectations: Vec<Expectation>,
     /// How strictly the claims are taken.
     pub validation: Validation,
-    /// Whether the signature is verified.
+    /// True if the signature is verified.
     pub verify_signature: bool,
     /// What should be said about these settings.
     pub warnings: Vec<String>,
@@ -62,7 +62,7 @@ pub struct OutputSettings {
     pub output: Option<PathBuf>,
     /// The variable for the access token.
     pub env_name: String,
-    /// Whether GitHub's later steps get it too.
+    /// True if GitHub's later steps get it too.
     pub export_env: bool,
     /// Consent: `--force`.
     pub force: bool,
@@ -139,14 +139,14 @@ impl SummaryWhen {
 /// The largest file of certificates, in bytes. Whole systems have a few hundred thousand.
 const MAX_ROOTS: usize = 4 * 1024 * 1024;
 
-/// Where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
+/// Returns where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
 /// the variable asks for it, whatever was meant.
 pub fn report_place(typed: &Typed, env: &Env) -> Option<PathBuf> {
     let flag = typed.os(&REPORT.row).map(ToOwned::to_owned);
     flag.or_else(|| env.os(REPORT.row.var?)).map(PathBuf::from)
 }
 
-/// When a summary is written. This is needed whatever else fails.
+/// Returns when a summary is written. This is needed whatever else fails.
 pub fn summary_when(typed: &Typed, env: &Env) -> Result<SummaryWhen, Error> {
     Resolver::new(typed, env).get(&SUMMARY).map(|when| when.value)
 }
@@ -221,7 +221,7 @@ impl Resolver<'_> {
             .with_cure("Name the variable with --subject-token-env among the program's arguments."))
     }
 
-    /// How strictly claims are checked. A query may ask for more, and not for less.
+    /// Returns how strictly claims are checked. A query may ask for more, and not for less.
     fn validation(&mut self) -> Result<Validation, Error> {
         let found = self.get(&VALIDATION)?;
         let rank = |mode: Validation| Validation::ALL.iter().position(|known| *known == mode);
@@ -324,7 +324,7 @@ impl Resolver<'_> {
         Ok(name.value)
     }
 
-    /// What becomes of a job that can have no ID token.
+    /// Returns what becomes of a job that can have no ID token.
     pub fn on_unavailable(&mut self) -> Result<OnUnavailable, Error> {
         Ok(self.get(&ON_UNAVAILABLE)?.value)
     }

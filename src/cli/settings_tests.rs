@@ -185,7 +185,7 @@ fn the_summary_is_one_of_three_words() {
     assert_eq!(when(&["--summary", "yes"], &[]).unwrap_err().code(), Code::CfgValueInvalid);
 }
 
-/// What a query asks for, after what was typed and what the environment has.
+/// Returns what a query asks for, after what was typed and what the environment has.
 fn asked(args: &[&str], pairs: &[(&str, &str)], query: &str) -> Result<IdentitySettings, Error> {
     let line = ["equinix-wif", "token", "--scope", "roleassignments:o"].iter().chain(args);
     let typed = typed(&definition(Purpose::Parse).try_get_matches_from(line).unwrap());

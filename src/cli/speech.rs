@@ -31,7 +31,7 @@ impl Color {
     }
 }
 
-/// How much is said.
+/// Returns how much is said.
 pub fn verbosity(typed: &Typed) -> Verbosity {
     match (typed.has(&QUIET.row), typed.has(&VERBOSE.row)) {
         (true, _) => Verbosity::Quiet,
@@ -40,7 +40,7 @@ pub fn verbosity(typed: &Typed) -> Verbosity {
     }
 }
 
-/// Whether standard error gets colours.
+/// Tells whether standard error gets colours.
 pub fn use_color(typed: &Typed, stderr_is_terminal: bool, env: &Env) -> bool {
     // The parser has refused every other word.
     let color = typed.text(&COLOR.row).and_then(|word| (COLOR.parse)(word).ok());

@@ -18,17 +18,17 @@ pub struct Typed {
 }
 
 impl Typed {
-    /// Whether the flag is there.
+    /// Tells whether the flag is there.
     pub fn has(&self, row: &Row) -> bool {
         self.values.contains_key(row.flag)
     }
 
-    /// What was given for a flag that takes a text. An empty text counts as none, like an empty variable.
+    /// Returns what was given for a flag that takes a text. An empty text counts as none, like an empty variable.
     pub fn text(&self, row: &Row) -> Option<&str> {
         self.os(row).and_then(OsStr::to_str)
     }
 
-    /// What was given for a flag that takes a path.
+    /// Returns what was given for a flag that takes a path.
     pub fn os(&self, row: &Row) -> Option<&OsStr> {
         self.values.get(row.flag)?.first().map(OsString::as_os_str).filter(|value| !value.is_empty())
     }

@@ -83,7 +83,7 @@ fn message(error: &clap::Error) -> String {
     }
 }
 
-/// What may have been meant.
+/// Returns what may have been meant.
 fn similar(error: &clap::Error) -> Vec<String> {
     let similar = [
         (ContextKind::SuggestedSubcommand, "subcommand"),
@@ -101,7 +101,7 @@ fn similar(error: &clap::Error) -> Vec<String> {
     tips
 }
 
-/// What the parser suggests in its own words.
+/// Returns what the parser suggests in its own words.
 fn suggested(error: &clap::Error) -> Vec<String> {
     match error.get(ContextKind::Suggested) {
         Some(ContextValue::StyledStrs(others)) => {
@@ -126,7 +126,7 @@ fn texts_of(error: &clap::Error, kind: ContextKind) -> Vec<&str> {
     }
 }
 
-/// What can be read of a command line that was refused: how to speak, where the report goes, and which command it was.
+/// Returns what can be read of a command line that was refused: how to speak, where the report goes, and which command it was.
 ///
 /// What the parser does not understand is taken out, one argument after the other. Left alone, it would stop at the first.
 pub(super) fn salvage(args: &[OsString]) -> Typed {
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(hint.rsplit("; ").next(), Some("equinix-wif --help lists commands and flags."));
     }
 
-    /// What matters for how a failure is reported is read whatever is wrong with the rest.
+    /// Returns what matters for how a failure is reported is read whatever is wrong with the rest.
     #[test]
     fn what_is_wrong_hides_nothing_else() {
         let report = ["--report", "r.json"];

@@ -62,7 +62,7 @@ impl Choice {
         let invalid = |message: String| Error::new(Code::CfgValueInvalid, message);
         if facts.audience == Audience::Required && self.wanted.audience.is_none() {
             let message =
-                format!("{} has to be told whom the ID token is for, and no audience is set", facts.name);
+                format!("no audience is set, and {} needs one to issue an ID token", facts.name);
             return Err(Error::new(Code::CfgAudienceMissing, message));
         }
         let reads_file = matches!(facts.supply, Supply::File);

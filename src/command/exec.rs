@@ -61,7 +61,7 @@ struct Settings {
     network: NetworkSettings,
     /// The command to run, with its arguments.
     command: Vec<OsString>,
-    /// Whether it gets the variables with which it could get ID tokens itself.
+    /// True if it gets the variables with which it could get ID tokens itself.
     keep_oidc_env: bool,
 }
 

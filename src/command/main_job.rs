@@ -43,7 +43,7 @@ pub(super) fn announce(credential: &Credential, place: &str, console: &Console) 
     ));
 }
 
-/// Why the run goes on without a token, in a word; or the failure, if it is one.
+/// Returns why the run goes on without a token, in a word; or the failure, if it is one.
 pub(super) fn skipped(
     error: Error,
     choice: OnUnavailable,

@@ -48,7 +48,7 @@ pub(crate) fn annotate(error: &Error, env: &Env, console: &Console) {
     }
 }
 
-/// Whether `--format` of a command that speaks to people or programs asks for JSON.
+/// Checks whether `--format` of a command that speaks to people or programs asks for JSON.
 fn wants_json(format: Option<&str>) -> Result<bool, Error> {
     match format {
         None | Some("text") => Ok(false),

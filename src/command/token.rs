@@ -291,7 +291,7 @@ impl Handover<'_> {
         Err(Error::new(Code::OutTraced, message).with_cure(trace.cure))
     }
 
-    /// What may surprise later.
+    /// Returns what may surprise later.
     fn warn(&self, job: &Pipeline, format: &dyn Format) {
         let id = format.id();
         // Which place it is only the format knows.

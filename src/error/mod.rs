@@ -22,7 +22,7 @@ pub enum Exit {
     Usage,
     /// 3: this job has no identity to offer.
     NoIdentity,
-    /// 4: the ID token could not be had or read.
+    /// 4: the ID token could not be obtained or read.
     IdToken,
     /// 5: a claim or expectation does not hold.
     Claims,
@@ -70,12 +70,12 @@ impl Exit {
         }
     }
 
-    /// Whether running the same job again may succeed without a change.
+    /// Tells whether running the same job again may succeed without a change.
     pub const fn retryable(self) -> bool {
         matches!(self, Self::Transient)
     }
 
-    /// What to do with the same job, in a word or two.
+    /// Returns what to do with the same job, in a word or two.
     pub const fn again(self) -> &'static str {
         match self {
             Self::Transient => "yes",
@@ -91,7 +91,7 @@ impl Exit {
             Self::Internal => "internal error",
             Self::Usage => "usage or configuration",
             Self::NoIdentity => "this job has no identity to offer",
-            Self::IdToken => "the ID token could not be had or read",
+            Self::IdToken => "the ID token could not be obtained or read",
             Self::Claims => "a claim or expectation does not hold",
             Self::Refused => "the STS refused",
             Self::Protocol => "the STS or the issuer broke the protocol",
@@ -235,12 +235,12 @@ impl Error {
         self.0.code
     }
 
-    /// Where in the data flow it arose.
+    /// Returns where in the data flow it arose.
     pub fn stage(&self) -> Stage {
         self.0.stage
     }
 
-    /// What happened, in one sentence.
+    /// Returns what happened, in one sentence.
     pub fn message(&self) -> &str {
         &self.0.message
     }
@@ -250,7 +250,7 @@ impl Error {
         &self.0.details
     }
 
-    /// What to do: the exact cure of this failure, else the table's.
+    /// Returns what to do: the exact cure of this failure, else the table's.
     pub fn cure(&self) -> &str {
         self.0.cure.as_deref().unwrap_or_else(|| self.0.code.cure())
     }
@@ -265,12 +265,12 @@ impl Error {
         self.0.oauth_error.as_deref()
     }
 
-    /// Whether the server's answer held a secret of ours.
+    /// Tells whether the server's answer held a secret of ours.
     pub fn echoed_secret(&self) -> bool {
         self.0.echoed_secret
     }
 
-    /// How many attempts were made, if requests were involved.
+    /// Returns how many attempts were made, if requests were involved.
     pub fn attempts(&self) -> Option<u32> {
         self.0.attempts
     }

@@ -190,7 +190,7 @@ pub(super) fn deadline_error(peer: Peer) -> Error {
         .with_stage(peer.stage)
 }
 
-/// What a proxy's status means: it may be busy, or not reach the server at the moment; everything else is its last word.
+/// Returns what a proxy's status means: it may be busy, or not reach the server at the moment; everything else is its last word.
 fn answered(status: u16, schemes: &[String], server: &Place<'_>, proxy: &Proxy) -> Failure {
     let shown = &proxy.shown;
     let (code, message) = match status {

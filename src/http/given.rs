@@ -61,7 +61,7 @@ impl ServerCertVerifier for GivenCertificates {
     }
 }
 
-/// Whether all that was found wrong is that an authority is the server. The dates have been checked before; the name has
+/// Tells whether all that was found wrong is that an authority is the server. The dates have been checked before; the name has
 /// not. Everything unknown is another error, so a change of these words in the library can only refuse.
 fn is_authority(error: &Error) -> bool {
     matches!(error, Error::InvalidCertificate(CertificateError::Other(why)) if why.0.to_string() == "CaUsedAsEndEntity")

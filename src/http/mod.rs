@@ -117,7 +117,7 @@ pub struct Response {
 pub const REQUEST_ID_HEADERS: [&str; 2] = ["X-Request-Id", "X-Correlation-Id"];
 
 impl Response {
-    /// Whether the media type is `application/json`, with or without parameters.
+    /// Tells whether the media type is `application/json`, with or without parameters.
     pub fn is_json(&self) -> bool {
         self.media_type().is_some_and(|media| media.eq_ignore_ascii_case("application/json"))
     }
@@ -127,7 +127,7 @@ impl Response {
         self.content_type.as_deref().and_then(|text| text.split(';').next()).map(str::trim)
     }
 
-    /// What the server asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1). Untrusted.
+    /// Returns what the server asks for in `WWW-Authenticate` (RFC 9110 section 11.6.1). Untrusted.
     pub fn challenge(&self) -> Option<&str> {
         self.challenge.as_deref()
     }
@@ -138,7 +138,7 @@ impl Response {
         ids.filter_map(|(header, id)| Some((header, id.as_deref()?.trim())).filter(|(_, id)| !id.is_empty()))
     }
 
-    /// How long the server asks to wait: seconds, or a date that is taken relative to `now` (Unix time, or better the
+    /// Returns how long the server asks to wait: seconds, or a date that is taken relative to `now` (Unix time, or better the
     /// server's own `Date`). `None` when it does not ask or what it says makes no sense (RFC 9110 section 10.2.3).
     pub fn retry_after(&self, now: i64) -> Option<Duration> {
         let value = self.retry_after.as_deref()?.trim();
@@ -150,7 +150,7 @@ impl Response {
         Some(Duration::from_secs(u64::try_from(until.saturating_sub(self.date.unwrap_or(now))).unwrap_or(0)))
     }
 
-    /// Where a redirect points to, without path and query: enough to recognise a captive portal. Untrusted.
+    /// Returns where a redirect points to, without path and query: enough to recognise a captive portal. Untrusted.
     fn redirect_origin(&self) -> Option<String> {
         let location = self.location.as_deref()?;
         let (scheme, rest) = location.split_once("://")?;
@@ -159,12 +159,12 @@ impl Response {
         Some(format!("{scheme}://{host}"))
     }
 
-    /// Where a redirect points to, as a message may show it.
+    /// Returns where a redirect points to, as a message may show it.
     pub fn redirect_target(&self) -> String {
         self.redirect_origin().map_or_else(|| "elsewhere".to_owned(), |origin| text::quote(&origin))
     }
 
-    /// Whether the server gave this secret, a piece of it or anything that looks like a JSON Web Token back, in the
+    /// Tells whether the server gave this secret, a piece of it or anything that looks like a JSON Web Token back, in the
     /// headers that are looked at or near the beginning of the body. In an error that is worth knowing even where
     /// nothing of it is shown.
     pub fn echoes(&self, secret: &Secret) -> bool {

@@ -34,7 +34,7 @@ pub struct Proxy {
     pub host: String,
     /// The port, named or implied.
     pub port: u16,
-    /// Whether it is spoken to over TLS.
+    /// True if it is spoken to over TLS.
     pub is_https: bool,
     /// What it gets as `Proxy-Authorization`.
     pub authorization: Option<Arc<Secret>>,
@@ -147,7 +147,7 @@ pub fn passwords(env: &Env) -> Vec<Secret> {
     found
 }
 
-/// Whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address; each with
+/// Checks whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address; each with
 /// or without a port. A leading dot or `*.` changes nothing.
 /// The credentials of a URL for `Proxy-Authorization` (RFC 7617), percent-decoded.
 fn basic(user_info: &str) -> Secret {

@@ -94,18 +94,18 @@ impl Url {
         &self.host
     }
 
-    /// Whether the host is `domain` or below it.
+    /// Tells whether the host is `domain` or below it.
     pub fn is_under(&self, domain: &str) -> bool {
         self.host == domain
             || self.host.strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
     }
 
-    /// Whether the host is a loopback address, or `localhost` (which is then connected to only if it resolves to one).
+    /// Tells whether the host is a loopback address, or `localhost` (which is then connected to only if it resolves to one).
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || ip(&self.host).is_some_and(|ip| ip.is_loopback())
     }
 
-    /// Whether the connection is made with TLS.
+    /// Tells whether the connection is made with TLS.
     pub fn is_https(&self) -> bool {
         self.uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
@@ -126,7 +126,7 @@ impl Url {
         }
     }
 
-    /// Whether there is nothing after the host, except perhaps a single slash.
+    /// Tells whether there is nothing after the host, except perhaps a single slash.
     pub fn is_origin(&self) -> bool {
         self.uri.path() == "/" && self.uri.query().is_none()
     }
@@ -136,7 +136,7 @@ impl Url {
         Self::parse(&format!("{}{path}", self.origin()))
     }
 
-    /// Whether the query has a pair of this name.
+    /// Tells whether the query has a pair of this name.
     pub fn has_query_pair(&self, name: &str) -> bool {
         self.uri.query().unwrap_or_default().split('&').any(|pair| {
             let key = pair.split('=').next().unwrap_or_default();

@@ -28,7 +28,7 @@ pub(super) fn check(
                 .with_detail("expected", quote(audience))
                 .with_detail("found", shown());
             return Err(match found.iter().find_map(|member| near_miss(audience, member)) {
-                Some(miss) => error.with_cure(format!("{miss} Audiences are compared to the letter.")),
+                Some(miss) => error.with_cure(format!("{miss} Audiences are compared exactly.")),
                 None => error,
             });
         }

@@ -1,4 +1,4 @@
-//! Checks the claims of an ID token before it is sent anywhere (security requirements, section 3).
+//! Checks the claims of an ID token before it is sent anywhere.
 //!
 //! These checks can stop a token from going to the wrong place and turn a vague refusal into an exact message. They
 //! grant nothing: the STS verifies the signature and decides. Everything is compared byte by byte; a near miss fails
@@ -197,7 +197,7 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
         error = error
             .with_detail("found", if found.is_empty() { "(no iss claim)".to_owned() } else { quote(found) });
         match near_miss(expected.trim_matches('"'), found) {
-            Some(miss) => error.with_cure(format!("{miss} Issuers are compared to the letter.")),
+            Some(miss) => error.with_cure(format!("{miss} Issuers are compared exactly.")),
             None => error,
         }
     };
@@ -224,7 +224,7 @@ fn check_issuer(token: &UnverifiedClaims, expected: Option<&ExpectedIssuer>) -> 
     }
 }
 
-/// Whether the token's issuer is one that the platform or the user names, so that its keys may be believed.
+/// Checks whether the token's issuer is one that the platform or the user names, so that its keys may be believed.
 pub fn is_issuer_known(
     token: &UnverifiedClaims,
     expected: Option<&ExpectedIssuer>,
@@ -355,7 +355,7 @@ mod tests {
         let error = at(json!({"aud": "https://Equinix/"}), NOW, None).unwrap_err();
         assert_eq!(
             error.cure(),
-            "They differ only in upper and lower case and in a slash at the end and in the scheme (https://, http:// or none). Audiences are compared to the letter."
+            "They differ only in upper and lower case and in a slash at the end and in the scheme (https://, http:// or none). Audiences are compared exactly."
         );
         assert_eq!(
             error.details(),

@@ -46,7 +46,7 @@ pub fn parse<'t>(texts: impl IntoIterator<Item = &'t str>, source: &str) -> Resu
     Ok(all)
 }
 
-/// Whether all expectations hold; the error lists every one that does not.
+/// Checks whether all expectations hold; the error lists every one that does not.
 pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(), Error> {
     let unmet: Vec<(&Expectation, String)> = expectations
         .iter()
@@ -61,7 +61,7 @@ pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(
     let has_pattern =
         |value: &String| value.contains(['*', '?']) || (value.starts_with('^') && value.ends_with('$'));
     if unmet.iter().any(|(expectation, _)| expectation.values.iter().any(has_pattern)) {
-        error = error.with_cure("There are no patterns: a value is compared to the letter. Give each value that may be there with an --expect of its own; several for the same claim are alternatives.");
+        error = error.with_cure("There are no patterns: a value is compared exactly. Give each value that may be there with an --expect of its own; several for the same claim are alternatives.");
     }
     for (expectation, found) in unmet {
         let values: Vec<_> = expectation.values.iter().map(|value| quote(value)).collect();
@@ -73,7 +73,7 @@ pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(
     Err(error)
 }
 
-/// What was found instead, or `None` when the expectation holds.
+/// Returns what was found instead, or `None` when the expectation holds.
 fn mismatch(expectation: &Expectation, token: &UnverifiedClaims) -> Option<String> {
     let Some(value) = token.claims.iter().find_map(|(name, value)| member(name, value, &expectation.claim))
     else {

@@ -1,6 +1,6 @@
 //! Reads an ID token without verifying it.
 //!
-//! Shape and alphabet come first, before any network use (S-33): what passes is a compact JWS (RFC 7515 section 7.1)
+//! Shape and alphabet come first, before any network use: what passes is a compact JWS (RFC 7515 section 7.1)
 //! whose header and payload are strict JSON objects. Nothing here checks a signature; the result is called
 //! [`UnverifiedClaims`] and may serve for explanations and for refusing, never for granting.
 
@@ -67,7 +67,7 @@ impl UnverifiedClaims {
     }
 }
 
-/// Whether a text has a token's size and alphabet, so that it can be sent and masked without harm. That is all that is
+/// Tells whether a text has a token's size and alphabet, so that it can be sent and masked without harm. That is all that is
 /// asked of an ID token without validation.
 pub fn is_harmless(token: &str) -> bool {
     (16..=MAX_LENGTH).contains(&token.len())

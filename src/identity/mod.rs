@@ -28,7 +28,7 @@ pub struct Identity {
     pub token: Secret,
     /// Its claims: decoded, and verified only if `verified` says so.
     pub claims: UnverifiedClaims,
-    /// Whether the signature was checked with the issuer's keys.
+    /// True if the signature was checked with the issuer's keys.
     pub verified: bool,
     /// When it expires (Unix time); unknown only without validation.
     pub expiry: Option<i64>,

@@ -171,7 +171,7 @@ fn check(header: &Map<String, Value>, signed: &str, signature: &str, keys: &Issu
     }
 }
 
-/// Whether who checks a signature could make it as well. No issuer of ID tokens signs so.
+/// Tells whether who checks a signature could make it as well. No issuer of ID tokens signs so.
 fn is_symmetric(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
@@ -220,7 +220,7 @@ fn id_of(key: &Value) -> Option<&str> {
     key.get("kid").and_then(Value::as_str)
 }
 
-/// Whether a key's type, curve and purpose allow it to check such signatures (RFC 7517 section 4, RFC 7518 section 3.1,
+/// Tells whether a key's type, curve and purpose allow it to check such signatures (RFC 7517 section 4, RFC 7518 section 3.1,
 /// RFC 8037).
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     let of_type = match (&key.algorithm, algorithm) {

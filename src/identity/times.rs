@@ -33,7 +33,7 @@ fn time_claim(token: &UnverifiedClaims, name: &'static str) -> Result<Option<i64
     }
 }
 
-/// When the token expires (Unix time).
+/// Returns when the token expires (Unix time).
 pub fn expiry(token: &UnverifiedClaims) -> Result<i64, Error> {
     time_claim(token, "exp")?
         .ok_or_else(|| Error::new(Code::ClaimTimeInvalid, "the ID token has no exp claim"))

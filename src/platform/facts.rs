@@ -46,7 +46,7 @@ pub struct Facts {
     pub supply: Supply,
     /// Whether an audience has to be named.
     pub audience: Audience,
-    /// Whether a later request gives a fresh ID token. Otherwise there is one for the whole job.
+    /// True if a later request gives a fresh ID token. Otherwise there is one for the whole job.
     pub renews: bool,
     /// Whether the subject is the same from run to run. Equinix compares the whole of it.
     pub subject: Subject,

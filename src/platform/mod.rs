@@ -77,7 +77,7 @@ impl TokenLocation {
 /// What the environment says about a platform.
 #[derive(Debug)]
 pub struct Evidence {
-    /// Whether this job runs there.
+    /// True if this job runs there.
     pub is_here: bool,
     /// The reason, for people: e.g. `GITHUB_ACTIONS is "true"`.
     pub text: String,
@@ -250,7 +250,7 @@ fn markers(facts: &Facts) -> String {
     facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-/// What a variable says that has one value on its platform.
+/// Returns what a variable says that has one value on its platform.
 fn flag_evidence(env: &Env, name: &str, expected: &str) -> String {
     match env.os(name) {
         None => format!("{name} is not set"),

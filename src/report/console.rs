@@ -67,12 +67,12 @@ impl Console {
         }
     }
 
-    /// What is being done, for `-v`.
+    /// Returns what is being done, for `-v`.
     pub fn detail(&self, line: &str) {
         self.say(Verbosity::Verbose, "equinix-wif: ", "2", line);
     }
 
-    /// What was done.
+    /// Returns what was done.
     pub fn note(&self, line: &str) {
         self.say(Verbosity::Normal, "equinix-wif: ", "", line);
     }
@@ -140,7 +140,7 @@ impl Console {
         text.split('\n').map(|line| self.safe(line)).collect::<Vec<_>>().join("\n")
     }
 
-    /// Whether showing this text needed a secret to be cut out: somebody echoed it.
+    /// Tells whether showing this text needed a secret to be cut out: somebody echoed it.
     pub fn holds_secret(&self, line: &str) -> bool {
         lock(&self.redactor).scrub(&text::clean(line)).1
     }
@@ -171,7 +171,7 @@ impl Console {
     }
 }
 
-/// Whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
+/// Tells whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
 /// message that tells of it.
 fn is_reference(word: &str) -> bool {
     let name = word.trim_start_matches(['$', '{', '%']).trim_end_matches(['}', '%']);

@@ -21,7 +21,7 @@ pub struct Report {
     pub settings: Map<String, Value>,
     /// The claims of the ID token that identify the job and say nothing about persons, once there is a token.
     pub claims: Option<Map<String, Value>>,
-    /// Whether their signature was verified.
+    /// True if their signature was verified.
     pub verified: bool,
     /// The provider that was used.
     pub provider: Option<&'static str>,
@@ -31,11 +31,11 @@ pub struct Report {
     pub granted_scope: Option<String>,
     /// When the token that is handed over expires (RFC 3339), once there is one.
     pub expires_at: Option<String>,
-    /// Whether there is a token, once that is known; `false` after `--on-unavailable skip`.
+    /// True if there is a token, once that is known; `false` after `--on-unavailable skip`.
     pub available: Option<bool>,
     /// Why there is none, in a word.
     pub reason: Option<&'static str>,
-    /// Whether a command was to run (`exec`): then a failure ends with that command's kind of status.
+    /// True if a command was to run (`exec`): then a failure ends with that command's kind of status.
     pub is_exec: bool,
     /// Warnings.
     pub warnings: Vec<String>,
@@ -90,7 +90,7 @@ pub fn status(code: Code, is_exec: bool) -> u8 {
     if is_exec { code.exit().status_under_exec() } else { code.exit().status() }
 }
 
-/// How far claims can be believed, in words that are the same everywhere.
+/// Returns how far claims can be believed, in words that are the same everywhere.
 pub fn claims_status(verified: bool) -> &'static str {
     if verified { "verified" } else { "decoded, not verified" }
 }

@@ -201,7 +201,7 @@ fn a_hundred_thousand_jobs_are_served() {
     assert!(outcome.succeeded > 11_000 && outcome.requests_per_success() < 14.0, "{outcome:?}");
 }
 
-/// Who does better, on the same server with the same chance.
+/// Returns who does better, on the same server with the same chance.
 #[test]
 fn it_does_better_than_what_others_do() {
     let cases = [

@@ -58,7 +58,7 @@ impl Facts {
         self.filled(subject.unwrap_or_default())
     }
 
-    /// How long its ID token is valid, in seconds from when it is issued, and for how long before.
+    /// Returns how long its ID token is valid, in seconds from when it is issued, and for how long before.
     pub(super) fn validity(&self) -> (i64, i64) {
         let seconds = |name: &str| self.job.get(name).and_then(Value::as_i64).unwrap_or_default();
         (seconds("life"), seconds("valid_before"))

@@ -31,7 +31,7 @@ impl Fault {
         }
     }
 
-    /// What happens, in one clause.
+    /// Returns what happens, in one clause.
     pub const fn about(self) -> &'static str {
         match self {
             Self::RateLimit => "the STS answers 429 with Retry-After once, then works",

@@ -58,7 +58,7 @@ impl Issuer {
         &self.key
     }
 
-    /// What a job needs to ask for an ID token.
+    /// Returns what a job needs to ask for an ID token.
     pub(super) fn bearer(&self) -> &Secret {
         &self.bearer
     }

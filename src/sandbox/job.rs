@@ -140,7 +140,7 @@ pub(super) fn environment(
     environment
 }
 
-/// Whether a variable belongs to a CI job, to this program's settings, or to the way to the network.
+/// Tells whether a variable belongs to a CI job, to this program's settings, or to the way to the network.
 fn is_of_a_job(name: &OsStr) -> bool {
     const PREFIXES: [&str; 12] = [
         "GITHUB_",

@@ -148,7 +148,7 @@ pub(super) fn tell(story: &Story<'_>) -> String {
 
 const NONE: &str = "was not asked";
 
-/// What a server was asked.
+/// Returns what a server was asked.
 fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
     if log.is_empty() {
         return vec![NONE.to_owned()];
@@ -164,7 +164,7 @@ fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
     lines
 }
 
-/// What GitHub's next step finds in the step's outputs.
+/// Returns what GitHub's next step finds in the step's outputs.
 fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) {
     page.heading(&format!("What the next step sees ({})", github_names::GITHUB_OUTPUT));
     for (name, value) in heredocs(&handover.text) {
@@ -173,7 +173,7 @@ fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) 
     }
 }
 
-/// What the next command of a GitLab script finds.
+/// Returns what the next command of a GitLab script finds.
 fn env_file(page: &mut Page, stdout: &str, handover: &Handover, show: &dyn Fn(&str) -> String) {
     let named = |keyword: &str| -> String {
         let names: Vec<&str> = handover

@@ -139,7 +139,7 @@ impl Sts {
         ))
     }
 
-    /// Who the ID token speaks for, if everything about it holds.
+    /// Returns who the ID token speaks for, if everything about it holds.
     fn subject(&self, token: &str) -> Result<String, Refusal> {
         // Nothing is believed yet: this only tells which provider's keys have to fit.
         let claims = jwt::decode(token).map_err(|_| invalid("subject_token is not a JSON Web Token"))?;

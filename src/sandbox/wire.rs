@@ -129,7 +129,7 @@ pub(super) struct Running<S> {
 }
 
 impl<S> Running<S> {
-    /// What was asked so far.
+    /// Returns what was asked so far.
     pub(super) fn log(&self) -> Vec<Entry> {
         lock(&self.log).clone()
     }

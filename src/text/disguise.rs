@@ -21,7 +21,7 @@ pub(super) fn fold(text: &str) -> String {
     out
 }
 
-/// Whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
+/// Tells whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
 pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bool {
     let text = plain(text);
     // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
@@ -132,7 +132,7 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
     })
 }
 
-/// Whether bytes can be text: chance hardly ever makes so many printable ones in a row.
+/// Tells whether bytes can be text: chance hardly ever makes so many printable ones in a row.
 fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
     let (mut ascii, mut any) = (0, 0);
     for byte in bytes {

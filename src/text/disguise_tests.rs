@@ -212,7 +212,7 @@ fn no_disguise_gets_through() {
     assert!(missed.is_empty(), "{} got through:\n{}", missed.len(), missed.join("\n"));
 }
 
-/// What is left of a disguised text must not be enough to repair it.
+/// Returns what is left of a disguised text must not be enough to repair it.
 #[test]
 fn a_disguised_secret_is_withheld_with_all_around_it() {
     let mut redactor = redactor();
@@ -230,7 +230,7 @@ fn a_piece_in_disguise_is_enough() {
     assert!(!redactor.scrub(&format!("<{}>", spaced(11))).1);
 }
 
-/// What SECURITY.md says of the redactor's limits, so that it stays true.
+/// Returns what SECURITY.md says of the redactor's limits, so that it stays true.
 #[test]
 fn what_still_passes_is_what_is_said_to() {
     let secret = SECRETS[1];

@@ -45,7 +45,7 @@ impl Known {
         forms.iter().any(|form| form.contains(&url_safe))
     }
 
-    /// Whether letters and digits have a piece of this secret's among them.
+    /// Tells whether letters and digits have a piece of this secret's among them.
     fn shares_a_piece(&self, folded: &str) -> bool {
         let own = Zeroizing::new(fold(&self.secret));
         windows(folded, MIN_REDACTED, 1).any(|(_, piece)| own.contains(piece))

@@ -39,7 +39,7 @@ pub fn defuse_into(text: &str, carrier: Carrier, out: &mut String) {
     }
 }
 
-/// Whether a text ends inside one of the names that lose their meaning with a blank between two colons: an IPv6 address in
+/// Tells whether a text ends inside one of the names that lose their meaning with a blank between two colons: an IPv6 address in
 /// a URL, and Bitbucket's resource names. What begins like that cannot begin a command.
 fn is_in_a_name(text: &str) -> bool {
     // An address is shorter, and longer names are cut anyway. This also bounds the work.

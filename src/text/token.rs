@@ -10,7 +10,7 @@ use super::redact::{MIN_REDACTED, REDACTED};
 /// The usual beginning: `{"` and a letter in base64url. Enough to recognise what is left of a token.
 const USUAL_START: &str = "eyJ";
 
-/// Whether a text holds a whole token, also between other words or behind an equals sign.
+/// Tells whether a text holds a whole token, also between other words or behind an equals sign.
 pub fn holds_token(text: &str) -> bool {
     let usual =
         |word: &str| word.starts_with(USUAL_START) && word.len() > 20 && word.matches('.').count() >= 2;
@@ -38,7 +38,7 @@ fn is_of_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-_.".contains(c)
 }
 
-/// Where a token or the first piece of one begins in a word.
+/// Returns where a token or the first piece of one begins in a word.
 fn token_start(word: &str) -> Option<usize> {
     let long_enough = |at: &usize| word.len() - at >= MIN_REDACTED;
     let usual = word.find(USUAL_START).filter(long_enough);
@@ -47,7 +47,7 @@ fn token_start(word: &str) -> Option<usize> {
     usual.into_iter().chain(piece).chain(whole_token(word)).min()
 }
 
-/// Where a token with all its parts begins in a word.
+/// Returns where a token with all its parts begins in a word.
 fn whole_token(word: &str) -> Option<usize> {
     let dots = word.matches('.').count();
     let mut candidates = parts(word).take(dots.saturating_sub(1));
@@ -64,7 +64,7 @@ fn parts(word: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Whether a part is base64url of a text that begins as a JSON object with a member does, or else as an empty one.
+/// Tells whether a part is base64url of a text that begins as a JSON object with a member does, or else as an empty one.
 fn begins_object(part: &str, or_empty: bool) -> bool {
     // A bracket, or the white space that JSON allows before it.
     if !part.starts_with(['e', 'I', 'C', 'D']) {

@@ -481,7 +481,7 @@ impl Outcome {
         self.leaves_nothing(code)
     }
 
-    /// Files are as before, but for `error-code` in `GITHUB_OUTPUT`, which contract section 4 asks for.
+    /// Files are as before, but for `error-code` in `GITHUB_OUTPUT`, which a failed run leaves there.
     #[track_caller]
     fn leaves_nothing(&self, code: &str) -> &Self {
         let scene = &self.scene;

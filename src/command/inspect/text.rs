@@ -29,7 +29,7 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
             page.row("other form", &other);
             page.row(
                 "",
-                "a grant names one of the two, to the letter; after a rename or transfer neither may match",
+                "a grant names exactly one of the two; after a rename or transfer neither may match",
             );
         }
     }

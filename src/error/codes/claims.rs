@@ -14,7 +14,7 @@ macro_rules! claims {
         "the ID token's header names no acceptable signature algorithm\n  found:    \"HS256\"";
     ClaimAud = "claim-aud", Claims,
         "The ID token is meant for somebody else: its aud claim does not hold the expected audience. It was not sent to Equinix.",
-        "Make the audience here, in the CI configuration and in the trusted client ids at Equinix the same text, to the letter.",
+        "Make the audience here, in the CI configuration and in the trusted client ids at Equinix exactly the same text.",
         "the ID token is meant for another audience\n  expected: \"my-equinix-audience\"\n  found:    \"https://github.com/octo-org\"";
     ClaimIss = "claim-iss", Claims,
         "The ID token comes from another issuer than this platform's. It was not sent to Equinix.",
@@ -53,7 +53,7 @@ macro_rules! claims {
         "Use a token from the platform's own issuer; a time in milliseconds or in quotes is not a NumericDate (RFC 7519 section 2).",
         "the ID token's exp claim is not a time\n  expected: a number of seconds since 1970\n  found:    a string";
     IssuerMetadata = "issuer-metadata", Protocol,
-        "The issuer's metadata or keys could not be had or do not make sense, so the signature could not be verified.",
+        "The issuer's metadata or keys could not be obtained or do not make sense, so the signature could not be verified.",
         "Check that this machine may reach the issuer, and that the issuer publishes /.well-known/openid-configuration. Equinix needs both as well.",
         "the issuer at https://gitlab.example does not publish its metadata (404)";
         } }

@@ -9,7 +9,7 @@ macro_rules! config {
         "Please report it with the output of the same run with -v. No token was handed over.",
         "the operating system gave no random numbers";
     SandboxFailed = "sandbox-failed", Internal,
-        "The sandbox could not start: no loopback port or no temporary folder could be had.",
+        "The sandbox could not start: no loopback port or no temporary folder could be obtained.",
         "Check that 127.0.0.1 can be bound and that the temporary folder (TMPDIR) is writable.",
         "/tmp/equinix-wif-sandbox-0123 cannot be created: Permission denied (os error 13)";
     CfgUsage = "cfg-usage", Usage,
@@ -37,9 +37,9 @@ macro_rules! config {
         "Use an access-policy ERN (ern:<cloud>:<service>:<region>:<project>:<type>:<id>), roleassignments:<org-id>, projectpolicies:<project-id> or orgpolicies:<org-id>.",
         "the scope \"accesspolicy:web\" is the id of an access policy, not its ERN";
     CfgAudienceMissing = "cfg-audience-missing", Usage,
-        "This platform makes an ID token on request and has to be told for whom. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
+        "This platform makes an ID token on request and needs an audience for it. There is no safe default: GitHub's own default audience is shared by everybody who did not choose one.",
         "Pass --audience (in the GitHub action: the input audience) or set EQUINIX_WIF_AUDIENCE to one of the trusted client ids of your OIDC provider at Equinix.",
-        "GitHub Actions has to be told whom the ID token is for, and no audience is set";
+        "no audience is set, and GitHub Actions needs one to issue an ID token";
     CfgIssuerMissing = "cfg-issuer-missing", Usage,
         "A signature can only be verified with the keys of a known issuer, and a token from a variable or file does not say which issuer to believe.",
         "Name the issuer: --expect iss=https://….",

@@ -6,7 +6,7 @@ macro_rules! exchange {
         $next! { $($rest),*; $($before)* Exchange {
     StsDenied = "sts-denied", Refused,
         "The STS refused the exchange.",
-        "Compare issuer, audience and subject as shown with the OIDC provider and the grant at Equinix; they are compared to the letter.",
+        "Compare issuer, audience and subject as shown with the OIDC provider and the grant at Equinix; they are compared exactly.",
         "the STS refused the exchange: \"invalid_request\" (400)\n  subject:  \"repo:octo-org@1234/octo-repo@5678:ref:refs/heads/main\"";
     StsScopeDenied = "sts-scope-denied", Refused,
         "The STS accepted the identity but not the scope.",
@@ -59,7 +59,7 @@ macro_rules! exchange {
     TokenTtlTooShort = "token-ttl-too-short", Protocol,
         "The access token lives shorter than --min-ttl asks for. It was discarded.",
         "Lower --min-ttl if the next step is quick. How long a token lives is the STS's decision; a request cannot ask for more.",
-        "the access token lives too short\n  expected: at least 900 s (--min-ttl)\n  found:    300 s";
+        "the access token expires too soon\n  expected: at least 900 s (--min-ttl)\n  found:    300 s";
     NetDns = "net-dns", Transient,
         "The host's name could not be resolved.",
         "Check the name, and the machine's DNS and proxy settings; then run the job again.",

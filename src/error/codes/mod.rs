@@ -46,17 +46,17 @@ macro_rules! declare {
                 match self { $($(Self::$variant => Stage::$stage,)+)+ }
             }
 
-            /// Why this happens.
+            /// Returns why this happens.
             pub const fn cause(self) -> &'static str {
                 match self { $($(Self::$variant => $cause,)+)+ }
             }
 
-            /// What to do about it.
+            /// Returns what to do about it.
             pub const fn cure(self) -> &'static str {
                 match self { $($(Self::$variant => $cure,)+)+ }
             }
 
-            /// How it looks on standard error: the message and the lines below it that tell most.
+            /// Returns how it looks on standard error: the message and the lines below it that tell most.
             pub const fn example(self) -> &'static str {
                 match self { $($(Self::$variant => concat!("error[", $name, "]: ", $example),)+)+ }
             }
@@ -75,7 +75,7 @@ impl Code {
             .flat_map(|exit| Self::ALL.iter().copied().filter(move |code| code.exit() == exit))
     }
 
-    /// Why this job can have no ID token, in a word for `--on-unavailable skip`: for every code of exit class 3, and for
+    /// Returns why this job can have no ID token, in a word for `--on-unavailable skip`: for every code of exit class 3, and for
     /// no other.
     pub const fn reason(self) -> Option<&'static str> {
         Some(match self {

@@ -72,7 +72,7 @@ impl Request<'_> {
         }
         let expires_in = lifetime(members)?;
         if expires_in < self.min_ttl {
-            return Err(Error::new(Code::TokenTtlTooShort, "the access token lives too short")
+            return Err(Error::new(Code::TokenTtlTooShort, "the access token expires too soon")
                 .with_detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
                 .with_detail("found", format!("{expires_in} s")));
         }

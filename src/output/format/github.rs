@@ -1,7 +1,7 @@
 //! Step outputs and, when asked for, variables of later steps, in GitHub's runner files:
 //! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#environment-files>.
 //!
-//! Always in the heredoc form with a random delimiter (S-38): a block that is cut short then makes the runner fail
+//! Always in the heredoc form with a random delimiter: a block that is cut short then makes the runner fail
 //! loudly, whereas a cut `NAME=value` would pass as a shorter token.
 
 use crate::credential::{Credential, Kind, TOKEN_TYPE};

@@ -89,7 +89,7 @@ pub trait Format: Sync {
     /// The value of `--format`.
     fn id(&self) -> &'static str;
 
-    /// What it is, for help and docs.
+    /// Returns what it is, for help and docs.
     fn about(&self) -> &'static str;
 
     /// The places that [`Format::render`] will fill, so that they can be opened before the token exists.
@@ -103,7 +103,7 @@ pub trait Format: Sync {
         place: Destination,
     ) -> Result<SecretBytes, Error>;
 
-    /// What a run leaves that ends without a token, as `--on-unavailable skip` wants it: one of its places and the bytes.
+    /// Returns what a run leaves that ends without a token, as `--on-unavailable skip` wants it: one of its places and the bytes.
     /// `None` where the form has no way to say so.
     fn render_unavailable(
         &self,
@@ -113,23 +113,23 @@ pub trait Format: Sync {
         None
     }
 
-    /// How messages call the token's place in a runner file.
+    /// Returns how messages call the token's place in a runner file.
     fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
         None
     }
 
-    /// What a failed run leaves behind, where the next step can read it: nothing but the error's code.
+    /// Returns what a failed run leaves behind, where the next step can read it: nothing but the error's code.
     fn render_failure(&self, _code: Code, _delimiter: &str) -> Option<(Destination, SecretBytes)> {
         None
     }
 
-    /// Whether a shell reads it as commands: then it can also unset a variable that would shadow the token, and a shell
+    /// Tells whether a shell reads it as commands: then it can also unset a variable that would shadow the token, and a shell
     /// that traces its commands shows the token.
     fn is_sourced(&self) -> bool {
         false
     }
 
-    /// Whether people put its standard output into a variable, as in `TOKEN=$(…)`: then a shell that traces its commands
+    /// Tells whether people put its standard output into a variable, as in `TOKEN=$(…)`: then a shell that traces its commands
     /// shows the token as well.
     fn is_substituted(&self) -> bool {
         false

@@ -4,7 +4,7 @@
 //! The runner stops at the first line that it does not understand, and shows it. What is appended after such a line is
 //! lost, and in a block that is open it would become part of another value.
 
-/// Why the runner would not read what is appended, if it would not.
+/// Returns why the runner would not read what is appended, if it would not.
 pub(super) fn obstacle(bytes: &[u8]) -> Option<&'static str> {
     const FOREIGN_MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
     if FOREIGN_MARKS.iter().any(|mark| bytes.starts_with(mark)) {

@@ -114,23 +114,23 @@ impl Folder {
         &self.path
     }
 
-    /// Why other users could swap what is in this folder, if they could.
+    /// Returns why other users could swap what is in this folder, if they could.
     pub(super) fn weakness(&self) -> Option<&str> {
         self.weakness.as_deref()
     }
 
-    /// Whether it belongs to this user, and is not the root of everything.
+    /// Tells whether it belongs to this user, and is not the root of everything.
     pub(super) fn is_own(&self) -> bool {
         self.itself.st_uid == geteuid().as_raw() && self.path.parent().is_some()
     }
 
-    /// Whether its path still leads to it.
+    /// Tells whether its path still leads to it.
     pub(super) fn is_still_there(&self) -> bool {
         fs::stat(&self.path)
             .is_ok_and(|now| (now.st_dev, now.st_ino) == (self.itself.st_dev, self.itself.st_ino))
     }
 
-    /// What has this name.
+    /// Returns what has this name.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Found> {
         let found = match fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(rustix::io::Errno::NOENT) => return Ok(Found::Nothing),
@@ -185,7 +185,7 @@ impl Folder {
     }
 }
 
-/// Whether the folder of a temporary file is to be taken from a runner that is another user: as root this may be a
+/// Checks whether the folder of a temporary file is to be taken from a runner that is another user: as root this may be a
 /// container, whose folders belong to the runner's user outside, who has made this job.
 pub(super) fn guest(folder: &Path, runner_temp: Option<PathBuf>) -> Option<u32> {
     use std::os::unix::fs::MetadataExt;

@@ -30,24 +30,24 @@ impl Folder {
         &self.path
     }
 
-    /// Why other users could swap what is in this folder, if they could.
+    /// Returns why other users could swap what is in this folder, if they could.
     #[allow(clippy::unused_self, reason = "Unix looks at the folder")]
     pub(super) fn weakness(&self) -> Option<&str> {
         None
     }
 
-    /// Whether it belongs to this user.
+    /// Tells whether it belongs to this user.
     #[allow(clippy::unused_self, reason = "Unix looks at the folder")]
     pub(super) fn is_own(&self) -> bool {
         true
     }
 
-    /// Whether its path still leads to it.
+    /// Tells whether its path still leads to it.
     pub(super) fn is_still_there(&self) -> bool {
         self.path.is_dir()
     }
 
-    /// What has this name.
+    /// Returns what has this name.
     pub(super) fn look(&self, name: &OsStr) -> io::Result<Found> {
         match fs::symlink_metadata(self.path.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),

@@ -59,7 +59,7 @@ impl NewFile {
         Ok(Named { folder: Arc::clone(&self.folder), name, file: Some(file) })
     }
 
-    /// Where it will be.
+    /// Returns where it will be.
     pub(super) fn target(&self) -> PathBuf {
         self.folder.path().join(&self.name)
     }
@@ -128,7 +128,7 @@ pub(super) struct Appeared {
 }
 
 impl Appeared {
-    /// Where it is.
+    /// Returns where it is.
     pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join(&self.name)
     }
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// Who may write a folder on the way puts another one there while the token is fetched.
+    /// Returns who may write a folder on the way puts another one there while the token is fetched.
     #[test]
     fn nothing_is_written_where_another_folder_was_put() {
         let root = tempfile::tempdir().unwrap();

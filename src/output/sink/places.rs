@@ -82,7 +82,7 @@ pub(super) fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
 /// A folder that may be fit for a file of this program's own choice.
 struct Candidate {
     folder: PathBuf,
-    /// Whether it has to belong to this user: a home folder may be anything.
+    /// True if it has to belong to this user: a home folder may be anything.
     own: bool,
 }
 
@@ -131,7 +131,7 @@ fn candidates(env: &Env) -> Vec<Candidate> {
     all
 }
 
-/// Whether this folder is fit for the format `env-file` although no variable says that it is one for temporary files.
+/// Tells whether this folder is fit for the format `env-file` although no variable says that it is one for temporary files.
 #[cfg(all(test, unix))]
 pub(super) fn last_resort(policy: &Policy<'_>, folder: &Path) -> bool {
     let mut own = candidates(policy.env).into_iter().filter(|candidate| candidate.own);
@@ -170,7 +170,7 @@ fn check_privacy(place: &Place, policy: &Policy<'_>) -> Result<(), Error> {
     Err(Error::new(Code::OutSymlink, message).with_cure(elsewhere(place, policy)))
 }
 
-/// What works in place of this path, as far as it can be found out here.
+/// Returns what works in place of this path, as far as it can be found out here.
 fn elsewhere(place: &Place, policy: &Policy<'_>) -> String {
     let strict = Policy { allow_workspace: false, ..*policy };
     let fit = candidates(policy.env).into_iter().find_map(|candidate| candidate.file(&strict).ok());

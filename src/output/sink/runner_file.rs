@@ -82,7 +82,7 @@ impl RunnerFile {
         Ok(new)
     }
 
-    /// What is in it: perhaps the token of an earlier run.
+    /// Returns what is in it: perhaps the token of an earlier run.
     fn content(&self) -> io::Result<SecretBytes> {
         let length = self.file.metadata()?.len();
         if length > MOST_BYTES {
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(disk.0, b"abc");
     }
 
-    /// What another process has appended meanwhile stays, also where the end of a block does not fit.
+    /// Returns what another process has appended meanwhile stays, also where the end of a block does not fit.
     #[cfg(target_os = "linux")]
     #[test]
     fn nothing_that_others_append_is_lost() {

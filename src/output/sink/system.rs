@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 
-/// Whether a runner file is one that the runner made for this step: it is our own, or root's. As root this may be a
+/// Tells whether a runner file is one that the runner made for this step: it is our own, or root's. As root this may be a
 /// container, whose files belong to the runner's user outside.
 #[cfg(unix)]
 pub(super) fn is_ours(metadata: &Metadata) -> bool {

@@ -141,7 +141,7 @@ impl Platform for GitHub {
         let audience = wanted.audience.as_deref().ok_or_else(|| {
             Error::new(
                 Code::CfgAudienceMissing,
-                "GitHub has to be told whom the ID token is for: no audience is set",
+                "no audience is set, and GitHub needs one to issue an ID token",
             )
         })?;
         let (url, _) = request_url(&url, &session.env)?;
@@ -220,7 +220,7 @@ fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
     Ok((url, bearer))
 }
 
-/// Where to ask, refused when it is unsafe, with what is unusual about it.
+/// Returns where to ask, refused when it is unsafe, with what is unusual about it.
 fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     let url = Url::parse(text).map_err(|why| unsafe_url(&why.to_string()))?;
@@ -272,7 +272,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
     })
 }
 
-/// What a status other than 200 means.
+/// Returns what a status other than 200 means.
 fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     let status = response.status;
     let said = json::parse_object(&response.body)

@@ -12,7 +12,7 @@ use crate::text::quote;
 use super::names;
 use crate::platform::inside_exec;
 
-/// Why there is no way to ask: told from the event and the actor (the variables are absent in each case).
+/// Returns why there is no way to ask: told from the event and the actor (the variables are absent in each case).
 pub(super) fn no_permission(env: &Env) -> Result<Error, Error> {
     let event = env.text(names::GITHUB_EVENT_NAME)?.unwrap_or_default();
     let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();
@@ -60,7 +60,7 @@ const FOR_DEPENDABOT: [&str; 7] = [
     "deployment_status",
 ];
 
-/// Whether the event's payload says that the head of the pull request is in another repository than its base. `None` when
+/// Checks whether the event's payload says that the head of the pull request is in another repository than its base. `None` when
 /// there is no payload that could be read.
 fn is_from_fork(env: &Env) -> Option<bool> {
     // Payloads can be large, but this one is only read to explain a failure.

@@ -447,7 +447,7 @@ fn the_shortest_acceptable_life_can_be_set() {
 /// OAuth's refusals (RFC 6749 section 5.2, RFC 6750 section 3.1, RFC 8693 section 2.2.2): status, code, what the hint says.
 #[test]
 fn each_oauth_error_has_its_cure_and_shows_what_to_compare() {
-    let compare = "Compare, to the letter and in this order: issuer with";
+    let compare = "Compare exactly, and in this order: issuer with";
     let cases: [(&str, (u16, &str, &str)); 11] = [
         ("invalid_request", (400, "sts-denied", compare)),
         ("invalid_grant", (400, "sts-denied", compare)),

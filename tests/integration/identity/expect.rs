@@ -514,7 +514,7 @@ mod validation {
         let refusing = || Server::start(|_: &Request| Reply::status(407));
         let proxy = refusing();
         let warned = elsewhere(&proxy).run();
-        warned.fails(8, "proxy-auth").sts_requests(0).stderr_has(&format!("warning: {said}"));
+        warned.fails(2, "proxy-auth").sts_requests(0).stderr_has(&format!("warning: {said}"));
         assert_eq!(proxy.requests()[0].method, "CONNECT");
         let proxy = refusing();
         let outcome = refused(elsewhere(&proxy).args(["--validation", "strict"]), 10, "endpoint-untrusted");
@@ -522,7 +522,7 @@ mod validation {
         assert_eq!(proxy.connections(), 0, "not even a name was looked up");
         let proxy = refusing();
         let off = elsewhere(&proxy).args(["--validation", "off"]).run();
-        off.fails(8, "proxy-auth").stderr_has(&format!("warning: {said}"));
+        off.fails(2, "proxy-auth").stderr_has(&format!("warning: {said}"));
     }
 
     /// A GitLab job with this token in its variable, sent for what it is.

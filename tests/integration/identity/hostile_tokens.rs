@@ -1,4 +1,4 @@
-//! Malformed and hostile ID tokens (security requirements S-33 to S-37): each is refused by its own code and exit, its
+//! Malformed and hostile ID tokens : each is refused by its own code and exit, its
 //! claims are never echoed raw, and the STS hears of none of them.
 //!
 //! `claims.rs` tests what the messages say; here it is the breadth that counts. The tokens come by a GitLab job's
@@ -371,7 +371,7 @@ fn every_one_is_refused_by_its_own_code_and_goes_nowhere() {
 fn a_token_of_the_same_kind_that_is_in_order_is_exchanged() {
     // Otherwise the table above could pass because of something that all its tokens have in common.
     let now = token::now();
-    let fraction = format!("{{\"iss\":\"{ISSUER}\",\"aud\":[\"{AUDIENCE}\"],\"exp\":{}.5e0}}", now + 300);
+    let fraction = format!("{{\"iss\":\"{ISSUER}\",\"sub\":\"x\",\"aud\":[\"{AUDIENCE}\"],\"exp\":{}.5e0}}", now + 300);
     for (name, token) in [
         ("as it comes", good().mint()),
         ("few claims, and a fraction", token::raw(br#"{"alg":"RS256"}"#, fraction.as_bytes())),
