@@ -16,9 +16,13 @@ const DEPTH: usize = 4;
 /// The letters and digits of a text, in one case: what is left when it is spaced, decorated or shouted.
 pub(super) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let text = plain(text);
-    out.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
+    out.extend(folded(&plain(text)).map(char::from));
     out
+}
+
+/// [`fold`] for a text of ASCII characters, one by one.
+pub(super) fn folded(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
 /// Whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
@@ -48,25 +52,22 @@ fn decoded(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> boo
         let symbols: Vec<u8> = text.bytes().filter_map(value).collect();
         // Whatever stands before the encoded secret shifts it.
         for shift in 0..alignments {
-            let bytes = || unpack(symbols.iter().copied().skip(shift), bits);
-            if is_telling(bytes()) && inside(bytes().collect()) {
+            let symbols = symbols.get(shift..).unwrap_or_default();
+            if is_telling(symbols, bits) && inside(unpack(symbols.iter().copied(), bits).collect()) {
                 return true;
             }
         }
     }
     // Pieces that were encoded one by one, each from its own beginning.
-    let words = || text.split(|c: char| !c.is_ascii_alphanumeric());
-    let in_words = || words().flat_map(|word| unpack(word.bytes().filter_map(base64_value), 6));
-    if is_telling(in_words()) && inside(in_words().collect()) {
-        return true;
-    }
-    [8, 10].into_iter().any(|radix| {
-        let numbers = || {
-            let runs = text.split(|c: char| !c.is_ascii_digit());
-            runs.filter_map(move |run| u8::from_str_radix(run, radix).ok())
-        };
-        is_telling(numbers()) && inside(numbers().collect())
-    })
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let in_words = words.flat_map(|word| unpack(word.bytes().filter_map(base64_value), 6)).collect();
+    let numbers = |radix| {
+        let runs = text.split(|c: char| !c.is_ascii_digit());
+        runs.filter_map(|run| u8::from_str_radix(run, radix).ok()).collect()
+    };
+    [in_words, numbers(8), numbers(10)]
+        .into_iter()
+        .any(|bytes: Vec<u8>| is_telling(&bytes, 8) && inside(bytes))
 }
 
 /// Bits a symbol, alignments that there can be, and what a symbol stands for.
@@ -132,17 +133,28 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
     })
 }
 
-/// Whether bytes can be text: chance hardly ever makes so many printable ones in a row.
-fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
-    let (mut ascii, mut any) = (0, 0);
-    for byte in bytes {
-        match byte {
+/// Whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a row. Written
+/// for speed, since every line that is shown comes through here many times.
+fn is_telling(symbols: &[u8], bits: u32) -> bool {
+    let (mut buffer, mut held, mut ascii, mut any) = (0_u32, 0_u32, 0_usize, 0_usize);
+    for symbol in symbols {
+        buffer = buffer.wrapping_shl(bits) | u32::from(*symbol);
+        held += bits;
+        if held < 8 {
+            continue;
+        }
+        held -= 8;
+        match buffer.wrapping_shr(held) & 0xff {
             // UTF-16.
             0 => continue,
-            b'\t' | b'\n' | b'\r' | b' '..=b'~' => (ascii, any) = (ascii + 1, any + 1),
-            0x80.. => (ascii, any) = (0, any + 1),
-            _ => (ascii, any) = (0, 0),
+            0x20..=0x7e | 0x09 | 0x0a | 0x0d => ascii += 1,
+            0x80.. => ascii = 0,
+            _ => {
+                (ascii, any) = (0, 0);
+                continue;
+            }
         }
+        any += 1;
         if ascii >= MIN_REDACTED || any >= 3 * MIN_REDACTED {
             return true;
         }
@@ -151,7 +163,7 @@ fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
 }
 
 /// The ASCII characters that a text looks like: full-width and other styled letters become plain ones, marks fall off.
-fn plain(text: &str) -> Cow<'_, str> {
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { Cow::Borrowed(text) } else { text.nfkd().filter(char::is_ascii).collect() }
 }
 
