@@ -16,16 +16,23 @@ const DEPTH: usize = 4;
 /// The letters and digits of a text, in one case: what is left when it is spaced, decorated or shouted.
 pub(super) fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let text = plain(text);
-    out.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
+    out.extend(folded(&plain(text)).map(char::from));
     out
 }
 
-/// Tells whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
+/// [`fold`] for a text of ASCII characters, one by one.
+pub(super) fn folded(text: &str) -> impl Iterator<Item = u8> {
+    text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
+}
+
+/// Whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
 pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bool {
     let text = plain(text);
     // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
-    read(&text, DEPTH, found) || decoded(&text.chars().rev().collect::<String>(), DEPTH, found)
+    read(&text, DEPTH, found) || {
+        let reversed: String = text.chars().rev().collect();
+        [HEX, BASE64].into_iter().any(|alphabet| unpacked(&reversed, alphabet, DEPTH, found))
+    }
 }
 
 fn read(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
@@ -36,48 +43,92 @@ fn read(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
 
 /// [`read`] for everything that is encoded in a text of ASCII characters.
 fn decoded(text: &str, depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
-    let mut inside = |bytes: Vec<u8>| {
-        let text = String::from_utf8_lossy(&bytes).replace('\0', "");
-        let mut pieces = text.split(|c: char| c == '\u{fffd}' || c.is_control() && !c.is_whitespace());
-        pieces.any(|piece| piece.len() >= MIN_REDACTED && read(&plain(piece), depth - 1, found))
-    };
-    if unescape(text).is_some_and(&mut inside) {
-        return true;
-    }
-    for (bits, alignments, value) in ALPHABETS {
-        let symbols: Vec<u8> = text.bytes().filter_map(value).collect();
-        // Whatever stands before the encoded secret shifts it.
-        for shift in 0..alignments {
-            let bytes = || unpack(symbols.iter().copied().skip(shift), bits);
-            if is_telling(bytes()) && inside(bytes().collect()) {
-                return true;
-            }
+    unescape(text).is_some_and(|bytes| inside(&bytes, depth, found))
+        || ALPHABETS.into_iter().any(|alphabet| unpacked(text, alphabet, depth, found))
+        || [base64_words(text), numbers(text, 8), numbers(text, 10)]
+            .into_iter()
+            .any(|bytes| is_telling(&bytes, 8) && inside(&bytes, depth, found))
+}
+
+/// [`read`] for what symbols of this alphabet stand for. Whatever stands before the encoded secret shifts it.
+fn unpacked(
+    text: &str,
+    (bits, alignments, value): Alphabet,
+    depth: usize,
+    found: &mut dyn FnMut(&str) -> bool,
+) -> bool {
+    let mut symbols = Vec::with_capacity(text.len());
+    for byte in text.bytes() {
+        if let Some(symbol) = value(byte) {
+            symbols.push(symbol);
         }
     }
-    // Pieces that were encoded one by one, each from its own beginning.
-    let words = || text.split(|c: char| !c.is_ascii_alphanumeric());
-    let in_words = || words().flat_map(|word| unpack(word.bytes().filter_map(base64_value), 6));
-    if is_telling(in_words()) && inside(in_words().collect()) {
-        return true;
-    }
-    [8, 10].into_iter().any(|radix| {
-        let numbers = || {
-            let runs = text.split(|c: char| !c.is_ascii_digit());
-            runs.filter_map(move |run| u8::from_str_radix(run, radix).ok())
-        };
-        is_telling(numbers()) && inside(numbers().collect())
+    (0..alignments).any(|shift| {
+        let symbols = symbols.get(shift..).unwrap_or_default();
+        is_telling(symbols, bits) && {
+            let bytes: Vec<u8> = unpack(symbols.iter().copied(), bits).collect();
+            inside(&bytes, depth, found)
+        }
     })
+}
+
+/// [`read`] for what was encoded.
+fn inside(bytes: &[u8], depth: usize, found: &mut dyn FnMut(&str) -> bool) -> bool {
+    let text = String::from_utf8_lossy(bytes).replace('\0', "");
+    let mut pieces = text.split(|c: char| c == '\u{fffd}' || c.is_control() && !c.is_whitespace());
+    pieces.any(|piece| piece.len() >= MIN_REDACTED && read(&plain(piece), depth - 1, found))
+}
+
+/// Words in base64 that were encoded one by one, each from its own beginning.
+fn base64_words(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let (mut buffer, mut held) = (0_u32, 0_u32);
+    for byte in text.bytes() {
+        let Some(value) = base64_value(byte) else {
+            held = 0;
+            continue;
+        };
+        buffer = buffer.wrapping_shl(6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            let [.., byte] = buffer.wrapping_shr(held).to_be_bytes();
+            bytes.push(byte);
+        }
+    }
+    bytes
+}
+
+/// The numbers of a text that are bytes.
+fn numbers(text: &str, radix: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Too large for a byte stays too large.
+    let (mut number, mut digits) = (0_u32, 0);
+    for byte in text.bytes().chain([b' ']) {
+        if byte.is_ascii_digit() {
+            let digit = u32::from(byte - b'0');
+            number = if digit < radix { (number * radix + digit).min(0x100) } else { 0x100 };
+            digits += 1;
+        } else {
+            bytes.extend((digits > 0).then_some(number).and_then(|number| u8::try_from(number).ok()));
+            (number, digits) = (0, 0);
+        }
+    }
+    bytes
 }
 
 /// Bits a symbol, alignments that there can be, and what a symbol stands for.
 type Alphabet = (u32, usize, fn(u8) -> Option<u8>);
 
+const HEX: Alphabet = (4, 2, hex_value);
+const BASE64: Alphabet = (6, 4, base64_value);
+
 /// Encodings that write bytes as symbols of a few bits: what is no symbol counts for nothing.
 const ALPHABETS: [Alphabet; 5] = [
     (1, 8, binary_value),
-    (4, 2, hex_value),
+    HEX,
     (5, 8, base32_value),
-    (6, 4, base64_value),
+    BASE64,
     (6, 4, |symbol| base64_value(symbol).or_else(|| base64_sign_value(symbol))),
 ];
 
@@ -132,17 +183,31 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
     })
 }
 
-/// Tells whether bytes can be text: chance hardly ever makes so many printable ones in a row.
-fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
-    let (mut ascii, mut any) = (0, 0);
-    for byte in bytes {
-        match byte {
+/// Whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a row. Written
+/// for speed, since every line that is shown comes through here many times.
+fn is_telling(symbols: &[u8], bits: u32) -> bool {
+    if symbols.len() < MIN_REDACTED {
+        return false;
+    }
+    let (mut buffer, mut held, mut ascii, mut any) = (0_u32, 0_u32, 0_usize, 0_usize);
+    for symbol in symbols {
+        buffer = buffer.wrapping_shl(bits) | u32::from(*symbol);
+        held += bits;
+        if held < 8 {
+            continue;
+        }
+        held -= 8;
+        match buffer.wrapping_shr(held) & 0xff {
             // UTF-16.
             0 => continue,
-            b'\t' | b'\n' | b'\r' | b' '..=b'~' => (ascii, any) = (ascii + 1, any + 1),
-            0x80.. => (ascii, any) = (0, any + 1),
-            _ => (ascii, any) = (0, 0),
+            0x20..=0x7e | 0x09 | 0x0a | 0x0d => ascii += 1,
+            0x80.. => ascii = 0,
+            _ => {
+                (ascii, any) = (0, 0);
+                continue;
+            }
         }
+        any += 1;
         if ascii >= MIN_REDACTED || any >= 3 * MIN_REDACTED {
             return true;
         }
@@ -151,7 +216,7 @@ fn is_telling(bytes: impl Iterator<Item = u8>) -> bool {
 }
 
 /// The ASCII characters that a text looks like: full-width and other styled letters become plain ones, marks fall off.
-fn plain(text: &str) -> Cow<'_, str> {
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
     if text.is_ascii() { Cow::Borrowed(text) } else { text.nfkd().filter(char::is_ascii).collect() }
 }
 

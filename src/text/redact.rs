@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
-use super::disguise::{any_reading, fold};
+use super::disguise::{any_reading, fold, folded, plain};
 use super::token::cut_tokens;
 
 /// What is shown in place of a secret.
@@ -63,7 +63,7 @@ impl Default for Index {
 }
 
 impl Index {
-    fn add(&mut self, folded: &str) {
+    fn add(&mut self, folded: impl Iterator<Item = u8>) {
         for place in threes(folded) {
             if let Some(word) = self.0.get_mut(place / 64) {
                 *word |= 1 << (place % 64);
@@ -75,7 +75,7 @@ impl Index {
         self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }
 
-    fn may_share_a_piece(&self, folded: &str) -> bool {
+    fn may_share_a_piece(&self, folded: impl Iterator<Item = u8>) -> bool {
         let mut run = 0;
         threes(folded).any(|place| {
             run = if self.has(place) { run + 1 } else { 0 };
@@ -88,9 +88,9 @@ impl Index {
 const RADIX: usize = 36;
 
 /// Each three characters in a row, as a number.
-fn threes(folded: &str) -> impl Iterator<Item = usize> {
+fn threes(folded: impl Iterator<Item = u8>) -> impl Iterator<Item = usize> {
     let mut place = 0;
-    let values = folded.bytes().map(|byte| match byte {
+    let values = folded.map(|byte| match byte {
         b'0'..=b'9' => usize::from(byte - b'0'),
         _ => usize::from(byte.saturating_sub(b'a')) + 10,
     });
@@ -105,7 +105,7 @@ impl Redactor {
     /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
     pub fn add(&mut self, secret: &str) {
         if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
-            self.index.add(&Zeroizing::new(fold(secret)));
+            self.index.add(folded(&plain(secret)));
             self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None });
         }
     }
@@ -131,13 +131,10 @@ impl Redactor {
             out.push_str(prose);
             rest = next;
         }
-        let mut found = |folded: &str| {
-            let backwards = folded.chars().rev().collect();
-            let rotated = folded.bytes().map(rotate).map(char::from).collect();
-            [folded.to_owned(), backwards, rotated].iter().any(|form| {
-                self.index.may_share_a_piece(form)
-                    && self.secrets.iter().any(|known| known.shares_a_piece(form))
-            })
+        let mut found = |text: &str| {
+            self.has_a_piece(text.bytes())
+                || self.has_a_piece(text.bytes().rev())
+                || self.has_a_piece(text.bytes().map(rotate))
         };
         if any_reading(&out, &mut found) { (WITHHELD.to_owned(), true) } else { (out, hit) }
     }
@@ -166,6 +163,14 @@ impl Redactor {
             cutting = *cut;
         }
         cut.contains(&true)
+    }
+
+    /// Whether letters and digits have a piece of a secret among them.
+    fn has_a_piece(&self, folded: impl Iterator<Item = u8> + Clone) -> bool {
+        self.index.may_share_a_piece(folded.clone()) && {
+            let text: String = folded.map(char::from).collect();
+            self.secrets.iter().any(|known| known.shares_a_piece(&text))
+        }
     }
 
     fn contains(&mut self, piece: &str) -> bool {
