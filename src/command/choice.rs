@@ -61,8 +61,7 @@ impl Choice {
         let facts = self.platform.facts();
         let invalid = |message: String| Error::new(Code::CfgValueInvalid, message);
         if facts.audience == Audience::Required && self.wanted.audience.is_none() {
-            let message =
-                format!("no audience is set, and {} needs one to issue an ID token", facts.name);
+            let message = format!("no audience is set, and {} needs one to issue an ID token", facts.name);
             return Err(Error::new(Code::CfgAudienceMissing, message));
         }
         let reads_file = matches!(facts.supply, Supply::File);

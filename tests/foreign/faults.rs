@@ -25,7 +25,7 @@ use support::tls::Leaf;
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         a_full_disk::leaves_outputs_as_they_were,
-        a_full_disk::leaves_variables_as_they_were_and_names_what_was_written,
+        a_full_disk::leaves_outputs_and_variables_as_they_were_if_one_of_them_has_no_room,
         a_full_disk::leaves_no_new_file_and_keeps_an_old_one,
         a_full_disk::without_room_for_another_file_is_told_before_anything_is_requested,
         a_full_disk::that_cannot_take_the_report_fails_a_run_that_had_succeeded,
@@ -34,6 +34,12 @@ pub(crate) fn checks() -> Vec<Check> {
         another_user::may_not_have_made_the_runner_s_file,
         another_user::a_runner_file_that_may_not_be_written_is_refused_before_any_request,
         another_user::without_a_name_a_home_or_a_temporary_folder_gets_a_token,
+        another_user::may_not_have_made_a_file_that_is_to_be_replaced_in_a_folder_of_everybody_s,
+        another_user::may_own_nothing_on_the_way_to_the_file,
+        another_user::is_the_runner_where_root_runs_the_step,
+        a_container::has_a_private_place_for_the_default_format,
+        a_container::takes_the_documented_artifact,
+        a_container::has_a_hint_that_works,
         addresses::that_refuse_are_passed_over,
         addresses::that_are_silent_do_not_take_the_whole_time,
         the_first_process::is_ended_by_a_signal_in_every_phase,
@@ -159,7 +165,7 @@ mod a_full_disk {
 
     pub(super) fn leaves_outputs_as_they_were() {
         need_root();
-        // Not a byte fits; some do, and are taken back.
+        // Not a byte fits; some would.
         for bytes in [4096, 4000, 3000] {
             let outcome = runner_file("GITHUB_OUTPUT", bytes).run();
             outcome.require(outcome.status == Some(9), "the exit status is 9");
@@ -175,19 +181,14 @@ mod a_full_disk {
         }
     }
 
-    pub(super) fn leaves_variables_as_they_were_and_names_what_was_written() {
+    pub(super) fn leaves_outputs_and_variables_as_they_were_if_one_of_them_has_no_room() {
         need_root();
         for bytes in [4096, 4000] {
-            // The outputs are written first, and stay.
-            let job = runner_file("GITHUB_ENV", bytes).arg("--export-env");
-            let output = job.output_path();
-            let outcome = job.token_in(output).run();
+            let outcome = runner_file("GITHUB_ENV", bytes).arg("--export-env").run();
             outcome.require(outcome.status == Some(9), "the exit status is 9");
-            outcome.stderr_has(
-                "error[out-partial]: GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV",
-            );
-            outcome.stderr_has("code: out-full");
-            assert_eq!(outcome.outputs()["access-token"], outcome.access_token());
+            outcome.stderr_has("error[out-full]: the runner file of GITHUB_ENV cannot be written");
+            let expected = [("error-code".to_owned(), "out-full".to_owned())];
+            assert_eq!(outcome.outputs(), expected.into());
             assert_eq!(file(&outcome, "tmp/after"), file(&outcome, "tmp/before"), "{bytes}");
         }
     }
@@ -331,6 +332,72 @@ mod another_user {
              file=$(setpriv --reuid 12345 --regid 12345 --clear-groups equinix-wif \"$@\") && cat \"$file\"";
         let outcome = job
             .env("RUNNER_TEMP", &mount)
+    /// Only root could replace it, and a run that finds that out in the end has requested a token for nothing.
+    pub(super) fn may_not_have_made_a_file_that_is_to_be_replaced_in_a_folder_of_everybody_s() {
+        need_root();
+        let job = || {
+            let job = Job::gitlab().args(["--format", "raw"]);
+            let folder = job.root().join("open");
+            fs::create_dir(&folder).unwrap();
+            let path = folder.join("token");
+            fs::write(&path, "theirs").unwrap();
+            (job.arg("--output").arg(&path).token_in(&path), path)
+        };
+        let folder_of = |owner: u32| format!("chmod 1777 \"$ROOT/open\"; chown {owner} \"$ROOT/open\"");
+        let (other, path) = job();
+        let prepare = format!("{}; chown 54321 \"$ROOT/open/token\"", folder_of(0));
+        let outcome = as_nobody_known(other, &prepare).run();
+        outcome.require(outcome.status == Some(9), "the exit status is 9");
+        outcome.stderr_has("error[out-open]").stderr_has("belongs to another user");
+        nobody_was_called(&outcome);
+        assert_eq!(outcome.files[&path], b"theirs");
+        // Its own file, or a file in its own folder, this user may replace.
+        for prepare in [folder_of(0), format!("{}; chown 54321 \"$ROOT/open/token\"", folder_of(12345))] {
+            let (own, path) = job();
+            let outcome = as_nobody_known(own, &prepare).run();
+            assert_eq!(outcome.succeeds().files[&path], outcome.access_token().as_bytes());
+        }
+    }
+
+    pub(super) fn may_own_nothing_on_the_way_to_the_file() {
+        need_root();
+        for (prepare, what) in [
+            ("chown 54321 \"$ROOT/open\"; chmod 755 \"$ROOT/open\"", "belongs to another user"),
+            ("chmod 777 \"$ROOT/open\"", "can be written by other users"),
+            ("chown 54321 \"$ROOT/open/link\" -h", "is a symbolic link of another user"),
+        ] {
+            let job = Job::gitlab().args(["--format", "raw"]);
+            let folder = job.root().join("open");
+            fs::create_dir_all(folder.join("mine/too")).unwrap();
+            std::os::unix::fs::symlink("mine", folder.join("link")).unwrap();
+            let job = job.arg("--output").arg(folder.join("link/too/token"));
+            let outcome = as_nobody_known(job, prepare).run();
+            outcome.require(outcome.status == Some(10), "the exit status is 10");
+            outcome.stderr_has("error[out-symlink]").stderr_has(what);
+            nobody_was_called(&outcome);
+        }
+    }
+
+    /// In a container of a GitHub job root runs the steps, and the runner outside is another user.
+    pub(super) fn is_the_runner_where_root_runs_the_step() {
+        need_root();
+        let give = "chown -R 1001:1001 \"$RUNNER_TEMP\" \"$RUNNER_TEMP/..\"; exec equinix-wif \"$@\"";
+        let outcome = Job::github().args(["--format", "env-file"]).wrap_shell(["sh", "-ec", give]).run();
+        let temp = fs::canonicalize(outcome.root().join("work/_temp")).unwrap();
+        assert_eq!(outcome.succeeds().printed_path().unwrap().parent(), Some(temp.as_path()));
+        let job = Job::github().args(["--format", "raw"]);
+        let path = job.runner_temp().join("token");
+        let outcome = job.arg("--output").arg(&path).token_in(&path).wrap_shell(["sh", "-ec", give]).run();
+        assert_eq!(outcome.succeeds().files[&path], outcome.access_token().as_bytes());
+        // It is so for the runner's folder only.
+        let give = "chown 1001 \"$TMPDIR\"; exec equinix-wif \"$@\"";
+        let job = Job::github().args(["--format", "raw"]);
+        let path = job.tmp().join("token");
+        let outcome = job.arg("--output").arg(&path).wrap_shell(["sh", "-ec", give]).run();
+        outcome.fails(10, "out-symlink").stderr_has("belongs to another user");
+        nobody_was_called(&outcome);
+    }
+
             .without_report()
             .wrap_shell([
                 "unshare",
@@ -344,6 +411,92 @@ mod another_user {
         outcome.succeeds();
         let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
         assert!(outcome.stdout.starts_with(&expected), "{}", outcome.context());
+    }
+}
+
+/// GitLab's executors docker and kubernetes make the checkout and the folder beside it writable for everybody, and images
+/// often have a `/tmp` without the sticky bit.
+mod a_container {
+    use super::*;
+
+    /// A job in such a container; `prepare` comes before the run, with `/dev/shm` and all that is below `/tmp` as it is there.
+    fn container(job: Job, prepare: &str, after: &str) -> Job {
+        let script = format!(
+            "mount --bind \"$ROOT\" /mnt; mount -t tmpfs -o mode=0777 tmpfs /tmp; mkdir -p \"$ROOT\"; mount --move /mnt \"$ROOT\"\n\
+             mount -t tmpfs -o mode=1777 tmpfs /dev/shm\n\
+             chmod 777 \"$ROOT\" \"$ROOT\"/builds \"$ROOT\"/builds/* \"$ROOT\"/builds/*/*; cd \"$CI_PROJECT_DIR\"; unset TMPDIR\n\
+             {prepare}\nequinix-wif \"$@\"{after}"
+        );
+        let root = job.root().to_owned();
+        job.env("ROOT", root).wrap_shell(["unshare", "-m", "sh", "-ec", &script])
+    }
+
+    pub(super) fn has_a_private_place_for_the_default_format() {
+        need_root();
+        let cases = [
+            ("/dev/shm", ""),
+            ("/root", "export HOME=/root"),
+            ("/run/user/0", "export XDG_RUNTIME_DIR=/run/user/0"),
+            ("/dev/shm", "export HOME=/"),
+            ("/dev/shm", "export HOME=\"$CI_PROJECT_DIR\""),
+        ];
+        each(
+            &cases.map(|(place, prepare)| (format!("{place}, {prepare}"), (place, prepare))),
+            |(place, prepare)| {
+                let fresh = format!(
+                    "mount -t tmpfs -o mode=0700 tmpfs /root; mount -t tmpfs tmpfs /run; mkdir -p -m 700 /run/user/0\n{prepare}"
+                );
+                let after = " >\"$ROOT/path\"; file=$(cat \"$ROOT/path\"); stat -c '%a %n' \"$file\" >\"$ROOT/mode\"; cat \"$file\"";
+                let outcome = container(Job::gitlab(), &fresh, after).token_on_stdout().run();
+                outcome.succeeds();
+                let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+                outcome.require(outcome.stdout.starts_with(&expected), "the file has the token");
+                let mode = String::from_utf8_lossy(file(&outcome, "mode")).into_owned();
+                outcome.require(mode.starts_with(&format!("600 {place}/equinix-wif-")), &mode);
+            },
+        );
+    }
+
+    pub(super) fn takes_the_documented_artifact() {
+        need_root();
+        let job = Job::gitlab().token_in("builds/octo-org/metal-app/equinix.env");
+        let flags = ["--format", "gitlab-dotenv", "--output", "equinix.env", "--accept-artifact-exposure"];
+        let outcome = container(job.args(flags), "", "").run();
+        let text = String::from_utf8_lossy(file(outcome.succeeds(), "builds/octo-org/metal-app/equinix.env"))
+            .into_owned();
+        let expected = format!("EQUINIX_API_TOKEN={}\n", outcome.access_token());
+        outcome.require(text.starts_with(&expected), "the file has the token");
+    }
+
+    /// The hint's own words are run.
+    pub(super) fn has_a_hint_that_works() {
+        need_root();
+        let nothing = "mount -t tmpfs -o mode=0777 tmpfs /dev/shm";
+        let outcome = container(Job::gitlab(), nothing, "").run();
+        outcome.require(outcome.status == Some(9), "the exit status is 9");
+        outcome.stderr_has("error[out-open]: there is no temporary folder");
+        outcome.stderr_has("eval \"$(equinix-wif token --output -)\"");
+        nobody_was_called(&outcome);
+        let after = " --output - >/dev/null; eval \"$(equinix-wif \"$@\" --output -)\"; printf %s \"$EQUINIX_API_TOKEN\"";
+        let outcome = container(Job::gitlab(), nothing, after).token_on_stdout().run();
+        let issued: Vec<String> = outcome
+            .succeeds()
+            .sts
+            .replies
+            .iter()
+            .flat_map(|reply| {
+                support::leak::members(&String::from_utf8_lossy(reply.payload()), "access_token")
+            })
+            .collect();
+        assert_eq!(issued.last(), Some(&outcome.stdout));
+        // Where there is a place, the hint of a refused path names it.
+        let outcome = container(Job::gitlab().args(["--format", "raw", "--output", "token"]), "", "").run();
+        outcome.require(outcome.status == Some(10), "the exit status is 10");
+        outcome.stderr_has("--output \"/dev/shm/token\"").stderr_lacks("--allow-workspace");
+        nobody_was_called(&outcome);
+        let job = Job::gitlab().args(["--format", "raw", "--output", "/dev/shm/token"]);
+        let outcome = container(job, "", "; cat /dev/shm/token").token_on_stdout().run();
+        outcome.succeeds().stdout_is(outcome.access_token());
     }
 }
 
@@ -423,7 +576,7 @@ mod an_empty_root {
         // A file that has no name yet gets it through /proc; without that it is written under a name of its own.
         let outcome = job().args(["--format", "raw", "--output", "/token"]).token_in("empty/token").run();
         outcome.succeeds().stdout_is("");
-        assert_eq!(file(&outcome, "empty/token"), format!("{}\n", outcome.access_token()).as_bytes());
+        assert_eq!(file(&outcome, "empty/token"), outcome.access_token().as_bytes());
         assert_eq!(outcome.new_files(), [outcome.root().join("empty/token")]);
         let outcome = job().run();
         outcome.require(outcome.status == Some(9), "there is no folder for the file");

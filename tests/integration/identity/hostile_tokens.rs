@@ -371,7 +371,8 @@ fn every_one_is_refused_by_its_own_code_and_goes_nowhere() {
 fn a_token_of_the_same_kind_that_is_in_order_is_exchanged() {
     // Otherwise the table above could pass because of something that all its tokens have in common.
     let now = token::now();
-    let fraction = format!("{{\"iss\":\"{ISSUER}\",\"sub\":\"x\",\"aud\":[\"{AUDIENCE}\"],\"exp\":{}.5e0}}", now + 300);
+    let fraction =
+        format!("{{\"iss\":\"{ISSUER}\",\"sub\":\"x\",\"aud\":[\"{AUDIENCE}\"],\"exp\":{}.5e0}}", now + 300);
     for (name, token) in [
         ("as it comes", good().mint()),
         ("few claims, and a fraction", token::raw(br#"{"alg":"RS256"}"#, fraction.as_bytes())),
