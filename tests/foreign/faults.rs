@@ -450,7 +450,7 @@ mod a_container {
                 let after = " >\"$ROOT/path\"; file=$(cat \"$ROOT/path\"); stat -c '%a %n' \"$file\" >\"$ROOT/mode\"; cat \"$file\"";
                 let outcome = container(Job::gitlab(), &fresh, after).token_on_stdout().run();
                 outcome.succeeds();
-                let expected = format!("export EQUINIX_API_TOKEN='{}'\n", outcome.access_token());
+                let expected = format!("export EQUINIX_API_TOKEN='{}';\n", outcome.access_token());
                 outcome.require(outcome.stdout.starts_with(&expected), "the file has the token");
                 let mode = String::from_utf8_lossy(file(&outcome, "mode")).into_owned();
                 outcome.require(mode.starts_with(&format!("600 {place}/equinix-wif-")), &mode);
@@ -577,7 +577,7 @@ mod an_empty_root {
         // A file that has no name yet gets it through /proc; without that it is written under a name of its own.
         let outcome = job().args(["--format", "raw", "--output", "/token"]).token_in("empty/token").run();
         outcome.succeeds().stdout_is("");
-        assert_eq!(file(&outcome, "empty/token"), format!("{}\n", outcome.access_token()).as_bytes());
+        assert_eq!(file(&outcome, "empty/token"), outcome.access_token().as_bytes());
         assert_eq!(outcome.new_files(), [outcome.root().join("empty/token")]);
         let outcome = job().run();
         outcome.require(outcome.status == Some(9), "there is no folder for the file");

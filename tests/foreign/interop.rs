@@ -102,7 +102,8 @@ fn github_job(path: &str, args: &[&str], alg: &str, scope: fn(&World) -> String)
     assert_eq!(minted.len(), 1, "one ID token is enough");
     let about_the_surroundings = ["warning: ", "equinix-wif: trusting "];
     let is_about_tokens = |line: &&str| !about_the_surroundings.iter().any(|start| line.starts_with(start));
-    let speech: Vec<&str> = step.run.stderr.lines().filter(is_about_tokens).collect();
+    let speech: Vec<&str> =
+        step.run.stderr.lines().filter(is_about_tokens).filter(|line| !line.is_empty()).collect();
     let masks: Vec<&str> = speech.iter().map_while(|line| line.strip_prefix(MASK)).collect();
     let position = |secret: &str| masks.iter().position(|mask| *mask == secret);
     let (id_token, access_token) = (position(&minted[0]), position(token));
