@@ -190,7 +190,7 @@ const BLOCKS: [(&str, usize); 12] = [
     ("M5 ID tokens", 40),
     ("M6 clocks", 10),
     ("M7 retries", 20),
-    ("M8 places", 44),
+    ("M8 places", 45),
     ("M9 processes", 24),
     ("M10 settings", 26),
     ("M11 proxies and TLS", 16),
@@ -199,7 +199,7 @@ const BLOCKS: [(&str, usize); 12] = [
 
 /// Counts what this program lists, so that a row which is no test is noticed.
 #[test]
-fn there_are_366_faults() {
+fn there_are_367_faults() {
     let listing =
         Command::new(std::env::current_exe().unwrap()).args(["--list", "--format", "terse"]).output();
     let listing = String::from_utf8(listing.unwrap().stdout).unwrap();
@@ -211,7 +211,7 @@ fn there_are_366_faults() {
         assert_eq!(count(number), size, "{block} has as many rows as it should");
     }
     let total: usize = BLOCKS.iter().map(|(_, size)| size).sum();
-    assert_eq!(total, 366);
+    assert_eq!(total, 367);
     // In the log of the gate, where what a passing test prints is left out.
-    std::io::stderr().write_all(b"366 faults, six invariants each\n").unwrap();
+    std::io::stderr().write_all(b"367 faults, six invariants each\n").unwrap();
 }
