@@ -81,6 +81,14 @@ macro_rules! variables {
 }
 pub(crate) use variables;
 
+/// Letters, digits and underscores, not beginning with a digit, at most 128 of them.
+pub fn is_variable_name(name: &str) -> bool {
+    name.len() <= 128
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// The names of the environment variables that the program reads on every platform, with their meaning. A platform's own
 /// are in its file.
 pub mod names {

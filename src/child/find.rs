@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::cli::env_name::is_variable_name;
+use crate::env::is_variable_name;
 use crate::error::{Code, Error};
 use crate::text::quote;
 

@@ -5,6 +5,7 @@
 //! other name, need `--force`.
 
 use crate::credential::Kind;
+use crate::env::is_variable_name;
 use crate::platform;
 
 /// Words of names that need no consent.
@@ -111,14 +112,6 @@ impl Refusal {
             }
         }
     }
-}
-
-/// Letters, digits and underscores, not beginning with a digit, at most 128 of them.
-pub fn is_variable_name(name: &str) -> bool {
-    name.len() <= 128
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Judges a name for the variable of a token of this kind.

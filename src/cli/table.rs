@@ -4,7 +4,6 @@
 //! and `templates/equinix-wif.yml` are held against it by tests. A new setting is a row here and its use.
 
 use crate::cli::commands::Command::{self, Doctor, Exec, IdToken, Inspect, Token};
-use crate::cli::env_name::is_variable_name;
 use crate::cli::row::Arity::{List, Number, Path, Text};
 use crate::cli::row::Expose::{Action, Cluster, Component, Query};
 use crate::cli::row::{
@@ -13,6 +12,7 @@ use crate::cli::row::{
 use crate::cli::settings::{OnUnavailable, SummaryWhen};
 use crate::cli::speech::Color;
 use crate::credential::Kind;
+use crate::env::is_variable_name;
 use crate::env::names;
 use crate::grant::token_exchange::{self, Api};
 use crate::identity::claims::Validation;

@@ -20,8 +20,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::cli::env_name::is_variable_name;
 use crate::cli::settings::{Source, invalid};
+use crate::env::is_variable_name;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::sink;
