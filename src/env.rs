@@ -117,6 +117,22 @@ pub mod names {
         VALIDATION = "EQUINIX_WIF_VALIDATION";
         /// Verify the ID token's signature (`--verify-signature`).
         VERIFY_SIGNATURE = "EQUINIX_WIF_VERIFY_SIGNATURE";
+        /// The way to a token (`--grant`).
+        GRANT = "EQUINIX_WIF_GRANT";
+        /// The base URL of the classic API (`--api-endpoint`), as the Equinix Terraform provider names it. Only hosts under `equinix.com` and loopback addresses are accepted from here.
+        API_ENDPOINT = "EQUINIX_API_ENDPOINT";
+        /// The client's id for the classic API. Terraform and Pulumi read it too.
+        CLIENT_ID = "EQUINIX_API_CLIENTID";
+        /// The client's secret for the classic API. Terraform and Pulumi read it too.
+        CLIENT_SECRET = "EQUINIX_API_CLIENTSECRET";
+        /// The client's id, as the `equinix` CLI names it.
+        CLI_CLIENT_ID = "EQUINIX_CLIENT_ID";
+        /// The client's secret, as the `equinix` CLI names it.
+        CLI_CLIENT_SECRET = "EQUINIX_CLIENT_SECRET";
+        /// The user's name for the grant `password` (`--user-name`).
+        USER_NAME = "EQUINIX_API_USERNAME";
+        /// The access token. With the grant `sts-client-credentials` it says who asks; everywhere it is kept out of every line.
+        API_TOKEN = "EQUINIX_API_TOKEN";
         /// The STS's base URL (`--sts-endpoint`). Only hosts under `equinix.com` and loopback addresses are accepted from here.
         STS_ENDPOINT = "EQUINIX_STS_ENDPOINT";
         /// The STS's API version (`--sts-api`).
@@ -164,6 +180,9 @@ pub mod names {
         /// This user's folder.
         HOME = "HOME";
     }
+
+    /// The variables that hold a client's id and secret.
+    pub const CLIENT_SECRETS: [&str; 4] = [CLIENT_ID, CLIENT_SECRET, CLI_CLIENT_ID, CLI_CLIENT_SECRET];
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod completions;
 mod definition;
 pub mod env_name;
+mod grant_settings;
 pub mod man;
 mod resolve;
 pub mod row;

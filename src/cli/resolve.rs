@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+#[cfg(feature = "classic-grants")]
+use crate::cli::commands::Command;
 use crate::cli::row::{Arity, ListSetting, PathSetting, Row, Setting};
 use crate::cli::typed::Typed;
 use crate::env::Env;
@@ -99,6 +101,12 @@ impl<'a> Resolver<'a> {
         self.env
     }
 
+    /// Returns the command that is run.
+    #[cfg(feature = "classic-grants")]
+    pub(super) fn command(&self) -> Option<Command> {
+        self.typed.command
+    }
+
     /// Returns what follows the flags.
     pub fn operands(&self) -> &'a [OsString] {
         &self.typed.operands
@@ -130,6 +138,16 @@ impl<'a> Resolver<'a> {
             _ => {}
         }
         Ok(Resolved { value, source })
+    }
+
+    /// Tells whether somebody asks for this setting now, by a flag or a request. A variable may have been set for another
+    /// run.
+    pub(super) fn is_asked_for(&self, row: &Row) -> bool {
+        let typed = match row.arity {
+            Arity::Switch => self.typed.has(row),
+            _ => self.typed.os(row).is_some(),
+        };
+        typed || self.request.settings.contains_key(row.flag)
     }
 
     /// The text that was given for a setting.

@@ -92,6 +92,8 @@ pub enum Heading {
     Identity,
     /// The request to the STS.
     Exchange,
+    /// The request to the classic API, with the secrets that it takes.
+    Client,
     /// The way the token is handed over.
     Output,
     /// The environment of the command that `exec` runs.
@@ -109,6 +111,7 @@ impl Heading {
             Self::General => None,
             Self::Identity => Some("Identity"),
             Self::Exchange => Some("Exchange"),
+            Self::Client => Some("Client credentials"),
             Self::Output => Some("Output"),
             Self::Child => Some("Command"),
             Self::Network => Some("Network"),

@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use serde_json::json;
 
 use crate::cli::env_name;
 use crate::cli::table::{
     ACCEPT_ARTIFACT_EXPOSURE, ALLOW_WORKSPACE, AUDIENCE, CA_FILE, CHILD_ENV_NAME, ENV_NAME, EXPECT,
-    EXPORT_ENV, FORCE, FORMAT, ID_TOKEN_ENV_NAME, MIN_TTL, NO_PROXY, ON_UNAVAILABLE, OUTPUT, PROVIDER,
-    REPORT, SCOPE, STS_API, STS_ENDPOINT, SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE, SUMMARY, TIMEOUT,
-    VALIDATION, VERIFY_SIGNATURE,
+    EXPORT_ENV, FORCE, FORMAT, ID_TOKEN_ENV_NAME, NO_PROXY, ON_UNAVAILABLE, OUTPUT, PROVIDER, REPORT, SCOPE,
+    SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE, SUMMARY, TIMEOUT, VALIDATION, VERIFY_SIGNATURE,
 };
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
@@ -21,7 +19,6 @@ use crate::error::{Code, Error};
 use crate::grant::scope;
 use crate::http;
 use crate::http::proxy::ProxySettings;
-use crate::http::url::{Refusal, Url};
 use crate::identity::claims::{Finding, Validation};
 use crate::identity::expect::{self, Expectation};
 use crate::input;
@@ -30,7 +27,7 @@ use crate::text::quote;
 
 pub(crate) use crate::cli::resolve::invalid;
 pub use crate::cli::resolve::{Resolved, Resolver, Source};
-pub use crate::grant::settings::ExchangeSettings;
+pub use crate::grant::settings::GrantSettings;
 
 /// Who the job is, and what is expected of it.
 #[derive(Debug)]
@@ -222,7 +219,7 @@ impl Resolver<'_> {
     }
 
     /// Returns how strictly claims are checked. A query may ask for more, and not for less.
-    fn validation(&mut self) -> Result<Validation, Error> {
+    pub(super) fn validation(&mut self) -> Result<Validation, Error> {
         let found = self.get(&VALIDATION)?;
         let rank = |mode: Validation| Validation::ALL.iter().position(|known| *known == mode);
         match self.without_request(&VALIDATION, &found)? {
@@ -249,47 +246,6 @@ impl Resolver<'_> {
             scope::check(scope)?;
         }
         Ok(scope)
-    }
-
-    /// The settings of the exchange.
-    pub fn exchange(&mut self) -> Result<ExchangeSettings, Error> {
-        let mut settings = self.exchange_with_any_scope()?;
-        if let Some(scope) = &settings.scope {
-            let about_scope = scope::check(scope)?;
-            settings.warnings.splice(0..0, about_scope);
-        }
-        Ok(settings)
-    }
-
-    /// [`Resolver::exchange`] with the scope as it was given, for a command that checks it by itself.
-    pub fn exchange_with_any_scope(&mut self) -> Result<ExchangeSettings, Error> {
-        let mut warnings = Vec::new();
-        let scope = self.get(&SCOPE)?.value;
-        let sts_endpoint = self.endpoint()?;
-        let source = self.get(&STS_ENDPOINT)?.source;
-        let is_planted_here = matches!(source, Source::Variable(_)) && !sts_endpoint.is_https();
-        if is_planted_here && self.validation()? == Validation::Off {
-            return Err(Error::new(
-                Code::EndpointUntrusted,
-                format!(
-                    "{} names {}, where anybody may listen, and nothing is checked with --validation off",
-                    source.name(),
-                    sts_endpoint.origin()
-                ),
-            )
-            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", sts_endpoint.origin())));
-        }
-        if sts_endpoint.is_loopback() {
-            warnings.push(format!("the STS is on this machine: {}", sts_endpoint.origin()));
-        }
-        Ok(ExchangeSettings {
-            scope,
-            sts_endpoint,
-            local_issuers_only: is_planted_here.then(|| source.name()),
-            sts_api: self.get(&STS_API)?.value,
-            min_ttl: self.get(&MIN_TTL)?.value,
-            warnings,
-        })
     }
 
     /// The settings of the handover.
@@ -352,45 +308,6 @@ impl Resolver<'_> {
         Ok(Duration::from_secs(self.get(&TIMEOUT)?.value))
     }
 
-    /// The STS's base URL. A variable can be planted by an earlier step, and a query by somebody's module, so these are
-    /// trusted for Equinix's own hosts only, and a variable also for this machine.
-    fn endpoint(&mut self) -> Result<Url, Error> {
-        let setting = self.get(&STS_ENDPOINT)?;
-        if setting.value.contains('@') {
-            // The report is no place for a password either.
-            self.remember(&STS_ENDPOINT.row, json!(shown_url(&setting.value)), setting.source);
-        }
-        let from = setting.source.name();
-        let url = Url::parse(&setting.value).map_err(|why| {
-            let code = if why == Refusal::NotHttps { Code::InsecureUrl } else { Code::CfgEndpointInvalid };
-            Error::new(code, format!("{from} is not a URL for the STS: {why}"))
-                .with_detail("found", shown_url(&setting.value))
-        })?;
-        if !url.is_origin() {
-            return Err(Error::new(Code::CfgEndpointInvalid, format!("{from} has something after the host"))
-                .with_detail("expected", url.origin())
-                .with_detail("found", shown_url(&setting.value))
-                .with_cure("Give the base URL only; the path follows from --sts-api."));
-        }
-        let is_planted = matches!(setting.source, Source::Variable(_) | Source::Request(_));
-        let is_request = matches!(setting.source, Source::Request(_));
-        if is_request && url.is_loopback() {
-            return Err(Error::new(
-                Code::EndpointUntrusted,
-                format!("{from} names {}, which is on this machine", url.origin()),
-            )
-            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
-        }
-        if is_planted && !url.is_loopback() && !url.is_under("equinix.com") {
-            return Err(Error::new(
-                Code::EndpointUntrusted,
-                format!("{from} names {}, which is not a host under equinix.com", url.origin()),
-            )
-            .with_cure(format!("If this host is right, pass --sts-endpoint {}.", url.origin())));
-        }
-        Ok(url)
-    }
-
     fn extra_roots(&mut self, deadline: Deadline) -> Result<(Vec<CertificateDer<'static>>, Source), Error> {
         let Some(setting) = self.path(&CA_FILE) else { return Ok((Vec::new(), Source::Default)) };
         let name = format!("{} {}", setting.source.name(), quote(&setting.value.to_string_lossy()));
@@ -400,11 +317,6 @@ impl Resolver<'_> {
             })?;
         Ok((http::parse_roots(&pem, &name)?, setting.source))
     }
-}
-
-/// A URL in a message, unless it holds a user name and password.
-fn shown_url(text: &str) -> String {
-    if text.contains('@') { "(not shown, since it holds a user name)".to_owned() } else { quote(text) }
 }
 
 /// A warning, when the audience is another service's.

@@ -5,20 +5,20 @@ use serde_json::{Map, Value, json};
 use super::members;
 use super::row::Expose;
 use super::settings::{
-    ExchangeSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, summary_when,
+    GrantSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, summary_when,
 };
 use crate::cli::definition::{Purpose, definition, typed};
 use crate::credential::Kind;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::grant::token_exchange::Api;
+use crate::grant::sts::Api;
 use crate::output::request;
 
 /// All settings at once.
 #[derive(Debug)]
 struct Config {
     identity: IdentitySettings,
-    exchange: ExchangeSettings,
+    exchange: GrantSettings,
     output: OutputSettings,
     network: NetworkSettings,
 }
@@ -31,7 +31,7 @@ fn resolve(args: &[&str], pairs: &[(&str, &str)]) -> Result<(Config, Map<String,
     let mut resolver = Resolver::new(&typed, &env);
     let config = Config {
         identity: resolver.identity()?,
-        exchange: resolver.exchange()?,
+        exchange: resolver.grant()?,
         output: resolver.output(Kind::AccessToken)?,
         network: resolver.network()?,
     };
@@ -61,9 +61,9 @@ fn flags_win_over_variables_and_defaults_come_last() {
     assert_eq!(seen["scope"], json!({"value": "roleassignments:o", "source": "--scope"}));
     assert_eq!(seen["audience"], json!({"value": "a", "source": "EQUINIX_WIF_AUDIENCE"}));
     let (config, seen) = resolve(&SCOPE, &[]).unwrap();
-    assert_eq!(config.exchange.sts_endpoint.origin(), "https://sts.eqix.equinix.com");
+    assert_eq!(config.exchange.sts.endpoint.origin(), "https://sts.eqix.equinix.com");
     assert_eq!(
-        (config.exchange.sts_api, config.exchange.min_ttl, config.output.export_env),
+        (config.exchange.sts.api, config.exchange.min_ttl, config.output.export_env),
         (Api::Alpha, 60, false)
     );
     assert_eq!(seen["min-ttl"], json!({"value": 60, "source": "default"}));
@@ -192,7 +192,7 @@ fn asked(args: &[&str], pairs: &[(&str, &str)], query: &str) -> Result<IdentityS
     let env = Env::fixed(pairs.iter().copied());
     let mut resolver = Resolver::new(&typed, &env);
     resolver.with_request(request::terraform_query(query.as_bytes(), &members(Expose::Query)).unwrap());
-    resolver.exchange()?;
+    resolver.grant()?;
     resolver.identity()
 }
 

@@ -14,7 +14,10 @@ use crate::cli::speech::Color;
 use crate::credential::Kind;
 use crate::env::is_variable_name;
 use crate::env::names;
-use crate::grant::token_exchange::{self, Api};
+#[cfg(feature = "classic-grants")]
+use crate::grant::api::{self, PasswordEncoding};
+use crate::grant::sts::{self, Api};
+use crate::grant::{self, GRANTS, token_exchange};
 use crate::identity::claims::Validation;
 use crate::output::format::FORMATS;
 use crate::platform::PLATFORMS;
@@ -218,6 +221,21 @@ settings! {
         },
         parse: |given| one_of(&OnUnavailable::ALL, OnUnavailable::id, given),
     };
+    GRANT: Setting<Option<&'static grant::Facts>> = Setting {
+        row: Row {
+            flag: "--grant",
+            var: Some(names::GRANT),
+            arity: Text("GRANT"),
+            words: || GRANTS.iter().map(|facts| facts.name).collect(),
+            default: Some(token_exchange::FACTS.name),
+            heading: Heading::Exchange,
+            help: "Way to the token: from the job's identity, or from a stored secret",
+            on: &[Token, Exec, Doctor],
+            expose: &[Action, Component],
+            ..Row::NEW
+        },
+        parse: |given| one_of(GRANTS, |facts| facts.name, given).map(Some),
+    };
     SCOPE: Setting<Option<String>> = Setting {
         row: Row {
             flag: "--scope",
@@ -236,7 +254,7 @@ settings! {
             flag: "--sts-endpoint",
             var: Some(names::STS_ENDPOINT),
             arity: Text("URL"),
-            default: Some(token_exchange::DEFAULT_ENDPOINT),
+            default: Some(sts::DEFAULT_ENDPOINT),
             heading: Heading::Exchange,
             help: "Base URL of the STS",
             on: &[Token, Exec, Doctor],
@@ -273,6 +291,91 @@ settings! {
             ..Row::NEW
         },
         parse: |given| seconds(given, 0, 86_400),
+    };
+    #[cfg(feature = "classic-grants")]
+    API_ENDPOINT: Setting<String> = Setting {
+        row: Row {
+            flag: "--api-endpoint",
+            var: Some(names::API_ENDPOINT),
+            arity: Text("URL"),
+            default: Some(api::DEFAULT_ENDPOINT),
+            heading: Heading::Client,
+            help: "Base URL of the classic API",
+            on: &[Token, Exec, Doctor],
+            expose: &[Action, Component],
+            ..Row::NEW
+        },
+        parse: word,
+    };
+    #[cfg(feature = "classic-grants")]
+    CLIENT_SECRET_FILE: PathSetting = PathSetting {
+        row: Row {
+            flag: "--client-secret-file",
+            arity: Path("PATH"),
+            heading: Heading::Client,
+            help: "File that holds the client secret, if not EQUINIX_API_CLIENTSECRET or EQUINIX_CLIENT_SECRET; - is standard input",
+            on: &[Token, Exec, Doctor],
+            ..Row::NEW
+        },
+    };
+    #[cfg(feature = "classic-grants")]
+    REFRESH_TOKEN_FILE: PathSetting = PathSetting {
+        row: Row {
+            flag: "--refresh-token-file",
+            arity: Path("PATH"),
+            heading: Heading::Client,
+            help: "File that holds the refresh token, and gets the new one; - is standard input",
+            on: &[Token, Exec, Doctor],
+            ..Row::NEW
+        },
+    };
+    #[cfg(feature = "classic-grants")]
+    REFRESH_TOKEN_OUTPUT: PathSetting = PathSetting {
+        row: Row {
+            flag: "--refresh-token-output",
+            arity: Path("PATH"),
+            heading: Heading::Client,
+            help: "File for the new refresh token, if not the one that the old one came from",
+            on: &[Token, Exec],
+            ..Row::NEW
+        },
+    };
+    #[cfg(feature = "classic-grants")]
+    USER_NAME: Setting<Option<String>> = Setting {
+        row: Row {
+            flag: "--user-name",
+            var: Some(names::USER_NAME),
+            arity: Text("NAME"),
+            heading: Heading::Client,
+            help: "Name of the user, for the grant password",
+            on: &[Token, Exec, Doctor],
+            ..Row::NEW
+        },
+        parse: text,
+    };
+    #[cfg(feature = "classic-grants")]
+    PASSWORD_FILE: PathSetting = PathSetting {
+        row: Row {
+            flag: "--password-file",
+            arity: Path("PATH"),
+            heading: Heading::Client,
+            help: "File that holds the user's password; - is standard input",
+            on: &[Token, Exec, Doctor],
+            ..Row::NEW
+        },
+    };
+    #[cfg(feature = "classic-grants")]
+    PASSWORD_ENCODING: Setting<Option<PasswordEncoding>> = Setting {
+        row: Row {
+            flag: "--password-encoding",
+            arity: Text("ENCODING"),
+            words: || PasswordEncoding::ALL.map(PasswordEncoding::id).to_vec(),
+            heading: Heading::Client,
+            help: "Form in which the password is sent, if not as it is",
+            on: &[Token, Exec, Doctor],
+            ..Row::NEW
+        },
+        parse: |given| one_of(&PasswordEncoding::ALL, PasswordEncoding::id, given).map(Some),
     };
     FORMAT: Setting<String> = Setting {
         row: Row {
@@ -342,6 +445,16 @@ settings! {
         },
         parse: switch,
     };
+    KEEP_SECRETS: Setting<bool> = Setting {
+        row: Row {
+            flag: "--keep-secrets",
+            heading: Heading::Child,
+            help: "Leave the command the variables that hold the client id and secret",
+            on: &[Exec],
+            ..Row::NEW
+        },
+        parse: switch,
+    };
     EXPORT_ENV: Setting<bool> = Setting {
         row: Row {
             flag: "--export-env",
@@ -358,7 +471,7 @@ settings! {
         row: Row {
             flag: "--force",
             heading: Heading::Output,
-            help: "Allow a token on a terminal, in a traced shell, without a mask in Terraform, or in any variable",
+            help: "Allow a token on a terminal, in a traced shell, without a mask in Terraform, or in any variable, and a retired grant",
             on: &[Token, IdToken, Exec],
             ..Row::NEW
         },
@@ -369,7 +482,7 @@ settings! {
             flag: "--allow-workspace",
             heading: Heading::Output,
             help: "Allow an output file inside the checkout",
-            on: &[Token, IdToken],
+            on: &[Token, IdToken, Exec],
             ..Row::NEW
         },
         parse: switch,

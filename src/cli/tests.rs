@@ -10,7 +10,7 @@ use super::table::{self, ROWS};
 use super::typed::Typed;
 use super::{Action, members, parse};
 use crate::env::{Env, names};
-use crate::grant::token_exchange::Api;
+use crate::grant::sts::Api;
 use crate::identity::claims::Validation;
 
 #[test]

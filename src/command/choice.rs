@@ -7,6 +7,7 @@ use crate::cli::settings::{IdentitySettings, NetworkSettings, Source};
 use crate::clock::Clock;
 use crate::env::Env;
 use crate::error::{Code, Error};
+use crate::grant;
 use crate::http::Client;
 use crate::platform::{self, Audience, Masks, Platform, Supply, Wanted};
 use crate::report::console::Console;
@@ -19,15 +20,43 @@ pub struct Choice {
     wanted: Wanted,
     settings: IdentitySettings,
     masks: Masks,
+    /// True if an ID token of the platform is needed.
+    needs_identity: bool,
 }
 
 impl Choice {
     /// Chooses the platform that the settings name, or the one that this job runs on.
     pub fn new(settings: IdentitySettings, env: &Arc<Env>) -> Result<Self, Error> {
         let platform = platform::select(settings.provider.as_deref(), &settings.source, env)?;
+        Ok(Self::of(platform, settings, env, true))
+    }
+
+    /// [`Choice::new`] for a grant. One that takes no ID token runs wherever it is, and masks what the runner around it masks.
+    pub fn for_grant(
+        settings: IdentitySettings,
+        grant: &grant::Facts,
+        env: &Arc<Env>,
+    ) -> Result<Self, Error> {
+        if grant.takes_identity() {
+            return Self::new(settings, env);
+        }
+        Ok(Self::of(platform::around(env), settings, env, false))
+    }
+
+    fn of(
+        platform: &'static dyn Platform,
+        settings: IdentitySettings,
+        env: &Arc<Env>,
+        needs_identity: bool,
+    ) -> Self {
         let wanted = Wanted { audience: settings.audience.clone(), location: settings.source.clone() };
         let masks = Masks::of(env, Some(platform));
-        Ok(Self { env: Arc::clone(env), platform, wanted, settings, masks })
+        Self { env: Arc::clone(env), platform, wanted, settings, masks, needs_identity }
+    }
+
+    /// Returns the id of the platform, if there is one.
+    pub fn provider(&self) -> Option<&'static str> {
+        Some(self.platform.facts().id).filter(|id| !id.is_empty())
     }
 
     /// Returns the platform.
@@ -80,6 +109,9 @@ impl Choice {
 
     /// Makes sure that there is a way to an ID token: everything that can be said without asking anybody.
     pub fn ready(&self) -> Result<(), Error> {
+        if !self.needs_identity {
+            return Ok(());
+        }
         self.check()?;
         self.platform.ready(&self.env, &self.wanted)
     }

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::child;
-use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
-use crate::cli::table::KEEP_OIDC_ENV;
+use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
+use crate::cli::table::{ALLOW_WORKSPACE, KEEP_OIDC_ENV, KEEP_SECRETS};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
@@ -15,14 +15,14 @@ use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{Destination, Options};
-use crate::output::sink;
+use crate::output::sink::{self, Policy};
 use crate::platform;
 use crate::random;
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
-use super::main_job::{account_for, announce, check_is_free, format, required_scope, skipped};
+use super::main_job::{account_for, announce, check_is_free, format, refresh_token_file, skipped};
 use super::shadowing_variable;
 use super::token::warn_of_shadowing;
 
@@ -54,8 +54,7 @@ pub fn run(
 
 struct Settings {
     identity: IdentitySettings,
-    exchange: ExchangeSettings,
-    scope: String,
+    grant: GrantSettings,
     env_name: String,
     on_unavailable: OnUnavailable,
     network: NetworkSettings,
@@ -63,23 +62,28 @@ struct Settings {
     command: Vec<OsString>,
     /// True if it gets the variables with which it could get ID tokens itself.
     keep_oidc_env: bool,
+    /// True if it gets the variables that hold the client's id and secret.
+    keep_secrets: bool,
+    /// True if a refresh token may be kept inside the checkout.
+    allow_workspace: bool,
 }
 
 fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
-    let exchange = resolver.exchange()?;
-    let scope = required_scope(&exchange)?;
+    let grant = resolver.grant()?;
+    grant.check_scope()?;
     let identity = resolver.identity()?;
     let env_name = resolver.child_env_name()?;
     check_is_free(&env_name, &identity)?;
     Ok(Settings {
         identity,
-        exchange,
-        scope,
+        grant,
         env_name,
         on_unavailable: resolver.on_unavailable()?,
         network: resolver.network()?,
         command: resolver.operands().to_vec(),
         keep_oidc_env: resolver.get(&KEEP_OIDC_ENV)?.value,
+        keep_secrets: resolver.get(&KEEP_SECRETS)?.value,
+        allow_workspace: resolver.get(&ALLOW_WORKSPACE)?.value,
     })
 }
 
@@ -91,22 +95,32 @@ fn prepare(
     streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<Command, Error> {
-    let Settings { identity, exchange, scope, env_name, network, command, keep_oidc_env, .. } = settings;
-    let choice = Choice::new(identity, env)?;
-    report.provider = Some(choice.platform().facts().id);
+    let Settings { identity, grant, env_name, network, command, keep_oidc_env, keep_secrets, .. } = settings;
+    let choice = Choice::for_grant(identity, grant.grant, env)?;
+    report.provider = choice.provider();
     choice.ready()?;
 
     // What could stop the command is found out before a token exists.
     let (program, arguments) = split(&command)?;
     child::find(program, env.os(names::PATH).as_deref())?;
     choice.check_masks(streams.stderr_is_lost)?;
+    let policy = Policy {
+        env,
+        output: None,
+        allow_workspace: settings.allow_workspace,
+        accept_artifact_exposure: false,
+        force: false,
+        stdout: streams.stdout_kind,
+    };
+    let keeper = refresh_token_file(&grant, &policy)?;
 
     let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));
     if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
-    let outcome = job.access_token(&exchange, &scope, by);
+    job.keep_refresh_token_in(keeper);
+    let outcome = job.access_token(&grant, by);
     if let Ok(credential) = &outcome {
         warn_of_short_life(&job, credential);
     }
@@ -129,6 +143,11 @@ fn prepare(
         command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
         // No secret. An inner run says by it why there is no ID token.
         command.env(names::EXEC, "1");
+    }
+    if !keep_secrets {
+        for name in names::CLIENT_SECRETS {
+            command.env_remove(name);
+        }
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());

@@ -15,7 +15,8 @@ use crate::cli::settings::IdentitySettings;
 use crate::cli::settings::SummaryWhen;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::grant::token_exchange::{Api, Config, TokenExchange};
+use crate::grant::sts::{Api, Sts};
+use crate::grant::token_exchange::{Config, TokenExchange};
 use crate::grant::{Grant, Renewable};
 use crate::http::url::Url;
 use crate::identity::claims::Validation;
@@ -148,9 +149,8 @@ fn its_grant_can_renew_until_the_only_token_ends() {
     let job = job.unwrap();
     let config = Config {
         // Nobody listens there, and that is known at once.
-        endpoint: Url::parse("http://127.0.0.1:1").unwrap(),
+        sts: Sts { endpoint: Url::parse("http://127.0.0.1:1").unwrap(), api: Api::Alpha },
         local_issuers_only: None,
-        api: Api::Alpha,
         scope: "roleassignments:o".to_owned(),
         min_ttl: 60,
     };

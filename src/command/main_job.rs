@@ -1,18 +1,30 @@
 //! What `token`, `id-token` and `exec` share: the way from the settings to a token, and what becomes of a job that can
 //! have none.
 
-use crate::cli::settings::{ExchangeSettings, IdentitySettings, OnUnavailable};
+use crate::cli::settings::{GrantSettings, IdentitySettings, OnUnavailable};
 use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{self, Format};
+#[cfg(feature = "classic-grants")]
+use crate::output::sink;
+use crate::output::sink::{NewFile, Policy};
 use crate::platform::{self, Facts, Platform};
 use crate::report::Report;
 use crate::report::console::Console;
 
-/// The scope, without which there is nothing to exchange for.
-pub(super) fn required_scope(exchange: &ExchangeSettings) -> Result<String, Error> {
-    exchange.scope.clone().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))
+/// Opens the file for a refresh token that may come with the access token, before anything is sent.
+pub(super) fn refresh_token_file(
+    settings: &GrantSettings,
+    policy: &Policy<'_>,
+) -> Result<Option<NewFile>, Error> {
+    #[cfg(feature = "classic-grants")]
+    if let Some(path) = settings.account.refresh_token_output.as_ref().filter(|_| settings.grant.rotates()) {
+        return sink::secret_file(path, policy).map(Some);
+    }
+    #[cfg(not(feature = "classic-grants"))]
+    let _ = (settings, policy);
+    Ok(None)
 }
 
 /// The access token may not take the place of the ID token: whoever looks for that one would find the wrong token.

@@ -5,19 +5,21 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::cli::settings::{ExchangeSettings, IdentitySettings};
+use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::credential::{Credential, Kind};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::grant::Grant;
-use crate::grant::token_exchange::{Config, SubjectTokens, TokenExchange};
+use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
+use crate::grant::{self, Grant};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
+use crate::output::sink::NewFile;
 use crate::platform::Platform;
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::text::quote;
 
 use super::choice::Choice;
 
@@ -26,6 +28,8 @@ pub struct Pipeline {
     choice: Choice,
     session: Session,
     notes: Mutex<Notes>,
+    /// The file for a refresh token that comes with the access token.
+    keeper: Mutex<Option<NewFile>>,
 }
 
 /// What has been found out on the way, for the report.
@@ -39,7 +43,7 @@ struct Notes {
 impl Pipeline {
     /// Goes on from a choice, with a network.
     pub fn new(choice: Choice, session: Session) -> Arc<Self> {
-        Arc::new(Self { choice, session, notes: Mutex::default() })
+        Arc::new(Self { choice, session, notes: Mutex::default(), keeper: Mutex::default() })
     }
 
     /// Returns the platform.
@@ -261,38 +265,82 @@ impl Pipeline {
     }
 
     /// Returns the grant that exchanges this job's ID tokens.
-    pub fn token_exchange(self: &Arc<Self>, exchange: &ExchangeSettings, scope: &str) -> TokenExchange {
-        let config = Config {
-            endpoint: exchange.sts_endpoint.clone(),
-            local_issuers_only: exchange.local_issuers_only,
-            api: exchange.sts_api,
-            scope: scope.to_owned(),
-            min_ttl: exchange.min_ttl,
-        };
-        TokenExchange::new(config, Arc::<Self>::clone(self))
+    pub fn token_exchange(self: &Arc<Self>, settings: &GrantSettings) -> Result<TokenExchange, Error> {
+        TokenExchange::of(settings, Arc::<Self>::clone(self))
     }
 
-    /// Goes from the identity to the masked access token.
+    /// Goes from the settings to the masked access token.
     pub fn access_token(
         self: &Arc<Self>,
-        exchange: &ExchangeSettings,
-        scope: &str,
+        settings: &GrantSettings,
         by: Deadline,
     ) -> Result<Credential, Error> {
-        for warning in exchange.warnings.iter().chain(&self.settings().warnings) {
+        let of_identity = Some(&self.settings().warnings).filter(|_| settings.grant.takes_identity());
+        for warning in settings.warnings.iter().chain(of_identity.into_iter().flatten()) {
             self.warn(warning);
         }
-        let grant = self.token_exchange(exchange, scope);
+        for finding in settings.findings.clone() {
+            self.finding(finding)?;
+        }
+        let grant = self.grant(settings, by)?;
         // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
-        if self.platform().facts().is_asked() || self.settings().verify_signature {
+        let waits = self.platform().facts().is_asked() || self.settings().verify_signature;
+        if settings.grant.takes_identity() && waits {
             grant.prepare(&self.session, by);
         }
-        self.obtain(&grant, by)
+        let credential = self.obtain(&*grant, by)?;
+        // Not sooner: a refresh token that came along has been kept by now.
+        if settings.grant.rotates() {
+            grant::check_life(credential.expires_in, settings.min_ttl)?;
+        }
+        Ok(credential)
+    }
+
+    /// Makes the grant, with everything that it will need. Its secrets are hidden from then on.
+    pub fn grant(self: &Arc<Self>, settings: &GrantSettings, by: Deadline) -> Result<Arc<dyn Grant>, Error> {
+        let grant = (settings.grant.make)(settings, Arc::<Self>::clone(self))?;
+        #[cfg(feature = "classic-grants")]
+        if settings.grant.asks_api() {
+            grant.ready(&self.session)?;
+            for secret in settings.account.secrets() {
+                self.hide(secret, by)?;
+            }
+        }
+        Ok(grant)
+    }
+
+    /// Names the file for a refresh token that comes with the access token.
+    pub fn keep_refresh_token_in(&self, file: Option<NewFile>) {
+        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = file;
+    }
+
+    /// Puts a new refresh token where it belongs, before anything else can go wrong: the old one may be worth nothing now.
+    fn keep(&self, rotated: &Secret) -> Result<(), Error> {
+        self.session.console.guard(rotated);
+        let file = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(file) = file else {
+            self.session.console.note(
+                "a refresh token came with the access token and was dropped; --refresh-token-output PATH keeps it",
+            );
+            return Ok(());
+        };
+        let path = file.commit(rotated.reveal().as_bytes()).map_err(|error| {
+            error.with_detail(
+                "note",
+                "Equinix has issued a new refresh token, which is lost; the old one may no longer work",
+            )
+        })?;
+        self.session.console.note(&format!("the new refresh token is in {}", quote(&path.to_string_lossy())));
+        Ok(())
     }
 
     /// Obtains a credential, judges what is odd about it, and hides it.
     pub fn obtain(&self, grant: &dyn Grant, by: Deadline) -> Result<Credential, Error> {
         let mut credential = grant.obtain(&self.session, by)?;
+        if let Some(rotated) = credential.rotated.take() {
+            self.keep(&rotated)?;
+            self.hide(&rotated, by)?;
+        }
         for finding in std::mem::take(&mut credential.findings) {
             self.finding(finding)?;
         }

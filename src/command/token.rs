@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::cli::members;
 use crate::cli::row::Expose;
 use crate::cli::settings::{
-    ExchangeSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
+    GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
 };
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
@@ -28,7 +28,9 @@ use crate::report::Report;
 use crate::report::console::Console;
 use crate::streams::{StdoutKind, Streams};
 
-use super::main_job::{account_for, announce, check_is_free, format as format_for, required_scope, skipped};
+use super::main_job::{
+    account_for, announce, check_is_free, format as format_for, refresh_token_file, skipped,
+};
 use super::shadowing_variable;
 
 /// Runs the main job. What happens on the way is noted in `report`.
@@ -73,7 +75,7 @@ pub fn run(
 
 struct Settings {
     identity: IdentitySettings,
-    exchange: Option<(ExchangeSettings, String)>,
+    grant: Option<GrantSettings>,
     output: OutputSettings,
     on_unavailable: OnUnavailable,
     network: NetworkSettings,
@@ -100,16 +102,17 @@ fn settings(
         }
         if let Some(caller) = format.caller() {
             let deadline = Deadline::after(started, resolver.timeout()?);
-            let reads_stdin = resolver.subject_token_file().is_some_and(|path| path == OsStr::new("-"));
+            let reads_stdin = resolver.subject_token_file().is_some_and(|path| path == OsStr::new("-"))
+                || (kind == Kind::AccessToken && resolver.reads_secret_from_stdin());
             resolver.with_request(ask(caller, env, deadline, reads_stdin, streams)?);
         }
     }
-    let exchange = match kind {
+    let grant = match kind {
         Kind::IdToken => None,
         Kind::AccessToken => {
-            let exchange = resolver.exchange()?;
-            let scope = required_scope(&exchange)?;
-            Some((exchange, scope))
+            let grant = resolver.grant()?;
+            grant.check_scope()?;
+            Some(grant)
         }
     };
     let identity = resolver.identity()?;
@@ -118,7 +121,7 @@ fn settings(
     }
     Ok(Settings {
         identity,
-        exchange,
+        grant,
         output,
         on_unavailable,
         network: resolver.network()?,
@@ -141,9 +144,10 @@ fn ask(
         );
     }
     if reads_stdin {
-        let message = "the query and the ID token cannot both come from standard input";
-        return Err(Error::new(Code::CfgValueInvalid, message)
-            .with_cure("Give the ID token in a file or a variable, or choose another --format."));
+        let message = "the query and a secret cannot both come from standard input";
+        return Err(Error::new(Code::CfgValueInvalid, message).with_cure(
+            "Give the ID token, or the secret, in a file or a variable, or choose another --format.",
+        ));
     }
     let invalid = |why: &str| Error::new(Code::CfgRequestInvalid, why);
     if streams.stdin_is_terminal {
@@ -179,9 +183,12 @@ impl Handover<'_> {
         stdout: &mut dyn Write,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let Settings { identity, exchange, network, .. } = settings;
-        let choice = Choice::new(identity, self.env)?;
-        report.provider = Some(choice.platform().facts().id);
+        let Settings { identity, grant, network, .. } = settings;
+        let choice = match &grant {
+            Some(grant) => Choice::for_grant(identity, grant.grant, self.env)?,
+            None => Choice::new(identity, self.env)?,
+        };
+        report.provider = choice.provider();
         let format = format_for(self.output.format.as_deref(), Some(choice.platform()), self.env)?;
         report.format = Some(format.id());
         choice.ready()?;
@@ -191,6 +198,7 @@ impl Handover<'_> {
         choice.check_masks(masks_are_lost)?;
         self.check_trace(format)?;
         let sinks = Sinks::open(format, self.output.export_env, &self.policy())?;
+        let keeper = grant.as_ref().map(|grant| refresh_token_file(grant, &self.policy())).transpose()?;
 
         let by = Deadline::after(started, network.timeout);
         let job = Pipeline::new(choice, session(network, self.env, self.clock, self.console));
@@ -202,8 +210,9 @@ impl Handover<'_> {
                 "standard output is closed or leads to the null device, so nobody gets {what}"
             ));
         }
-        let outcome = match &exchange {
-            Some((exchange, scope)) => job.access_token(exchange, scope, by),
+        job.keep_refresh_token_in(keeper.flatten());
+        let outcome = match &grant {
+            Some(grant) => job.access_token(grant, by),
             None => job.id_token(by),
         };
         job.account(report);

@@ -26,9 +26,9 @@ pub enum Exit {
     IdToken,
     /// 5: a claim or expectation does not hold.
     Claims,
-    /// 6: the STS refused.
+    /// 6: the STS or the API refused.
     Refused,
-    /// 7: the STS or the issuer broke the protocol.
+    /// 7: the STS, the API or the issuer broke the protocol.
     Protocol,
     /// 8: transient, and the retries are used up.
     Transient,
@@ -93,8 +93,8 @@ impl Exit {
             Self::NoIdentity => "this job has no identity to offer",
             Self::IdToken => "the ID token could not be obtained or read",
             Self::Claims => "a claim or expectation does not hold",
-            Self::Refused => "the STS refused",
-            Self::Protocol => "the STS or the issuer broke the protocol",
+            Self::Refused => "the STS or the API refused",
+            Self::Protocol => "the STS, the API or the issuer broke the protocol",
             Self::Transient => "transient, retries used up",
             Self::Delivery => "the token could not be delivered",
             Self::Safety => "refused for safety",

@@ -1,13 +1,27 @@
 //! How a credential is obtained from Equinix.
 //!
 //! A grant is one file in this folder and one line in [`GRANTS`]. It is made of its settings once, and may then be asked
-//! again and again: for a run that outlives its token, and for a service.
+//! again and again: for a run that outlives its token, and for a service. What grants share is in the other modules: the
+//! STS, the classic API, and the strict reading of answers.
 
+mod answer;
+#[cfg(feature = "classic-grants")]
+pub mod api;
+#[cfg(feature = "classic-grants")]
+mod client_credentials;
+#[cfg(feature = "classic-grants")]
+mod password;
+#[cfg(feature = "classic-grants")]
+mod refresh_token;
 pub mod scope;
+mod server_error;
 pub mod settings;
+pub mod sts;
+#[cfg(feature = "classic-grants")]
+mod sts_client_credentials;
 pub mod token_exchange;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ring::digest::{SHA256, digest};
 
@@ -17,8 +31,62 @@ use crate::error::{Code, Error};
 use crate::secret::Secret;
 use crate::session::Session;
 
-/// Every grant: the name by which users know it, and what it needs.
-pub const GRANTS: &[(&str, &str)] = &[(token_exchange::NAME, "an ID token, which is exchanged (RFC 8693)")];
+pub use answer::check_life;
+use settings::GrantSettings;
+use token_exchange::SubjectTokens;
+
+/// Every grant. The first one is the default.
+pub const GRANTS: &[&Facts] = &[
+    &token_exchange::FACTS,
+    #[cfg(feature = "classic-grants")]
+    &client_credentials::FACTS,
+    #[cfg(feature = "classic-grants")]
+    &sts_client_credentials::FACTS,
+    #[cfg(feature = "classic-grants")]
+    &refresh_token::FACTS,
+    #[cfg(feature = "classic-grants")]
+    &password::FACTS,
+];
+
+/// A grant, as far as it can be described without code.
+#[derive(Debug)]
+pub struct Facts {
+    /// The value of `--grant`.
+    pub name: &'static str,
+    /// What it needs, for help and messages.
+    pub needs: &'static str,
+    /// The flags that only some grants use, and this one does. They say what kind of grant it is.
+    pub flags: &'static [&'static str],
+    /// Makes the grant of its settings.
+    pub make: fn(&GrantSettings, Arc<dyn SubjectTokens>) -> Result<Arc<dyn Grant>, Error>,
+}
+
+impl Facts {
+    /// Tells whether the token is for a scope. The classic API knows none.
+    pub fn takes_scope(&self) -> bool {
+        self.flags.contains(&"--scope")
+    }
+
+    /// Tells whether it needs an ID token of the platform.
+    pub fn takes_identity(&self) -> bool {
+        self.flags.contains(&"--audience")
+    }
+
+    /// Tells whether it asks the STS.
+    pub fn asks_sts(&self) -> bool {
+        self.flags.contains(&"--sts-endpoint")
+    }
+
+    /// Tells whether it asks the classic API.
+    pub fn asks_api(&self) -> bool {
+        self.flags.contains(&"--api-endpoint")
+    }
+
+    /// Tells whether a refresh token belongs into its answers.
+    pub fn rotates(&self) -> bool {
+        self.flags.contains(&"--refresh-token-output")
+    }
+}
 
 /// A way to a credential.
 pub trait Grant: Send + Sync {
@@ -53,13 +121,13 @@ pub struct Refused(Mutex<Vec<[u8; 32]>>);
 
 impl Refused {
     /// Refuses a secret that a server has refused before. `what` is the secret in messages, e.g. `the ID token`.
-    pub fn check(&self, secret: &Secret, what: &str) -> Result<(), Error> {
+    pub fn check(&self, secret: &Secret, what: &str, code: Code) -> Result<(), Error> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !known.contains(&fingerprint(secret)) {
             return Ok(());
         }
         let message = format!("{what} was refused before, so it was not sent again");
-        Err(Error::new(Code::StsDenied, message))
+        Err(Error::new(code, message))
     }
 
     /// Remembers a secret that was refused. Of the secret itself nothing is kept.
@@ -83,25 +151,31 @@ mod tests {
     #[test]
     fn a_refused_secret_is_refused_for_the_rest_of_the_process() {
         let refused = Refused::default();
+        let check = |secret| refused.check(secret, "the ID token", Code::StsDenied);
         let (one, other) = (Secret::new("hush-1"), Secret::new("hush-2"));
-        assert!(refused.check(&one, "the ID token").is_ok());
+        assert!(check(&one).is_ok());
         refused.remember(&one);
-        let error = refused.check(&one, "the ID token").unwrap_err();
+        let error = check(&one).unwrap_err();
         assert_eq!(error.message(), "the ID token was refused before, so it was not sent again");
-        assert!(refused.check(&other, "the ID token").is_ok());
+        assert!(check(&other).is_ok());
         assert!(!format!("{refused:?}").contains("hush"));
     }
 
     #[test]
     fn every_grant_file_is_registered_once() {
+        const SHARED: [&str; 7] = ["answer", "api", "mod", "scope", "server-error", "settings", "sts"];
         let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/grant"))
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-"))
-            .filter(|name| !["mod", "scope", "settings"].contains(&name.as_str()))
+            .filter(|name| !SHARED.contains(&name.as_str()))
             .collect();
         files.sort();
-        let mut names: Vec<&str> = GRANTS.iter().map(|(name, _)| *name).collect();
+        let mut names: Vec<&str> = GRANTS.iter().map(|facts| facts.name).collect();
         names.sort_unstable();
-        assert_eq!(files, names);
+        if cfg!(feature = "classic-grants") {
+            assert_eq!(files, names);
+        } else {
+            assert_eq!(names, ["token-exchange"]);
+        }
     }
 }

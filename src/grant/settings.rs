@@ -1,21 +1,46 @@
 //! What a grant has to know.
 
-use crate::grant::token_exchange::Api;
-use crate::http::url::Url;
+#[cfg(feature = "classic-grants")]
+use std::sync::Arc;
 
-/// What is asked for, and where.
+use crate::error::{Code, Error};
+use crate::identity::claims::Finding;
+
+use super::Facts;
+#[cfg(feature = "classic-grants")]
+use super::api::Account;
+use super::sts::Sts;
+
+/// What is asked for, where, and as whom.
 #[derive(Debug)]
-pub struct ExchangeSettings {
-    /// The scope to ask for.
+pub struct GrantSettings {
+    /// The grant.
+    pub grant: &'static Facts,
+    /// The scope to ask for. The classic API knows none.
     pub scope: Option<String>,
     /// The STS.
-    pub sts_endpoint: Url,
+    pub sts: Sts,
     /// The variable that named an STS on this machine without TLS: it gets tokens of issuers on this machine, and no others.
     pub local_issuers_only: Option<&'static str>,
-    /// Its API version.
-    pub sts_api: Api,
     /// The shortest acceptable life of the access token, in seconds.
     pub min_ttl: u64,
+    /// The classic API, and what is sent there.
+    #[cfg(feature = "classic-grants")]
+    pub account: Arc<Account>,
     /// What should be said about these settings.
     pub warnings: Vec<String>,
+    /// What is odd about these settings.
+    pub findings: Vec<Finding>,
+}
+
+impl GrantSettings {
+    /// Makes sure that there is a scope, if the grant cannot do without one.
+    pub fn check_scope(&self) -> Result<(), Error> {
+        if self.grant.takes_scope() { self.required_scope().map(drop) } else { Ok(()) }
+    }
+
+    /// Returns the scope, for a grant that cannot do without one.
+    pub fn required_scope(&self) -> Result<&str, Error> {
+        self.scope.as_deref().ok_or_else(|| Error::new(Code::CfgScopeMissing, "no scope is set"))
+    }
 }

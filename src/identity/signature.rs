@@ -110,7 +110,7 @@ fn metadata(message: String) -> Error {
 
 fn get(session: &Session, url: &Url, what: &str, by: Deadline) -> Result<Map<String, Value>, Error> {
     session.retry(what, by, |attempt| {
-        let response = session.http.send(PEER, &Request::GetPublic { url }, attempt)?;
+        let response = session.http.send(PEER, &Request::get(url), attempt)?;
         if response.status != 200 {
             return Err(refusal(&response, url));
         }

@@ -13,6 +13,7 @@ pub mod gitlab;
 #[cfg(test)]
 pub mod made_up;
 mod mask;
+mod nowhere;
 mod ready_token;
 
 use std::path::PathBuf;
@@ -147,6 +148,14 @@ pub trait Platform: Sync {
 /// Returns the providers that say they are here.
 pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
     PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here).collect()
+}
+
+/// Returns the platform around this process, for a run that needs no identity of it.
+pub fn around(env: &Env) -> &'static dyn Platform {
+    match detected(env).as_slice() {
+        [only] => *only,
+        _ => &nowhere::Nowhere,
+    }
 }
 
 /// Returns the variables with which whoever has them gets ID tokens of this job: of every platform, since the identity need
@@ -332,7 +341,7 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .map(|name| name.replace('_', "-"))
-            .filter(|name| !["mod", "facts", "mask", "ready-token"].contains(&name.as_str()))
+            .filter(|name| !["mod", "facts", "mask", "nowhere", "ready-token"].contains(&name.as_str()))
             .collect();
         files.sort();
         let mut ids: Vec<&str> = PLATFORMS.iter().map(|p| p.facts().id).collect();

@@ -14,12 +14,14 @@ use crate::secret::Secret;
 use crate::text::{self, Redactor, WITHHELD};
 
 /// Variables that hold secrets whether or not this run will use them, on every platform.
-pub const SECRET_VARIABLES: [&str; 6] = [
+pub const SECRET_VARIABLES: [&str; 8] = [
     names::SUBJECT_TOKEN,
     names::OWN_SUBJECT_TOKEN,
-    "EQUINIX_API_TOKEN",
-    "EQUINIX_API_CLIENTSECRET",
-    "EQUINIX_CLIENT_SECRET",
+    names::API_TOKEN,
+    names::CLIENT_ID,
+    names::CLIENT_SECRET,
+    names::CLI_CLIENT_ID,
+    names::CLI_CLIENT_SECRET,
     "EQUINIX_API_CLIENT_SECRET",
 ];
 

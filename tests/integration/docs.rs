@@ -13,7 +13,7 @@ use std::process::Command;
 
 use equinix_wif::env::{Env, names};
 use equinix_wif::error::{Code, Exit};
-use equinix_wif::grant::token_exchange;
+use equinix_wif::grant::sts;
 use equinix_wif::http;
 use equinix_wif::identity::claims;
 use equinix_wif::identity::jwt;
@@ -246,8 +246,8 @@ mod settings {
         {
             assert!(listed[1].contains(&code(flag)), "the report has the default of {flag}");
         }
-        assert_eq!(default("sts-endpoint"), code(token_exchange::DEFAULT_ENDPOINT));
-        assert_eq!(default("sts-api"), code(token_exchange::Api::Alpha.id()));
+        assert_eq!(default("sts-endpoint"), code(sts::DEFAULT_ENDPOINT));
+        assert_eq!(default("sts-api"), code(sts::Api::Alpha.id()));
         assert_eq!(default("subject-token-env"), code(names::SUBJECT_TOKEN));
     }
 
@@ -528,7 +528,7 @@ mod tables {
         assert_eq!(page("docs/usage.md").matches(Code::ClaimAud.cure()).count(), 2);
         assert!(page("docs/usage.md").contains(Code::ClaimAud.example()));
         for path in ["README.md", "docs/usage.md"] {
-            for api in token_exchange::Api::ALL {
+            for api in sts::Api::ALL {
                 holds(path, &code(api.path()));
             }
         }

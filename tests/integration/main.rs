@@ -22,6 +22,7 @@ mod command {
     mod sandbox;
 }
 mod exchange {
+    mod grants;
     mod refusals;
     mod retry;
     mod sts;

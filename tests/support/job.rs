@@ -65,6 +65,7 @@ pub struct Job {
     minted: Arc<Mutex<Vec<String>>>,
     env: Vec<(OsString, Option<OsString>)>,
     command: String,
+    grant: Option<String>,
     scope: String,
     audience: String,
     dropped_flags: BTreeSet<String>,
@@ -82,6 +83,7 @@ struct Expected {
     stdout: bool,
     stderr: bool,
     files: Vec<PathBuf>,
+    refresh_token_files: Vec<PathBuf>,
     masks_unchecked: bool,
     secrets: Secrets,
 }
@@ -126,6 +128,7 @@ impl Job {
             minted: Arc::default(),
             env: Vec::new(),
             command: "token".to_owned(),
+            grant: None,
             scope: SCOPE.to_owned(),
             audience: AUDIENCE.to_owned(),
             dropped_flags: BTreeSet::new(),
@@ -484,6 +487,43 @@ impl Job {
         self
     }
 
+    /// Another secret, that may be in the body of a request to the classic API and nowhere else.
+    pub fn stored_secret(mut self, secret: &str) -> Self {
+        self.expected.secrets.add(Kind::Stored, secret);
+        self
+    }
+
+    /// Chooses a grant. One that needs no identity has no audience, and asks the server that plays the STS as the classic
+    /// API too.
+    pub fn grant(mut self, grant: &str) -> Self {
+        self.grant = Some(grant.to_owned());
+        self
+    }
+
+    /// Sets a client's id and secret, as Terraform names them.
+    pub fn client(self) -> Self {
+        let (id, secret) = (token::random_text(20), token::random_text(32));
+        self.stored_secret(&id)
+            .stored_secret(&secret)
+            .env("EQUINIX_API_CLIENTID", id)
+            .env("EQUINIX_API_CLIENTSECRET", secret)
+    }
+
+    /// Puts a refresh token into a file, which may hold a newer one afterwards.
+    pub fn refresh_token_in(mut self, path: impl AsRef<Path>, refresh_token: &str) -> Self {
+        let path = self.root().join(path);
+        self.expected.refresh_token_files.push(path.clone());
+        let job = self.stored_secret(refresh_token).file(&path, refresh_token);
+        job.arg("--refresh-token-file").arg(path)
+    }
+
+    /// Names the file for a new refresh token.
+    pub fn refresh_token_output(mut self, path: impl AsRef<Path>) -> Self {
+        let path = self.root().join(path);
+        self.expected.refresh_token_files.push(path.clone());
+        self.arg("--refresh-token-output").arg(path)
+    }
+
     /// An ID token as the platform would give it to this job now.
     pub fn mint(&self) -> String {
         self.minter().mint(&self.audience)
@@ -567,9 +607,19 @@ impl Job {
                 line.push(value.as_ref().into());
             }
         };
-        flag("--scope", &self.scope);
-        flag("--audience", &self.audience);
-        flag("--sts-endpoint", &self.sts_url());
+        let grant = self.grant.as_deref().unwrap_or("token-exchange");
+        if let Some(grant) = &self.grant {
+            flag("--grant", grant);
+        }
+        if grant != "token-exchange" {
+            flag("--api-endpoint", &self.sts_url());
+        } else {
+            flag("--audience", &self.audience);
+        }
+        if ["token-exchange", "sts-client-credentials"].contains(&grant) {
+            flag("--scope", &self.scope);
+            flag("--sts-endpoint", &self.sts_url());
+        }
         if self.issuer_leaf.or(self.sts_leaf).is_some() {
             flag("--ca-file", &tls::write_ca(self.root()));
         }
@@ -674,6 +724,8 @@ impl Job {
             stdout_is_sink: self.expected.stdout,
             stderr_is_sink: self.expected.stderr,
             file_sinks: self.expected.files.clone(),
+            refresh_token_files: self.expected.refresh_token_files.clone(),
+            grant: self.grant.clone().unwrap_or_default(),
             masks_unchecked: self.expected.masks_unchecked,
             output: named_file(env, "GITHUB_OUTPUT", self.output_path()),
             env: named_file(env, "GITHUB_ENV", self.env_path()),
@@ -806,6 +858,9 @@ impl Script for StsScript {
         if let Some(reply) = ask(&mut self.hooks, request) {
             return reply;
         }
+        if ["/oauth2/v1/token", "/oauth2/v1/refreshaccesstoken"].contains(&request.target.as_str()) {
+            return classic(request);
+        }
         if !["/use/token", "/v1/token"].contains(&request.target.as_str()) {
             return problem(404, "Not Found");
         }
@@ -816,6 +871,13 @@ impl Script for StsScript {
         let media = request.header("content-type").unwrap_or_default();
         if media.split(';').next().unwrap_or_default().trim() != "application/x-www-form-urlencoded" {
             return sts_error("invalid_request", "the body is no form");
+        }
+        if form("grant_type") == "client_credentials" && request.target == "/use/token" {
+            return match request.header("authorization").and_then(|text| text.strip_prefix("Bearer ")) {
+                _ if form("scope").is_empty() => sts_error("invalid_scope", "no scope"),
+                Some(_) => Reply::json(&sts_success()),
+                None => sts_error("invalid_client", "no caller"),
+            };
         }
         if form("grant_type") != "urn:ietf:params:oauth:grant-type:token-exchange" {
             return sts_error("unsupported_grant_type", "only token exchange");
@@ -831,6 +893,55 @@ impl Script for StsScript {
         }
         Reply::json(&sts_success())
     }
+}
+
+/// The classic API for access tokens.
+fn classic(request: &Request) -> Reply {
+    if request.method != "POST" {
+        return problem(405, "Method Not Allowed");
+    }
+    if request.header("content-type") != Some("application/json") {
+        return classic_error(400, "4001", "the body is no JSON");
+    }
+    let body = request.json().unwrap_or_default();
+    let is_there = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
+    let wanted: &[&str] = match (request.target.as_str(), body["grant_type"].as_str()) {
+        ("/oauth2/v1/token", Some("client_credentials")) => &["client_id", "client_secret"],
+        ("/oauth2/v1/token", _) => &["client_id", "client_secret", "user_name", "user_password"],
+        (_, None) => &["client_id", "client_secret", "refresh_token"],
+        _ => return classic_error(400, "4002", "no grant type belongs here"),
+    };
+    if !wanted.iter().all(|name| is_there(name)) {
+        return classic_error(400, "4003", "a member is missing");
+    }
+    let mut answer = classic_success();
+    if body["grant_type"] == "client_credentials" {
+        answer.as_object_mut().unwrap().retain(|name, _| !name.starts_with("refresh_token"));
+    }
+    Reply::json(&answer)
+}
+
+/// The body of a good answer of the classic API, with a new access token and a new refresh token.
+pub fn classic_success() -> Value {
+    json!({
+        "access_token": token::access_token(),
+        "token_timeout": "3599",
+        "user_name": "octo-user",
+        "token_type": "Bearer",
+        "refresh_token": token::random_text(40),
+        "refresh_token_timeout": "5182560",
+    })
+}
+
+/// An error of the classic API, as Equinix's document has it.
+pub fn classic_error(status: u16, code: &str, message: &str) -> Reply {
+    Reply::status(status).json_body(&json!({
+        "error_domain": "apps",
+        "error_title": "Error",
+        "error_code": code,
+        "developer_message": message,
+        "error_message": message,
+    }))
 }
 
 /// Stands before the STS's script and looks whether each ID token that arrives has been masked.

@@ -24,6 +24,10 @@ pub enum Kind {
     AccessToken,
     /// A bearer for the STS: to the STS only.
     StsBearer,
+    /// A client's id, secret, password or old refresh token: to the classic API only.
+    Stored,
+    /// A new refresh token: into its file.
+    RefreshToken,
     /// Anything else: nowhere. In particular a proxy's password.
     Other,
 }

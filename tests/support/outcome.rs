@@ -38,6 +38,8 @@ pub struct Scene {
     pub(super) stdout_is_sink: bool,
     pub(super) stderr_is_sink: bool,
     pub(super) file_sinks: Vec<PathBuf>,
+    pub(super) refresh_token_files: Vec<PathBuf>,
+    pub(super) grant: String,
     pub(super) masks_unchecked: bool,
     pub(super) output: PathBuf,
     pub(super) env: PathBuf,
@@ -201,6 +203,12 @@ impl Outcome {
                     secrets.add(Kind::AccessToken, &token);
                 }
             }
+            for token in leak::members(&String::from_utf8_lossy(reply.payload()), "refresh_token") {
+                // One that is the old one stays what it was.
+                if !secrets.of(Kind::Stored).contains(&token.as_str()) {
+                    secrets.add(Kind::RefreshToken, &token);
+                }
+            }
         }
     }
 
@@ -222,7 +230,7 @@ impl Outcome {
         match kind {
             Kind::AccessToken => self.scene.shell || self.scene.command != "id-token",
             Kind::IdToken => self.scene.shell || self.scene.command == "id-token",
-            Kind::Bearer | Kind::StsBearer | Kind::Other => false,
+            Kind::Bearer | Kind::StsBearer | Kind::Stored | Kind::RefreshToken | Kind::Other => false,
         }
     }
 
@@ -288,7 +296,15 @@ impl Outcome {
             let private = printed.as_deref() == Some(path) && self.status == Some(0);
             let declared = scene.file_sinks.contains(path) && self.may_deliver();
             let is_sink = runner_file || private || declared;
-            if let Some(hit) = finder.leak(bytes, |kind| is_sink && self.deliverable(kind)) {
+            let keeps = scene.refresh_token_files.contains(path);
+            let is_allowed = |kind| match kind {
+                Kind::RefreshToken => keeps,
+                _ => is_sink && self.deliverable(kind),
+            };
+            if keeps {
+                self.check_privacy(path, violations);
+            }
+            if let Some(hit) = finder.leak(bytes, is_allowed) {
                 violations.push(found(&format!("in the file {name}"), &hit));
             }
             let hits = finder.hits(bytes);
@@ -341,8 +357,10 @@ impl Outcome {
         let nowhere = |_: Kind| false;
         let servers = [
             ("issuer", &self.issuer, Kind::Bearer, nowhere as fn(Kind) -> bool),
-            ("STS", &self.sts, Kind::StsBearer, |kind| kind == Kind::IdToken),
+            ("STS", &self.sts, Kind::StsBearer, |kind| matches!(kind, Kind::IdToken | Kind::Stored)),
         ];
+        // The classic access token says who asks the STS.
+        let is_caller = |kind| kind == Kind::AccessToken && self.scene.grant == "sts-client-credentials";
         for (server, log, authorization, in_body) in servers {
             for request in &log.requests {
                 let mut check = |place: &str, text: &[u8], allowed: &dyn Fn(Kind) -> bool| {
@@ -357,14 +375,16 @@ impl Outcome {
                 for (name, value) in &request.headers {
                     let own = name.eq_ignore_ascii_case("authorization");
                     check(&format!("the header {name}"), value.as_bytes(), &|kind| {
-                        own && kind == authorization
+                        own && (kind == authorization || is_caller(kind))
                     });
                 }
                 check("the body", &request.body, &in_body);
             }
             // Also what never became a request.
             for bytes in &log.received {
-                if let Some(hit) = finder.leak(bytes, |kind| kind == authorization || in_body(kind)) {
+                if let Some(hit) = finder.leak(bytes, |kind| {
+                    kind == authorization || in_body(kind) || is_caller(kind)
+                }) {
                     violations.push(found(&format!("in what was sent to the {server}"), &hit));
                 }
             }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::cli::settings::{ExchangeSettings, IdentitySettings};
+use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::clock::rfc3339;
 use crate::command::choice::Choice;
 use crate::command::pipeline::Pipeline;
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Exit};
-use crate::grant::token_exchange;
 use crate::identity::{Identity, signature};
 use crate::platform::Endpoint;
 use crate::report::claims_status;
@@ -78,7 +77,7 @@ impl Checks {
     pub(super) fn id_token(
         &mut self,
         job: &Pipeline,
-        exchange: &ExchangeSettings,
+        grant: &GrantSettings,
         really: bool,
         masks_can_be_read: bool,
         by: Deadline,
@@ -99,7 +98,7 @@ impl Checks {
         job.connect_to_issuer(by);
         for _ in 0..=usize::from(really) {
             let http = &job.session().http;
-            token_exchange::open_ahead(http, &exchange.sts_endpoint, exchange.sts_api, by);
+            grant.sts.open_ahead(http, by);
         }
         match job.fetch(by) {
             Ok(identity) => {

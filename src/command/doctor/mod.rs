@@ -2,6 +2,8 @@
 //!
 //! It goes on after a failure wherever a later check still means something, and hands out nothing.
 
+#[cfg(feature = "classic-grants")]
+mod client;
 mod delivery;
 mod identity;
 mod list;
@@ -9,7 +11,7 @@ mod network;
 
 use std::sync::Arc;
 
-use crate::cli::settings::{ExchangeSettings, IdentitySettings, NetworkSettings, Resolver};
+use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, Resolver};
 use crate::cli::table::{EXCHANGE, VIEW};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
@@ -39,9 +41,24 @@ pub fn run(
     let does_exchange = resolver.get(&EXCHANGE)?.value;
     let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
-    let (identity, exchange, network) = settings?;
+    let (identity, grant, network) = settings?;
     let mut checks = Checks::default();
 
+    let by = network.deadline;
+    #[cfg(feature = "classic-grants")]
+    if grant.grant.asks_api() {
+        checks.network(&network);
+        let choice = Choice::for_grant(identity, grant.grant, env)?;
+        report.provider = choice.provider();
+        let platform = report.provider.map(|_| choice.platform());
+        let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
+        let job = Pipeline::new(choice, session(network, env, clock, console));
+        checks.client(&job, &grant, does_exchange && masks_can_be_read, by);
+        job.account(report);
+        checks.delivery(platform, env, streams.stderr_is_lost);
+        checks.shadowing(env);
+        return finish(checks, as_json, console, streams, report);
+    }
     let choice = checks.platform(identity, env);
     checks.network(&network);
     if let Some(choice) = &choice {
@@ -49,23 +66,33 @@ pub fn run(
     }
     let platform = choice.as_ref().map(Choice::platform);
     report.provider = platform.map(|platform| platform.facts().id);
-    let by = network.deadline;
     let session = session(network, env, clock, console);
     if let Some(choice) = choice {
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
         let job = Pipeline::new(choice, session);
-        for warning in exchange.warnings.iter().chain(&job.settings().warnings) {
+        for warning in grant.warnings.iter().chain(&job.settings().warnings) {
             job.warn(warning);
         }
-        checks.job(&job, &exchange, does_exchange, masks_can_be_read, by);
+        checks.job(&job, &grant, does_exchange, masks_can_be_read, by);
         job.account(report);
     } else {
-        checks.sts(&session.http, &exchange, by);
-        checks.scope(&exchange);
+        checks.sts(&session.http, &grant.sts, by);
+        checks.scope(&grant);
     }
     checks.delivery(platform, env, streams.stderr_is_lost);
     checks.shadowing(env);
 
+    finish(checks, as_json, console, streams, report)
+}
+
+/// Shows the list, and returns the exit status.
+fn finish(
+    checks: Checks,
+    as_json: bool,
+    console: &Console,
+    streams: Streams<'_>,
+    report: &mut Report,
+) -> Result<u8, Error> {
     let text = if as_json { checks.json(console) } else { checks.text(console) };
     super::print(streams.stdout, &text)?;
     let exit = checks.exit();
@@ -73,10 +100,10 @@ pub fn run(
     Ok(exit)
 }
 
-type AllSettings = (IdentitySettings, ExchangeSettings, NetworkSettings);
+type AllSettings = (IdentitySettings, GrantSettings, NetworkSettings);
 
 fn settings(resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
-    Ok((resolver.identity()?, resolver.exchange_with_any_scope()?, resolver.network()?))
+    Ok((resolver.identity()?, resolver.grant_with_any_scope()?, resolver.network()?))
 }
 
 impl Checks {
@@ -84,12 +111,12 @@ impl Checks {
     fn job(
         &mut self,
         job: &Arc<Pipeline>,
-        exchange: &ExchangeSettings,
+        grant: &GrantSettings,
         really: bool,
         masks_can_be_read: bool,
         by: Deadline,
     ) {
-        let identity = self.id_token(job, exchange, really, masks_can_be_read, by);
+        let identity = self.id_token(job, grant, really, masks_can_be_read, by);
         let skew = identity.as_ref().and_then(|identity| identity.skew);
         let mut sound = false;
         let identity = identity.map(|mut identity| {
@@ -103,10 +130,10 @@ impl Checks {
             }
         }
         let session = job.session();
-        let date = self.sts(&session.http, exchange, by);
+        let date = self.sts(&session.http, &grant.sts, by);
         self.clock(&*session.clock, skew, date);
-        self.scope(exchange);
-        match (identity, exchange.scope.as_deref()) {
+        self.scope(grant);
+        match (identity, grant.scope.as_deref()) {
             _ if !really => self.add("exchange", Status::Skip, "not asked for (--exchange)"),
             (None, _) => self.add("exchange", Status::Skip, "there is no ID token"),
             (_, None) => self.add("exchange", Status::Skip, "there is no scope"),
@@ -116,7 +143,7 @@ impl Checks {
             _ if self.failed("scope") => {
                 self.add("exchange", Status::Skip, "the scope cannot be asked for; nothing was sent");
             }
-            (Some(identity), Some(scope)) => self.exchange(job, identity, scope, exchange, by),
+            (Some(identity), Some(scope)) => self.exchange(job, identity, scope, grant, by),
         }
     }
 
@@ -126,11 +153,11 @@ impl Checks {
         job: &Arc<Pipeline>,
         identity: Identity,
         scope: &str,
-        exchange: &ExchangeSettings,
+        grant: &GrantSettings,
         by: Deadline,
     ) {
-        let grant = job.token_exchange(exchange, scope).starting_with(identity);
-        match job.obtain(&grant, by) {
+        let grant = job.token_exchange(grant).map(|grant| grant.starting_with(identity));
+        match grant.and_then(|grant| job.obtain(&grant, by)) {
             Ok(credential) => {
                 let granted = credential.scope.as_deref().unwrap_or(scope);
                 let text =

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::cli::settings::{ExchangeSettings, NetworkSettings};
+use crate::cli::settings::{GrantSettings, NetworkSettings};
 use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::error::Code;
-use crate::grant::token_exchange;
+use crate::grant::sts::Sts;
 use crate::http::Client;
 use crate::identity::claims;
 
@@ -27,16 +27,16 @@ impl Checks {
     }
 
     /// Checks whether the STS answers at the token endpoint; nothing is sent to it. The result is its `Date`.
-    pub(super) fn sts(&mut self, http: &Client, exchange: &ExchangeSettings, by: Deadline) -> Option<i64> {
-        match token_exchange::probe(http, &exchange.sts_endpoint, exchange.sts_api, by) {
+    pub(super) fn sts(&mut self, http: &Client, sts: &Sts, by: Deadline) -> Option<i64> {
+        match sts.probe(http, by) {
             Ok(answer) => {
-                let place = format!("{}{}", exchange.sts_endpoint.origin(), exchange.sts_api.path());
+                let place = format!("{}{}", sts.endpoint.origin(), sts.api.path());
                 let tls = answer
                     .tls_version
                     .map_or("without TLS".to_owned(), |tls| format!("{tls}, certificate trusted"));
                 match answer.status {
                     404 | 410 => {
-                        let other = exchange.sts_api.other().id();
+                        let other = sts.api.other().id();
                         let cure = format!(
                             "If an exchange fails as well, try --sts-api {other} and check --sts-endpoint."
                         );
@@ -103,8 +103,8 @@ impl Checks {
     }
 
     /// Checks the shape of the scope.
-    pub(super) fn scope(&mut self, exchange: &ExchangeSettings) {
-        match &exchange.scope {
+    pub(super) fn scope(&mut self, grant: &GrantSettings) {
+        match &grant.scope {
             None => {
                 self.warn("scope", "no scope is set; token needs one", Code::CfgScopeMissing.cure());
             }

@@ -84,6 +84,26 @@ macro_rules! config {
         "The command behind -- was not found, which is seen before a token is requested, or the interpreter that its first line names.",
         "Check its spelling, PATH, and that an earlier step has installed it.",
         "the command \"terrafrom\" was not found";
+    CfgGrantMismatch = "cfg-grant-mismatch", Usage,
+        "A setting was given that the chosen grant has no use for, or cannot be combined with.",
+        "Leave the setting out, or choose the grant that takes it (--grant). `equinix-wif token --help` lists the grants.",
+        "--scope is set, but the grant client-credentials has no scope";
+    CfgGrantRetired = "cfg-grant-retired", Usage,
+        "The grant was retired by Equinix, so it is refused by default.",
+        "Use --grant client-credentials, which needs no user's password, or workload identity (--grant token-exchange). If it still works for you, --force goes on.",
+        "the grant password was retired by Equinix in January 2025";
+    CfgCredentialsConflict = "cfg-credentials-conflict", Usage,
+        "Two variables for the same part of the client's credentials are set, and they differ.",
+        "Unset one of them: EQUINIX_API_CLIENTID and EQUINIX_API_CLIENTSECRET are what Terraform and Pulumi read, EQUINIX_CLIENT_ID and EQUINIX_CLIENT_SECRET what the `equinix` CLI reads.",
+        "EQUINIX_API_CLIENTID and EQUINIX_CLIENT_ID are both set, to different values";
+    CfgSecretInvalid = "cfg-secret-invalid", Usage,
+        "A client secret, password or refresh token cannot be the right one. It was not sent: an account locks after five wrong attempts in a row.",
+        "Check what is in the variable or file. A secret has at least 8 characters on one line; a line break at its end does not matter.",
+        "--client-secret-file holds a secret of fewer than 8 characters, which cannot be the right one";
+    CfgSecretFile = "cfg-secret-file", Usage,
+        "A file that is named for a secret cannot be read.",
+        "Check the path and that this user may read the file; - is standard input, for one secret.",
+        "--client-secret-file \"secret.txt\" cannot be read: there is no such file";
         } }
     };
 }

@@ -116,6 +116,46 @@ macro_rules! exchange {
         "The server's certificate is not trusted, so it may be somebody else. Nothing was sent.",
         "If a private certificate authority is in use, add it with --ca-file: the system's store is not read, so for what it trusts give its bundle, such as /etc/ssl/certs/ca-certificates.crt or /etc/pki/tls/certs/ca-bundle.crt. If the certificate is reported as expired or not yet valid, check this machine's clock.",
         "the certificate of the STS at https://sts.eqix.equinix.com is not trusted: it was not issued by a trusted authority";
+    ApiLoginFailed = "api-login-failed", Refused,
+        "The Equinix API refused the login: the client id, the secret, the password or the refresh token is wrong, or belongs to another environment.",
+        "Compare them with \"My Apps\" in Equinix's developer portal. Do not simply run the job again: an account locks after five wrong attempts in a row.",
+        "the Equinix API refused the login (500)\n  Equinix says: \"Login Failure, please try again. (S1006)\"";
+    ApiAccountLocked = "api-account-locked", Refused,
+        "The Equinix API says that the account is locked, as it is after five wrong attempts in a row.",
+        "Have an administrator unlock the account, and find the job that sends a wrong secret, before anything is tried again.",
+        "the Equinix API says that the account is locked (400)";
+    ApiGrantRetired = "api-grant-retired", Refused,
+        "The Equinix API no longer knows this grant.",
+        "Use --grant client-credentials, or workload identity (--grant token-exchange).",
+        "the Equinix API no longer knows this grant (400)";
+    ApiDenied = "api-denied", Refused,
+        "The Equinix API refused the request.",
+        "Read what Equinix says, and give the request's id to Equinix's support. Do not simply run the job again: an account locks after five wrong attempts in a row.",
+        "the Equinix API refused the request (400)\n  Equinix says: \"the request is not valid (4002)\"";
+    ApiEndpointNotFound = "api-endpoint-not-found", Refused,
+        "There is no such API at this address.",
+        "Check --api-endpoint: the base URL alone, without a path.",
+        "there is no /oauth2/v1/token at https://api.equinix.com (404)";
+    ApiRedirect = "api-redirect", Refused,
+        "The Equinix API answered with a redirect. Redirects are never followed, since the secret would go along.",
+        "Check --api-endpoint, and whether a proxy or captive portal answers in its place.",
+        "the Equinix API answered with a redirect (302) to \"https://login.example\", which was not followed";
+    ApiNotJson = "api-not-json", Protocol,
+        "The Equinix API answered success, but not with JSON.",
+        "Check --api-endpoint, and whether a proxy or captive portal answers in its place. Report it to Equinix if it does come from the API.",
+        "the Equinix API answered success, but not with JSON: 812 bytes of media type \"text/html\"";
+    ApiTooLarge = "api-too-large", Protocol,
+        "The Equinix API's answer is larger than any real one.",
+        "Check what answers at --api-endpoint.",
+        "the body of the answer of the Equinix API at https://api.equinix.com is larger than 256 KiB";
+    ApiResponseInvalid = "api-response-invalid", Protocol,
+        "The Equinix API's answer lacks a member, or one of them has a value that cannot be right. The token was discarded.",
+        "Report it to Equinix with the message, which names the member and holds no secret.",
+        "the Equinix API's token_timeout is \"0\", which is no life of a token in seconds";
+    ApiUnexpectedStatus = "api-unexpected-status", Protocol,
+        "The Equinix API answered with a status that it does not document.",
+        "Check --api-endpoint, and whether a proxy answers in its place.",
+        "the Equinix API answered with the unexpected status 204";
         } }
     };
 }

@@ -64,6 +64,10 @@ macro_rules! identity {
         "GitHub refused the ID token because it does not see the job as running yet, and still did after retries.",
         "Run the job again.",
         "GitHub does not see this job as running yet (403)";
+    ClientCredentialsMissing = "client-credentials-missing", NoIdentity,
+        "The chosen grant needs a client id and secret (or a refresh token, or a password), and there is none. Runs of forks get none.",
+        "Set EQUINIX_API_CLIENTID and EQUINIX_API_CLIENTSECRET (or EQUINIX_CLIENT_ID and EQUINIX_CLIENT_SECRET) from the platform's secret store; a file can hold the secret instead (--client-secret-file). --on-unavailable skip goes on without a token.",
+        "there is no client id and secret for the Equinix API";
         } }
     };
 }

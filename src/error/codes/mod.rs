@@ -88,6 +88,7 @@ impl Code {
             Self::TokenEnvUnexpanded => "unexpanded-variable",
             Self::TokenEnvPadded => "altered-token",
             Self::TokenFileUnreadable => "unreadable-file",
+            Self::ClientCredentialsMissing => "missing-credentials",
             _ => return None,
         })
     }

@@ -30,6 +30,8 @@ use crate::output::format::{Destination, Format};
 
 pub use new_file::NewFile;
 pub use places::public_file;
+#[cfg(feature = "classic-grants")]
+pub use places::secret_file;
 
 use new_file::Appeared;
 use places::{artifact, private_file, temporary_file};

@@ -19,6 +19,12 @@ pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     NewFile::open(Place::find(path, |_| None)?, Access::Public)
 }
 
+/// A file for a secret that is not what the format hands over.
+#[cfg(feature = "classic-grants")]
+pub fn secret_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
+    private_file(path, policy)
+}
+
 /// The file of `--output`.
 pub(super) fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
     let place = find(path, policy.env)?;

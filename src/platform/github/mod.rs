@@ -147,7 +147,7 @@ impl Platform for GitHub {
         let (url, _) = request_url(&url, &session.env)?;
         let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
         session.retry("fetching the ID token", by, |attempt| {
-            let response = session.http.send(PEER, &Request::Get { url: &url, bearer: &bearer }, attempt)?;
+            let response = session.http.send(PEER, &Request::get(&url).with_bearer(&bearer), attempt)?;
             let now = session.clock.unix_time();
             if response.status != 200 {
                 return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));

@@ -1,5 +1,4 @@
-//! The answer to a successful exchange (RFC 8693 section 2.2.1), read strictly: what a careful server would never send is
-//! refused, because it would otherwise end up in a shell, a log or a provider.
+//! The answer to a request that succeeded (RFC 8693 section 2.2.1).
 
 use std::collections::BTreeSet;
 
@@ -7,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
+use crate::grant::answer::{Server, check_life};
 use crate::http::Response;
 use crate::identity::claims::Finding;
 use crate::json::{self, SecretObject};
@@ -14,27 +14,14 @@ use crate::text::quote;
 
 use super::Request;
 
-/// The shortest and longest access token that is accepted, in bytes.
-const TOKEN_LENGTH: std::ops::RangeInclusive<usize> = 16..=32_768;
-
-/// The longest life that is believed, in seconds: a year.
-const MAX_LIFE: f64 = 31_536_000.0;
+/// The server whose answers are read here.
+const STS: Server = Server { name: "the STS", not_json: Code::StsNotJson, invalid: Code::StsResponseInvalid };
 
 impl Request<'_> {
     /// Reads the answer to a request that succeeded.
     pub(super) fn read(&self, response: &Response, now: i64) -> Result<Credential, Error> {
         let with_status = |error: Error| error.with_http_status(200);
-        if !response.is_json() {
-            let kind = response.media_type().map_or_else(|| "none".to_owned(), quote);
-            let message = format!(
-                "the STS answered success, but not with JSON: {} bytes of media type {kind}",
-                response.body.len()
-            );
-            return Err(with_status(Error::new(Code::StsNotJson, message)));
-        }
-        let mut members = SecretObject::parse(&response.body).map_err(|why| {
-            with_status(Error::new(Code::StsNotJson, format!("the STS's answer cannot be read: {why}")))
-        })?;
+        let mut members = STS.members(response).map_err(with_status)?;
         self.credential(&mut members, now).map_err(with_status)
     }
 
@@ -49,12 +36,12 @@ impl Request<'_> {
                 members.get("error").and_then(Value::as_str).map_or("(not a text)".to_owned(), quote),
             ));
         }
-        let token_type = text_member(members, "token_type")?;
+        let token_type = STS.text(members, "token_type")?;
         if !token_type.eq_ignore_ascii_case("bearer") {
             return Err(Error::new(Code::StsTokenType, "the STS issued a token of another type than Bearer")
                 .with_detail("found", quote(token_type)));
         }
-        let issued = text_member(members, "issued_token_type")?;
+        let issued = STS.text(members, "issued_token_type")?;
         let expected = Kind::AccessToken.token_type_uri();
         if issued != expected {
             return Err(Error::new(
@@ -64,18 +51,14 @@ impl Request<'_> {
             .with_detail("expected", quote(expected))
             .with_detail("found", quote(issued)));
         }
-        let access_token = text_member(members, "access_token")?;
-        check_b64token(access_token)?;
+        let access_token = STS.text(members, "access_token")?;
+        STS.check_token("access_token", access_token)?;
         // It can do more than the scope says, and it is nothing that a later step should hold.
-        if access_token == self.subject_token.reveal() {
-            return Err(invalid("the STS gave the ID token back as access_token".to_owned()));
+        if access_token == self.proof.secret().reveal() {
+            return Err(STS.invalid(format!("the STS gave {} back as access_token", self.proof.name())));
         }
         let expires_in = lifetime(members)?;
-        if expires_in < self.min_ttl {
-            return Err(Error::new(Code::TokenTtlTooShort, "the access token expires too soon")
-                .with_detail("expected", format!("at least {} s (--min-ttl)", self.min_ttl))
-                .with_detail("found", format!("{expires_in} s")));
-        }
+        check_life(expires_in, self.min_ttl)?;
         let mut findings = Vec::new();
         let scope = granted_scope(members, self.scope, &mut findings)?;
         if members.contains_key("refresh_token") {
@@ -85,67 +68,28 @@ impl Request<'_> {
         }
         let expires_at = now.saturating_add(i64::try_from(expires_in).unwrap_or(i64::MAX));
         // It is a string, as has been seen above.
-        let token = members
-            .take_secret("access_token")
-            .ok_or_else(|| invalid("the STS's answer has no access_token".to_owned()))?;
+        let token = members.take_secret("access_token").ok_or_else(|| STS.missing("access_token"))?;
         Ok(Credential {
             scope: Some(scope),
-            issuer: Some(self.claims.issuer().to_owned()),
-            subject: Some(self.claims.subject().to_owned()),
+            issuer: self.proof.claims().map(|claims| claims.issuer().to_owned()),
+            subject: self.proof.claims().map(|claims| claims.subject().to_owned()),
             findings,
             ..Credential::new(Kind::AccessToken, token, expires_in, expires_at)
         })
     }
 }
 
-fn invalid(message: String) -> Error {
-    Error::new(Code::StsResponseInvalid, message)
-}
-
-fn text_member<'m>(members: &'m Map<String, Value>, name: &str) -> Result<&'m str, Error> {
-    match members.get(name) {
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => {
-            Err(invalid(format!("the STS's answer has {} as {name} instead of a string", json::kind(other))))
-        }
-        None => Err(invalid(format!("the STS's answer has no {name}"))),
-    }
-}
-
-/// The alphabet of RFC 6750 section 2.1. It leaves nothing that a shell, a runner file or a log could misread.
-fn check_b64token(token: &str) -> Result<(), Error> {
-    if !TOKEN_LENGTH.contains(&token.len()) {
-        return Err(invalid(format!(
-            "the STS's access_token has {} bytes, which no access token has",
-            token.len()
-        )));
-    }
-    let body = token.trim_end_matches('=');
-    if body.is_empty() || !body.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b)) {
-        return Err(invalid(
-            "the STS's access_token holds a character that no bearer token may hold (RFC 6750)".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-/// `expires_in` as whole seconds. The STS's schema says number, so 3600, 3600.0 and 3.6e3 are the same.
+/// `expires_in` as whole seconds.
 fn lifetime(members: &Map<String, Value>) -> Result<u64, Error> {
-    let value =
-        members.get("expires_in").ok_or_else(|| invalid("the STS's answer has no expires_in".to_owned()))?;
-    match value {
-        Value::Number(number) => match number.as_f64() {
-            #[allow(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "the range has been checked"
-            )]
-            Some(seconds) if (1.0..=MAX_LIFE).contains(&seconds) => Ok(seconds.floor() as u64),
-            _ => Err(invalid(format!(
-                "the STS's expires_in is {number}, which is no life of a token in seconds"
-            ))),
-        },
-        other => Err(invalid(format!("the STS's expires_in is {} instead of a number", json::kind(other)))),
+    match members.get("expires_in") {
+        Some(Value::Number(number)) => {
+            STS.life("expires_in", number.as_f64().unwrap_or(f64::NAN), &number.to_string())
+        }
+        Some(other) => {
+            let kind = json::kind(other);
+            Err(STS.invalid(format!("the STS's expires_in is {kind} instead of a number")))
+        }
+        None => Err(STS.missing("expires_in")),
     }
 }
 
@@ -157,7 +101,7 @@ fn granted_scope(
 ) -> Result<String, Error> {
     let granted = match members.get("scope") {
         None | Some(Value::Null) => return Ok(requested.to_owned()),
-        Some(_) => text_member(members, "scope")?,
+        Some(_) => STS.text(members, "scope")?,
     };
     let set = |text: &str| {
         text.split(' ').filter(|t| !t.is_empty()).map(ToOwned::to_owned).collect::<BTreeSet<_>>()
@@ -180,7 +124,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::grant::token_exchange::Api;
+    use crate::grant::sts::{Api, Proof, Sts};
     use crate::http::url::Url;
     use crate::identity::jwt::UnverifiedClaims;
     use crate::secret::Secret;
@@ -190,17 +134,14 @@ mod tests {
     const ID_TOKEN: &str = "header.payload.signature";
 
     fn with<T>(act: impl FnOnce(&Request<'_>) -> T) -> T {
-        let endpoint = Url::parse(URL).unwrap();
         let subject_token = Secret::new(ID_TOKEN);
         let claims = json!({"iss": "https://i", "aud": "a", "sub": "repo:o@1/r@2:ref:x"});
         let claims = UnverifiedClaims { header: Map::new(), claims: claims.as_object().unwrap().clone() };
         act(&Request {
-            endpoint: &endpoint,
-            api: Api::Alpha,
+            sts: &Sts { endpoint: Url::parse(URL).unwrap(), api: Api::Alpha },
             scope: "roleassignments:o",
             min_ttl: 60,
-            subject_token: &subject_token,
-            claims: &claims,
+            proof: Proof::IdToken { token: &subject_token, claims: &claims },
         })
     }
 

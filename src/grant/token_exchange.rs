@@ -1,114 +1,53 @@
 //! The token exchange at Equinix's Security Token Service (RFC 8693; `POST /use/token` or `POST /v1/token`).
 //!
-//! The request is four form fields and nothing else. The answer is read strictly, in the other files of this folder.
-
-mod answer;
-mod refusal;
+//! The request is four form fields and nothing else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::deadline::Deadline;
-use crate::error::{Code, Error, Exit, Stage};
+use crate::error::{Code, Error, Exit};
 use crate::http::url::Url;
-use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::Identity;
-use crate::identity::jwt::UnverifiedClaims;
-use crate::retry::{Attempt, Failure, Retry};
-use crate::secret::Secret;
+use crate::retry::Retry;
 use crate::session::Session;
 use crate::text::quote;
 
-use super::{Grant, Refused, Renewable};
+use super::settings::GrantSettings;
+use super::sts::{Proof, Request, Sts};
+use super::{Facts, Grant, Refused, Renewable};
 
-/// The name of the grant.
-pub const NAME: &str = "token-exchange";
-
-/// The default base URL.
-pub const DEFAULT_ENDPOINT: &str = "https://sts.eqix.equinix.com";
-
-const PEER: Peer = Peer {
-    name: "the STS",
-    stage: Stage::Exchange,
-    too_large: Code::StsTooLarge,
-    not_json: Code::StsNotJson,
+/// What is known of the grant.
+pub const FACTS: Facts = Facts {
+    name: "token-exchange",
+    needs: "an ID token, which is exchanged (RFC 8693)",
+    flags: &[
+        "--scope",
+        "--sts-endpoint",
+        "--sts-api",
+        "--audience",
+        "--provider",
+        "--subject-token-env",
+        "--subject-token-file",
+        "--expect",
+        "--verify-signature",
+    ],
+    make: |settings, tokens| {
+        TokenExchange::of(settings, tokens).map(|grant| Arc::new(grant) as Arc<dyn Grant>)
+    },
 };
-
-/// The STS's API version, which decides the path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Api {
-    #[default]
-    /// `/use/token`, which Equinix's own SDK and Terraform provider call.
-    Alpha,
-    /// `/v1/token`, which Equinix's current documentation shows.
-    V1,
-}
-
-impl Api {
-    /// Both versions.
-    pub const ALL: [Self; 2] = [Self::Alpha, Self::V1];
-
-    /// The value of `--sts-api`.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Alpha => "alpha",
-            Self::V1 => "v1",
-        }
-    }
-
-    /// The token endpoint's path.
-    pub const fn path(self) -> &'static str {
-        match self {
-            Self::Alpha => "/use/token",
-            Self::V1 => "/v1/token",
-        }
-    }
-
-    /// The other version.
-    #[must_use]
-    pub const fn other(self) -> Self {
-        match self {
-            Self::Alpha => Self::V1,
-            Self::V1 => Self::Alpha,
-        }
-    }
-}
 
 /// What is asked for, and where.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The STS's base URL.
-    pub endpoint: Url,
+    /// The STS.
+    pub sts: Sts,
     /// The variable that named an STS on this machine without TLS: it gets tokens of issuers on this machine, and no others.
     pub local_issuers_only: Option<&'static str>,
-    /// Its API version.
-    pub api: Api,
     /// The scope to ask for.
     pub scope: String,
     /// The shortest acceptable life of the access token, in seconds.
     pub min_ttl: u64,
-}
-
-/// The token endpoint's URL.
-fn token_endpoint(base: &Url, api: Api) -> Result<Url, Error> {
-    base.at(api.path()).map_err(|why| {
-        Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
-    })
-}
-
-/// Begins to connect to the token endpoint. Nothing is sent to it.
-pub fn open_ahead(http: &Client, endpoint: &Url, api: Api, by: Deadline) {
-    if let Ok(url) = token_endpoint(endpoint, api) {
-        http.open_ahead(&url, by);
-    }
-}
-
-/// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
-/// endpoint refuses in one way or another. Never retried.
-pub fn probe(http: &Client, endpoint: &Url, api: Api, by: Deadline) -> Result<Response, Error> {
-    let url = token_endpoint(endpoint, api)?;
-    http.send(PEER, &HttpRequest::GetPublic { url: &url }, Attempt::only(by)).map_err(|failure| failure.error)
 }
 
 /// The source of the ID tokens that are exchanged.
@@ -144,6 +83,17 @@ struct State {
 }
 
 impl TokenExchange {
+    /// Creates the grant of its settings.
+    pub fn of(settings: &GrantSettings, tokens: Arc<dyn SubjectTokens>) -> Result<Self, Error> {
+        let config = Config {
+            sts: settings.sts.clone(),
+            local_issuers_only: settings.local_issuers_only,
+            scope: settings.required_scope()?.to_owned(),
+            min_ttl: settings.min_ttl,
+        };
+        Ok(Self::new(config, tokens))
+    }
+
     /// Creates the grant. Nothing is fetched yet.
     pub fn new(config: Config, tokens: Arc<dyn SubjectTokens>) -> Self {
         Self { config, tokens, state: Mutex::default(), refused: Refused::default() }
@@ -166,7 +116,7 @@ impl TokenExchange {
         if Url::parse(identity.claims.issuer()).is_ok_and(|issuer| issuer.is_loopback()) {
             return Ok(());
         }
-        let origin = self.config.endpoint.origin();
+        let origin = self.config.sts.endpoint.origin();
         let message =
             format!("{variable} names {origin}, which gets no token of an issuer elsewhere without TLS");
         Err(Error::new(Code::EndpointUntrusted, message)
@@ -191,14 +141,12 @@ impl TokenExchange {
             }
             self.check_issuer(identity)?;
             self.tokens.check_life(identity)?;
-            self.refused.check(&identity.token, "the ID token")?;
+            self.refused.check(&identity.token, "the ID token", Code::StsDenied)?;
             let request = Request {
-                endpoint: &self.config.endpoint,
-                api: self.config.api,
+                sts: &self.config.sts,
                 scope: &self.config.scope,
                 min_ttl: self.config.min_ttl,
-                subject_token: &identity.token,
-                claims: &identity.claims,
+                proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
             };
             request.send(&session.http, &*session.clock, attempt).map_err(|mut failure| {
                 if failure.error.code().exit() == Exit::Refused {
@@ -223,7 +171,7 @@ impl Grant for TokenExchange {
     }
 
     fn prepare(&self, session: &Session, by: Deadline) {
-        open_ahead(&session.http, &self.config.endpoint, self.config.api, by);
+        self.config.sts.open_ahead(&session.http, by);
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
@@ -247,51 +195,5 @@ impl Grant for TokenExchange {
         let state = self.state();
         let expiry = state.identity.as_ref().and_then(|identity| identity.expiry).or(state.expiry);
         expiry.map_or(Renewable::Unknown, Renewable::Until)
-    }
-}
-
-/// One exchange, as it is sent.
-struct Request<'a> {
-    endpoint: &'a Url,
-    api: Api,
-    scope: &'a str,
-    min_ttl: u64,
-    subject_token: &'a Secret,
-    /// The ID token's claims, to explain a refusal with.
-    claims: &'a UnverifiedClaims,
-}
-
-impl Request<'_> {
-    /// Exchanges once.
-    fn send(&self, http: &Client, clock: &dyn Clock, attempt: Attempt) -> Result<Credential, Failure> {
-        let url = token_endpoint(self.endpoint, self.api)?;
-        let fields = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("scope", self.scope),
-            ("subject_token", self.subject_token.reveal()),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-        ];
-        // The token's life may begin when the request arrives: counted from before it, it never seems longer than it is.
-        let asked = clock.unix_time();
-        let response = http.send(PEER, &HttpRequest::PostForm { url: &url, fields: &fields }, attempt)?;
-        let outcome = if response.status == 200 {
-            self.read(&response, asked).map_err(Failure::permanent)
-        } else {
-            Err(self.refusal(&response, clock.unix_time()))
-        };
-        outcome.map_err(|failure| failure.with_echo(response.echoes(self.subject_token)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_versions_have_their_path() {
-        assert_eq!(
-            Api::ALL.map(|api| (api.id(), api.path())),
-            [("alpha", "/use/token"), ("v1", "/v1/token")]
-        );
     }
 }

@@ -1,0 +1,211 @@
+//! Equinix's Security Token Service: where it is, how it is asked, and how its answers are read.
+//!
+//! The request is a form (`POST /use/token` or `POST /v1/token`). The answer is read strictly, in the other files of this
+//! folder.
+
+mod answer;
+mod refusal;
+
+use crate::clock::Clock;
+use crate::credential::Credential;
+use crate::deadline::Deadline;
+use crate::error::{Code, Error, Stage};
+use crate::http::url::Url;
+use crate::http::{Client, Peer, Request as HttpRequest, Response};
+use crate::identity::jwt::UnverifiedClaims;
+use crate::retry::{Attempt, Failure};
+use crate::secret::Secret;
+
+/// The default base URL.
+pub const DEFAULT_ENDPOINT: &str = "https://sts.eqix.equinix.com";
+
+const PEER: Peer = Peer {
+    name: "the STS",
+    stage: Stage::Exchange,
+    too_large: Code::StsTooLarge,
+    not_json: Code::StsNotJson,
+};
+
+/// The STS's API version, which decides the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Api {
+    #[default]
+    /// `/use/token`, which Equinix's own SDK and Terraform provider call.
+    Alpha,
+    /// `/v1/token`, which Equinix's current documentation shows.
+    V1,
+}
+
+impl Api {
+    /// Both versions.
+    pub const ALL: [Self; 2] = [Self::Alpha, Self::V1];
+
+    /// The value of `--sts-api`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Alpha => "alpha",
+            Self::V1 => "v1",
+        }
+    }
+
+    /// The token endpoint's path.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Alpha => "/use/token",
+            Self::V1 => "/v1/token",
+        }
+    }
+
+    /// The other version.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Alpha => Self::V1,
+            Self::V1 => Self::Alpha,
+        }
+    }
+}
+
+/// The STS that is asked.
+#[derive(Debug, Clone)]
+pub struct Sts {
+    /// Its base URL.
+    pub endpoint: Url,
+    /// Its API version.
+    pub api: Api,
+}
+
+impl Sts {
+    /// Returns the STS as it is when nobody says otherwise.
+    pub fn standard() -> Result<Self, Error> {
+        let endpoint = Url::parse(DEFAULT_ENDPOINT)
+            .map_err(|why| Error::new(Code::Internal, format!("the default endpoint is wrong: {why}")))?;
+        Ok(Self { endpoint, api: Api::default() })
+    }
+
+    /// Returns the token endpoint's URL.
+    fn token_endpoint(&self) -> Result<Url, Error> {
+        self.endpoint.at(self.api.path()).map_err(|why| {
+            Error::new(Code::CfgEndpointInvalid, format!("the token endpoint cannot be called: {why}"))
+        })
+    }
+
+    /// Begins to connect to the token endpoint. Nothing is sent to it.
+    pub fn open_ahead(&self, http: &Client, by: Deadline) {
+        if let Ok(url) = self.token_endpoint() {
+            http.open_ahead(&url, by);
+        }
+    }
+
+    /// Asks the token endpoint for nothing, to see whether anybody is there: a GET without credentials, which a token
+    /// endpoint refuses in one way or another. Never retried.
+    pub fn probe(&self, http: &Client, by: Deadline) -> Result<Response, Error> {
+        let url = self.token_endpoint()?;
+        http.send(PEER, &HttpRequest::get(&url), Attempt::only(by)).map_err(|failure| failure.error)
+    }
+}
+
+/// What proves to the STS who asks.
+pub(super) enum Proof<'a> {
+    /// An ID token, which is exchanged.
+    IdToken {
+        /// The token.
+        token: &'a Secret,
+        /// Its claims, to explain a refusal with.
+        claims: &'a UnverifiedClaims,
+    },
+    /// The classic access token of a client.
+    Caller(&'a Secret),
+}
+
+impl Proof<'_> {
+    fn secret(&self) -> &Secret {
+        match self {
+            Self::IdToken { token, .. } => token,
+            Self::Caller(token) => token,
+        }
+    }
+
+    fn claims(&self) -> Option<&UnverifiedClaims> {
+        match self {
+            Self::IdToken { claims, .. } => Some(claims),
+            Self::Caller(_) => None,
+        }
+    }
+
+    /// As messages call the secret.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::IdToken { .. } => "the ID token",
+            Self::Caller(_) => "the caller's token",
+        }
+    }
+
+    /// As messages call the request.
+    fn request(&self) -> &'static str {
+        match self {
+            Self::IdToken { .. } => "exchange",
+            Self::Caller(_) => "request",
+        }
+    }
+}
+
+/// One request, as it is sent.
+pub(super) struct Request<'a> {
+    /// Where it goes.
+    pub(super) sts: &'a Sts,
+    /// The scope to ask for.
+    pub(super) scope: &'a str,
+    /// The shortest acceptable life of the access token, in seconds.
+    pub(super) min_ttl: u64,
+    /// What proves who asks.
+    pub(super) proof: Proof<'a>,
+}
+
+impl Request<'_> {
+    /// Asks once.
+    pub(super) fn send(
+        &self,
+        http: &Client,
+        clock: &dyn Clock,
+        attempt: Attempt,
+    ) -> Result<Credential, Failure> {
+        let url = self.sts.token_endpoint()?;
+        // The token's life may begin when the request arrives: counted from before it, it never seems longer than it is.
+        let asked = clock.unix_time();
+        let response = match &self.proof {
+            Proof::IdToken { token, .. } => {
+                let fields = [
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                    ("scope", self.scope),
+                    ("subject_token", token.reveal()),
+                    ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+                ];
+                http.send(PEER, &HttpRequest::post_form(&url, &fields), attempt)?
+            }
+            Proof::Caller(token) => {
+                let fields = [("grant_type", "client_credentials"), ("scope", self.scope)];
+                http.send(PEER, &HttpRequest::post_form(&url, &fields).with_bearer(token), attempt)?
+            }
+        };
+        let outcome = if response.status == 200 {
+            self.read(&response, asked).map_err(Failure::permanent)
+        } else {
+            Err(self.refusal(&response, clock.unix_time()))
+        };
+        outcome.map_err(|failure| failure.with_echo(response.echoes(self.proof.secret())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_have_their_path() {
+        assert_eq!(
+            Api::ALL.map(|api| (api.id(), api.path())),
+            [("alpha", "/use/token"), ("v1", "/v1/token")]
+        );
+    }
+}
