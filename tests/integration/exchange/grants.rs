@@ -225,7 +225,7 @@ mod answers {
 
     #[test]
     fn a_connection_that_failed_before_anything_was_sent_is_tried_again() {
-        let outcome = laptop().token_on_stdout().sts_reply(Reply::close_unread()).run();
+        let outcome = laptop().tls().token_on_stdout().sts_reply(Reply::close_unread()).run();
         outcome.succeeds();
         assert_eq!(outcome.sts.requests.len(), 1, "the secret was sent once");
     }
@@ -319,7 +319,10 @@ mod refresh_token {
         Job::bare().grant("refresh-token").client()
     }
 
-    const OLD: &str = "the-old-refresh-token-0123";
+    const OLD: &str = "aBiLmo8zsMX345MSaHHI-qwErtY8";
+
+    /// The length of the new ones that the server gives.
+    const NEW: usize = 54;
 
     /// What the file holds now.
     fn kept(outcome: &Outcome, path: &str) -> String {
@@ -335,7 +338,7 @@ mod refresh_token {
         assert_eq!(sent(request).0, ["client_id", "client_secret", "refresh_token"]);
         let kept = kept(&outcome, "refresh");
         assert_ne!(kept, OLD);
-        assert_eq!(kept.len(), 40);
+        assert_eq!(kept.len(), NEW);
         assert!(!outcome.stdout.contains(&kept));
     }
 
@@ -345,7 +348,7 @@ mod refresh_token {
             job().refresh_token_in("refresh", OLD).refresh_token_output("newer").token_on_stdout().run();
         outcome.succeeds();
         assert_eq!(kept(&outcome, "refresh"), OLD);
-        assert_eq!(kept(&outcome, "newer").len(), 40);
+        assert_eq!(kept(&outcome, "newer").len(), NEW);
     }
 
     #[test]
@@ -364,7 +367,7 @@ mod refresh_token {
         short["token_timeout"] = json!("30");
         let outcome = job().refresh_token_in("refresh", OLD).sts_always(Reply::json(&short)).run();
         outcome.fails(7, "token-ttl-too-short");
-        assert_eq!(kept(&outcome, "refresh").len(), 40);
+        assert_eq!(kept(&outcome, "refresh").len(), NEW);
         let mut odd = classic_success();
         odd["token_timeout"] = json!("soon");
         let outcome = job()
@@ -373,7 +376,7 @@ mod refresh_token {
             .args(["--validation", "strict"])
             .run();
         outcome.fails(7, "api-response-invalid");
-        assert_eq!(kept(&outcome, "refresh").len(), 40);
+        assert_eq!(kept(&outcome, "refresh").len(), NEW);
     }
 
     #[test]
@@ -389,7 +392,7 @@ mod refresh_token {
             .token_on_stdout()
             .run();
         outcome.succeeds();
-        assert_eq!(kept(&outcome, "newer").len(), 40);
+        assert_eq!(kept(&outcome, "newer").len(), NEW);
         let outcome =
             job().refresh_token_in("refresh", OLD).refresh_token_output("no/such/folder/newer").run();
         outcome.fails(9, "out-open").sts_requests(0);
@@ -446,7 +449,7 @@ mod password {
         assert_eq!(body["user_name"], "mona");
         assert_eq!(body["user_password"], "w/zT12GS5AB9+0lsymfhOw==");
         assert_eq!(body["password_encoding"], "md5-b64");
-        assert_eq!(fs::read_to_string(outcome.root().join("refresh")).unwrap().len(), 40);
+        assert_eq!(fs::read_to_string(outcome.root().join("refresh")).unwrap().len(), 54);
     }
 
     #[test]
