@@ -11,7 +11,7 @@ set -euo pipefail
 arguments=(token --format=github)
 # Whose identity it is, how it is checked and where the token goes is for the workflow alone to say, by inputs.
 unset EQUINIX_WIF_PROVIDER EQUINIX_WIF_SUBJECT_TOKEN_FILE EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR \
-  EQUINIX_WIF_VALIDATION EQUINIX_WIF_FORMAT EQUINIX_WIF_OUTPUT EQUINIX_WIF_EXPORT_ENV EQUINIX_WIF_REPORT
+  EQUINIX_WIF_GRANT EQUINIX_WIF_VALIDATION EQUINIX_WIF_FORMAT EQUINIX_WIF_OUTPUT EQUINIX_WIF_EXPORT_ENV EQUINIX_WIF_REPORT
 
 # value NAME TEXT
 value() {
@@ -35,8 +35,10 @@ value audience "${WITH_AUDIENCE-}"
 value provider "${WITH_PROVIDER-}"
 value subject-token-env "${WITH_SUBJECT_TOKEN_ENV-}"
 value subject-token-file "${WITH_SUBJECT_TOKEN_FILE-}"
+value grant "${WITH_GRANT-}"
 value sts-endpoint "${WITH_STS_ENDPOINT-}"
 value sts-api "${WITH_STS_API-}"
+value api-endpoint "${WITH_API_ENDPOINT-}"
 while IFS= read -r line; do
   value expect "$line"
 done <<<"${WITH_EXPECT-}"

@@ -668,7 +668,7 @@ mod downloads {
         run.ends_with(0).has_a_token("ready");
         assert_eq!(release.paths(), [archive_path()]);
         let folder = archive_name().replace(".tar.gz", "");
-        let files = ["bin/equinix-wif", &format!("{folder}/equinix-wif"), "program", "sts-endpoint"];
+        let files = ["bin/equinix-wif", &format!("{folder}/equinix-wif"), "program", "flags"];
         // The archive is gone, and of its files only the program was unpacked.
         assert_eq!(run.seen["files"], files.map(|file| format!("./{file}\n")).concat());
         assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());

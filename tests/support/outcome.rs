@@ -382,9 +382,9 @@ impl Outcome {
             }
             // Also what never became a request.
             for bytes in &log.received {
-                if let Some(hit) = finder.leak(bytes, |kind| {
-                    kind == authorization || in_body(kind) || is_caller(kind)
-                }) {
+                if let Some(hit) =
+                    finder.leak(bytes, |kind| kind == authorization || in_body(kind) || is_caller(kind))
+                {
                     violations.push(found(&format!("in what was sent to the {server}"), &hit));
                 }
             }

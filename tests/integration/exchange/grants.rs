@@ -82,11 +82,16 @@ mod client_credentials {
             let outcome = job.env(id, "an-id-of-ours").env(secret, "a-secret-of-ours\n").run();
             outcome.succeeds();
             let body = body(&outcome.sts.requests[0]);
-            assert_eq!((&body["client_id"], &body["client_secret"]), (&json!("an-id-of-ours"), &json!("a-secret-of-ours")));
+            assert_eq!(
+                (&body["client_id"], &body["client_secret"]),
+                (&json!("an-id-of-ours"), &json!("a-secret-of-ours"))
+            );
         }
         let outcome = laptop().env("EQUINIX_CLIENT_SECRET", "another-secret-of-ours").run();
         outcome.fails(2, "cfg-credentials-conflict").sts_requests(0);
-        outcome.stderr_has("EQUINIX_API_CLIENTSECRET and EQUINIX_CLIENT_SECRET are both set, to different values");
+        outcome.stderr_has(
+            "EQUINIX_API_CLIENTSECRET and EQUINIX_CLIENT_SECRET are both set, to different values",
+        );
     }
 
     #[test]
@@ -105,7 +110,9 @@ mod client_credentials {
 
     #[test]
     fn the_secret_comes_from_a_file_or_from_standard_input_as_well() {
-        let job = || laptop().unset("EQUINIX_API_CLIENTSECRET").token_on_stdout().stored_secret("file-secret-of-ours");
+        let job = || {
+            laptop().unset("EQUINIX_API_CLIENTSECRET").token_on_stdout().stored_secret("file-secret-of-ours")
+        };
         let outcome = job().file("secret", "file-secret-of-ours\r\n");
         let path = outcome.root().join("secret");
         let outcome = outcome.arg("--client-secret-file").arg(path).run();
@@ -115,7 +122,8 @@ mod client_credentials {
         outcome.succeeds();
         assert_eq!(body(&outcome.sts.requests[0])["client_secret"], "file-secret-of-ours");
         // A file wins over the variable, as every flag does.
-        let outcome = laptop().token_on_stdout().args(["--client-secret-file", "-"]).stdin("file-secret-of-ours").run();
+        let outcome =
+            laptop().token_on_stdout().args(["--client-secret-file", "-"]).stdin("file-secret-of-ours").run();
         assert_eq!(body(&outcome.succeeds().sts.requests[0])["client_secret"], "file-secret-of-ours");
     }
 
@@ -259,10 +267,11 @@ mod answers {
 
     #[test]
     fn an_echo_of_the_secret_is_cut_out() {
-        let job = laptop().env("EQUINIX_API_CLIENTSECRET", "the-secret-that-is-echoed").stored_secret("the-secret-that-is-echoed");
-        let outcome = job
-            .sts_always(classic_error(400, "4001", "the secret the-secret-that-is-echoed is wrong"))
-            .run();
+        let job = laptop()
+            .env("EQUINIX_API_CLIENTSECRET", "the-secret-that-is-echoed")
+            .stored_secret("the-secret-that-is-echoed");
+        let outcome =
+            job.sts_always(classic_error(400, "4001", "the secret the-secret-that-is-echoed is wrong")).run();
         outcome.fails(6, "api-denied");
     }
 }
@@ -293,10 +302,14 @@ mod sts_client_credentials {
         let outcome = job().env("EQUINIX_API_TOKEN", caller).sts_bearer(caller).run();
         outcome.succeeds();
         assert_eq!(paths(&outcome), ["/use/token"]);
-        assert_eq!(outcome.sts.requests[0].header("authorization"), Some("Bearer a-classic-token-0123456789"));
+        assert_eq!(
+            outcome.sts.requests[0].header("authorization"),
+            Some("Bearer a-classic-token-0123456789")
+        );
         // A refusal of it does not lead to another attempt with the client's secret.
         let refused = Reply::status(400).json_body(&json!({"error": "invalid_client"}));
-        let outcome = job().client().env("EQUINIX_API_TOKEN", caller).sts_bearer(caller).sts_always(refused).run();
+        let outcome =
+            job().client().env("EQUINIX_API_TOKEN", caller).sts_bearer(caller).sts_always(refused).run();
         outcome.fails(6, "sts-denied");
         assert_eq!(paths(&outcome), ["/use/token"]);
         outcome.stderr_has("the STS refused the request: \"invalid_client\" (400)");
@@ -478,7 +491,8 @@ mod planted {
         }
         let outcome = by_variable(laptop()).token_on_stdout().run();
         outcome.succeeds().stderr_has("the Equinix API is on this machine");
-        let elsewhere = laptop().without_flag("--api-endpoint").env("EQUINIX_API_ENDPOINT", "https://api.example");
+        let elsewhere =
+            laptop().without_flag("--api-endpoint").env("EQUINIX_API_ENDPOINT", "https://api.example");
         elsewhere.run().fails(10, "endpoint-untrusted");
     }
 
