@@ -39,6 +39,7 @@ value grant "${WITH_GRANT-}"
 value sts-endpoint "${WITH_STS_ENDPOINT-}"
 value sts-api "${WITH_STS_API-}"
 value api-endpoint "${WITH_API_ENDPOINT-}"
+value project-id "${WITH_PROJECT_ID-}"
 while IFS= read -r line; do
   value expect "$line"
 done <<<"${WITH_EXPECT-}"

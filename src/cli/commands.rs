@@ -16,6 +16,8 @@ pub enum Command {
     Inspect,
     /// `doctor`
     Doctor,
+    /// `policies`
+    Policies,
     /// `explain`
     Explain,
     /// `sandbox`
@@ -65,6 +67,7 @@ impl Command {
         Self::IdToken,
         Self::Inspect,
         Self::Doctor,
+        Self::Policies,
         Self::Explain,
         #[cfg(feature = "sandbox")]
         Self::Sandbox,
@@ -97,6 +100,7 @@ impl Command {
             Self::IdToken => &ID_TOKEN,
             Self::Inspect => &INSPECT,
             Self::Doctor => &DOCTOR,
+            Self::Policies => &POLICIES,
             Self::Explain => &EXPLAIN,
             #[cfg(feature = "sandbox")]
             Self::Sandbox => &SANDBOX,
@@ -186,6 +190,19 @@ static DOCTOR: Facts = Facts {
         (
             "equinix-wif doctor --audience my-audience --scope roleassignments:<org-id> --exchange",
             "with a real exchange",
+        ),
+    ],
+    operand: None,
+};
+
+static POLICIES: Facts = Facts {
+    name: "policies",
+    about: "List the access policies that are granted to this job, which are scopes that it may ask for",
+    examples: [
+        ("equinix-wif policies --audience my-audience --project-id project:<id>", "for people"),
+        (
+            "equinix-wif policies --audience my-audience --project-id project:<id> --format json",
+            "for programs",
         ),
     ],
     operand: None,

@@ -16,7 +16,7 @@ use crate::cli::table::{
     API_ENDPOINT, CA_FILE, CLIENT_SECRET_FILE, FORCE, NO_PROXY, PASSWORD_ENCODING, PASSWORD_FILE,
     REFRESH_TOKEN_FILE, REFRESH_TOKEN_OUTPUT, USER_NAME,
 };
-use crate::cli::table::{GRANT, MIN_TTL, ROWS, SCOPE, STS_API, STS_ENDPOINT};
+use crate::cli::table::{GRANT, MIN_TTL, PROJECT_ID, ROWS, SCOPE, STS_API, STS_ENDPOINT};
 use crate::error::{Code, Error};
 use crate::grant::settings::GrantSettings;
 use crate::grant::sts::Sts;
@@ -72,12 +72,9 @@ impl Resolver<'_> {
         // A variable that another run uses is left aside.
         let scope = if grant.takes_scope() { self.get(&SCOPE)?.value } else { None };
         let sts = if grant.asks_sts() {
-            let endpoint = self.base_url(&STS)?;
-            local_issuers_only = self.check_plain_http(&endpoint)?;
-            if endpoint.value.is_loopback() {
-                warnings.push(format!("the STS is on this machine: {}", endpoint.value.origin()));
-            }
-            Sts { endpoint: endpoint.value, api: self.get(&STS_API)?.value }
+            let endpoint;
+            (endpoint, local_issuers_only) = self.sts_endpoint(&mut warnings)?;
+            Sts { endpoint, api: self.get(&STS_API)?.value }
         } else {
             Sts::standard()?
         };
@@ -95,11 +92,27 @@ impl Resolver<'_> {
             sts,
             local_issuers_only,
             min_ttl: self.get(&MIN_TTL)?.value,
+            project_id: self.project_id()?,
             #[cfg(feature = "classic-grants")]
             account: Arc::new(account),
             warnings,
             findings,
         })
+    }
+
+    /// The STS's base URL, and the variable that named one on this machine without TLS.
+    pub fn sts_endpoint(&mut self, warnings: &mut Vec<String>) -> Result<(Url, Option<&'static str>), Error> {
+        let endpoint = self.base_url(&STS)?;
+        let local_issuers_only = self.check_plain_http(&endpoint)?;
+        if endpoint.value.is_loopback() {
+            warnings.push(format!("the STS is on this machine: {}", endpoint.value.origin()));
+        }
+        Ok((endpoint.value, local_issuers_only))
+    }
+
+    /// The project whose access policies are meant.
+    pub fn project_id(&mut self) -> Result<Option<String>, Error> {
+        Ok(self.get(&PROJECT_ID)?.value)
     }
 
     /// Refuses a flag that the grant has no use for: whoever gives it expects something of it.

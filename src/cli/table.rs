@@ -3,7 +3,7 @@
 //! The command line is built from this table, and so are help, completions and the manual page. `docs/usage.md`, `action.yml`
 //! and `templates/equinix-wif.yml` are held against it by tests. A new setting is a row here and its use.
 
-use crate::cli::commands::Command::{self, Doctor, Exec, IdToken, Inspect, Token};
+use crate::cli::commands::Command::{self, Doctor, Exec, IdToken, Inspect, Policies, Token};
 use crate::cli::row::Arity::{List, Number, Path, Text};
 use crate::cli::row::Expose::{Action, Cluster, Component, Query};
 use crate::cli::row::{
@@ -23,7 +23,7 @@ use crate::output::format::FORMATS;
 use crate::platform::PLATFORMS;
 
 /// The commands that deal with the job's identity.
-const JOB: &[Command] = &[Token, Exec, IdToken, Inspect, Doctor];
+const JOB: &[Command] = &[Token, Exec, IdToken, Inspect, Doctor, Policies];
 
 /// Declares the settings and the table of all of them, so that none can be left out.
 macro_rules! settings {
@@ -41,7 +41,7 @@ settings! {
             arity: Text("FORMAT"),
             words: || vec!["text", "json"],
             help: "Format of the output",
-            on: &[Inspect, Doctor],
+            on: &[Inspect, Doctor, Policies],
             ..Row::NEW
         },
         parse: text,
@@ -53,9 +53,11 @@ settings! {
     PROJECT_ID: Setting<Option<String>> = Setting {
         row: Row {
             flag: "--project-id",
+            var: Some(names::PROJECT_ID),
             arity: Text("ID"),
-            help: "Id of the project or organization that owns the OIDC provider at Equinix",
-            on: &[Inspect],
+            help: "Id of the project (project:…) whose access policies are meant, and which owns the OIDC provider at Equinix",
+            on: &[Token, Exec, Inspect, Doctor, Policies],
+            expose: &[Action],
             ..Row::NEW
         },
         parse: text,
@@ -257,7 +259,7 @@ settings! {
             default: Some(sts::DEFAULT_ENDPOINT),
             heading: Heading::Exchange,
             help: "Base URL of the STS",
-            on: &[Token, Exec, Doctor],
+            on: &[Token, Exec, Doctor, Policies],
             expose: &[Action, Component, Query],
             ..Row::NEW
         },

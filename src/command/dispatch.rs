@@ -19,7 +19,7 @@ use crate::report::console::Console;
 use crate::streams::Streams;
 
 use super::report_file::ReportFile;
-use super::{doctor, exec, explain, inspect, main_job, print, summary, token};
+use super::{doctor, exec, explain, inspect, main_job, policies, print, summary, token};
 
 /// Runs a command. The result is the exit status.
 pub fn run(
@@ -52,6 +52,10 @@ pub fn run(
         Command::Exec => execute(typed, env, clock, console, &streams, &mut report),
         Command::Inspect => reported(typed, env, &**clock, console, &mut report, |report| {
             inspect::run(typed, env, clock, console, streams, report)
+        })
+        .map(|()| 0),
+        Command::Policies => reported(typed, env, &**clock, console, &mut report, |report| {
+            policies::run(typed, env, clock, console, streams, report)
         })
         .map(|()| 0),
         Command::Doctor => reported(typed, env, &**clock, console, &mut report, |report| {

@@ -10,6 +10,7 @@ pub mod inspect;
 mod made_up;
 pub mod main_job;
 pub mod pipeline;
+pub mod policies;
 pub mod report_file;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::credential::{Credential, Kind};
 use crate::deadline::Deadline;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Exit};
+use crate::grant::sts::policies::{self, Question};
 use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
 use crate::grant::{self, Grant};
 use crate::identity::claims::{self, Expected, Finding, Validation};
@@ -79,6 +80,10 @@ impl Pipeline {
 
     /// Says a warning and keeps it for the report.
     pub fn warn(&self, warning: &str) {
+        // A second ID token brings the same ones along.
+        if self.notes().warnings.iter().any(|said| said == warning) {
+            return;
+        }
         self.session.console.warn(warning);
         self.notes().warnings.push(warning.to_owned());
     }
@@ -288,12 +293,38 @@ impl Pipeline {
         if settings.grant.takes_identity() && waits {
             grant.prepare(&self.session, by);
         }
-        let credential = self.obtain(&*grant, by)?;
+        let credential =
+            self.obtain(&*grant, by).map_err(|error| self.explain_refusal(error, settings, by))?;
         // Not sooner: a refresh token that came along has been kept by now.
         if settings.grant.rotates() {
             grant::check_life(credential.expires_in, settings.min_ttl)?;
         }
         Ok(credential)
+    }
+
+    /// Adds to a refused exchange what this job may ask for, where it is known in which project. Nobody waits for it in a run
+    /// that succeeds.
+    pub fn explain_refusal(&self, error: Error, settings: &GrantSettings, by: Deadline) -> Error {
+        let (Some(project_id), Some(scope)) = (&settings.project_id, &settings.scope) else { return error };
+        if !settings.grant.takes_identity() || error.code().exit() != Exit::Refused {
+            return error;
+        }
+        let policies = self.fetch(by).and_then(|identity| {
+            let local_issuers_only = settings.local_issuers_only;
+            let question =
+                Question { sts: &settings.sts, local_issuers_only, project_id, identity: &identity };
+            question.ask(&self.session, by)
+        });
+        match policies {
+            Ok(policies) => policies::describe(&policies, scope)
+                .into_iter()
+                .fold(error, |error, (label, text)| error.with_detail(label, text)),
+            Err(why) => {
+                let text =
+                    format!("the list could not be obtained: {} [{}]", why.message(), why.code().name());
+                error.with_detail("may ask for", text)
+            }
+        }
     }
 
     /// Makes the grant, with everything that it will need. Its secrets are hidden from then on.

@@ -48,6 +48,9 @@ pub const GRANTS: &[&Facts] = &[
     &password::FACTS,
 ];
 
+/// Makes a grant of its settings. One that needs no ID token leaves their source alone.
+pub type Make = fn(&GrantSettings, Arc<dyn SubjectTokens>) -> Result<Arc<dyn Grant>, Error>;
+
 /// A grant, as far as it can be described without code.
 #[derive(Debug)]
 pub struct Facts {
@@ -58,7 +61,7 @@ pub struct Facts {
     /// The flags that only some grants use, and this one does. They say what kind of grant it is.
     pub flags: &'static [&'static str],
     /// Makes the grant of its settings.
-    pub make: fn(&GrantSettings, Arc<dyn SubjectTokens>) -> Result<Arc<dyn Grant>, Error>,
+    pub make: Make,
 }
 
 impl Facts {

@@ -24,6 +24,8 @@ pub struct GrantSettings {
     pub local_issuers_only: Option<&'static str>,
     /// The shortest acceptable life of the access token, in seconds.
     pub min_ttl: u64,
+    /// The project whose access policies are asked for after a refusal.
+    pub project_id: Option<String>,
     /// The classic API, and what is sent there.
     #[cfg(feature = "classic-grants")]
     pub account: Arc<Account>,

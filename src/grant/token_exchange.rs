@@ -7,14 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
-use crate::http::url::Url;
 use crate::identity::Identity;
 use crate::retry::Retry;
 use crate::session::Session;
-use crate::text::quote;
 
 use super::settings::GrantSettings;
-use super::sts::{Proof, Request, Sts};
+use super::sts::{Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable};
 
 /// What is known of the grant.
@@ -110,20 +108,6 @@ impl TokenExchange {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes sure that a real token does not go to a program on this machine that an earlier step has named.
-    fn check_issuer(&self, identity: &Identity) -> Result<(), Error> {
-        let Some(variable) = self.config.local_issuers_only else { return Ok(()) };
-        if Url::parse(identity.claims.issuer()).is_ok_and(|issuer| issuer.is_loopback()) {
-            return Ok(());
-        }
-        let origin = self.config.sts.endpoint.origin();
-        let message =
-            format!("{variable} names {origin}, which gets no token of an issuer elsewhere without TLS");
-        Err(Error::new(Code::EndpointUntrusted, message)
-            .with_detail("issuer", quote(identity.claims.issuer()))
-            .with_cure(format!("If this host is right, pass --sts-endpoint {origin}.")))
-    }
-
     /// Exchanges an ID token, with a fresh one where the first has grown too old or may have been used in an attempt whose
     /// answer was lost.
     fn exchange(
@@ -139,7 +123,7 @@ impl TokenExchange {
                 *identity = self.tokens.fetch(by)?;
                 answer_lost = false;
             }
-            self.check_issuer(identity)?;
+            check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
             self.tokens.check_life(identity)?;
             self.refused.check(&identity.token, "the ID token", Code::StsDenied)?;
             let request = Request {

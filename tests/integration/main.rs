@@ -19,6 +19,7 @@ mod command {
     mod doctor;
     mod exec;
     mod inspect;
+    mod policies;
     mod sandbox;
 }
 mod exchange {

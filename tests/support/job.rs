@@ -74,7 +74,7 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
-    expected: Expected,
+    expected: Box<Expected>,
 }
 
 /// What the checks after a run have to know.
@@ -137,7 +137,7 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
-            expected: Expected::default(),
+            expected: Box::default(),
         };
         for folder in [job.workspace(), job.runner_temp(), job.project_dir(), job.project_tmp(), job.tmp()] {
             fs::create_dir_all(folder).unwrap();
@@ -611,10 +611,10 @@ impl Job {
         if let Some(grant) = &self.grant {
             flag("--grant", grant);
         }
-        if grant != "token-exchange" {
-            flag("--api-endpoint", &self.sts_url());
-        } else {
+        if grant == "token-exchange" {
             flag("--audience", &self.audience);
+        } else {
+            flag("--api-endpoint", &self.sts_url());
         }
         if ["token-exchange", "sts-client-credentials"].contains(&grant) {
             flag("--scope", &self.scope);

@@ -64,26 +64,26 @@ impl Checks {
         if self.failed("client") || self.failed("grant") || self.failed("scope") {
             return self.add("exchange", Status::Skip, "what fails above would fail here; nothing was sent");
         }
-        match self.attempt(job, settings, by) {
+        match attempt(job, settings, by) {
             Ok(text) => self.add("exchange", Status::Ok, text),
             Err(error) => self.fail("exchange", error),
         }
     }
+}
 
-    /// Gets a token, and drops it. A refresh token that comes along is kept: the old one may be worth nothing now.
-    fn attempt(&self, job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Result<String, Error> {
-        let policy = Policy {
-            env: &job.session().env,
-            output: None,
-            allow_workspace: true,
-            accept_artifact_exposure: false,
-            force: false,
-            stdout: StdoutKind::Ordinary,
-        };
-        job.keep_refresh_token_in(refresh_token_file(settings, &policy)?);
-        let grant = job.grant(settings, by)?;
-        let credential = job.obtain(&*grant, by)?;
-        let life = credential.expires_in;
-        Ok(format!("a token for {life} s was issued, and dropped; this spent an attempt that worked"))
-    }
+/// Gets a token, and drops it. A refresh token that comes along is kept: the old one may be worth nothing now.
+fn attempt(job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Result<String, Error> {
+    let policy = Policy {
+        env: &job.session().env,
+        output: None,
+        allow_workspace: true,
+        accept_artifact_exposure: false,
+        force: false,
+        stdout: StdoutKind::Ordinary,
+    };
+    job.keep_refresh_token_in(refresh_token_file(settings, &policy)?);
+    let grant = job.grant(settings, by)?;
+    let credential = job.obtain(&*grant, by)?;
+    let life = credential.expires_in;
+    Ok(format!("a token for {life} s was issued, and dropped; this spent an attempt that worked"))
 }

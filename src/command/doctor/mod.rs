@@ -156,8 +156,10 @@ impl Checks {
         grant: &GrantSettings,
         by: Deadline,
     ) {
-        let grant = job.token_exchange(grant).map(|grant| grant.starting_with(identity));
-        match grant.and_then(|grant| job.obtain(&grant, by)) {
+        let settings = grant;
+        let grant = job.token_exchange(settings).map(|grant| grant.starting_with(identity));
+        let outcome = grant.and_then(|grant| job.obtain(&grant, by));
+        match outcome.map_err(|error| job.explain_refusal(error, settings, by)) {
             Ok(credential) => {
                 let granted = credential.scope.as_deref().unwrap_or(scope);
                 let text =

@@ -9,7 +9,7 @@ mod text;
 use std::sync::Arc;
 
 use crate::cli::settings::{IdentitySettings, NetworkSettings, Resolver};
-use crate::cli::table::{ALL_CLAIMS, IDP_ID, PROJECT_ID, VIEW};
+use crate::cli::table::{ALL_CLAIMS, IDP_ID, VIEW};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
@@ -77,7 +77,7 @@ fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
         scope: resolver.scope()?,
         as_json: super::wants_json(resolver.get(&VIEW)?.value.as_deref())?,
         all_claims: resolver.get(&ALL_CLAIMS)?.value,
-        project_id: resolver.get(&PROJECT_ID)?.value,
+        project_id: resolver.project_id()?,
         idp_id: resolver.get(&IDP_ID)?.value,
     })
 }

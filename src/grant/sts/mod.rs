@@ -4,6 +4,7 @@
 //! folder.
 
 mod answer;
+pub mod policies;
 mod refusal;
 
 use crate::clock::Clock;
@@ -15,6 +16,7 @@ use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::retry::{Attempt, Failure};
 use crate::secret::Secret;
+use crate::text::quote;
 
 /// The default base URL.
 pub const DEFAULT_ENDPOINT: &str = "https://sts.eqix.equinix.com";
@@ -121,8 +123,7 @@ pub(super) enum Proof<'a> {
 impl Proof<'_> {
     fn secret(&self) -> &Secret {
         match self {
-            Self::IdToken { token, .. } => token,
-            Self::Caller(token) => token,
+            Self::IdToken { token, .. } | Self::Caller(token) => token,
         }
     }
 
@@ -140,14 +141,41 @@ impl Proof<'_> {
             Self::Caller(_) => "the caller's token",
         }
     }
+}
 
+/// The label of the scope in messages.
+const SCOPE: &str = "scope";
+
+/// What was asked of the STS, to explain a refusal with.
+struct Asked<'a> {
+    sts: &'a Sts,
+    /// The path that was called.
+    path: &'static str,
+    /// What is there, for messages.
+    endpoint: &'static str,
     /// As messages call the request.
-    fn request(&self) -> &'static str {
-        match self {
-            Self::IdToken { .. } => "exchange",
-            Self::Caller(_) => "request",
-        }
+    noun: &'static str,
+    proof: &'a Proof<'a>,
+    /// What it was asked for, with its label.
+    target: (&'static str, &'a str),
+}
+
+/// Makes sure that a real token does not go to a program on this machine that an earlier step has named.
+pub(super) fn check_issuer(
+    endpoint: &Url,
+    local_issuers_only: Option<&'static str>,
+    claims: &UnverifiedClaims,
+) -> Result<(), Error> {
+    let Some(variable) = local_issuers_only else { return Ok(()) };
+    if Url::parse(claims.issuer()).is_ok_and(|issuer| issuer.is_loopback()) {
+        return Ok(());
     }
+    let origin = endpoint.origin();
+    let message =
+        format!("{variable} names {origin}, which gets no token of an issuer elsewhere without TLS");
+    Err(Error::new(Code::EndpointUntrusted, message)
+        .with_detail("issuer", quote(claims.issuer()))
+        .with_cure(format!("If this host is right, pass --sts-endpoint {origin}.")))
 }
 
 /// One request, as it is sent.
@@ -191,9 +219,23 @@ impl Request<'_> {
         let outcome = if response.status == 200 {
             self.read(&response, asked).map_err(Failure::permanent)
         } else {
-            Err(self.refusal(&response, clock.unix_time()))
+            Err(self.asked().refusal(&response, clock.unix_time()))
         };
         outcome.map_err(|failure| failure.with_echo(response.echoes(self.proof.secret())))
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            sts: self.sts,
+            path: self.sts.api.path(),
+            endpoint: "token endpoint",
+            noun: match self.proof {
+                Proof::IdToken { .. } => "exchange",
+                Proof::Caller(_) => "request",
+            },
+            proof: &self.proof,
+            target: (SCOPE, self.scope),
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use crate::identity::issuer;
 use crate::retry::Failure;
 use crate::text::quote;
 
-use super::{Proof, Request};
+use super::{Asked, Proof, SCOPE};
 
-impl Request<'_> {
+impl Asked<'_> {
     /// Says what an answer with another status than 200 means.
     pub(super) fn refusal(&self, response: &Response, now: i64) -> Failure {
         let status = response.status;
@@ -26,19 +26,23 @@ impl Request<'_> {
             let error = self.describe(Error::new(code, message), response, &oauth);
             return Failure::transient(error, response.retry_after(now));
         }
-        let path = self.sts.api.path();
+        let path = self.path;
         let origin = self.sts.endpoint.origin();
         let error = match status {
             404 | 405 | 410 => {
                 let other = self.sts.api.other();
-                Error::new(Code::StsEndpointNotFound, format!("there is no token endpoint at {origin}{path} ({status})")).with_cure(
-                    format!(
+                let message = format!("there is no {} at {origin}{path} ({status})", self.endpoint);
+                let error = Error::new(Code::StsEndpointNotFound, message);
+                if path == self.sts.api.path() {
+                    error.with_cure(format!(
                         "Try --sts-api {} ({}), and check --sts-endpoint. Nothing was sent to a second path: {} goes where it is told to.",
                         other.id(),
                         other.path(),
                         self.proof.name()
-                    ),
-                )
+                    ))
+                } else {
+                    error.with_cure("Check --sts-endpoint. This list is part of the STS's API v1, which not every customer has.")
+                }
             }
             300..=399 => {
                 let to = response.redirect_target();
@@ -87,9 +91,10 @@ impl Request<'_> {
                 .with_detail("audience", audience.iter().map(|a| quote(a)).collect::<Vec<_>>().join(", "))
                 .with_detail("subject", quote(claims.subject()));
         }
-        error = error.with_detail("scope", quote(self.scope));
+        let (label, value) = self.target;
+        error = error.with_detail(label, quote(value));
         // What was odd about it before is most likely what is wrong with it.
-        for warning in scope::check(self.scope).unwrap_or_default() {
+        for warning in scope::check(value).ok().filter(|_| label == SCOPE).unwrap_or_default() {
             error = error.with_detail("note", warning);
         }
         match self.proof.claims().and_then(|claims| issuer::other_name(claims.subject())) {
@@ -106,7 +111,7 @@ impl Request<'_> {
             None if matches!(status, 401 | 403) => Code::StsForbidden,
             _ => Code::StsDenied,
         };
-        let asked = self.proof.request();
+        let asked = self.noun;
         let what = match name {
             Some(name) => format!("the STS refused the {asked}: {} ({status})", quote(name)),
             None => format!("the STS refused the {asked} ({status})"),

@@ -511,3 +511,38 @@ mod planted {
         outcome.stderr_lacks("names a proxy");
     }
 }
+
+mod doctor {
+    use super::*;
+
+    fn job() -> Job {
+        laptop().command("doctor")
+    }
+
+    #[test]
+    fn it_checks_what_is_there_and_sends_nothing() {
+        let outcome = job().run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+        assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
+        for line in [
+            "ok    client        everything that is sent is there",
+            "skip  exchange      not asked for (--exchange); it spends an attempt",
+        ] {
+            outcome.require(outcome.stdout.contains(line), line);
+        }
+        let outcome = Job::bare().grant("client-credentials").command("doctor").arg("--exchange").run();
+        outcome.require(outcome.status == Some(3), "the exit status is 3");
+        outcome.require(outcome.stdout.contains("[client-credentials-missing]"), "the code");
+        assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
+    }
+
+    #[test]
+    fn an_attempt_is_said_to_be_one() {
+        let outcome = job().arg("--exchange").run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+        outcome.require(outcome.stdout.contains("this spent an attempt that worked"), "it says so");
+        let outcome = job().arg("--exchange").sts_always(classic_error(400, "S1006", "Login Failure")).run();
+        outcome.require(outcome.status == Some(6), "the exit status is 6");
+        assert_eq!(outcome.sts.requests.iter().filter(|request| request.method == "POST").count(), 1);
+    }
+}
