@@ -1,7 +1,8 @@
 //! What the settings of the grants mean: which grant, where it asks, and with which secrets.
 
 #[cfg(feature = "classic-grants")]
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 #[cfg(feature = "classic-grants")]
 use std::sync::Arc;
 
@@ -93,6 +94,7 @@ impl Resolver<'_> {
             local_issuers_only,
             min_ttl: self.get(&MIN_TTL)?.value,
             project_id: self.project_id()?,
+            refresh_token_output: if grant.rotates() { self.refresh_token_output()? } else { None },
             #[cfg(feature = "classic-grants")]
             account: Arc::new(account),
             warnings,
@@ -108,6 +110,47 @@ impl Resolver<'_> {
             warnings.push(format!("the STS is on this machine: {}", endpoint.value.origin()));
         }
         Ok((endpoint.value, local_issuers_only))
+    }
+
+    /// Tells whether a stored secret comes from standard input.
+    pub fn reads_secret_from_stdin(&mut self) -> bool {
+        #[cfg(feature = "classic-grants")]
+        return [&CLIENT_SECRET_FILE, &REFRESH_TOKEN_FILE, &PASSWORD_FILE]
+            .into_iter()
+            .any(|setting| self.path(setting).is_some_and(|path| is_stdin(&path.value)));
+        #[cfg(not(feature = "classic-grants"))]
+        false
+    }
+
+    /// The place for a new refresh token.
+    #[cfg(feature = "classic-grants")]
+    fn refresh_token_output(&mut self) -> Result<Option<PathBuf>, Error> {
+        let source = self.path(&REFRESH_TOKEN_FILE).map(|path| path.value);
+        if self.command() == Some(Command::Doctor) {
+            return Ok(source.filter(|path| !is_stdin(path)));
+        }
+        let named = self.path(&REFRESH_TOKEN_OUTPUT).map(|path| path.value);
+        match (named, source) {
+            (Some(named), _) if is_stdin(&named) => {
+                let message =
+                    "--refresh-token-output cannot be standard output, which is for the access token";
+                Err(Error::new(Code::CfgValueInvalid, message).with_cure("Name a file."))
+            }
+            (None, Some(source)) if is_stdin(&source) => {
+                let message =
+                    "the refresh token comes from standard input, so there is no place for a new one";
+                Err(Error::new(Code::CfgValueInvalid, message)
+                    .with_cure("Name a file for it with --refresh-token-output PATH."))
+            }
+            (named, source) => Ok(named.or(source)),
+        }
+    }
+
+    /// The place for a new refresh token. Without the grants that get one there is none.
+    #[cfg(not(feature = "classic-grants"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "its twin can fail")]
+    fn refresh_token_output(&mut self) -> Result<Option<PathBuf>, Error> {
+        Ok(None)
     }
 
     /// The project whose access policies are meant.
@@ -232,7 +275,6 @@ impl Resolver<'_> {
             user_name: if takes("--user-name") { self.get(&USER_NAME)?.value } else { None },
             password: self.secret_file(&PASSWORD_FILE, by)?,
             encoding: if takes("--password-encoding") { self.get(&PASSWORD_ENCODING)?.value } else { None },
-            refresh_token_output: self.refresh_token_output()?,
             force: self.command() != Some(Command::Doctor) && self.get(&FORCE)?.value,
         })
     }
@@ -303,13 +345,6 @@ impl Resolver<'_> {
         Err(Error::new(Code::CfgValueInvalid, message).with_cure("Put all but one of them into files."))
     }
 
-    /// Tells whether a secret comes from standard input.
-    pub fn reads_secret_from_stdin(&mut self) -> bool {
-        [&CLIENT_SECRET_FILE, &REFRESH_TOKEN_FILE, &PASSWORD_FILE]
-            .into_iter()
-            .any(|setting| self.path(setting).is_some_and(|path| is_stdin(&path.value)))
-    }
-
     /// The secret in the file that a flag names.
     fn secret_file(&mut self, setting: &PathSetting, by: Deadline) -> Result<Option<Secret>, Error> {
         let Some(path) = self.path(setting) else { return Ok(None) };
@@ -341,29 +376,6 @@ impl Resolver<'_> {
                 Err(Error::new(Code::CfgCredentialsConflict, message))
             }
             (one, two) => Ok(one.or(two)),
-        }
-    }
-
-    /// The place for a new refresh token.
-    fn refresh_token_output(&mut self) -> Result<Option<PathBuf>, Error> {
-        let source = self.path(&REFRESH_TOKEN_FILE).map(|path| path.value);
-        if self.command() == Some(Command::Doctor) {
-            return Ok(source.filter(|path| !is_stdin(path)));
-        }
-        let named = self.path(&REFRESH_TOKEN_OUTPUT).map(|path| path.value);
-        match (named, source) {
-            (Some(named), _) if is_stdin(&named) => {
-                let message =
-                    "--refresh-token-output cannot be standard output, which is for the access token";
-                Err(Error::new(Code::CfgValueInvalid, message).with_cure("Name a file."))
-            }
-            (None, Some(source)) if is_stdin(&source) => {
-                let message =
-                    "the refresh token comes from standard input, so there is no place for a new one";
-                Err(Error::new(Code::CfgValueInvalid, message)
-                    .with_cure("Name a file for it with --refresh-token-output PATH."))
-            }
-            (named, source) => Ok(named.or(source)),
         }
     }
 }

@@ -6,9 +6,7 @@ use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
 use crate::output::format::{self, Format};
-#[cfg(feature = "classic-grants")]
-use crate::output::sink;
-use crate::output::sink::{NewFile, Policy};
+use crate::output::sink::{self, NewFile, Policy};
 use crate::platform::{self, Facts, Platform};
 use crate::report::Report;
 use crate::report::console::Console;
@@ -18,13 +16,7 @@ pub(super) fn refresh_token_file(
     settings: &GrantSettings,
     policy: &Policy<'_>,
 ) -> Result<Option<NewFile>, Error> {
-    #[cfg(feature = "classic-grants")]
-    if let Some(path) = settings.account.refresh_token_output.as_ref().filter(|_| settings.grant.rotates()) {
-        return sink::secret_file(path, policy).map(Some);
-    }
-    #[cfg(not(feature = "classic-grants"))]
-    let _ = (settings, policy);
-    Ok(None)
+    settings.refresh_token_output.as_ref().map(|path| sink::secret_file(path, policy)).transpose()
 }
 
 /// The access token may not take the place of the ID token: whoever looks for that one would find the wrong token.

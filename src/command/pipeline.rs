@@ -330,12 +330,11 @@ impl Pipeline {
     /// Makes the grant, with everything that it will need. Its secrets are hidden from then on.
     pub fn grant(self: &Arc<Self>, settings: &GrantSettings, by: Deadline) -> Result<Arc<dyn Grant>, Error> {
         let grant = (settings.grant.make)(settings, Arc::<Self>::clone(self))?;
-        #[cfg(feature = "classic-grants")]
         if settings.grant.asks_api() {
             grant.ready(&self.session)?;
-            for secret in settings.account.secrets() {
-                self.hide(secret, by)?;
-            }
+        }
+        for secret in settings.secrets() {
+            self.hide(secret, by)?;
         }
         Ok(grant)
     }

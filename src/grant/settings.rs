@@ -1,10 +1,12 @@
 //! What a grant has to know.
 
+use std::path::PathBuf;
 #[cfg(feature = "classic-grants")]
 use std::sync::Arc;
 
 use crate::error::{Code, Error};
 use crate::identity::claims::Finding;
+use crate::secret::Secret;
 
 use super::Facts;
 #[cfg(feature = "classic-grants")]
@@ -26,6 +28,8 @@ pub struct GrantSettings {
     pub min_ttl: u64,
     /// The project whose access policies are asked for after a refusal.
     pub project_id: Option<String>,
+    /// The place for a refresh token that comes with the access token.
+    pub refresh_token_output: Option<PathBuf>,
     /// The classic API, and what is sent there.
     #[cfg(feature = "classic-grants")]
     pub account: Arc<Account>,
@@ -39,6 +43,14 @@ impl GrantSettings {
     /// Makes sure that there is a scope, if the grant cannot do without one.
     pub fn check_scope(&self) -> Result<(), Error> {
         if self.grant.takes_scope() { self.required_scope().map(drop) } else { Ok(()) }
+    }
+
+    /// Returns every stored secret that the grant sends, to be hidden before the first one is sent.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        #[cfg(feature = "classic-grants")]
+        return self.account.secrets().collect();
+        #[cfg(not(feature = "classic-grants"))]
+        Vec::new()
     }
 
     /// Returns the scope, for a grant that cannot do without one.

@@ -1,7 +1,5 @@
 //! The classic API's address, and the secrets that are sent to it.
 
-use std::path::PathBuf;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -35,8 +33,6 @@ pub struct Account {
     pub password: Option<Secret>,
     /// The form in which the password is sent.
     pub encoding: Option<PasswordEncoding>,
-    /// The place for a new refresh token.
-    pub refresh_token_output: Option<PathBuf>,
     /// Consent to what the vendor has retired.
     pub force: bool,
 }
@@ -111,7 +107,6 @@ impl Account {
             user_name: None,
             password: None,
             encoding: None,
-            refresh_token_output: None,
             force: false,
         })
     }

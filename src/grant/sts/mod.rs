@@ -117,6 +117,7 @@ pub(super) enum Proof<'a> {
         claims: &'a UnverifiedClaims,
     },
     /// The classic access token of a client.
+    #[cfg_attr(not(feature = "classic-grants"), expect(dead_code, reason = "no other grant has one"))]
     Caller(&'a Secret),
 }
 

@@ -29,9 +29,7 @@ use crate::text::quote;
 use crate::output::format::{Destination, Format};
 
 pub use new_file::NewFile;
-pub use places::public_file;
-#[cfg(feature = "classic-grants")]
-pub use places::secret_file;
+pub use places::{public_file, secret_file};
 
 use new_file::Appeared;
 use places::{artifact, private_file, temporary_file};

@@ -20,7 +20,6 @@ pub fn public_file(path: &Path) -> Result<NewFile, Error> {
 }
 
 /// A file for a secret that is not what the format hands over.
-#[cfg(feature = "classic-grants")]
 pub fn secret_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
     private_file(path, policy)
 }
