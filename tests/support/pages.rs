@@ -7,13 +7,14 @@ use std::process::{Command, Output, Stdio};
 
 pub const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
-pub const PAGES: [&str; 16] = [
+pub const PAGES: [&str; 17] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
     "docs/install.md",
     "docs/releasing.md",
     "docs/usage.md",
+    "docs/client-credentials.md",
     "docs/trust.md",
     "docs/platforms.md",
     "docs/errors.md",
