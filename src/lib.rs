@@ -18,6 +18,8 @@ pub mod clock;
 pub mod command;
 pub mod credential;
 pub mod deadline;
+#[cfg(test)]
+mod docs_tests;
 pub mod env;
 pub mod error;
 pub mod grant;

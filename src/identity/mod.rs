@@ -1,6 +1,8 @@
 //! ID tokens: reading them, holding them against what is expected, and verifying them. What is said of a token follows from
 //! the token, wherever it came from.
 
+#[cfg(test)]
+mod arbitrary_tests;
 pub mod audience;
 pub mod claims;
 pub mod crypto;
