@@ -75,6 +75,7 @@ pub struct Credential {
     /// The subject of the ID token that it is or was made of, if there was one. Decoded, not verified.
     pub subject: Option<String>,
     /// The secret that takes the place of the one with which the token was obtained, which is used up.
+    #[expect(dead_code, reason = "for grants whose secret changes with every use")]
     pub rotated: Option<Secret>,
     /// What is odd about the way in which it was granted: for whoever knows how strict to be.
     pub findings: Vec<Finding>,

@@ -4,13 +4,11 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use equinix_wif::clock::SystemClock;
-use equinix_wif::env::Env;
-use equinix_wif::streams::{StdoutKind, Streams};
+use equinix_wif::{Env, StdoutKind, Streams, SystemClock};
 
 fn main() -> ExitCode {
     equinix_wif::secret::keep_memory_private();
-    equinix_wif::signals::end_at_once();
+    equinix_wif::end_at_once();
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
         let place = info

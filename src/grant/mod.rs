@@ -18,11 +18,16 @@ use crate::secret::Secret;
 use crate::session::Session;
 
 /// Every grant: the name by which users know it, and what it needs.
+#[cfg_attr(not(test), expect(dead_code, reason = "there is one grant, so nobody has to choose yet"))]
 pub const GRANTS: &[(&str, &str)] = &[(token_exchange::NAME, "an ID token, which is exchanged (RFC 8693)")];
 
 /// A way to a credential.
 pub trait Grant: Send + Sync {
     /// Makes sure that everything is there which can be looked at without asking anybody.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the second grant: the commands ask the platform of the only one")
+    )]
     fn ready(&self, session: &Session) -> Result<(), Error>;
 
     /// Begins to connect to the server, while something else is waited for. Nothing is sent to it.
@@ -32,6 +37,7 @@ pub trait Grant: Send + Sync {
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error>;
 
     /// Tells until when another credential can be obtained.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for runs that outlive their token"))]
     fn renewable_until(&self) -> Renewable;
 }
 

@@ -125,16 +125,6 @@ impl Now {
     }
 }
 
-/// Holds the claims against what is expected. The result is what is odd about them; the first check that fails is the
-/// error.
-pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    for (_, outcome) in checks(token, expected, now) {
-        findings.extend(outcome?);
-    }
-    Ok(findings)
-}
-
 /// The single checks by name, in the order in which they count.
 pub fn checks(
     token: &UnverifiedClaims,
@@ -279,6 +269,12 @@ mod tests {
             run: vec![RunBinding { claim: "run_id", variable: "GITHUB_RUN_ID", value: "7".into() }],
             ..Expected::default()
         }
+    }
+
+    /// Returns what all checks find, or the first error.
+    fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Finding>, Error> {
+        let outcomes = checks(token, expected, now).into_iter().map(|(_, outcome)| outcome);
+        Ok(outcomes.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn at(change: Value, local: i64, skew: Option<i64>) -> Result<Vec<String>, Error> {

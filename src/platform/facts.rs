@@ -48,8 +48,6 @@ pub struct Facts {
     pub audience: Audience,
     /// True if a later request gives a fresh ID token. Otherwise there is one for the whole job.
     pub renews: bool,
-    /// Whether the subject is the same from run to run. Equinix compares the whole of it.
-    pub subject: Subject,
     /// What to do about a token that has expired or is about to, if there is more to say than the error table has.
     pub advice_on_expiry: Option<&'static str>,
 }
@@ -114,15 +112,6 @@ pub enum Audience {
     Checked,
 }
 
-/// Whether the subject (`sub`) is the same from run to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// Yes, as long as the job's definition and place stay the same.
-    Stable,
-    /// No; this part of it changes.
-    Changes(&'static str),
-}
-
 impl Facts {
     /// A platform of which nothing is known.
     pub const NEUTRAL: Self = Self {
@@ -144,7 +133,6 @@ impl Facts {
         supply: Supply::File,
         audience: Audience::Checked,
         renews: false,
-        subject: Subject::Stable,
         advice_on_expiry: None,
     };
 

@@ -25,8 +25,8 @@ use crate::secret::Secret;
 use crate::session::Session;
 use crate::text::quote;
 
-pub use facts::{Audience, Facts, Folder, ReadyToken, Subject, Supply, Trace};
-pub use mask::{Mask, Masks};
+pub use facts::{Audience, Facts, Supply, Trace};
+pub use mask::Masks;
 
 /// Every provider. The order means nothing: two that are detected at once are an error.
 pub const PLATFORMS: &[&dyn Platform] = &[

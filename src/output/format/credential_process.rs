@@ -19,10 +19,6 @@ impl Format for CredentialProcess {
         "credential-process"
     }
 
-    fn about(&self) -> &'static str {
-        "a JSON object in the shape of AWS's credential_process on standard output; no AWS credential"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }

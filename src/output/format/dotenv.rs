@@ -32,10 +32,6 @@ impl Format for Dotenv {
         "dotenv"
     }
 
-    fn about(&self) -> &'static str {
-        "NAME=value lines in a new private file, its path on standard output"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::NewFile]
     }

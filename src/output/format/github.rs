@@ -20,10 +20,6 @@ impl Format for GitHub {
         "github"
     }
 
-    fn about(&self) -> &'static str {
-        "outputs of the step in GITHUB_OUTPUT; with --export-env also a variable in GITHUB_ENV"
-    }
-
     fn places(&self, export_env: bool) -> Vec<Destination> {
         let mut places = vec![Destination::RunnerFile(names::GITHUB_OUTPUT)];
         if export_env {

@@ -18,10 +18,6 @@ impl Format for Kubernetes {
         "kubernetes"
     }
 
-    fn about(&self) -> &'static str {
-        "an ExecCredential of the version in KUBERNETES_EXEC_INFO on standard output"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }

@@ -89,9 +89,6 @@ pub trait Format: Sync {
     /// The value of `--format`.
     fn id(&self) -> &'static str;
 
-    /// Returns what it is, for help and docs.
-    fn about(&self) -> &'static str;
-
     /// The places that [`Format::render`] will fill, so that they can be opened before the token exists.
     fn places(&self, export_env: bool) -> Vec<Destination>;
 

@@ -14,10 +14,6 @@ impl Format for Raw {
         "raw"
     }
 
-    fn about(&self) -> &'static str {
-        "the token alone; on standard output a line break follows"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }

@@ -14,8 +14,6 @@ use super::{Destination, Format, Options};
 pub(super) struct Script {
     /// The value of `--format`.
     pub(super) id: &'static str,
-    /// What it is, for help and docs.
-    pub(super) about: &'static str,
     /// Where the lines go.
     pub(super) place: Destination,
     /// The statement that sets a variable for this shell and its children: what stands before the name, between name and value,
@@ -44,10 +42,6 @@ impl Script {
 impl Format for Script {
     fn id(&self) -> &'static str {
         self.id
-    }
-
-    fn about(&self) -> &'static str {
-        self.about
     }
 
     fn places(&self, _: bool) -> Vec<Destination> {

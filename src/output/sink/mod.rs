@@ -88,11 +88,6 @@ impl Sinks {
         Ok(Self { format, places: places.collect::<Result<_, Error>>()? })
     }
 
-    /// The format that they were opened for.
-    pub fn format(&self) -> &'static dyn Format {
-        self.format
-    }
-
     /// Returns what only standard output will tell, if it tells anything: the token itself, or where it is.
     pub fn told(&self) -> Option<&'static str> {
         self.places.iter().find_map(|open| match &open.sink {
