@@ -1,4 +1,4 @@
-//! Holds the documentation against the tables in the code. `tests/integration/docs.rs` runs what stands there.
+//! Compares the documentation with the tables in the code. `tests/integration/docs.rs` runs what stands there.
 //!
 //! `UPDATE_DOCS=1 cargo test docs` writes the parts that are made from the tables.
 
@@ -285,6 +285,59 @@ fn detection_is_as_told() {
         let table = rows("docs/platforms.md", "## Providers");
         for (name, _) in pairs {
             assert!(table.iter().any(|row| row[2].contains(&code(name))), "{name}");
+        }
+    }
+}
+
+/// Every source file, with its path.
+fn sources() -> Vec<(String, String)> {
+    let (mut sources, mut folders) = (Vec::new(), vec![pages::root().join("src")]);
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push((path.display().to_string(), std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    sources
+}
+
+/// Checks what `missing_docs` cannot see in private modules.
+#[test]
+fn every_public_item_is_documented() {
+    let items = ["fn ", "const ", "static ", "struct ", "enum ", "trait ", "type "];
+    for (path, text) in sources() {
+        let mut documented = false;
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            let item = line.strip_prefix("pub ");
+            let is_field =
+                |item: &str| item.split_once(": ").is_some_and(|(name, _)| !name.contains(['(', ' ']));
+            if item.is_some_and(|item| items.iter().any(|word| item.starts_with(word)) || is_field(item)) {
+                assert!(documented, "{path}:{}: {line}", number + 1);
+            }
+            // Attributes may stand between an item and its documentation.
+            documented =
+                line.starts_with("///") || documented && (line.starts_with("#[") || line.ends_with(")]"));
+        }
+    }
+}
+
+#[test]
+fn summaries_begin_with_a_verb_or_a_noun() {
+    let others = ["What", "Where", "Who", "Whom", "Whose", "Which", "Whether", "How", "Why", "When"];
+    for (path, text) in sources() {
+        let mut before = "";
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            let marks = ["/// ", "//! "];
+            if let Some(mark) =
+                marks.into_iter().find(|mark| line.starts_with(mark) && !before.starts_with(mark.trim()))
+            {
+                let first = line.trim_start_matches(mark).split(' ').next().unwrap();
+                assert!(!others.contains(&first), "{path}:{}: {line}", number + 1);
+            }
+            before = line;
         }
     }
 }

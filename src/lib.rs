@@ -40,7 +40,7 @@ mod signals;
 mod streams;
 mod text;
 
-/// What the fuzz targets call: the readers of texts from outside.
+/// The readers of texts from outside, for the fuzz targets.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::cli::members;

@@ -1,4 +1,4 @@
-//! Where a setting comes from: its flag, else what the calling program asks for, else its environment variable, else its
+//! Finds the value of a setting: its flag, else the calling program's request, else its environment variable, else its
 //! default. Nothing is read from the working directory.
 
 use std::ffi::OsString;
@@ -13,21 +13,21 @@ use crate::error::{Code, Error};
 use crate::output::request::Request;
 use crate::text::quote;
 
-/// Where a setting came from.
+/// The source of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// This flag.
     Flag(&'static str),
     /// This environment variable.
     Variable(&'static str),
-    /// What the program that runs this one asked for.
+    /// A request of the program that runs this one, by its place.
     Request(&'static str),
-    /// Neither.
+    /// None of them: the default.
     Default,
 }
 
 impl Source {
-    /// As it stands in messages and in the report.
+    /// The name in messages and in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flag(name) | Self::Variable(name) | Self::Request(name) => name,
@@ -41,7 +41,7 @@ impl Source {
 pub struct Resolved<T> {
     /// The value.
     pub value: T,
-    /// Where it came from.
+    /// The source.
     pub source: Source,
 }
 
@@ -52,7 +52,7 @@ impl<T> Resolved<T> {
     }
 }
 
-/// A setting whose value it does not allow.
+/// The error for a value that its setting does not allow.
 pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
         .with_detail("expected", allowed)
@@ -79,7 +79,7 @@ impl<'a> Resolver<'a> {
         Self { typed, env, request: Request::default(), seen: Map::new() }
     }
 
-    /// From now on, what was asked for counts where no flag was given.
+    /// Takes a request: from now on it counts where no flag was given.
     pub fn with_request(&mut self, request: Request) {
         self.request = request;
     }
@@ -217,7 +217,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns who asks for one thing and gets another would never know.
+    /// Refuses a flag that contradicts the request: the caller would get something else than it asked for, and never know.
     fn check_agreement(&self, flag: &str, typed: &str, asked: Option<&str>) -> Result<(), Error> {
         match asked.filter(|asked| *asked != typed) {
             None => Ok(()),
@@ -231,7 +231,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// A setting of another command has no flag here, so that only its variable would count.
+    /// Makes sure that the setting belongs to this command. One of another command has no flag here, so only its
+    /// variable would count.
     fn check_owner(&self, row: &Row) {
         debug_assert!(
             self.typed.command.is_none_or(|command| row.on.contains(&command)),

@@ -86,7 +86,7 @@ impl Arity {
 /// A group of flags in the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heading {
-    /// What a command alone has, and what every command has.
+    /// The flags of a single command, and those of every command.
     General,
     /// The identity of the job.
     Identity,

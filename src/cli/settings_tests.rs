@@ -1,4 +1,4 @@
-//! Where settings come from, and what they may be.
+//! Tests of the sources of settings, and of the values that they may have.
 
 use serde_json::{Map, Value, json};
 

@@ -158,7 +158,7 @@ fn ask(
     request::terraform_query(&bytes, &members(Expose::Query))
 }
 
-/// How the token is handed over.
+/// The way in which the token is handed over.
 struct Handover<'a> {
     kind: Kind,
     output: OutputSettings,
@@ -291,7 +291,7 @@ impl Handover<'_> {
         Err(Error::new(Code::OutTraced, message).with_cure(trace.cure))
     }
 
-    /// Returns what may surprise later.
+    /// Warns of what may surprise later.
     fn warn(&self, job: &Pipeline, format: &dyn Format) {
         let id = format.id();
         // Which place it is only the format knows.
@@ -312,7 +312,7 @@ impl Handover<'_> {
     }
 }
 
-/// The token that is made would be ignored.
+/// Warns that the token would be ignored.
 pub(super) fn warn_of_shadowing(job: &Pipeline, name: &str, env_name: &str) {
     job.warn(&format!(
         "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {env_name}",

@@ -1,4 +1,4 @@
-//! How a credential is obtained from Equinix.
+//! The ways to obtain a credential from Equinix.
 //!
 //! A grant is one file in this folder and one line in [`GRANTS`]. It is made of its settings once, and may then be asked
 //! again and again: for a run that outlives its token, and for a service.
@@ -44,7 +44,7 @@ pub trait Grant: Send + Sync {
 /// The end of the time in which another credential can be obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewable {
-    /// There is none.
+    /// No end.
     Always,
     /// This moment (Unix time).
     Until(i64),

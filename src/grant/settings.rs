@@ -1,9 +1,9 @@
-//! What a grant has to know.
+//! The settings of a grant.
 
 use crate::grant::token_exchange::Api;
 use crate::http::url::Url;
 
-/// What is asked for, and where.
+/// The settings of the request to the STS.
 #[derive(Debug)]
 pub struct ExchangeSettings {
     /// The scope to ask for.
@@ -16,6 +16,6 @@ pub struct ExchangeSettings {
     pub sts_api: Api,
     /// The shortest acceptable life of the access token, in seconds.
     pub min_ttl: u64,
-    /// What should be said about these settings.
+    /// Warnings about these settings.
     pub warnings: Vec<String>,
 }

@@ -48,24 +48,24 @@ use url::Url;
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
 
-/// So much of the body of a failure is searched for secrets, in bytes: an error answer is short.
+/// The part of the body of a failure that is searched for secrets, in bytes: an error answer is short.
 const MAX_ECHO: usize = 16 * 1024;
 
 /// The largest header section that is read, in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
-/// What the servers see as `User-Agent`: the program and its version, nothing about the job.
+/// The value of `User-Agent`: the program and its version, nothing about the job.
 pub const USER_AGENT: &str = concat!("equinix-wif/", env!("CARGO_PKG_VERSION"));
 
-/// In `application/x-www-form-urlencoded`, everything but letters, digits and `*-._` is encoded.
+/// The characters to encode in `application/x-www-form-urlencoded`: everything but letters, digits and `*-._`.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
-/// Who is being talked to: decides how failures are called.
+/// The other side of a request, which decides the codes of failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
-    /// As it stands in messages, e.g. `the STS`.
+    /// The name in messages, e.g. `the STS`.
     pub name: &'static str,
-    /// Where in the data flow it is asked.
+    /// The part of the data flow in which it is asked.
     pub stage: Stage,
     /// The code for an answer over the limits.
     pub too_large: Code,
@@ -77,19 +77,19 @@ pub struct Peer {
 pub enum Request<'r> {
     /// A GET with a bearer token.
     Get {
-        /// Where to.
+        /// The URL.
         url: &'r Url,
         /// The token for the `Authorization` header.
         bearer: &'r Secret,
     },
     /// A GET of something public.
     GetPublic {
-        /// Where to.
+        /// The URL.
         url: &'r Url,
     },
     /// A POST with a form (`application/x-www-form-urlencoded`), without `Authorization`.
     PostForm {
-        /// Where to.
+        /// The URL.
         url: &'r Url,
         /// Names and values, encoded here.
         fields: &'r [(&'r str, &'r str)],
@@ -256,7 +256,7 @@ impl Client {
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 
-    /// Returns how to get there.
+    /// Returns the way to the server.
     fn route(&self, url: &Url) -> Result<Route, Fault> {
         let tls = |wanted: bool| wanted.then(|| self.tls()).transpose();
         let server = Hop { host: url.host().to_owned(), port: url.port(), tls: tls(url.is_https())? };

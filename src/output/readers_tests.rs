@@ -1,4 +1,4 @@
-//! Each writer's reader gets them back: the formats as pure functions, read with the ports of
+//! Reads what the formats write and gets the same values back, with the ports of
 //! their readers' grammars.
 
 use std::collections::BTreeMap;

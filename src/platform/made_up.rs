@@ -1,4 +1,4 @@
-//! A platform that does not exist, for the unit tests: what a system that hands over a ready token needs at most.
+//! A platform that does not exist, for the unit tests: all that a system with ready tokens can need.
 
 use crate::deadline::Deadline;
 use crate::env::Env;

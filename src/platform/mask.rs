@@ -1,4 +1,4 @@
-//! Telling the runner what to hide.
+//! Tells the runner what to hide.
 
 use std::ffi::OsStr;
 

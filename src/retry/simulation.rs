@@ -18,16 +18,16 @@ const ROUND_TRIP: Millis = 50;
 /// The deadline of each job.
 const DEADLINE: Millis = 60_000;
 
-/// How a server behaves.
+/// The behaviour of a server.
 #[derive(Clone, Copy)]
 struct Server {
-    /// How many requests it admits in a second.
+    /// The number of requests that it admits in a second.
     rate: u64,
-    /// How many it admits at once when it has been idle: a bucket that fills with `rate`.
+    /// The number that it admits at once when it has been idle: a bucket that fills with `rate`.
     burst: u64,
-    /// What it sends along with a refusal.
+    /// The `Retry-After` of a refusal.
     retry_after: Option<Duration>,
-    /// How long it is away, from the beginning.
+    /// The time from the beginning during which it is away.
     outage: Millis,
 }
 
@@ -61,15 +61,15 @@ impl Client {
     }
 }
 
-/// What came of it.
+/// The result of a simulation.
 #[derive(Debug, PartialEq)]
 struct Outcome {
     jobs: u64,
     succeeded: u64,
     requests: u64,
-    /// When the last job had its token.
+    /// The moment when the last job had its token.
     last: Millis,
-    /// For how many seconds, from the end of the outage on, more than twice the server's rate came.
+    /// The number of seconds, from the end of the outage on, in which more than twice the server's rate came.
     overloaded: usize,
 }
 
@@ -201,7 +201,7 @@ fn a_hundred_thousand_jobs_are_served() {
     assert!(outcome.succeeded > 11_000 && outcome.requests_per_success() < 14.0, "{outcome:?}");
 }
 
-/// Returns who does better, on the same server with the same chance.
+/// Compares the clients on the same server with the same chance.
 #[test]
 fn it_does_better_than_what_others_do() {
     let cases = [

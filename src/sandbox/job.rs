@@ -12,7 +12,7 @@ use crate::platform::github::names as github_names;
 use crate::platform::gitlab::names as gitlab_names;
 use crate::secret::Secret;
 
-/// What the issuer's tokens have to be meant for, so that the STS accepts them.
+/// The audience that the STS accepts.
 pub(super) const AUDIENCE: &str = "equinix-sandbox";
 /// The scope that is granted to the job.
 pub(super) const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
@@ -26,7 +26,7 @@ pub(super) struct Place<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// What a job finds when it starts.
+/// The surroundings in which a job starts.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub(super) variables: Vec<(&'static str, OsString)>,

@@ -75,12 +75,12 @@ impl SimulatedPlatform {
     }
 }
 
-/// What to run, and how.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The platform to behave like.
     pub platform: SimulatedPlatform,
-    /// What should go wrong.
+    /// The fault to show.
     pub fault: Option<Fault>,
     /// The command with its arguments; none is the main job with its story.
     pub command: Vec<OsString>,

@@ -11,10 +11,10 @@ use crate::env::names;
 use crate::platform::github::names as github_names;
 use crate::text::{self, REDACTED};
 
-/// How many requests to one server are told before it becomes tedious.
+/// The number of requests to one server that are told before it becomes tedious.
 const MAX_REQUESTS: usize = 5;
 
-/// What is known after the job.
+/// The facts that are known after the job.
 pub(super) struct Story<'a> {
     pub(super) platform: SimulatedPlatform,
     pub(super) fault: Option<Fault>,
@@ -148,7 +148,7 @@ pub(super) fn tell(story: &Story<'_>) -> String {
 
 const NONE: &str = "was not asked";
 
-/// Returns what a server was asked.
+/// Describes the requests to a server.
 fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
     if log.is_empty() {
         return vec![NONE.to_owned()];
@@ -164,7 +164,7 @@ fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {
     lines
 }
 
-/// Returns what GitHub's next step finds in the step's outputs.
+/// Adds what GitHub's next step finds in the step's outputs.
 fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) {
     page.heading(&format!("What the next step sees ({})", github_names::GITHUB_OUTPUT));
     for (name, value) in heredocs(&handover.text) {
@@ -173,7 +173,7 @@ fn outputs(page: &mut Page, handover: &Handover, show: &dyn Fn(&str) -> String) 
     }
 }
 
-/// Returns what the next command of a GitLab script finds.
+/// Adds what the next command of a GitLab script finds.
 fn env_file(page: &mut Page, stdout: &str, handover: &Handover, show: &dyn Fn(&str) -> String) {
     let named = |keyword: &str| -> String {
         let names: Vec<&str> = handover

@@ -75,7 +75,7 @@ impl Api {
     }
 }
 
-/// What is asked for, and where.
+/// The settings of an exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The STS's base URL.
@@ -134,12 +134,12 @@ pub struct TokenExchange {
     refused: Refused,
 }
 
-/// What is remembered between two exchanges.
+/// The memory between two exchanges.
 #[derive(Default)]
 struct State {
     /// An ID token that is yet to be used, or the only one that there is.
     identity: Option<Identity>,
-    /// When the last one that was used expires (Unix time).
+    /// The moment when the last one that was used expires (Unix time).
     expiry: Option<i64>,
 }
 

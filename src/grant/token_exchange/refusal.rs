@@ -98,7 +98,7 @@ impl Request<'_> {
     }
 }
 
-/// What Equinix holds an ID token against, in that order, each with the value that this job presented.
+/// The advice that lists what Equinix compares an ID token with, in its order, each with the value that this job presented.
 const NOT_ACCEPTED: &str = "Compare exactly, and in this order: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; scope with what is granted. Check as well that the provider is ENABLED and not SUSPENDED.";
 
 /// A refusal in OAuth's terms (RFC 6749 section 5.2, RFC 8693 section 2.2.2).

@@ -75,7 +75,7 @@ impl Format for GitHub {
         })
     }
 
-    /// The runner reads the outputs of failed steps as well.
+    /// Leaves the code in the step's outputs: the runner reads those of failed steps as well.
     fn render_failure(&self, code: Code, delimiter: &str) -> Option<(Destination, SecretBytes)> {
         Some((
             Destination::RunnerFile(names::GITHUB_OUTPUT),

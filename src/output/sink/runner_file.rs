@@ -13,7 +13,8 @@ use crate::text::quote;
 use super::system::{is_ours, no_follow, reserve};
 use super::{entries, failed};
 
-/// So much of a file is looked at; nobody's outputs are longer, and what is longer is the runner's to judge.
+/// The part of a file that is looked at, in bytes: nobody's outputs are longer, and what is longer is the runner's to
+/// judge.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file of the runner, which exists already and is read when the step has ended.
@@ -82,7 +83,7 @@ impl RunnerFile {
         Ok(new)
     }
 
-    /// Returns what is in it: perhaps the token of an earlier run.
+    /// Returns the content, which may hold the token of an earlier run.
     fn content(&self) -> io::Result<SecretBytes> {
         let length = self.file.metadata()?.len();
         if length > MOST_BYTES {
@@ -159,7 +160,7 @@ mod tests {
         }
     }
 
-    /// A second write could follow one of somebody else.
+    /// Checks that nothing is written twice: a second write could follow one of somebody else.
     #[test]
     fn there_is_one_write_whatever_fits() {
         let mut disk = Disk(Vec::new(), 3);
@@ -167,7 +168,7 @@ mod tests {
         assert_eq!(disk.0, b"abc");
     }
 
-    /// Returns what another process has appended meanwhile stays, also where the end of a block does not fit.
+    /// Checks that what another process has appended meanwhile stays, also where the end of a block does not fit.
     #[cfg(target_os = "linux")]
     #[test]
     fn nothing_that_others_append_is_lost() {

@@ -52,7 +52,7 @@ pub mod names {
         GITHUB_EVENT_NAME = "GITHUB_EVENT_NAME";
         /// The file with the event's payload.
         GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
-        /// Who started this run.
+        /// The user who started this run.
         GITHUB_ACTOR = "GITHUB_ACTOR";
         /// The checkout of a GitHub job: no token is written there.
         GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
@@ -220,7 +220,7 @@ fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
     Ok((url, bearer))
 }
 
-/// Returns where to ask, refused when it is unsafe, with what is unusual about it.
+/// Returns the URL to ask, with what is unusual about it. An unsafe one is refused.
 fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     let url = Url::parse(text).map_err(|why| unsafe_url(&why.to_string()))?;
@@ -272,7 +272,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
     })
 }
 
-/// Returns what a status other than 200 means.
+/// Explains a status other than 200.
 fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     let status = response.status;
     let said = json::parse_object(&response.body)
