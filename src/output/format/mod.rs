@@ -20,6 +20,7 @@ mod shell;
 mod terraform_external;
 
 use crate::credential::{Credential, Kind};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::output::request::Caller;
 use crate::secret::SecretBytes;
@@ -115,6 +116,11 @@ pub trait Format: Sync {
 
     /// Returns how messages call the token's place in a runner file.
     fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
+        None
+    }
+
+    /// Returns what is to be said when nobody will be able to read the token where this form puts it.
+    fn unreadable(&self, _env: &Env, _kind: Kind) -> Option<String> {
         None
     }
 
