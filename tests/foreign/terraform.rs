@@ -51,6 +51,10 @@ const PLACEHOLDERS: [(&str, &str); 2] =
 const GIVEN: [&str; 5] =
     ["EQUINIX_STS_ENDPOINT", "TF_CLI_CONFIG_FILE", "TF_CLI_ARGS_apply", "CHECKPOINT_DISABLE", "HOME"];
 
+/// The variable in which the sandbox's job finds its ID token, and the one that the provider reads.
+const OWN: &str = "EQUINIX_WIF_SUBJECT_TOKEN";
+const OF_THE_PROVIDER: &str = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
+
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/terraform")
 }
@@ -113,9 +117,12 @@ fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> (World, Run) {
         world.run_act(sandbox, &GIVEN, &first)
     } else {
         world.repository("git@gitlab.example:octo-group/octo-project.git");
-        let mut given = vec!["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"];
-        given.extend(GIVEN);
-        world.run_gitlab_ci_local(sandbox, &given, &first)
+        // The sandbox has one name for the ID token; the provider alone reads another.
+        let declared = format!("    {OF_THE_PROVIDER}:\n");
+        let pipeline = fs::read_to_string(world.path(place)).unwrap();
+        let name = if pipeline.contains(&declared) { OF_THE_PROVIDER } else { OWN };
+        let given: Vec<&str> = [name].into_iter().chain(GIVEN).collect();
+        world.run_gitlab_ci_local(sandbox, &given, &format!("{first}\n{name}=${OWN}"))
     };
     (world, run)
 }
@@ -409,7 +416,7 @@ mod hcp {
             sed -i "s|https://app.terraform.io|$CI_SERVER_URL|" pre-plan
             exec env -i $(grep -v '^#' workspace.env) TFC_RUN_ID=run-1 HOME="$HOME" PATH="$PATH" SEEN="$SEEN" CHECKPOINT_DISABLE=1 TFC_AGENT_ENV="$PWD/agent.env" \
                 TF_CLI_CONFIG_FILE="$TF_CLI_CONFIG_FILE" EQUINIX_STS_ENDPOINT="$EQUINIX_STS_ENDPOINT" \
-                TFC_WORKLOAD_IDENTITY_TOKEN="$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" sh -ec '{script}'
+                TFC_WORKLOAD_IDENTITY_TOKEN="$EQUINIX_WIF_SUBJECT_TOKEN" sh -ec '{script}'
             "#
         );
         world.run("gitlab", sandbox, &prepared(world, &script))
