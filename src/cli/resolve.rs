@@ -66,7 +66,7 @@ fn without_end(text: &str) -> String {
 }
 
 /// A path without such a line break; nothing when it was nothing else. What is no text was not pasted.
-fn path_without_end(path: &OsStr) -> Option<PathBuf> {
+pub(super) fn path_without_end(path: &OsStr) -> Option<PathBuf> {
     let path = path.to_str().map_or_else(|| path.to_owned(), |text| without_end(text).into());
     (!path.is_empty()).then(|| path.into())
 }

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::members;
 use super::row::Expose;
 use super::settings::{
-    ExchangeSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, summary_when,
+    ExchangeSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, report_place,
+    summary_when,
 };
 use crate::cli::definition::{Purpose, definition, typed};
 use crate::credential::Kind;
@@ -58,6 +59,14 @@ fn no_setting_ends_with_a_line_break() {
             assert_eq!(config.identity.source.file.unwrap().to_str(), Some("/token"));
             assert_eq!(seen["output"]["value"], "/out");
             assert_eq!(config.identity.audience, None, "nothing else than a line break is nothing");
+        }
+        for (arguments, pairs) in
+            [(vec!["--report", output.as_str()], vec![]), (vec![], vec![(names::REPORT, output.as_str())])]
+        {
+            let matches = definition(Purpose::Parse)
+                .try_get_matches_from(["equinix-wif", "token"].iter().chain(&arguments));
+            let place = report_place(&typed(&matches.unwrap()), &Env::fixed(pairs));
+            assert_eq!(place.unwrap().to_str(), Some("/out"));
         }
         let (config, _) = resolve(&SCOPE, &[(names::OUTPUT, end)]).unwrap();
         assert_eq!(config.output.output, None);
