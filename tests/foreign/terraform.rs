@@ -55,6 +55,11 @@ const GIVEN: [&str; 5] =
 const OWN: &str = "EQUINIX_WIF_SUBJECT_TOKEN";
 const OF_THE_PROVIDER: &str = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
 
+/// A script in a job that declares the provider's variable.
+fn with_the_provider_s(script: &str) -> String {
+    format!("export {OF_THE_PROVIDER}=${OWN}\n{script}")
+}
+
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/terraform")
 }
@@ -266,7 +271,7 @@ mod exec {
             (format!("EQUINIX_API_TOKEN=stale-token {apply}"), "exchange"),
         ] {
             fs::remove_file(world.path("seen/uses")).ok();
-            let script = format!("terraform init -input=false >/dev/null\n{command}");
+            let script = with_the_provider_s(&format!("terraform init -input=false >/dev/null\n{command}"));
             let run = world.run("gitlab", &[], &prepared(&world, &script));
             run.ends_with(0);
             keeps_no_token(&world, &used(&run, way, 1));
@@ -297,7 +302,7 @@ mod external {
             terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             # Nobody could exchange now.
-            unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN GITLAB_CI
+            unset EQUINIX_WIF_SUBJECT_TOKEN GITLAB_CI
             terraform apply -input=false changes.tfplan";
         let run = world.run("gitlab", &[], &prepared(&world, script));
         run.ends_with(0);
@@ -344,7 +349,7 @@ mod provider_exchange {
         let script = "terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             terraform apply -input=false changes.tfplan";
-        let run = world.run("gitlab", &[], &prepared(&world, script));
+        let run = world.run("gitlab", &[], &prepared(&world, &with_the_provider_s(script)));
         let uses = used(run.ends_with(0), "exchange", 1);
         let plan = plan(&world);
         assert!(!shows(&plan, &uses[0].token) && !plan.contains("eyJ"));
@@ -353,10 +358,12 @@ mod provider_exchange {
 
     /// Without a check beforehand, an expired ID token is sent, and the STS is who says so.
     pub(super) fn checks_nothing_by_itself() {
-        let script = "terraform init -input=false >/dev/null\nterraform apply -input=false -auto-approve";
+        let script = with_the_provider_s(
+            "terraform init -input=false >/dev/null\nterraform apply -input=false -auto-approve",
+        );
         let fault = ["--fault", "expired-token"];
         let world = example("provider-exchange", &[]);
-        let run = world.run("gitlab", &fault, &prepared(&world, script));
+        let run = world.run("gitlab", &fault, &prepared(&world, &script));
         assert!(run.ends_with(1).log.contains("subject_token has expired"), "{}", run.log);
         let checked = format!("equinix-wif id-token --format json >/dev/null\n{script}");
         let run = world.run("gitlab", &fault, &prepared(&world, &checked));

