@@ -104,8 +104,8 @@ pub fn run(
 
 /// Keeps the secrets of the environment out of every line, before anything can be said of the settings.
 fn guard_ambient(env: &Env, console: &Console) {
-    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secrets);
-    let secrets: Vec<&str> = SECRET_VARIABLES.iter().chain(of_platforms).copied().collect();
+    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables());
+    let secrets: Vec<&str> = SECRET_VARIABLES.into_iter().chain(of_platforms).collect();
     console.guard_ambient(env, &secrets);
     for password in http::proxy::passwords(env) {
         console.guard(&password);

@@ -6,7 +6,9 @@
 //! The policy: what may pass is tried again for as long as the deadline allows. The waits grow, have a floor that grows
 //! with them, and are random in between, so that jobs that failed together do not come back together. A `Retry-After` is
 //! a minimum (RFC 9110 section 10.2.3): the wait begins after it. A `Retry-After` that goes beyond the deadline ends the
-//! run at once, since the server has said that nothing can come of it.
+//! run at once, since the server has said that nothing can come of it. One that leaves room for a single attempt has it
+//! anywhere in the time that is left: all who were sent away together come back in it, and the more room they have, the
+//! fewer of them meet.
 
 use std::time::Duration;
 
@@ -215,7 +217,12 @@ impl RetryPolicy {
         let bound = pace.first.saturating_mul(grown).min(pace.longest).max(asked.unwrap_or_default());
         let floor = if asked.is_some() { 0.0 } else { 0.25 };
         let share = floor + (1.0 - floor) * random.clamp(0.0, 1.0);
-        bound.min(spare.mul_f64(self.share)).mul_f64(share).max(self.shortest)
+        // Where hardly anybody could wait as long once more, this is the last attempt, and all the time that is left is there to
+        // spread over. It has twice the reserve, since nothing comes after it.
+        let is_last = asked.is_some_and(|asked| asked.saturating_mul(2) >= spare);
+        let most =
+            if is_last { spare.saturating_sub(self.reserve) } else { bound.min(spare.mul_f64(self.share)) };
+        most.mul_f64(share).max(self.shortest)
     }
 }
 
@@ -383,8 +390,11 @@ mod tests {
         {
             assert_eq!(run(60, random, &[Some(asked(seconds)), None]).1, [wait], "{seconds}, {random}");
         }
-        // A part of what is left after it stays for the attempt.
-        assert_eq!(run(60, 1.0, &[Some(asked(40)), None]).1, [57.55]);
+        // The last attempt may be anywhere in what is left, but for the time that it takes itself.
+        for seconds in [20, 30, 40, 58] {
+            assert_eq!(run(60, 1.0, &[Some(asked(seconds)), None]).1, [59.0], "{seconds}");
+        }
+        assert_eq!(run(60, 0.0, &[Some(asked(58)), None]).1, [58.1]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Finds the value of a setting: its flag, else the calling program's request, else its environment variable, else its
 //! default. Nothing is read from the working directory.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -63,6 +63,12 @@ pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
 /// A value without the line break that editors, YAML and pasting leave at its end. No setting can need one there.
 fn without_end(text: &str) -> String {
     text.trim_end_matches(['\r', '\n']).to_owned()
+}
+
+/// A path without such a line break; nothing when it was nothing else. What is no text was not pasted.
+pub(super) fn path_without_end(path: &OsStr) -> Option<PathBuf> {
+    let path = path.to_str().map_or_else(|| path.to_owned(), |text| without_end(text).into());
+    (!path.is_empty()).then(|| path.into())
 }
 
 /// Reads settings and remembers where each came from.
@@ -156,7 +162,8 @@ impl<'a> Resolver<'a> {
     fn in_environment(&self, row: &Row) -> Result<Option<Resolved<String>>, Error> {
         let Some(variable) = row.var else { return Ok(None) };
         let value = self.env.text(variable)?;
-        Ok(value.map(|value| Resolved { value: without_end(&value), source: Source::Variable(variable) }))
+        let value = value.map(|value| without_end(&value)).filter(|value| !value.is_empty());
+        Ok(value.map(|value| Resolved { value, source: Source::Variable(variable) }))
     }
 
     /// The value that a setting would have without the request that it comes from; none when it comes from elsewhere, or
@@ -176,13 +183,14 @@ impl<'a> Resolver<'a> {
     pub fn path(&mut self, setting: &PathSetting) -> Option<Resolved<PathBuf>> {
         let row = &setting.row;
         self.check_owner(row);
-        let flag = self.typed.os(row).map(|typed| (typed.to_owned(), Source::Flag(row.flag)));
+        let flag =
+            self.typed.os(row).and_then(|typed| Some((path_without_end(typed)?, Source::Flag(row.flag))));
         let (path, source) = flag.or_else(|| {
             let mut variables = [row.var, row.or_var].into_iter().flatten();
-            variables.find_map(|name| Some((self.env.os(name)?, Source::Variable(name))))
+            variables.find_map(|name| Some((path_without_end(&self.env.os(name)?)?, Source::Variable(name))))
         })?;
         self.remember(row, json!(path.to_string_lossy()), source);
-        Some(Resolved { value: path.into(), source })
+        Some(Resolved { value: path, source })
     }
 
     /// The texts that were given for a setting. Flags take the place of the variable as a whole, as for every other setting.

@@ -29,6 +29,7 @@ use crate::platform::{self, TokenLocation};
 use crate::text::quote;
 
 pub(crate) use crate::cli::resolve::invalid;
+use crate::cli::resolve::path_without_end;
 pub use crate::cli::resolve::{Resolved, Resolver, Source};
 pub use crate::grant::settings::ExchangeSettings;
 
@@ -142,8 +143,8 @@ const MAX_ROOTS: usize = 4 * 1024 * 1024;
 /// Returns where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
 /// the variable asks for it, whatever was meant.
 pub fn report_place(typed: &Typed, env: &Env) -> Option<PathBuf> {
-    let flag = typed.os(&REPORT.row).map(ToOwned::to_owned);
-    flag.or_else(|| env.os(REPORT.row.var?)).map(PathBuf::from)
+    let flag = typed.os(&REPORT.row).and_then(path_without_end);
+    flag.or_else(|| path_without_end(&env.os(REPORT.row.var?)?))
 }
 
 /// Returns when a summary is written. This is needed whatever else fails.

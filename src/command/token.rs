@@ -300,6 +300,9 @@ impl Handover<'_> {
                 "--export-env is for the format github; {id} sets no variable for later steps"
             ));
         }
+        if let Some(warning) = format.unreadable(self.env, self.kind).filter(|_| !self.output.export_env) {
+            job.warn(&warning);
+        }
         if format.caller() == Some(Caller::Terraform) {
             job.warn(&format!(
                 "Terraform keeps the answer of a data source in its state, in clear text: whoever can read the state can use the {} until it expires; `equinix-wif exec -- terraform apply` leaves none there",

@@ -147,6 +147,15 @@ impl Facts {
         self.secrets.iter().chain(self.leads).any(|name| env.has(name))
     }
 
+    /// The variables whose values are secrets: those with which ID tokens can be had, and those that hold one.
+    pub fn secret_variables(&self) -> impl Iterator<Item = &'static str> {
+        let ready = match &self.supply {
+            Supply::Variable(token) => token.variables,
+            Supply::Request | Supply::File => &[],
+        };
+        self.secrets.iter().chain(ready).copied()
+    }
+
     /// Tells whether ID tokens are made on request, so that there is something to wait for.
     pub fn is_asked(&self) -> bool {
         matches!(self.supply, Supply::Request)

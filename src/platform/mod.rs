@@ -154,9 +154,8 @@ pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
 pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
     let mut all: Vec<_> = location.variables().chain(SUBJECT_TOKENS.iter().copied()).collect();
     for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
-        all.extend(facts.secrets.iter().chain(facts.leads));
-        if let Supply::Variable(token) = &facts.supply {
-            all.extend(token.variables);
+        for name in facts.secret_variables().chain(facts.leads.iter().copied()) {
+            all.push(name);
         }
     }
     all

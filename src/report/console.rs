@@ -13,15 +13,9 @@ use crate::error::Error;
 use crate::secret::Secret;
 use crate::text::{self, Redactor, WITHHELD};
 
-/// Variables that hold secrets whether or not this run will use them, on every platform.
-pub const SECRET_VARIABLES: [&str; 6] = [
-    names::SUBJECT_TOKEN,
-    names::OWN_SUBJECT_TOKEN,
-    "EQUINIX_API_TOKEN",
-    "EQUINIX_API_CLIENTSECRET",
-    "EQUINIX_CLIENT_SECRET",
-    "EQUINIX_API_CLIENT_SECRET",
-];
+/// Variables that hold Equinix's secrets, whether or not this run will use them. Those of identities are the platforms'.
+pub const SECRET_VARIABLES: [&str; 4] =
+    ["EQUINIX_API_TOKEN", "EQUINIX_API_CLIENTSECRET", "EQUINIX_CLIENT_SECRET", "EQUINIX_API_CLIENT_SECRET"];
 
 /// The amount of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,6 +214,7 @@ pub(crate) mod captured {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::platform::PLATFORMS;
 
     fn written(verbosity: Verbosity, color: bool, act: impl FnOnce(&Console)) -> String {
         let (console, lines) = captured::console(verbosity, color);
@@ -299,9 +294,10 @@ mod tests {
             ("EQUINIX_CLIENT_SECRET", "s3cret!"),
             ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
         ]);
+        let of_platforms: Vec<&str> =
+            PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables()).collect();
         let out = written(Verbosity::Normal, false, |console| {
-            console
-                .guard_ambient(&env, &[&SECRET_VARIABLES[..], &["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]].concat());
+            console.guard_ambient(&env, &[&SECRET_VARIABLES[..], &of_platforms].concat());
             console.warn(
                 "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
             );

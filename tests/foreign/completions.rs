@@ -17,6 +17,7 @@ pub(crate) fn checks() -> Vec<Check> {
         bash_offers_commands_flags_and_their_values,
         fish_offers_commands_flags_and_their_values,
         zsh_takes_them,
+        zsh_is_told_what_has_to_come_first,
         powershell_and_elvish_get_every_command,
         another_shell_is_an_error_that_names_those_that_are_known,
         the_manual_page_tells_everything,
@@ -131,6 +132,22 @@ fn zsh_takes_them() {
     for function in functions.filter(|word| word.starts_with("_equinix-wif_")) {
         assert!(completions.contains(&format!("{function}() {{")), "{function} is called and not defined");
     }
+}
+
+fn zsh_is_told_what_has_to_come_first() {
+    need_shell(&["zsh", "-f"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, printed(&["completions", "zsh"])).unwrap();
+    // As a start-up file has it: each line is run, whatever became of the one before.
+    let script = "source \"$1\"\nautoload -Uz compinit; compinit -D -u\nprint -r -- ${_comps[equinix-wif]-nothing}\n\
+                  source \"$1\"\nprint -r -- ${_comps[equinix-wif]-nothing}";
+    let output =
+        Command::new("zsh").args(["-f", "-c", script, "zsh"]).arg(&file).env("HOME", folder.path()).output();
+    let output = output.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "nothing\n_equinix-wif\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "equinix-wif: run compinit before these completions are sourced\n");
 }
 
 fn powershell_and_elvish_get_every_command() {

@@ -29,7 +29,7 @@ macro_rules! delivery {
         "Mend what the message names, and run the step again; until then, let no later step use what was written.",
         "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
     DotenvTooLarge = "dotenv-too-large", Delivery,
-        "GitLab refuses a dotenv report of 5120 bytes or more, and with the token it would be as large as that.",
+        "With the token the dotenv report would have 5120 bytes or more. That is GitLab's limit, on gitlab.com and by default elsewhere. GitLab measures the report as it arrives, compressed, so a somewhat larger one could pass; how much larger depends on the token, and nothing should depend on that.",
         "Use the token in the job that gets it (--format env-file, or exec), or exchange again in the later job, which needs id_tokens: of its own.",
         "the access token is too long for a dotenv report\n  expected: fewer than 5120 bytes\n  found:    6021 bytes";
     MaskUndeliverable = "mask-undeliverable", Safety,
@@ -54,7 +54,7 @@ macro_rules! delivery {
         "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
     ArtifactExposure = "artifact-exposure", Safety,
         "A dotenv report is an artifact: GitLab keeps it, whoever may see the job's artifacts can download it, in a public project everybody, and the log of a later job does not mask its values.",
-        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
+        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - rm -f \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
         "the format gitlab-dotenv puts the token into an artifact\n  exposure: the platform keeps it, whoever may see the job's artifacts can download it, and nothing masks it later";
         } }
     };

@@ -5,8 +5,9 @@
 //! loudly, whereas a cut `NAME=value` would pass as a shorter token.
 
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
+use crate::env::Env;
 use crate::error::{Code, Error};
-use crate::platform::github::names;
+use crate::platform::github::{self, names};
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
@@ -72,6 +73,15 @@ impl Format for GitHub {
         Some(match variable {
             names::GITHUB_ENV => format!("{env_name} of the later steps"),
             _ => format!("this step's output {}", kind.output()),
+        })
+    }
+
+    fn unreadable(&self, env: &Env, kind: Kind) -> Option<String> {
+        github::outputs_are_lost(env).then(|| {
+            format!(
+                "this step has no id, so no other step can read its output {}: give it one, such as `id: equinix`",
+                kind.output()
+            )
         })
     }
 

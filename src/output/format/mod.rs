@@ -20,6 +20,7 @@ mod shell;
 mod terraform_external;
 
 use crate::credential::{Credential, Kind};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::output::request::Caller;
 use crate::secret::SecretBytes;
@@ -112,6 +113,11 @@ pub trait Format: Sync {
 
     /// Returns the name of the token's place in a runner file, for messages.
     fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
+        None
+    }
+
+    /// Returns what is to be said when nobody will be able to read the token where this form puts it.
+    fn unreadable(&self, _env: &Env, _kind: Kind) -> Option<String> {
         None
     }
 

@@ -54,6 +54,10 @@ pub mod names {
         GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
         /// The user who started this run.
         GITHUB_ACTOR = "GITHUB_ACTOR";
+        /// The step's `id`; a name that begins with `__` where the step has none.
+        GITHUB_ACTION = "GITHUB_ACTION";
+        /// The folder of the composite action that this step is a part of.
+        GITHUB_ACTION_PATH = "GITHUB_ACTION_PATH";
         /// The checkout of a GitHub job: no token is written there.
         GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
         /// The runner file for step outputs.
@@ -98,6 +102,14 @@ static FACTS: Facts = Facts {
     renews: true,
     ..Facts::NEUTRAL
 };
+
+/// Tells whether nobody can read this step's outputs, since it has no `id`. The runner makes up a name then, such as `__run`
+/// or `__run_2`, and no expression can begin like that. Inside a composite action the variable is about the step that uses
+/// the action, so nothing is known of this one.
+pub fn outputs_are_lost(env: &Env) -> bool {
+    let name = env.os(names::GITHUB_ACTION);
+    name.is_some_and(|name| name.to_string_lossy().starts_with("__")) && !env.has(names::GITHUB_ACTION_PATH)
+}
 
 /// The command that hides a value in the log from now on. Its line has to begin at column 0.
 fn mask(value: &str) -> String {
