@@ -56,7 +56,7 @@ pub fn not_set(unix_time: i64) -> Option<String> {
     (unix_time < IN_2020).then(|| format!("this machine's clock says {}: it is not set", rfc3339(unix_time)))
 }
 
-/// What to do about a clock that is not set.
+/// The cure for a clock that is not set.
 pub const SET_IT: &str = "Set this machine's clock (NTP) and run it again.";
 
 /// A moment of RFC 3339 as Unix time; a fraction of a second is dropped.
@@ -72,7 +72,7 @@ pub(crate) mod fixed {
 
     use super::Clock;
 
-    /// Starts at a given Unix time; sleeping moves both clocks on and is recorded.
+    /// A clock that starts at a given Unix time; sleeping moves both clocks on and is recorded.
     #[derive(Debug)]
     pub(crate) struct FixedClock {
         start: i64,

@@ -1,11 +1,11 @@
-//! What comes out of a run and goes into a format: a token, with what the next step may want to know about it.
+//! The result of a run, which a format takes: a token, with what the next step may want to know about it.
 
 use crate::clock;
 use crate::env::names;
 use crate::identity::claims::Finding;
 use crate::secret::Secret;
 
-/// Which token is handed over.
+/// The kind of token that is handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The access token that the STS issued (`token`, `exec`).
@@ -15,7 +15,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As messages call it.
+    /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::AccessToken => "access token",
@@ -59,14 +59,14 @@ impl Kind {
 /// A token with what the next step may want to know about it.
 #[derive(Debug)]
 pub struct Credential {
-    /// Which token it is.
+    /// The kind of token.
     pub kind: Kind,
     /// The token. Its alphabet is that of RFC 6750's b64token (an access token) or of a JWT, so no format needs to quote
     /// it.
     pub token: Secret,
     /// Its life in seconds: as the STS said, or what is left until the `exp` of an ID token.
     pub expires_in: u64,
-    /// When it expires (Unix time): by this machine's clock, or the `exp` of an ID token.
+    /// The moment of expiry (Unix time): by this machine's clock, or the `exp` of an ID token.
     pub expires_at: i64,
     /// The scope that was granted. An ID token has none.
     pub scope: Option<String>,
@@ -76,7 +76,7 @@ pub struct Credential {
     pub subject: Option<String>,
     /// The secret that takes the place of the one with which the token was obtained, which is used up.
     pub rotated: Option<Secret>,
-    /// What is odd about the way in which it was granted: for whoever knows how strict to be.
+    /// Oddities of the grant. The caller knows how strict to be with them.
     pub findings: Vec<Finding>,
 }
 

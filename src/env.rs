@@ -65,7 +65,7 @@ impl Env {
 }
 
 impl fmt::Debug for Env {
-    /// Variables hold secrets, so nothing of them is shown.
+    /// Shows nothing of the variables, since they may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Env(***)")
     }
@@ -74,14 +74,19 @@ impl fmt::Debug for Env {
 /// Declares a constant for the name of each variable and a table of all of them, so that none can be left out of the docs.
 macro_rules! variables {
     ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
-        $($(#[doc = $doc])+ pub const $constant: &str = $name;)+
+        $(
+            $(#[doc = $doc])+
+            #[cfg_attr(not(feature = "classic-grants"), allow(dead_code, reason = "some are the classic grants'"))]
+            pub const $constant: &str = $name;
+        )+
         /// Every name with its description, for the documentation.
         pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];
     };
 }
 pub(crate) use variables;
 
-/// Letters, digits and underscores, not beginning with a digit, at most 128 of them.
+/// Tells whether a text can name a variable: letters, digits and underscores, not beginning with a digit, at most 128
+/// of them.
 pub fn is_variable_name(name: &str) -> bool {
     name.len() <= 128
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
@@ -105,17 +110,19 @@ pub mod names {
         OWN_SUBJECT_TOKEN = "EQUINIX_WIF_SUBJECT_TOKEN";
         /// The ID token, where the variable before is not set. The Equinix Terraform provider reads it too.
         SUBJECT_TOKEN = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
-        /// When the access token in `EQUINIX_API_TOKEN` expires. Set by this program, and read only to explain why there is no ID token.
+        /// The moment when the access token in `EQUINIX_API_TOKEN` expires. Set by this program, and read only to
+        /// explain why there is no ID token.
         EXPIRES_AT = "EQUINIX_API_TOKEN_EXPIRES_AT";
-        /// Set in what `exec` starts, from which it takes the variables that lead to ID tokens. Read only to explain that.
+        /// A mark for the command that `exec` starts, from which it takes the variables that lead to ID tokens. Read
+        /// only to explain that.
         EXEC = "EQUINIX_WIF_EXEC";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
-        /// What is expected of the claims, one `CLAIM=VALUE` a line (`--expect`).
+        /// The expected claims, one `CLAIM=VALUE` a line (`--expect`).
         EXPECT = "EQUINIX_WIF_EXPECT";
-        /// How strictly claims are taken (`--validation`).
+        /// The strictness with which claims are checked (`--validation`).
         VALIDATION = "EQUINIX_WIF_VALIDATION";
-        /// Verify the ID token's signature (`--verify-signature`).
+        /// `true` verifies the ID token's signature (`--verify-signature`).
         VERIFY_SIGNATURE = "EQUINIX_WIF_VERIFY_SIGNATURE";
         /// The way to a token (`--grant`).
         GRANT = "EQUINIX_WIF_GRANT";
@@ -145,9 +152,9 @@ pub mod names {
         OUTPUT = "EQUINIX_WIF_OUTPUT";
         /// The variable that will hold the access token (`--env-name`).
         ENV_NAME = "EQUINIX_WIF_ENV_NAME";
-        /// Also write the token to `GITHUB_ENV` (`--export-env`).
+        /// `true` also writes the token to `GITHUB_ENV` (`--export-env`).
         EXPORT_ENV = "EQUINIX_WIF_EXPORT_ENV";
-        /// What becomes of a job that can have no ID token (`--on-unavailable`).
+        /// `skip` lets a job that can have no ID token go on without a token (`--on-unavailable`).
         ON_UNAVAILABLE = "EQUINIX_WIF_ON_UNAVAILABLE";
         /// The shortest acceptable life of the access token, in seconds (`--min-ttl`).
         MIN_TTL = "EQUINIX_WIF_MIN_TTL";
@@ -157,11 +164,11 @@ pub mod names {
         CA_FILE = "EQUINIX_WIF_CA_FILE";
         /// Certificates to trust besides the built-in roots, when `EQUINIX_WIF_CA_FILE` is not set.
         SSL_CERT_FILE = "SSL_CERT_FILE";
-        /// Where to write the JSON account of the run (`--report`).
+        /// The file for the JSON report of the run (`--report`).
         REPORT = "EQUINIX_WIF_REPORT";
-        /// When to write a short account into the platform's job summary (`--summary`).
+        /// The condition for writing a short report into the platform's job summary (`--summary`).
         SUMMARY = "EQUINIX_WIF_SUMMARY";
-        /// Set to anything: no colours (no-color.org).
+        /// Any value switches colours off (no-color.org).
         NO_COLOR = "NO_COLOR";
         /// The proxy for `https` requests.
         HTTPS_PROXY = "HTTPS_PROXY";
@@ -171,9 +178,9 @@ pub mod names {
         NO_PROXY = "NO_PROXY";
         /// Hosts that are reached without the proxy, lower-case form; it wins over the upper-case one.
         NO_PROXY_LOWER = "no_proxy";
-        /// What a Kubernetes client asks for when it runs this program (format `kubernetes`).
+        /// The request of a Kubernetes client that runs this program (format `kubernetes`).
         KUBERNETES_EXEC_INFO = "KUBERNETES_EXEC_INFO";
-        /// Where `exec` looks for the command.
+        /// The folders in which `exec` looks for the command.
         PATH = "PATH";
         /// The folder for temporary files.
         TMPDIR = "TMPDIR";

@@ -1,4 +1,4 @@
-//! Reading what may never come or never end: a pipe that nobody closes, a device, a file on a network that is gone.
+//! Reads what may never come or never end: a pipe that nobody closes, a device, a file on a network that is gone.
 //!
 //! Everything that the program reads from a path or from standard input comes through here, with a size limit and a
 //! deadline.
@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::deadline::Deadline;
 
-/// So much is set aside before reading, in bytes. Whatever is secret is shorter, so no copy of it stays behind in a buffer
-/// that has become too small.
+/// The memory that is set aside before reading, in bytes. Whatever is secret is shorter, so no copy of it stays behind
+/// in a buffer that has become too small.
 const SET_ASIDE: usize = 64 * 1024;
 
-/// Why nothing was read.
+/// The reason for which nothing was read.
 #[derive(Debug)]
 pub enum ReadError {
     /// The end had not come when the deadline passed.
@@ -52,7 +52,7 @@ impl From<io::Error> for ReadError {
     }
 }
 
-/// What may stand at a path that is read.
+/// The kinds of file that may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing but a regular file, or a link to one.

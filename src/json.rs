@@ -15,10 +15,10 @@ use zeroize::Zeroize;
 
 use crate::secret::Secret;
 
-/// How many arrays and objects may stand inside one another.
+/// The largest depth of arrays and objects inside one another.
 pub const MAX_DEPTH: usize = 16;
 
-/// Why a text is not acceptable JSON, in words that never quote the text.
+/// The reason for which a text is not acceptable JSON, in words that never quote the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid(String);
 
@@ -105,7 +105,7 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// `serde_json` quotes the text in some messages, so only our own reasons are passed on.
+/// Explains an error without the text: `serde_json` quotes it in some messages, so only our own reasons are passed on.
 fn explain(error: &serde_json::Error) -> Invalid {
     let text = error.to_string();
     let reason = [DUPLICATE, TOO_DEEP].into_iter().find(|reason| text.contains(reason));

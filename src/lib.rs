@@ -13,32 +13,34 @@ use std::io::Write;
 use std::sync::Arc;
 
 mod child;
-pub mod cli;
-pub mod clock;
-pub mod command;
-pub mod credential;
-pub mod deadline;
-pub mod env;
-pub mod error;
-pub mod grant;
-pub mod http;
-pub mod identity;
-pub mod input;
-pub mod json;
-pub mod output;
-pub mod platform;
-pub mod random;
-pub mod report;
-pub mod retry;
+mod cli;
+mod clock;
+mod command;
+mod credential;
+mod deadline;
+#[cfg(test)]
+mod docs_tests;
+mod env;
+mod error;
+mod grant;
+mod http;
+mod identity;
+mod input;
+mod json;
+mod output;
+mod platform;
+mod random;
+mod report;
+mod retry;
 #[cfg(feature = "sandbox")]
-pub mod sandbox;
+mod sandbox;
 pub mod secret;
-pub mod session;
-pub mod signals;
-pub mod streams;
-pub mod text;
+mod session;
+mod signals;
+mod streams;
+mod text;
 
-/// What the fuzz targets call: the readers of texts from outside.
+/// The readers of texts from outside, for the fuzz targets.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::cli::members;
@@ -49,17 +51,27 @@ pub mod fuzzing {
     pub use crate::env::{Env, names};
     pub use crate::http::url::Url;
     pub use crate::identity::jwt;
-    pub use crate::json;
     pub use crate::output::request;
-    pub use crate::platform;
+
+    /// The strict reader of JSON.
+    pub mod json {
+        pub use crate::json::parse;
+    }
+
+    /// The platforms.
+    pub mod platform {
+        pub use crate::platform::{Wanted, github, select, variables};
+    }
 }
+
+pub use clock::{Clock, SystemClock};
+pub use env::Env;
+pub use signals::end_at_once;
+pub use streams::{StdoutKind, Streams};
 
 use cli::commands::Command;
 use cli::{Action, speech};
-use clock::Clock;
-use env::Env;
 use report::console::{Console, SECRET_VARIABLES};
-use streams::Streams;
 
 /// Runs the program and returns its exit status.
 pub fn run(
@@ -92,8 +104,8 @@ pub fn run(
 
 /// Keeps the secrets of the environment out of every line, before anything can be said of the settings.
 fn guard_ambient(env: &Env, console: &Console) {
-    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secrets);
-    let secrets: Vec<&str> = SECRET_VARIABLES.iter().chain(of_platforms).copied().collect();
+    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables());
+    let secrets: Vec<&str> = SECRET_VARIABLES.into_iter().chain(of_platforms).collect();
     console.guard_ambient(env, &secrets);
     for password in http::proxy::passwords(env) {
         console.guard(&password);

@@ -4,13 +4,11 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use equinix_wif::clock::SystemClock;
-use equinix_wif::env::Env;
-use equinix_wif::streams::{StdoutKind, Streams};
+use equinix_wif::{Env, StdoutKind, Streams, SystemClock};
 
 fn main() -> ExitCode {
     equinix_wif::secret::keep_memory_private();
-    equinix_wif::signals::end_at_once();
+    equinix_wif::end_at_once();
     // A panic's message could quote what the program was reading. The place of the defect says enough.
     std::panic::set_hook(Box::new(|info| {
         let place = info
@@ -75,7 +73,7 @@ fn stdout_kind(stdout: &io::Stdout) -> StdoutKind {
     }
 }
 
-/// Where a stream ends, as far as it can be told.
+/// The end of a stream, as far as it can be told.
 #[derive(PartialEq)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "elsewhere there is no safe way to ask"))]
 enum End {
@@ -83,7 +81,7 @@ enum End {
     Null,
     /// A file.
     File,
-    /// Nowhere: it cannot be asked.
+    /// Nothing: it cannot be asked.
     Unknown,
     /// A pipe, a socket or another device.
     Other,
@@ -105,7 +103,7 @@ fn end_of(stream: &impl std::os::fd::AsFd) -> End {
     }
 }
 
-/// On Windows there is no safe way to ask; the residual risk is in SECURITY.md.
+/// Gives no answer: on Windows there is no safe way to ask; the residual risk is in SECURITY.md.
 #[cfg(not(unix))]
 fn end_of<S>(_: &S) -> End {
     End::Other

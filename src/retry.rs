@@ -1,4 +1,4 @@
-//! When a failed attempt is made again.
+//! Decides whether and when a failed attempt is made again.
 //!
 //! [`RetryPolicy`] decides, as a pure function of what has happened: it knows neither clock nor console, so that a
 //! simulation can run it a hundred thousand times. [`Retries`] waits, tells people and counts.
@@ -6,7 +6,9 @@
 //! The policy: what may pass is tried again for as long as the deadline allows. The waits grow, have a floor that grows
 //! with them, and are random in between, so that jobs that failed together do not come back together. A `Retry-After` is
 //! a minimum (RFC 9110 section 10.2.3): the wait begins after it. A `Retry-After` that goes beyond the deadline ends the
-//! run at once, since the server has said that nothing can come of it.
+//! run at once, since the server has said that nothing can come of it. One that leaves room for a single attempt has it
+//! anywhere in the time that is left: all who were sent away together come back in it, and the more room they have, the
+//! fewer of them meet.
 
 use std::time::Duration;
 
@@ -24,14 +26,14 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest time for making a connection: TCP, the proxy's tunnel and TLS. A name lookup has as much again.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Whether another attempt may succeed.
+/// The chance that another attempt succeeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// No.
+    /// None.
     Never,
-    /// One more, and not another.
+    /// A chance for one more, and not for another.
     Once,
-    /// Yes.
+    /// A chance for any.
     Again {
         /// The wait that the server asked for.
         after: Option<Duration>,
@@ -41,9 +43,9 @@ pub enum Retry {
 /// A failed attempt.
 #[derive(Debug)]
 pub struct Failure {
-    /// What happened.
+    /// The error.
     pub error: Error,
-    /// Whether to try again.
+    /// The chance that another attempt succeeds.
     pub retry: Retry,
     /// True if the request may have been acted on although no answer came.
     pub lost_answer: bool,
@@ -109,12 +111,12 @@ impl Attempt {
     }
 }
 
-/// What the policy knows of an attempt that has just failed.
+/// An attempt that has just failed, as far as the policy knows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed {
     /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// Whether another one may succeed.
+    /// The chance that another one succeeds.
     pub retry: Retry,
     /// True if an earlier attempt has used up the one more try of [`Retry::Once`].
     pub once_used: bool,
@@ -124,7 +126,7 @@ pub struct Failed {
     pub left: Option<Duration>,
 }
 
-/// What comes after a failed attempt.
+/// The step after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Another attempt after this wait.
@@ -133,18 +135,18 @@ pub enum Decision {
     GiveUp(Reason),
 }
 
-/// Why there is no further attempt.
+/// The reason for which there is no further attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// None could succeed.
+    /// A failure that no further attempt can mend.
     Permanent,
-    /// No time is left for one.
+    /// A deadline that leaves no time for one.
     NoTime,
-    /// The server asked to wait for this long, and that is beyond the deadline.
+    /// A wait of this length, which the server asked for and which ends after the deadline.
     AskedForTooMuch(Duration),
 }
 
-/// How the waits grow: each bound is a multiple of the one before, up to the longest.
+/// The growth of the waits: each bound is a multiple of the one before, up to the longest.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     first: Duration,
@@ -161,7 +163,8 @@ pub struct RetryPolicy {
     limited: Pace,
     /// The shortest wait.
     shortest: Duration,
-    /// What has to be left for the attempt itself: one that is cut off at once would tell less than the one before.
+    /// The time that has to be left for the attempt itself: one that is cut off at once would tell less than the one
+    /// before.
     reserve: Duration,
     /// The largest part of the time that is left which a wait may take, so that it need not be the last one.
     share: f64,
@@ -214,7 +217,12 @@ impl RetryPolicy {
         let bound = pace.first.saturating_mul(grown).min(pace.longest).max(asked.unwrap_or_default());
         let floor = if asked.is_some() { 0.0 } else { 0.25 };
         let share = floor + (1.0 - floor) * random.clamp(0.0, 1.0);
-        bound.min(spare.mul_f64(self.share)).mul_f64(share).max(self.shortest)
+        // Where hardly anybody could wait as long once more, this is the last attempt, and all the time that is left is there to
+        // spread over. It has twice the reserve, since nothing comes after it.
+        let is_last = asked.is_some_and(|asked| asked.saturating_mul(2) >= spare);
+        let most =
+            if is_last { spare.saturating_sub(self.reserve) } else { bound.min(spare.mul_f64(self.share)) };
+        most.mul_f64(share).max(self.shortest)
     }
 }
 
@@ -226,7 +234,7 @@ pub struct Retries<'a> {
     pub deadline: Deadline,
     /// A random number in 0..1.
     pub random: &'a dyn Fn() -> f64,
-    /// Where each retry is reported.
+    /// The console that is told of each retry.
     pub console: &'a Console,
 }
 
@@ -382,8 +390,11 @@ mod tests {
         {
             assert_eq!(run(60, random, &[Some(asked(seconds)), None]).1, [wait], "{seconds}, {random}");
         }
-        // A part of what is left after it stays for the attempt.
-        assert_eq!(run(60, 1.0, &[Some(asked(40)), None]).1, [57.55]);
+        // The last attempt may be anywhere in what is left, but for the time that it takes itself.
+        for seconds in [20, 30, 40, 58] {
+            assert_eq!(run(60, 1.0, &[Some(asked(seconds)), None]).1, [59.0], "{seconds}");
+        }
+        assert_eq!(run(60, 0.0, &[Some(asked(58)), None]).1, [58.1]);
     }
 
     #[test]

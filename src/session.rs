@@ -22,9 +22,9 @@ pub struct Session {
     pub env: Arc<Env>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// For people and for the runner's commands.
+    /// The console, for people and for the runner's commands.
     pub console: Arc<Console>,
-    /// For requests.
+    /// The client for requests.
     pub http: Arc<Client>,
     /// A random number in 0..1.
     random: fn() -> f64,

@@ -1,4 +1,4 @@
-//! Ending at once when a signal says so, also as the first process of a container.
+//! Ends the program at once when a signal says so, also as the first process of a container.
 
 /// Lets the signals that end any other program end this one when it is the first process of a container. For that one
 /// Linux drops every signal that has no handler, and `docker stop` waits for ten seconds before it kills.
@@ -26,7 +26,7 @@ pub fn end_at_once() {
     }
 }
 
-/// On other systems no process is that special.
+/// Does nothing: on other systems no process is that special.
 #[cfg(not(target_os = "linux"))]
 pub fn end_at_once() {}
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-/// What standard output leads to, as far as it matters for a token.
+/// The kind of standard output, as far as it matters for a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StdoutKind {
     /// A file, a pipe or a device.
@@ -16,9 +16,9 @@ pub enum StdoutKind {
 
 /// The streams, but for standard error itself: that belongs to the console.
 pub struct Streams<'a> {
-    /// Payload only.
+    /// Standard output, which gets the payload only.
     pub stdout: &'a mut dyn Write,
-    /// What is known about standard output.
+    /// The kind of standard output.
     pub stdout_kind: StdoutKind,
     /// True if standard input is a terminal, where nobody answers.
     pub stdin_is_terminal: bool,

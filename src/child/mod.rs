@@ -16,7 +16,7 @@ mod find;
 #[cfg(unix)]
 pub(crate) use find::find;
 
-/// Windows knows more places and endings than stand in a variable; starting the program will tell.
+/// Looks for nothing: Windows knows more places and endings than stand in a variable; starting the program will tell.
 #[cfg(not(unix))]
 pub(crate) fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
     Ok(())
@@ -37,8 +37,8 @@ pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     Err(not_started(program, &error))
 }
 
-/// Returns where no process can take another one's place, this one waits. Ctrl-C and its like go to both at once, so it is enough
-/// that they do not end this one first.
+/// Runs the program and waits for its end, on systems where no process can take another one's place. Ctrl-C and its
+/// like go to both at once, so it is enough that they do not end this one first.
 #[cfg(not(unix))]
 pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     #[cfg(windows)]

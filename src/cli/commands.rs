@@ -3,7 +3,7 @@
 use crate::cli::row::Row;
 use crate::cli::table::ROWS;
 
-/// What can be done.
+/// A command of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// `token`
@@ -33,19 +33,19 @@ pub enum Command {
     Version,
 }
 
-/// What the help says of a command.
+/// The texts of the help about a command.
 pub struct Facts {
     /// The word on the command line.
     pub name: &'static str,
-    /// One line.
+    /// A description on one line.
     pub about: &'static str,
-    /// What to type, each with what it is for.
+    /// Examples: the command line, and its purpose.
     pub examples: [(&'static str, &'static str); 2],
-    /// What it takes besides flags.
+    /// The argument that it takes besides flags.
     pub operand: Option<Operand>,
 }
 
-/// What a command takes besides flags.
+/// The argument that a command takes besides flags.
 pub struct Operand {
     /// The word that stands for it in the help.
     pub name: &'static str,

@@ -79,7 +79,7 @@ const FOREIGN: [&str; 38] = [
     "VERCEL_TOKEN",
 ];
 
-/// Why a name is refused.
+/// The reason for which a name is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// It is not the name of a variable.
@@ -91,7 +91,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// As a message puts it, after the name.
+    /// The words of a message after the name.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Invalid => "it is not the name of a variable",

@@ -35,7 +35,7 @@ use typed::Typed;
 
 pub use definition::{VERSION, help};
 
-/// What a command line asks for.
+/// The action that a command line asks for.
 pub enum Action {
     /// A command.
     Run(Command),

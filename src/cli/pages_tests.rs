@@ -1,4 +1,4 @@
-//! What stands outside of the program about its settings, held against the table: the reference page, the action and the
+//! Compares what is written about the settings elsewhere with the table: the reference page, the action and the
 //! component.
 
 use std::collections::BTreeSet;
@@ -161,7 +161,7 @@ fn exposed(place: Expose) -> Vec<&'static Row> {
     ROWS.iter().copied().filter(|row| row.expose.contains(&place)).collect()
 }
 
-/// The action is the format `github`, which has no place of its own choice and needs no consent.
+/// Checks the action, which is the format `github`, which has no place of its own choice and needs no consent.
 #[test]
 fn the_action_passes_on_its_inputs() {
     let mut found = inputs("action.yml", "\ninputs:\n", 2);
@@ -245,7 +245,7 @@ fn the_component_passes_on_its_inputs() {
     }
 }
 
-/// Everything that the help of a command shows is in the manual page.
+/// Checks that the manual page has everything that the help of a command shows.
 #[test]
 fn the_manual_page_has_everything() {
     let plain = super::man::page().replace("\\-", "-").replace("\\*(Aq", "'");
@@ -264,7 +264,7 @@ fn the_manual_page_has_everything() {
     }
 }
 
-/// Returns what the long help shows of a flag follows from its row.
+/// Checks that the long help of a flag follows from its row.
 #[test]
 fn the_help_has_variables_defaults_and_words() {
     let mut cli = definition(Purpose::Parse);

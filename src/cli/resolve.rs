@@ -1,7 +1,7 @@
-//! Where a setting comes from: its flag, else what the calling program asks for, else its environment variable, else its
+//! Finds the value of a setting: its flag, else the calling program's request, else its environment variable, else its
 //! default. Nothing is read from the working directory.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -15,21 +15,21 @@ use crate::error::{Code, Error};
 use crate::output::request::Request;
 use crate::text::quote;
 
-/// Where a setting came from.
+/// The source of a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// This flag.
     Flag(&'static str),
     /// This environment variable.
     Variable(&'static str),
-    /// What the program that runs this one asked for.
+    /// A request of the program that runs this one, by its place.
     Request(&'static str),
-    /// Neither.
+    /// None of them: the default.
     Default,
 }
 
 impl Source {
-    /// As it stands in messages and in the report.
+    /// The name in messages and in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flag(name) | Self::Variable(name) | Self::Request(name) => name,
@@ -43,7 +43,7 @@ impl Source {
 pub struct Resolved<T> {
     /// The value.
     pub value: T,
-    /// Where it came from.
+    /// The source.
     pub source: Source,
 }
 
@@ -54,7 +54,7 @@ impl<T> Resolved<T> {
     }
 }
 
-/// A setting whose value it does not allow.
+/// The error for a value that its setting does not allow.
 pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
     Error::new(Code::CfgValueInvalid, format!("{} has a value that it does not allow", source.name()))
         .with_detail("expected", allowed)
@@ -65,6 +65,12 @@ pub(crate) fn invalid(source: Source, found: &str, allowed: &str) -> Error {
 /// A value without the line break that editors, YAML and pasting leave at its end. No setting can need one there.
 fn without_end(text: &str) -> String {
     text.trim_end_matches(['\r', '\n']).to_owned()
+}
+
+/// A path without such a line break; nothing when it was nothing else. What is no text was not pasted.
+pub(super) fn path_without_end(path: &OsStr) -> Option<PathBuf> {
+    let path = path.to_str().map_or_else(|| path.to_owned(), |text| without_end(text).into());
+    (!path.is_empty()).then(|| path.into())
 }
 
 /// Reads settings and remembers where each came from.
@@ -81,7 +87,7 @@ impl<'a> Resolver<'a> {
         Self { typed, env, request: Request::default(), seen: Map::new() }
     }
 
-    /// From now on, what was asked for counts where no flag was given.
+    /// Takes a request: from now on it counts where no flag was given.
     pub fn with_request(&mut self, request: Request) {
         self.request = request;
     }
@@ -174,7 +180,8 @@ impl<'a> Resolver<'a> {
     fn in_environment(&self, row: &Row) -> Result<Option<Resolved<String>>, Error> {
         let Some(variable) = row.var else { return Ok(None) };
         let value = self.env.text(variable)?;
-        Ok(value.map(|value| Resolved { value: without_end(&value), source: Source::Variable(variable) }))
+        let value = value.map(|value| without_end(&value)).filter(|value| !value.is_empty());
+        Ok(value.map(|value| Resolved { value, source: Source::Variable(variable) }))
     }
 
     /// The value that a setting would have without the request that it comes from; none when it comes from elsewhere, or
@@ -194,13 +201,14 @@ impl<'a> Resolver<'a> {
     pub fn path(&mut self, setting: &PathSetting) -> Option<Resolved<PathBuf>> {
         let row = &setting.row;
         self.check_owner(row);
-        let flag = self.typed.os(row).map(|typed| (typed.to_owned(), Source::Flag(row.flag)));
+        let flag =
+            self.typed.os(row).and_then(|typed| Some((path_without_end(typed)?, Source::Flag(row.flag))));
         let (path, source) = flag.or_else(|| {
             let mut variables = [row.var, row.or_var].into_iter().flatten();
-            variables.find_map(|name| Some((self.env.os(name)?, Source::Variable(name))))
+            variables.find_map(|name| Some((path_without_end(&self.env.os(name)?)?, Source::Variable(name))))
         })?;
         self.remember(row, json!(path.to_string_lossy()), source);
-        Some(Resolved { value: path.into(), source })
+        Some(Resolved { value: path, source })
     }
 
     /// The texts that were given for a setting. Flags take the place of the variable as a whole, as for every other setting.
@@ -235,7 +243,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Returns who asks for one thing and gets another would never know.
+    /// Refuses a flag that contradicts the request: the caller would get something else than it asked for, and never know.
     fn check_agreement(&self, flag: &str, typed: &str, asked: Option<&str>) -> Result<(), Error> {
         match asked.filter(|asked| *asked != typed) {
             None => Ok(()),
@@ -249,7 +257,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// A setting of another command has no flag here, so that only its variable would count.
+    /// Makes sure that the setting belongs to this command. One of another command has no flag here, so only its
+    /// variable would count.
     fn check_owner(&self, row: &Row) {
         debug_assert!(
             self.typed.command.is_none_or(|command| row.on.contains(&command)),

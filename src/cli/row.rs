@@ -86,13 +86,14 @@ impl Arity {
 /// A group of flags in the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heading {
-    /// What a command alone has, and what every command has.
+    /// The flags of a single command, and those of every command.
     General,
     /// The identity of the job.
     Identity,
     /// The request to the STS.
     Exchange,
     /// The request to the classic API, with the secrets that it takes.
+    #[cfg_attr(not(feature = "classic-grants"), allow(dead_code, reason = "only the classic grants use it"))]
     Client,
     /// The way the token is handed over.
     Output,

@@ -1,4 +1,4 @@
-//! What the settings mean to the commands: groups of values, made from the table's rows.
+//! Makes the groups of values that the commands work with, from the table's rows.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,31 +26,32 @@ use crate::platform::{self, TokenLocation};
 use crate::text::quote;
 
 pub(crate) use crate::cli::resolve::invalid;
+use crate::cli::resolve::path_without_end;
 pub use crate::cli::resolve::{Resolved, Resolver, Source};
 pub use crate::grant::settings::GrantSettings;
 
-/// Who the job is, and what is expected of it.
+/// The settings of the job's identity, and what is expected of it.
 #[derive(Debug)]
 pub struct IdentitySettings {
     /// The audience of the ID token.
     pub audience: Option<String>,
     /// The provider that was asked for.
     pub provider: Option<String>,
-    /// Where a ready ID token is.
+    /// The place of a ready ID token.
     pub source: TokenLocation,
-    /// What the user expects of the claims.
+    /// The claims that the user expects.
     pub expectations: Vec<Expectation>,
-    /// How strictly the claims are taken.
+    /// The strictness with which claims are checked.
     pub validation: Validation,
     /// True if the signature is verified.
     pub verify_signature: bool,
-    /// What should be said about these settings.
+    /// Warnings about these settings.
     pub warnings: Vec<String>,
-    /// What is odd about these settings.
+    /// Oddities of these settings.
     pub findings: Vec<Finding>,
 }
 
-/// How the token is handed over.
+/// The settings of the handover.
 #[derive(Debug, Default)]
 pub struct OutputSettings {
     /// The format that was asked for.
@@ -69,7 +70,7 @@ pub struct OutputSettings {
     pub accept_artifact_exposure: bool,
 }
 
-/// What becomes of a job that can have no ID token.
+/// The fate of a job that can have no ID token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnavailable {
     /// It fails.
@@ -92,7 +93,7 @@ impl OnUnavailable {
     }
 }
 
-/// How requests are made.
+/// The settings of requests.
 #[derive(Debug)]
 pub struct NetworkSettings {
     /// The time for the whole run.
@@ -101,19 +102,19 @@ pub struct NetworkSettings {
     pub deadline: Deadline,
     /// Certificates to trust besides the built-in roots.
     pub extra_roots: Vec<CertificateDer<'static>>,
-    /// Where they came from.
+    /// The source of these certificates.
     pub roots_source: Source,
     /// The proxy, and what is exempt from it.
     pub proxies: ProxySettings,
 }
 
-/// When a summary is written.
+/// The condition for writing a summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SummaryWhen {
-    /// Not at all.
+    /// Never.
     #[default]
     Never,
-    /// When the run failed.
+    /// Only after a failed run.
     OnFailure,
     /// After every run.
     Always,
@@ -139,8 +140,8 @@ const MAX_ROOTS: usize = 4 * 1024 * 1024;
 /// Returns where the report goes. This is needed before anything else can fail, and after a command line that was refused: then
 /// the variable asks for it, whatever was meant.
 pub fn report_place(typed: &Typed, env: &Env) -> Option<PathBuf> {
-    let flag = typed.os(&REPORT.row).map(ToOwned::to_owned);
-    flag.or_else(|| env.os(REPORT.row.var?)).map(PathBuf::from)
+    let flag = typed.os(&REPORT.row).and_then(path_without_end);
+    flag.or_else(|| path_without_end(&env.os(REPORT.row.var?)?))
 }
 
 /// Returns when a summary is written. This is needed whatever else fails.

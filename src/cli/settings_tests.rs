@@ -1,11 +1,12 @@
-//! Where settings come from, and what they may be.
+//! Tests of the sources of settings, and of the values that they may have.
 
 use serde_json::{Map, Value, json};
 
 use super::members;
 use super::row::Expose;
 use super::settings::{
-    GrantSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, summary_when,
+    GrantSettings, IdentitySettings, NetworkSettings, OutputSettings, Resolver, SummaryWhen, report_place,
+    summary_when,
 };
 use crate::cli::definition::{Purpose, definition, typed};
 use crate::credential::Kind;
@@ -43,6 +44,47 @@ fn code(args: &[&str], pairs: &[(&str, &str)]) -> &'static str {
 }
 
 const SCOPE: [&str; 2] = ["--scope", "roleassignments:o"];
+
+/// Editors, YAML's `|` and pasting leave a line break at the end.
+#[test]
+fn no_setting_ends_with_a_line_break() {
+    for end in ["\n", "\r\n", "\n\n"] {
+        let with_end = |text: &str| format!("{text}{end}");
+        let (output, token) = (with_end("/out"), with_end("/token"));
+        let pairs =
+            [(names::OUTPUT, output.as_str()), (names::SUBJECT_TOKEN_FILE, &token), (names::AUDIENCE, end)];
+        for arguments in [&[][..], &["--output", &output, "--subject-token-file", &token]] {
+            let (config, seen) = resolve(&[&SCOPE[..], arguments].concat(), &pairs).unwrap();
+            assert_eq!(config.output.output.unwrap().to_str(), Some("/out"));
+            assert_eq!(config.identity.source.file.unwrap().to_str(), Some("/token"));
+            assert_eq!(seen["output"]["value"], "/out");
+            assert_eq!(config.identity.audience, None, "nothing else than a line break is nothing");
+        }
+        for (arguments, pairs) in
+            [(vec!["--report", output.as_str()], vec![]), (vec![], vec![(names::REPORT, output.as_str())])]
+        {
+            let matches = definition(Purpose::Parse)
+                .try_get_matches_from(["equinix-wif", "token"].iter().chain(&arguments));
+            let place = report_place(&typed(&matches.unwrap()), &Env::fixed(pairs));
+            assert_eq!(place.unwrap().to_str(), Some("/out"));
+        }
+        let (config, _) = resolve(&SCOPE, &[(names::OUTPUT, end)]).unwrap();
+        assert_eq!(config.output.output, None);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_no_text_is_taken_as_it_is() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = b"/\xff\n";
+    let matches = definition(Purpose::Parse).try_get_matches_from(["equinix-wif", "token"]).unwrap();
+    let typed = typed(&matches);
+    let env = Env::fixed([(names::OUTPUT, OsStr::from_bytes(bytes))]);
+    let output = Resolver::new(&typed, &env).output(Kind::AccessToken).unwrap().output.unwrap();
+    assert_eq!(output.as_os_str().as_bytes(), bytes);
+}
 
 #[test]
 fn flags_win_over_variables_and_defaults_come_last() {

@@ -1,11 +1,11 @@
-//! How much is said, and whether in colours: what every command has.
+//! Verbosity and colours, which every command has.
 
 use crate::cli::table::{COLOR, QUIET, VERBOSE};
 use crate::cli::typed::Typed;
 use crate::env::{Env, names};
 use crate::report::console::Verbosity;
 
-/// When to use colours.
+/// The condition for using colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.

@@ -58,7 +58,7 @@ fn defaults_can_be_read() {
     assert_eq!(resolver.get(&table::COLOR).unwrap().value, Color::default());
 }
 
-/// Returns what could send a token elsewhere, write it to a file or show it is no member of a query.
+/// Checks that nothing which could send a token elsewhere, write it to a file or show it is a member of a query.
 #[test]
 fn a_query_has_few_members() {
     let mut names: Vec<_> = members(Expose::Query).into_iter().map(|member| member.name).collect();
@@ -80,7 +80,7 @@ fn a_query_has_few_members() {
     assert_eq!(cluster, ["audience", "scope"]);
 }
 
-/// Returns what the help shows can be typed.
+/// Checks that the help's examples can be typed.
 #[test]
 fn examples_are_command_lines() {
     for command in Command::ALL {

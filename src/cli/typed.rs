@@ -6,14 +6,14 @@ use std::ffi::{OsStr, OsString};
 use crate::cli::commands::Command;
 use crate::cli::row::Row;
 
-/// What was typed: the command, what was given for its flags, and what follows them.
+/// A command line as typed: the command, the values of its flags, and what follows them.
 #[derive(Debug, Clone, Default)]
 pub struct Typed {
     /// The command; none when it could not be told.
     pub command: Option<Command>,
-    /// What was given for each flag that is there; nothing for a switch.
+    /// The values of each flag that is there; none for a switch.
     pub(super) values: BTreeMap<&'static str, Vec<OsString>>,
-    /// What is no flag: an operand, or a command with its arguments.
+    /// The words that are no flags: an operand, or a command with its arguments.
     pub operands: Vec<OsString>,
 }
 

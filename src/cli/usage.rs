@@ -1,4 +1,4 @@
-//! A command line that was not understood: what is said of it, and what can be read of it all the same.
+//! Explains a command line that was not understood, and reads as much of it as possible.
 
 use std::ffi::OsString;
 
@@ -20,7 +20,7 @@ pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The parser's complaint in our words, with a way on.
+/// Describes the parser's error in our words, with a cure.
 pub(super) fn error(error: &clap::Error, typed: &Typed) -> Error {
     let see = match typed.command {
         Some(command) => format!("equinix-wif {} --help lists its flags.", command.name()),
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(hint.rsplit("; ").next(), Some("equinix-wif --help lists commands and flags."));
     }
 
-    /// Returns what matters for how a failure is reported is read whatever is wrong with the rest.
+    /// Checks that the flags which decide how a failure is reported are read, whatever is wrong with the rest.
     #[test]
     fn what_is_wrong_hides_nothing_else() {
         let report = ["--report", "r.json"];

@@ -26,7 +26,7 @@ use super::main_job::{account_for, announce, check_is_free, format, refresh_toke
 use super::shadowing_variable;
 use super::token::warn_of_shadowing;
 
-/// Gets the token and prepares the command, which is to run when the account of this run has been written. `None` when it
+/// Gets the token and prepares the command, which is to run when the report of this run has been written. `None` when it
 /// is not to run at all: this job can have no token, and goes on without one.
 pub fn run(
     typed: &Typed,
@@ -158,7 +158,7 @@ fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Error> {
     command.split_first().ok_or_else(|| Error::new(Code::CfgUsage, "there is no command behind --"))
 }
 
-/// Nothing renews the token while the command runs.
+/// Warns of a token with a short life: nothing renews it while the command runs.
 fn warn_of_short_life(job: &Pipeline, credential: &Credential) {
     let (env, now) = (&job.session().env, job.session().clock.unix_time());
     let here = platform::detected(env);

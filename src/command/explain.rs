@@ -63,7 +63,7 @@ fn list() -> String {
     })
 }
 
-/// The list shows what happened; the reasons are in the full text.
+/// Returns the beginning of a cause. The list shows what happened; the reasons are in the full text.
 fn first_sentence(text: &str) -> &str {
     match text.find([':', ';']).into_iter().chain(text.find(". ")).min() {
         Some(end) => text.get(..end).unwrap_or(text),

@@ -1,4 +1,4 @@
-//! A made-up platform runs through everything that knows platforms: what its file says is all that has to be said.
+//! Runs a made-up platform through everything that knows platforms: nothing but its own file has to know it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! What `token`, `id-token` and `exec` share: the way from the settings to a token, and what becomes of a job that can
-//! have none.
+//! The part that `token`, `id-token` and `exec` share: the way from the settings to a token, and the end of a job that
+//! can have none.
 
 use crate::cli::settings::{GrantSettings, IdentitySettings, OnUnavailable};
 use crate::credential::Credential;
@@ -19,7 +19,8 @@ pub(super) fn refresh_token_file(
     settings.refresh_token_output.as_ref().map(|path| sink::secret_file(path, policy)).transpose()
 }
 
-/// The access token may not take the place of the ID token: whoever looks for that one would find the wrong token.
+/// Makes sure that the access token does not take the variable of the ID token: whoever looks there would find the
+/// wrong one.
 pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Result<(), Error> {
     if identity.source.variables().all(|name| name != env_name) {
         return Ok(());
@@ -35,7 +36,7 @@ pub(super) fn account_for(credential: &Credential, report: &mut Report) {
     report.expires_at = Some(credential.expires_at_text());
 }
 
-/// One line about what was handed over.
+/// Prints one line about what was handed over.
 pub(super) fn announce(credential: &Credential, place: &str, console: &Console) {
     let what = credential.scope.as_ref().or(credential.subject.as_ref());
     console.note(&format!(
@@ -47,7 +48,7 @@ pub(super) fn announce(credential: &Credential, place: &str, console: &Console) 
     ));
 }
 
-/// Returns why the run goes on without a token, in a word; or the failure, if it is one.
+/// Returns the reason for which the run goes on without a token, in a word; or the failure, if it is one.
 pub(super) fn skipped(
     error: Error,
     choice: OnUnavailable,

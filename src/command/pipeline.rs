@@ -33,7 +33,7 @@ pub struct Pipeline {
     keeper: Mutex<Option<NewFile>>,
 }
 
-/// What has been found out on the way, for the report.
+/// Facts that were found out on the way, for the report.
 #[derive(Default)]
 struct Notes {
     warnings: Vec<String>,
@@ -57,7 +57,7 @@ impl Pipeline {
         self.choice.settings()
     }
 
-    /// Returns the effects.
+    /// Returns the session, through which the job acts on the world.
     pub fn session(&self) -> &Session {
         &self.session
     }
@@ -392,7 +392,8 @@ impl SubjectTokens for Pipeline {
         self.platform().facts().renews
     }
 
-    /// Without validation the STS decides: this machine's clock may be what is wrong.
+    /// Refuses an ID token that expires too soon. Without validation the STS decides: this machine's clock may be what
+    /// is wrong.
     fn check_life(&self, identity: &Identity) -> Result<(), Error> {
         let clock = &*self.session.clock;
         if self.settings().validation == Validation::Off || !identity.is_short(clock) {

@@ -8,7 +8,7 @@ use crate::output::sink::{NewFile, public_file};
 use crate::report::Report;
 use crate::report::console::Console;
 
-/// Where the report goes.
+/// The place of the report.
 pub enum ReportFile {
     /// Nowhere.
     None,

@@ -1,4 +1,4 @@
-//! The short Markdown account in the platform's job summary (`--summary`), the cure first.
+//! The short Markdown report in the platform's job summary (`--summary`), the cure first.
 //!
 //! A summary is read by everybody who can see the run, and rendered: so nothing from a server or a token is Markdown or
 //! HTML in it, and it holds no secret.

@@ -162,7 +162,7 @@ fn ask(
     request::terraform_query(&bytes, &members(Expose::Query))
 }
 
-/// How the token is handed over.
+/// The way in which the token is handed over.
 struct Handover<'a> {
     kind: Kind,
     output: OutputSettings,
@@ -300,7 +300,7 @@ impl Handover<'_> {
         Err(Error::new(Code::OutTraced, message).with_cure(trace.cure))
     }
 
-    /// Returns what may surprise later.
+    /// Warns of what may surprise later.
     fn warn(&self, job: &Pipeline, format: &dyn Format) {
         let id = format.id();
         // Which place it is only the format knows.
@@ -308,6 +308,9 @@ impl Handover<'_> {
             job.warn(&format!(
                 "--export-env is for the format github; {id} sets no variable for later steps"
             ));
+        }
+        if let Some(warning) = format.unreadable(self.env, self.kind).filter(|_| !self.output.export_env) {
+            job.warn(&warning);
         }
         if format.caller() == Some(Caller::Terraform) {
             job.warn(&format!(
@@ -321,7 +324,7 @@ impl Handover<'_> {
     }
 }
 
-/// The token that is made would be ignored.
+/// Warns that the token would be ignored.
 pub(super) fn warn_of_shadowing(job: &Pipeline, name: &str, env_name: &str) {
     job.warn(&format!(
         "{} and {name} are both set: where they still are, the Equinix Terraform provider exchanges by itself and ignores the token in {env_name}",

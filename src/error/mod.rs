@@ -120,7 +120,7 @@ impl Exit {
     ];
 }
 
-/// Where in the data flow an error arose.
+/// The part of the data flow in which an error arose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Arguments and environment.
@@ -235,7 +235,7 @@ impl Error {
         self.0.code
     }
 
-    /// Returns where in the data flow it arose.
+    /// Returns the part of the data flow in which it arose.
     pub fn stage(&self) -> Stage {
         self.0.stage
     }

@@ -1,4 +1,4 @@
-//! How a credential is obtained from Equinix.
+//! The ways to obtain a credential from Equinix.
 //!
 //! A grant is one file in this folder and one line in [`GRANTS`]. It is made of its settings once, and may then be asked
 //! again and again: for a run that outlives its token, and for a service. What grants share is in the other modules: the
@@ -57,6 +57,7 @@ pub struct Facts {
     /// The value of `--grant`.
     pub name: &'static str,
     /// What it needs, for help and messages.
+    #[cfg_attr(not(feature = "classic-grants"), allow(dead_code, reason = "only the classic grants use it"))]
     pub needs: &'static str,
     /// The flags that only some grants use, and this one does. They say what kind of grant it is.
     pub flags: &'static [&'static str],
@@ -103,13 +104,14 @@ pub trait Grant: Send + Sync {
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error>;
 
     /// Tells until when another credential can be obtained.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for runs that outlive their token"))]
     fn renewable_until(&self) -> Renewable;
 }
 
 /// The end of the time in which another credential can be obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewable {
-    /// There is none.
+    /// No end.
     Always,
     /// This moment (Unix time).
     Until(i64),

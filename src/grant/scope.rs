@@ -44,7 +44,7 @@ pub fn check(scope: &str) -> Result<Vec<String>, Error> {
     Ok(warnings)
 }
 
-/// Returns what every scope may hold, and none is known to.
+/// Returns a warning of characters that the syntax allows and no known scope has.
 fn odd(token: &str) -> Option<String> {
     let names_variable = |(at, _): (usize, &str)| {
         let behind = token.get(at + 1..).unwrap_or_default();

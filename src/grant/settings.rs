@@ -1,4 +1,4 @@
-//! What a grant has to know.
+//! The settings of a grant.
 
 use std::path::PathBuf;
 #[cfg(feature = "classic-grants")]
@@ -13,7 +13,7 @@ use super::Facts;
 use super::api::Account;
 use super::sts::Sts;
 
-/// What is asked for, where, and as whom.
+/// The settings of a grant: what is asked for, where, and as whom.
 #[derive(Debug)]
 pub struct GrantSettings {
     /// The grant.
@@ -33,7 +33,7 @@ pub struct GrantSettings {
     /// The classic API, and what is sent there.
     #[cfg(feature = "classic-grants")]
     pub account: Arc<Account>,
-    /// What should be said about these settings.
+    /// Warnings about these settings.
     pub warnings: Vec<String>,
     /// What is odd about these settings.
     pub findings: Vec<Finding>,
@@ -46,6 +46,10 @@ impl GrantSettings {
     }
 
     /// Returns every stored secret that the grant sends, to be hidden before the first one is sent.
+    #[cfg_attr(
+        not(feature = "classic-grants"),
+        expect(clippy::unused_self, reason = "there is no stored secret")
+    )]
     pub fn secrets(&self) -> Vec<&Secret> {
         #[cfg(feature = "classic-grants")]
         return self.account.secrets().collect();

@@ -35,7 +35,7 @@ pub const FACTS: Facts = Facts {
     },
 };
 
-/// What is asked for, and where.
+/// The settings of an exchange.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The STS.
@@ -71,12 +71,12 @@ pub struct TokenExchange {
     refused: Refused,
 }
 
-/// What is remembered between two exchanges.
+/// The memory between two exchanges.
 #[derive(Default)]
 struct State {
     /// An ID token that is yet to be used, or the only one that there is.
     identity: Option<Identity>,
-    /// When the last one that was used expires (Unix time).
+    /// The moment when the last one that was used expires (Unix time).
     expiry: Option<i64>,
 }
 

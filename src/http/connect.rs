@@ -1,4 +1,4 @@
-//! How a connection comes to be: name lookup, TCP, the proxy's tunnel, TLS.
+//! Opens connections: name lookup, TCP, the proxy's tunnel, TLS.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -23,11 +23,11 @@ pub(super) struct Route {
     pub(super) server: Hop,
     /// The proxy in between.
     pub(super) proxy: Option<Hop>,
-    /// What the proxy wants to see, if it wants anything.
+    /// The proxy's `Proxy-Authorization`, if it wants one.
     pub(super) authorization: Option<Arc<Secret>>,
 }
 
-/// One station on it.
+/// A server or proxy on the way.
 #[derive(Clone)]
 pub(super) struct Hop {
     /// The host name or IP address, an IPv6 address in brackets.
@@ -105,7 +105,8 @@ fn look_up(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>,
     if usable.is_empty() { Err(fault(NameProblem::Unknown)) } else { Ok(usable) }
 }
 
-/// The standard library gives `getaddrinfo`'s EAI_AGAIN no kind of its own; these are the texts of glibc and musl.
+/// Tells whether a name lookup may succeed later. The standard library gives `getaddrinfo`'s EAI_AGAIN no kind of its
+/// own; these are the texts of glibc and musl.
 fn is_temporary(error: &io::Error) -> bool {
     let text = error.to_string();
     ["Temporary failure", "Try again", "temporarily"].iter().any(|t| text.contains(t))

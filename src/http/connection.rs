@@ -40,7 +40,7 @@ impl Connection {
         }
     }
 
-    /// Returns whether the other side has neither closed the connection nor said anything without being asked. TLS's own
+    /// Tells whether the other side has neither closed the connection nor said anything without being asked. TLS's own
     /// messages, such as session tickets, are read and count for nothing.
     pub(super) fn is_idle(&mut self) -> bool {
         self.poll().is_ok_and(|read| read.is_none())
@@ -179,7 +179,7 @@ impl Transport for Exchange {
         Ok(())
     }
 
-    /// Whoever waits for the answer has said everything.
+    /// Waits for the answer, once the whole request is sent.
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
         if !self.request.is_empty() {
             self.send().map_err(into_ureq)?;
@@ -191,7 +191,7 @@ impl Transport for Exchange {
         Ok(amount > 0)
     }
 
-    /// Connections are never used twice.
+    /// Answers no: connections are never used twice.
     fn is_open(&mut self) -> bool {
         false
     }
@@ -202,7 +202,7 @@ impl Transport for Exchange {
 }
 
 impl Drop for Exchange {
-    /// The library's buffers held tokens.
+    /// Wipes the library's buffers, which held tokens.
     fn drop(&mut self) {
         let unread = self.buffers.input().len();
         self.buffers.input_consume(unread);
@@ -234,8 +234,9 @@ fn into_ureq(error: io::Error) -> ureq::Error {
     }
 }
 
-/// The HTTP library takes these ends of a connection for the end of a body that has no length. Over TLS that is said by
-/// a good-bye (close_notify), and without it anybody on the way could have cut the answer short.
+/// Replaces the errors that the HTTP library would take for a good end. It takes these ends of a connection for the end
+/// of a body that has no length. Over TLS that is said by a good-bye (close_notify), and without it anybody on the way
+/// could have cut the answer short.
 fn without_good_bye(error: io::Error) -> io::Error {
     use ErrorKind as K;
     match error.kind() {

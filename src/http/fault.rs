@@ -1,4 +1,4 @@
-//! What can go wrong below HTTP's status codes, and how it is called.
+//! Faults below HTTP's status codes, and the errors that tell of them.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::proxy::Proxy;
 use super::url::Url;
 use super::{MAX_BODY, MAX_HEADERS, Peer};
 
-/// Why a request has no answer.
+/// The reason for which a request has no answer.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// A name could not be looked up.
@@ -22,7 +22,7 @@ pub(super) enum Fault {
     Tls(rustls::Error),
     /// The connection broke, or nothing came, during the handshake.
     HandshakeBroken(ErrorKind),
-    /// What happened on the way to the proxy itself.
+    /// A fault on the way to the proxy itself.
     AtProxy(Box<Fault>),
     /// The proxy answered `CONNECT` with nothing that could be understood.
     Tunnel(ErrorKind),
@@ -44,7 +44,7 @@ pub(super) enum Fault {
     Unsendable,
 }
 
-/// Why a name has no address.
+/// The reason for which a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameProblem {
     Unknown,
@@ -73,7 +73,7 @@ impl Fault {
         }
     }
 
-    /// Returns whether a time limit was what ended the attempt.
+    /// Tells whether a time limit was what ended the attempt.
     fn is_timeout(&self) -> bool {
         match self {
             Self::Timeout | Self::Name { problem: NameProblem::TimedOut, .. } => true,
@@ -169,7 +169,7 @@ impl Fault {
     }
 }
 
-/// Whom a message is about.
+/// The server that a message is about.
 struct Place<'a> {
     name: &'a str,
     at: &'a str,

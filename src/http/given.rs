@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// As `openssl req -x509 -subj /CN=localhost -addext subjectAltName=DNS:localhost` makes it.
+    /// A certificate as `openssl req -x509 -subj /CN=localhost -addext subjectAltName=DNS:localhost` makes it.
     fn certificate() -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "localhost");

@@ -39,7 +39,7 @@ use fault::{Fault, deadline_error};
 use preconnect::Preconnected;
 use proxy::ProxySettings;
 pub use request::{Body, Member, Request};
-pub use response::{REQUEST_ID_HEADERS, Response};
+pub use response::Response;
 pub use tls::parse_roots;
 use url::Url;
 
@@ -49,15 +49,15 @@ pub const MAX_BODY: usize = 256 * 1024;
 /// The largest header section that is read, in bytes.
 pub const MAX_HEADERS: usize = 16 * 1024;
 
-/// What the servers see as `User-Agent`: the program and its version, nothing about the job.
+/// The value of `User-Agent`: the program and its version, nothing about the job.
 pub const USER_AGENT: &str = concat!("equinix-wif/", env!("CARGO_PKG_VERSION"));
 
-/// Who is being talked to: decides how failures are called.
+/// The other side of a request, which decides the codes of failures.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
-    /// As it stands in messages, e.g. `the STS`.
+    /// The name in messages, e.g. `the STS`.
     pub name: &'static str,
-    /// Where in the data flow it is asked.
+    /// The part of the data flow in which it is asked.
     pub stage: Stage,
     /// The code for an answer over the limits.
     pub too_large: Code,
@@ -132,7 +132,7 @@ impl Client {
         Ok(Arc::clone(self.tls.get_or_init(|| config)))
     }
 
-    /// Returns how to get there.
+    /// Returns the way to the server.
     fn route(&self, url: &Url) -> Result<Route, Fault> {
         let tls = |wanted: bool| wanted.then(|| self.tls()).transpose();
         let server = Hop { host: url.host().to_owned(), port: url.port(), tls: tls(url.is_https())? };

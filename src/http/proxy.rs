@@ -1,4 +1,4 @@
-//! Which proxy a request goes through, decided here and nowhere else, and the tunnel through it.
+//! Chooses the proxy of a request, here and nowhere else, and opens the tunnel through it.
 //!
 //! The HTTP library's own reading of the environment differs from what users know from curl: it prefers
 //! `ALL_PROXY`, uses `HTTP_PROXY` for https, skips an invalid value silently and does not trim `NO_PROXY`.
@@ -36,7 +36,7 @@ pub struct Proxy {
     pub port: u16,
     /// True if it is spoken to over TLS.
     pub is_https: bool,
-    /// What it gets as `Proxy-Authorization`.
+    /// The value of `Proxy-Authorization`.
     pub authorization: Option<Arc<Secret>>,
     /// Scheme, host and port without credentials: safe to show.
     pub shown: String,
@@ -147,9 +147,7 @@ pub fn passwords(env: &Env) -> Vec<Secret> {
     found
 }
 
-/// Checks whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address; each with
-/// or without a port. A leading dot or `*.` changes nothing.
-/// The credentials of a URL for `Proxy-Authorization` (RFC 7617), percent-decoded.
+/// Makes of the credentials of a URL a value for `Proxy-Authorization` (RFC 7617), percent-decoded.
 fn basic(user_info: &str) -> Secret {
     let decode = |text| Zeroizing::new(percent_decode_str(text).collect::<Vec<u8>>());
     let (name, password) = user_info.split_once(':').unwrap_or((user_info, ""));
@@ -214,7 +212,7 @@ fn offered<'h>(headers: impl Iterator<Item = &'h str>) -> Vec<String> {
     schemes
 }
 
-/// Returns whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address or a
+/// Tells whether an entry of `NO_PROXY` covers a host: `*`, the host itself or a domain above it, an IP address or a
 /// range of them (`10.0.0.0/8`); each but the range with or without a port. A leading dot or `*.` changes nothing, and
 /// neither does a dot at the end.
 fn is_exempt(entry: &str, host: &str, port: u16) -> bool {
@@ -254,7 +252,7 @@ fn any_ip(text: &str) -> Option<IpAddr> {
     ip(text).or_else(|| ip(&format!("[{text}]")))
 }
 
-/// Returns whether the first bits of two addresses of the same kind are the same.
+/// Tells whether the first bits of two addresses of the same kind are the same.
 fn is_in_range(host: IpAddr, base: IpAddr, bits: u32) -> bool {
     let differ = match (host, base) {
         (IpAddr::V4(host), IpAddr::V4(base)) if bits <= 32 => {

@@ -12,7 +12,7 @@ use ureq::http::Uri;
 /// The longest URL that is accepted, in bytes.
 const MAX_LENGTH: usize = 4096;
 
-/// Everything but RFC 3986's unreserved characters is encoded in a query value.
+/// The characters to encode in a query value: everything but RFC 3986's unreserved ones.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// An absolute URL that secrets may be sent to.
@@ -22,7 +22,7 @@ pub struct Url {
     host: String,
 }
 
-/// Why a text is not such a URL.
+/// The reason for which a text is not such a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Not a URL at all; the reason in words.

@@ -13,10 +13,10 @@ use crate::identity::times;
 use crate::json;
 use crate::text::quote;
 
-/// How far two clocks may differ, in seconds.
+/// The largest difference between two clocks that counts for nothing, in seconds.
 pub const LEEWAY: i64 = 60;
 
-/// How strictly claims are held against what is expected.
+/// The strictness with which claims are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Validation {
     /// Only what the safety of outputs needs, and what the user expects explicitly.
@@ -47,7 +47,7 @@ impl Validation {
 pub struct Finding {
     /// The code of the error; `None` when strictness changes nothing.
     pub code: Option<Code>,
-    /// What is odd.
+    /// The oddity in words.
     pub text: String,
 }
 
@@ -57,7 +57,7 @@ impl Finding {
         Self { code: None, text: text.into() }
     }
 
-    /// The text of a warning, or with strict validation the error.
+    /// Returns the text of a warning, or with strict validation the error.
     pub fn judge(self, validation: Validation) -> Result<String, Error> {
         match self.code {
             Some(code) if validation == Validation::Strict => Err(Error::new(code, self.text)),
@@ -91,7 +91,7 @@ pub struct RunBinding {
     pub value: String,
 }
 
-/// What the claims are held against.
+/// The expectations that the claims are compared with.
 #[derive(Debug, Default)]
 pub struct Expected {
     /// The audience that `aud` must contain; without one, `aud` must only not be another service's.
@@ -100,9 +100,9 @@ pub struct Expected {
     pub issuer: Option<ExpectedIssuer>,
     /// The run that the token should belong to.
     pub run: Vec<RunBinding>,
-    /// What the user expects.
+    /// The user's expectations.
     pub expectations: Vec<Expectation>,
-    /// How strictly all but the user's expectations are taken.
+    /// The strictness for all but the user's expectations.
     pub validation: Validation,
 }
 
@@ -123,16 +123,6 @@ impl Now {
             _ => self.local,
         }
     }
-}
-
-/// Holds the claims against what is expected. The result is what is odd about them; the first check that fails is the
-/// error.
-pub fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Finding>, Error> {
-    let mut findings = Vec::new();
-    for (_, outcome) in checks(token, expected, now) {
-        findings.extend(outcome?);
-    }
-    Ok(findings)
 }
 
 /// The single checks by name, in the order in which they count.
@@ -279,6 +269,12 @@ mod tests {
             run: vec![RunBinding { claim: "run_id", variable: "GITHUB_RUN_ID", value: "7".into() }],
             ..Expected::default()
         }
+    }
+
+    /// Returns what all checks find, or the first error.
+    fn check(token: &UnverifiedClaims, expected: &Expected, now: Now) -> Result<Vec<Finding>, Error> {
+        let outcomes = checks(token, expected, now).into_iter().map(|(_, outcome)| outcome);
+        Ok(outcomes.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     fn at(change: Value, local: i64, skew: Option<i64>) -> Result<Vec<String>, Error> {

@@ -40,7 +40,7 @@ pub fn install() {
     PROVIDER.install_default().ok();
 }
 
-/// How ring verifies an algorithm. RSA is apart because its keys come as two numbers.
+/// The way in which ring verifies an algorithm. RSA is apart because its keys come as two numbers.
 enum Scheme {
     Rsa(&'static RsaParameters),
     Other(&'static dyn VerificationAlgorithm),

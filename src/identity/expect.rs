@@ -1,4 +1,4 @@
-//! What the user expects of the claims (`--expect CLAIM=VALUE`), checked before the STS is asked.
+//! The user's expectations of the claims (`--expect CLAIM=VALUE`), checked before the STS is asked.
 //!
 //! An exact comparison, no patterns: a guard that stops a deploy from the wrong branch, environment or repository should
 //! not be cleverer than the person who reads it.
@@ -73,7 +73,7 @@ pub fn check(expectations: &[Expectation], token: &UnverifiedClaims) -> Result<(
     Err(error)
 }
 
-/// Returns what was found instead, or `None` when the expectation holds.
+/// Returns the value that was found instead, or `None` when the expectation holds.
 fn mismatch(expectation: &Expectation, token: &UnverifiedClaims) -> Option<String> {
     let Some(value) = token.claims.iter().find_map(|(name, value)| member(name, value, &expectation.claim))
     else {

@@ -1,4 +1,4 @@
-//! What is known of the ID tokens of certain issuers, as data.
+//! Knowledge of the ID tokens of certain issuers, as data.
 //!
 //! Enterprise servers and self-managed instances have hosts of their own, so tokens are told apart by their claims and not
 //! by `iss`. Where nothing depends on which issuer it is, all of them count together.
@@ -9,7 +9,7 @@ use crate::identity::subject;
 /// The registered claims that tell what a token is for and how long (RFC 7519 section 4.1).
 pub const REGISTERED: [&str; 6] = ["iss", "aud", "sub", "iat", "nbf", "exp"];
 
-/// What is known of an issuer's tokens. None of the claims may say anything about a person.
+/// Knowledge of an issuer's tokens. None of the claims may say anything about a person.
 struct Issuer {
     /// Claims that the report has.
     reported: &'static [&'static str],

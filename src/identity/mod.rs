@@ -1,6 +1,8 @@
 //! ID tokens: reading them, holding them against what is expected, and verifying them. What is said of a token follows from
 //! the token, wherever it came from.
 
+#[cfg(test)]
+mod arbitrary_tests;
 pub mod audience;
 pub mod claims;
 pub mod crypto;
@@ -30,7 +32,7 @@ pub struct Identity {
     pub claims: UnverifiedClaims,
     /// True if the signature was checked with the issuer's keys.
     pub verified: bool,
-    /// When it expires (Unix time); unknown only without validation.
+    /// The moment of expiry (Unix time); unknown only without validation.
     pub expiry: Option<i64>,
     /// The platform's clock minus this machine's, in seconds.
     pub skew: Option<i64>,

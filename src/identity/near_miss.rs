@@ -7,7 +7,7 @@ use crate::identity::subject;
 /// Takes away a difference that people overlook.
 type Normal<'a> = &'a dyn Fn(&str) -> String;
 
-/// Returns what makes two texts differ that a person would take for the same, as a sentence.
+/// Names the difference between two texts that a person would take for the same, as a sentence.
 pub fn near_miss(expected: &str, found: &str) -> Option<String> {
     if expected == found || expected.is_empty() || found.is_empty() {
         return None;

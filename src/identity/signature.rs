@@ -27,7 +27,7 @@ const PEER: Peer = Peer {
     not_json: Code::IssuerMetadata,
 };
 
-/// Where the discovery document is, below the issuer.
+/// The path of the discovery document, below the issuer.
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// The longest key id that is looked up, in bytes.
@@ -171,7 +171,7 @@ fn check(header: &Map<String, Value>, signed: &str, signature: &str, keys: &Issu
     }
 }
 
-/// Tells whether who checks a signature could make it as well. No issuer of ID tokens signs so.
+/// Tells whether everybody who can check a signature could make it as well. No issuer of ID tokens signs so.
 fn is_symmetric(algorithm: Algorithm) -> bool {
     matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }

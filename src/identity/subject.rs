@@ -1,4 +1,4 @@
-//! What can be said about a subject, for explanations only. Nothing is ever decided by parsing it: organizations can
+//! Remarks on a subject, for explanations only. Nothing is ever decided by parsing it: organizations can
 //! replace the whole text by a template, and platforms have changed their defaults before.
 
 use crate::identity::issuer::Form;

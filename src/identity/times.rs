@@ -7,7 +7,7 @@ use crate::identity::jwt::UnverifiedClaims;
 use crate::json;
 use crate::text::quote;
 
-/// How far ahead of this machine's clock `nbf` and `iat` may lie before that is an error, in seconds. The STS may be
+/// The largest lead of `nbf` and `iat` over this machine's clock that is no error, in seconds. The STS may be
 /// more lenient than we are, so a smaller difference only warns.
 const FUTURE_LIMIT: i64 = 300;
 

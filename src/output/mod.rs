@@ -2,5 +2,7 @@
 //! program asked for.
 
 pub mod format;
+#[cfg(test)]
+mod readers_tests;
 pub mod request;
 pub mod sink;

@@ -1,4 +1,4 @@
-//! What the program that runs this one asks for: Terraform in a query on standard input, a Kubernetes client in a
+//! Requests of the program that runs this one: Terraform's in a query on standard input, a Kubernetes client's in a
 //! variable. Here it is only read; a setting from a request stands between the flags and the variables
 //! (`cli::resolve`).
 
@@ -20,10 +20,10 @@ pub enum Caller {
     Kubernetes,
 }
 
-/// What was asked for.
+/// The settings that a caller asks for.
 #[derive(Debug, Default)]
 pub struct Request {
-    /// Where it stood, for messages and the report.
+    /// The place of the request, for messages and the report.
     pub source: &'static str,
     /// Settings by their flags.
     pub settings: BTreeMap<&'static str, String>,

@@ -1,4 +1,4 @@
-//! What is known of a platform, as data.
+//! Knowledge of a platform, as data.
 
 use crate::env::Env;
 use crate::error::Code;
@@ -20,13 +20,13 @@ pub struct Facts {
     pub markers: &'static [(&'static str, &'static str)],
     /// Variables, with their exact values, of other systems that set the markers as well.
     pub imitators: &'static [(&'static str, &'static str)],
-    /// The variables that this program reads on the platform's account, each with its meaning, for the documentation.
+    /// The variables that this program reads because of the platform, each with its meaning, for the documentation.
     pub variables: &'static [(&'static str, &'static str)],
-    /// The variables that hold a secret with which ID tokens can be had, or the ID token.
+    /// The variables that hold a secret with which ID tokens can be obtained, or the ID token.
     pub secrets: &'static [&'static str],
     /// The variables that lead to ID tokens and are no secret, such as the URL to ask.
     pub leads: &'static [&'static str],
-    /// What the names of the platform's variables begin with. No output may take one of them.
+    /// The beginnings of the names of the platform's variables. No output may take one of them.
     pub reserved: &'static [&'static str],
     /// The platform's own folders for temporary files.
     pub temporary: &'static [Folder],
@@ -44,13 +44,11 @@ pub struct Facts {
     pub format: &'static str,
     /// The way in which the platform hands ID tokens over.
     pub supply: Supply,
-    /// Whether an audience has to be named.
+    /// The need to name an audience.
     pub audience: Audience,
     /// True if a later request gives a fresh ID token. Otherwise there is one for the whole job.
     pub renews: bool,
-    /// Whether the subject is the same from run to run. Equinix compares the whole of it.
-    pub subject: Subject,
-    /// What to do about a token that has expired or is about to, if there is more to say than the error table has.
+    /// The advice for a token that has expired or is about to, if there is more to say than the error table has.
     pub advice_on_expiry: Option<&'static str>,
 }
 
@@ -59,7 +57,7 @@ pub struct Facts {
 pub struct Folder {
     /// The variable.
     pub variable: &'static str,
-    /// What follows its value.
+    /// The text that follows its value.
     pub suffix: &'static str,
 }
 
@@ -70,7 +68,7 @@ pub struct Trace {
     pub variable: &'static str,
     /// The values that plainly mean no, as the platform itself reads them. Every other value counts as yes.
     pub off: &'static [&'static str],
-    /// What to do about it.
+    /// The advice how to switch it off.
     pub cure: &'static str,
 }
 
@@ -83,7 +81,7 @@ impl Trace {
     }
 }
 
-/// How ID tokens are handed over.
+/// The way in which ID tokens are handed over.
 #[derive(Debug)]
 pub enum Supply {
     /// One is made on request: over the network, or by a program.
@@ -105,22 +103,13 @@ pub struct ReadyToken {
     pub cure: Option<fn(&Wanted) -> String>,
 }
 
-/// Whether an audience has to be named.
+/// The need to name an audience.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Yes: the platform's own default is shared by everybody who does not choose one.
     Required,
     /// No: it was chosen where the job is defined. One that is named is compared with the token's.
     Checked,
-}
-
-/// Whether the subject (`sub`) is the same from run to run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Subject {
-    /// Yes, as long as the job's definition and place stay the same.
-    Stable,
-    /// No; this part of it changes.
-    Changes(&'static str),
 }
 
 impl Facts {
@@ -144,7 +133,6 @@ impl Facts {
         supply: Supply::File,
         audience: Audience::Checked,
         renews: false,
-        subject: Subject::Stable,
         advice_on_expiry: None,
     };
 
@@ -157,6 +145,15 @@ impl Facts {
     /// Tells whether what leads to this platform's ID tokens is in the environment.
     pub fn leads_on(&self, env: &Env) -> bool {
         self.secrets.iter().chain(self.leads).any(|name| env.has(name))
+    }
+
+    /// The variables whose values are secrets: those with which ID tokens can be had, and those that hold one.
+    pub fn secret_variables(&self) -> impl Iterator<Item = &'static str> {
+        let ready = match &self.supply {
+            Supply::Variable(token) => token.variables,
+            Supply::Request | Supply::File => &[],
+        };
+        self.secrets.iter().chain(ready).copied()
     }
 
     /// Tells whether ID tokens are made on request, so that there is something to wait for.

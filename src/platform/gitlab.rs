@@ -28,9 +28,9 @@ pub mod names {
         CI_PROJECT_ID = "CI_PROJECT_ID";
         /// The checkout of a GitLab job: no token is written there.
         CI_PROJECT_DIR = "CI_PROJECT_DIR";
-        /// How long this job may run, in seconds.
+        /// The time that this job may run, in seconds.
         CI_JOB_TIMEOUT = "CI_JOB_TIMEOUT";
-        /// When this job started (RFC 3339).
+        /// The moment when this job started (RFC 3339).
         CI_JOB_STARTED_AT = "CI_JOB_STARTED_AT";
         /// `true` when GitLab's runner traces every command with its variables into the job log.
         CI_DEBUG_TRACE = "CI_DEBUG_TRACE";

@@ -1,4 +1,4 @@
-//! A platform that does not exist, for the unit tests: what a system that hands over a ready token needs at most.
+//! A platform that does not exist, for the unit tests: all that a system with ready tokens can need.
 
 use crate::deadline::Deadline;
 use crate::env::Env;
@@ -6,7 +6,7 @@ use crate::error::{Code, Error};
 use crate::identity::claims::{ExpectedIssuer, RunBinding};
 use crate::session::Session;
 
-use super::facts::{Facts, Folder, ReadyToken, Subject, Supply, Trace};
+use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
 use super::mask::Mask;
 use super::{Fetched, Platform, Wanted};
 
@@ -45,7 +45,6 @@ static FACTS: Facts = Facts {
     mask: Mask::Line(|value| format!("!hide {value}")),
     format: "shell",
     supply: Supply::Variable(TOKEN),
-    subject: Subject::Changes("the number of the run"),
     ..Facts::NEUTRAL
 };
 

@@ -1,4 +1,4 @@
-//! Where a job's identity comes from.
+//! The sources of a job's identity.
 //!
 //! A platform is one file in this folder and one line in [`PLATFORMS`]. Most of it is data ([`Facts`]); the rest says
 //! whether it is here (from documented values, without any I/O), fetches the ID token, and knows which issuer and run the
@@ -26,8 +26,8 @@ use crate::secret::Secret;
 use crate::session::Session;
 use crate::text::quote;
 
-pub use facts::{Audience, Facts, Folder, ReadyToken, Subject, Supply, Trace};
-pub use mask::{Mask, Masks};
+pub use facts::{Audience, Facts, Supply, Trace};
+pub use mask::Masks;
 
 /// Every provider. The order means nothing: two that are detected at once are an error.
 pub const PLATFORMS: &[&dyn Platform] = &[
@@ -46,16 +46,16 @@ const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
 ];
 
-/// What is wanted of a platform.
+/// The wishes for an ID token.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The audience to ask for.
     pub audience: Option<String>,
-    /// Where a ready token is.
+    /// The place of a ready token.
     pub location: TokenLocation,
 }
 
-/// Where a ready ID token is, as far as the user said so.
+/// The place of a ready ID token, as far as the user named it.
 #[derive(Debug, Clone, Default)]
 pub struct TokenLocation {
     /// `--subject-token-env`.
@@ -75,7 +75,7 @@ impl TokenLocation {
     }
 }
 
-/// What the environment says about a platform.
+/// The environment's evidence for or against a platform.
 #[derive(Debug)]
 pub struct Evidence {
     /// True if this job runs there.
@@ -89,7 +89,7 @@ pub struct Evidence {
 pub struct Endpoint {
     /// Its scheme, host and port.
     pub origin: String,
-    /// What is unusual about it. With strict validation nothing is sent there.
+    /// An oddity. With strict validation nothing is sent there.
     pub finding: Option<Finding>,
 }
 
@@ -104,7 +104,7 @@ pub struct Fetched {
 
 /// A source of ID tokens.
 pub trait Platform: Sync {
-    /// Returns what is known of it without running anything.
+    /// Returns the facts, without running anything.
     fn facts(&self) -> &'static Facts;
 
     /// Tells whether this job runs there. Exact documented values only, no I/O.
@@ -124,7 +124,7 @@ pub trait Platform: Sync {
     /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
     fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error>;
 
-    /// Returns where the token is asked for; `None` where a ready token is handed over.
+    /// Returns the place where the token is asked for; `None` where a ready token is handed over.
     fn endpoint(&self, _env: &Env) -> Result<Option<Endpoint>, Error> {
         Ok(None)
     }
@@ -163,9 +163,8 @@ pub fn around(env: &Env) -> &'static dyn Platform {
 pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
     let mut all: Vec<_> = location.variables().chain(SUBJECT_TOKENS.iter().copied()).collect();
     for facts in PLATFORMS.iter().map(|platform| platform.facts()) {
-        all.extend(facts.secrets.iter().chain(facts.leads));
-        if let Supply::Variable(token) = &facts.supply {
-            all.extend(token.variables);
+        for name in facts.secret_variables().chain(facts.leads.iter().copied()) {
+            all.push(name);
         }
     }
     all
@@ -259,7 +258,7 @@ fn markers(facts: &Facts) -> String {
     facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns what a variable says that has one value on its platform.
+/// Describes the value of a variable that has a single value on its platform.
 fn flag_evidence(env: &Env, name: &str, expected: &str) -> String {
     match env.os(name) {
         None => format!("{name} is not set"),

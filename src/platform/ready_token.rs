@@ -41,7 +41,7 @@ fn taken(error: Error, env: &Env, names: &[&str]) -> Error {
     inside_exec(error, env)
 }
 
-/// A variable that is no text has a cure of its own.
+/// Tells whether an error is about the variable's value. One that is no text has a cure of its own.
 fn is_about_the_value(code: Code, missing: Code) -> bool {
     code == missing || matches!(code, Code::TokenEnvUnexpanded | Code::TokenEnvPadded)
 }

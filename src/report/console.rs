@@ -13,10 +13,8 @@ use crate::error::Error;
 use crate::secret::Secret;
 use crate::text::{self, Redactor, WITHHELD};
 
-/// Variables that hold secrets whether or not this run will use them, on every platform.
-pub const SECRET_VARIABLES: [&str; 8] = [
-    names::SUBJECT_TOKEN,
-    names::OWN_SUBJECT_TOKEN,
+/// Variables that hold Equinix's secrets, whether or not this run will use them. Those of identities are the platforms'.
+pub const SECRET_VARIABLES: [&str; 6] = [
     names::API_TOKEN,
     names::CLIENT_ID,
     names::CLIENT_SECRET,
@@ -25,14 +23,14 @@ pub const SECRET_VARIABLES: [&str; 8] = [
     "EQUINIX_API_CLIENT_SECRET",
 ];
 
-/// How much is said.
+/// The amount of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors, and what the runner needs.
     Quiet,
-    /// Also warnings and one line for the result.
+    /// The same, and warnings and one line for the result.
     Normal,
-    /// Also what is being done.
+    /// The same, and what is being done.
     Verbose,
 }
 
@@ -50,13 +48,13 @@ impl Console {
         Self { out: Mutex::new(out), redactor: Mutex::new(Redactor::default()), verbosity, color }
     }
 
-    /// From now on, no line shows this secret.
+    /// Keeps a secret out of every line from now on.
     pub fn guard(&self, secret: &Secret) {
         lock(&self.redactor).add(secret.reveal());
     }
 
-    /// From now on, no line shows what these variables hold, nor the one that is named as the place of the ID token. Called
-    /// before anything can go wrong with the settings.
+    /// Keeps the values of these variables out of every line from now on, and that of the variable named for the ID
+    /// token. Called before anything can go wrong with the settings.
     pub fn guard_ambient(&self, env: &Env, secret_variables: &[&str]) {
         let named = env.os(names::SUBJECT_TOKEN_ENV_VAR).and_then(|name| name.into_string().ok());
         for name in secret_variables.iter().copied().chain(named.as_deref()) {
@@ -69,22 +67,22 @@ impl Console {
         }
     }
 
-    /// Returns what is being done, for `-v`.
+    /// Prints what is being done, with `-v`.
     pub fn detail(&self, line: &str) {
         self.say(Verbosity::Verbose, "equinix-wif: ", "2", line);
     }
 
-    /// Returns what was done.
+    /// Prints what was done.
     pub fn note(&self, line: &str) {
         self.say(Verbosity::Normal, "equinix-wif: ", "", line);
     }
 
-    /// Something that may surprise later.
+    /// Prints a warning of what may surprise later.
     pub fn warn(&self, line: &str) {
         self.say(Verbosity::Normal, "warning: ", "1;33", line);
     }
 
-    /// The failure of the run: message, details and cure.
+    /// Prints the failure of the run: message, details and cure.
     pub fn error(&self, error: &Error) {
         self.say(Verbosity::Quiet, &format!("error[{}]: ", error.code().name()), "1;31", error.message());
         let width = error.details().iter().map(|(label, _)| label.len()).max().unwrap_or(0);
@@ -108,7 +106,7 @@ impl Console {
         self.raw(&format!("{line}\n")).ok();
     }
 
-    /// A line of JSON whose texts have been made safe already.
+    /// Prints a line of JSON whose texts have been made safe already.
     pub fn json(&self, line: &str) {
         self.raw(line).ok();
     }
@@ -165,7 +163,7 @@ impl Console {
         self.raw(&line).ok();
     }
 
-    /// One write and a flush, so that lines of several threads or processes do not mix.
+    /// Writes a line at once and flushes it, so that lines of several threads or processes do not mix.
     fn raw(&self, line: &str) -> io::Result<()> {
         let mut out = lock(&self.out);
         out.write_all(line.as_bytes())?;
@@ -192,7 +190,7 @@ pub(crate) mod captured {
 
     use super::{Console, Verbosity};
 
-    /// What a console wrote.
+    /// The lines that a console wrote.
     #[derive(Clone, Default)]
     pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -222,6 +220,7 @@ pub(crate) mod captured {
 mod tests {
     use super::*;
     use crate::error::Code;
+    use crate::platform::PLATFORMS;
 
     fn written(verbosity: Verbosity, color: bool, act: impl FnOnce(&Console)) -> String {
         let (console, lines) = captured::console(verbosity, color);
@@ -301,9 +300,10 @@ mod tests {
             ("EQUINIX_CLIENT_SECRET", "s3cret!"),
             ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
         ]);
+        let of_platforms: Vec<&str> =
+            PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables()).collect();
         let out = written(Verbosity::Normal, false, |console| {
-            console
-                .guard_ambient(&env, &[&SECRET_VARIABLES[..], &["ACTIONS_ID_TOKEN_REQUEST_TOKEN"]].concat());
+            console.guard_ambient(&env, &[&SECRET_VARIABLES[..], &of_platforms].concat());
             console.warn(
                 "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
             );

@@ -1,4 +1,4 @@
-//! The JSON account of a run (`--report`), for machines. It holds no secret: texts are cleaned and scrubbed, and of the
+//! The JSON report of a run (`--report`), for machines. It holds no secret: texts are cleaned and scrubbed, and of the
 //! claims only the allow-listed ones are told.
 
 pub mod console;
@@ -14,7 +14,7 @@ use crate::text::quote;
 /// The version of the report's layout. Members may be added without a new one.
 const VERSION: u32 = 1;
 
-/// What is gathered while a run goes on.
+/// The facts that are gathered while a run goes on.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Settings with their sources.
@@ -29,17 +29,17 @@ pub struct Report {
     pub format: Option<&'static str>,
     /// The scope that was granted, once there is an access token.
     pub granted_scope: Option<String>,
-    /// When the token that is handed over expires (RFC 3339), once there is one.
+    /// The moment when the token that is handed over expires (RFC 3339), once there is one.
     pub expires_at: Option<String>,
     /// True if there is a token, once that is known; `false` after `--on-unavailable skip`.
     pub available: Option<bool>,
-    /// Why there is none, in a word.
+    /// The reason for which there is none, in a word.
     pub reason: Option<&'static str>,
     /// True if a command was to run (`exec`): then a failure ends with that command's kind of status.
     pub is_exec: bool,
     /// Warnings.
     pub warnings: Vec<String>,
-    /// What a run found to fail without failing itself: `doctor` tells of every check.
+    /// A failure that the run found without failing itself: `doctor` tells of every check.
     pub failure: Option<Error>,
 }
 
@@ -90,7 +90,7 @@ pub fn status(code: Code, is_exec: bool) -> u8 {
     if is_exec { code.exit().status_under_exec() } else { code.exit().status() }
 }
 
-/// Returns how far claims can be believed, in words that are the same everywhere.
+/// Tells how far claims can be believed, in words that are the same everywhere.
 pub fn claims_status(verified: bool) -> &'static str {
     if verified { "verified" } else { "decoded, not verified" }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::SimulatedPlatform;
 
-/// A unit test reads the file, so it is never empty in a program that was tested.
+/// The file of jobs. A unit test reads it, so it is never empty in a program that was tested.
 static JOBS: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("jobs.json")).unwrap_or_default());
 

@@ -1,4 +1,4 @@
-//! What can be made to go wrong.
+//! The faults that the sandbox can show.
 
 /// A way in which the sandbox misbehaves, to see what the program and a pipeline make of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Fault {
         }
     }
 
-    /// Returns what happens, in one clause.
+    /// Describes it in one clause.
     pub const fn about(self) -> &'static str {
         match self {
             Self::RateLimit => "the STS answers 429 with Retry-After once, then works",

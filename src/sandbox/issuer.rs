@@ -17,7 +17,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// How long ago the tokens of [`Fault::ExpiredToken`] expired, in seconds.
+/// The age of the expiry of a token of [`Fault::ExpiredToken`], in seconds.
 const EXPIRED_FOR: i64 = 3600;
 
 /// A CI platform's issuer of ID tokens.
@@ -58,7 +58,7 @@ impl Issuer {
         &self.key
     }
 
-    /// Returns what a job needs to ask for an ID token.
+    /// Returns the bearer that a job needs to ask for an ID token.
     pub(super) fn bearer(&self) -> &Secret {
         &self.bearer
     }

@@ -12,7 +12,7 @@ use crate::platform::github::names as github_names;
 use crate::platform::gitlab::names as gitlab_names;
 use crate::secret::Secret;
 
-/// What the issuer's tokens have to be meant for, so that the STS accepts them.
+/// The audience that the STS accepts.
 pub(super) const AUDIENCE: &str = "equinix-sandbox";
 /// The scope that is granted to the job.
 pub(super) const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
@@ -26,7 +26,7 @@ pub(super) struct Place<'a> {
     pub(super) folder: &'a Path,
 }
 
-/// What a job finds when it starts.
+/// The surroundings in which a job starts.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub(super) variables: Vec<(&'static str, OsString)>,
@@ -106,7 +106,7 @@ fn gitlab_job(place: &Place<'_>, token: &Secret) -> Prepared {
     beside.push(".tmp");
     let mut job = Prepared::default();
     job.set(facts.variables());
-    job.set([(names::SUBJECT_TOKEN, token.reveal())]);
+    job.set([(names::OWN_SUBJECT_TOKEN, token.reveal())]);
     job.set([(gitlab_names::CI_PROJECT_DIR, project.clone())]);
     job.folders = vec![project, PathBuf::from(beside)];
     job
@@ -299,8 +299,8 @@ mod tests {
         CI_SERVER_VERSION=18.6.0
         EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
         EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
-        EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=the-secret
         EQUINIX_WIF_AUDIENCE=equinix-sandbox
+        EQUINIX_WIF_SUBJECT_TOKEN=the-secret
         GITLAB_CI=true
         "#);
         let tmp = Path::new("/sandbox/builds/octo-group/octo-project.tmp");

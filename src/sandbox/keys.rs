@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// A P-256 key.
 pub(super) struct SigningKey {
     private: EncodingKey,
-    /// As published (RFC 7517).
+    /// The public key as published (RFC 7517).
     public: Value,
     id: String,
 }

@@ -75,12 +75,12 @@ impl SimulatedPlatform {
     }
 }
 
-/// What to run, and how.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The platform to behave like.
     pub platform: SimulatedPlatform,
-    /// What should go wrong.
+    /// The fault to show.
     pub fault: Option<Fault>,
     /// The command with its arguments; none is the main job with its story.
     pub command: Vec<OsString>,
@@ -303,7 +303,7 @@ mod tests {
         );
         let gitlab = r#"
             test "$GITLAB_CI" = true && test -z "$GITHUB_ACTIONS" && test -d "$CI_PROJECT_DIR.tmp" &&
-            test -n "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" && kill -TERM $$"#;
+            test -n "$EQUINIX_WIF_SUBJECT_TOKEN" && kill -TERM $$"#;
         assert_eq!(sandboxed(SimulatedPlatform::Gitlab, &["sh", "-c", gitlab]).0, 128 + 15);
     }
 
@@ -357,7 +357,7 @@ mod tests {
 
         let script = r#"
             file="$CI_PROJECT_DIR.tmp/env"
-            echo "export EQUINIX_API_TOKEN='$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN'" > "$file"
+            echo "export EQUINIX_API_TOKEN='$EQUINIX_WIF_SUBJECT_TOKEN'" > "$file"
             chmod 640 "$file"
             echo "$file""#;
         let (status, story) = narrated(SimulatedPlatform::Gitlab, script);

@@ -31,7 +31,7 @@ pub(super) struct Trust {
     pub(super) keys: IssuerKeys,
 }
 
-/// What a principal was granted.
+/// A grant to a principal.
 pub(super) struct TrustedSubject {
     pub(super) subject: String,
     pub(super) scope: String,
@@ -139,7 +139,7 @@ impl Sts {
         ))
     }
 
-    /// Returns who the ID token speaks for, if everything about it holds.
+    /// Returns the subject of the ID token, if everything about it is right.
     fn subject(&self, token: &str) -> Result<String, Refusal> {
         // Nothing is believed yet: this only tells which provider's keys have to fit.
         let claims = jwt::decode(token).map_err(|_| invalid("subject_token is not a JSON Web Token"))?;

@@ -19,7 +19,7 @@ use crate::error::Error;
 /// The largest request body that is read. Real tokens are far smaller.
 const MAX_BODY: u64 = 64 * 1024;
 
-/// How often a port is looked for. Another program may take it between the look and the use.
+/// The number of times that a port is looked for. Another program may take it between the look and the use.
 const ATTEMPTS: u32 = 10;
 
 /// A request, as far as the servers look at it.
@@ -106,7 +106,7 @@ impl Reply {
     }
 }
 
-/// What was asked and answered. Holds no secret.
+/// A request and its answer, for the log. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) method: String,
@@ -129,7 +129,7 @@ pub(super) struct Running<S> {
 }
 
 impl<S> Running<S> {
-    /// Returns what was asked so far.
+    /// Returns the requests so far.
     pub(super) fn log(&self) -> Vec<Entry> {
         lock(&self.log).clone()
     }
@@ -187,7 +187,7 @@ pub(super) fn pairs(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// A thread that ended while it held the lock left nothing half done: every use is one statement.
+/// Takes a lock. A thread that ended while it held the lock left nothing half done: every use is one statement.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::redact::MIN_REDACTED;
 
-/// How many encodings inside one another are undone.
+/// The number of encodings inside one another that are undone.
 const DEPTH: usize = 4;
 
 /// The letters and digits of a text, in one case: what is left when it is spaced, decorated or shouted.
@@ -25,7 +25,7 @@ pub(super) fn folded(text: &str) -> impl Iterator<Item = u8> {
     text.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase())
 }
 
-/// Whether `found` says so of the text or of anything that is encoded in it. It is given what [`fold`] leaves.
+/// Tells whether `found` holds for the text or for anything that is encoded in it. It is given what [`fold`] leaves.
 pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bool {
     let text = plain(text);
     // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
@@ -183,8 +183,8 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
     })
 }
 
-/// Whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a row. Written
-/// for speed, since every line that is shown comes through here many times.
+/// Tells whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a
+/// row. Written for speed, since every line that is shown comes through here many times.
 fn is_telling(symbols: &[u8], bits: u32) -> bool {
     if symbols.len() < MIN_REDACTED {
         return false;
@@ -243,7 +243,8 @@ fn unescape(text: &str) -> Option<Vec<u8>> {
     changed.then_some(out)
 }
 
-/// The escape with which a text begins: the character, or none when it stands for no letter or digit, and what follows.
+/// Reads the escape with which a text begins: the character, or none when it stands for no letter or digit, and what
+/// follows.
 fn escape(text: &[u8]) -> Option<(Option<u32>, &[u8])> {
     let exactly = |text, radix, digits| number(text, radix, digits).filter(|(_, _, found)| *found == digits);
     let (code, rest, _) = match text {

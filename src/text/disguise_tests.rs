@@ -180,7 +180,7 @@ fn redactor() -> Redactor {
     redactor
 }
 
-/// As a line shows it: cleaned, shortened, scrubbed; and the raw text, as it is looked at for the report.
+/// Checks each text as a line shows it (cleaned, shortened, scrubbed), and the raw text, as it is looked at for the report.
 #[test]
 fn no_disguise_gets_through() {
     let (mut redactor, mut missed) = (redactor(), Vec::new());
@@ -212,7 +212,7 @@ fn no_disguise_gets_through() {
     assert!(missed.is_empty(), "{} got through:\n{}", missed.len(), missed.join("\n"));
 }
 
-/// Returns what is left of a disguised text must not be enough to repair it.
+/// Checks that what is left of a disguised text is not enough to repair it.
 #[test]
 fn a_disguised_secret_is_withheld_with_all_around_it() {
     let mut redactor = redactor();
@@ -221,7 +221,7 @@ fn a_disguised_secret_is_withheld_with_all_around_it() {
     assert_eq!(redactor.scrub(WITHHELD), (WITHHELD.to_owned(), false), "it is shown as it is");
 }
 
-/// A dozen characters are enough, as for plain pieces; fewer occur by chance.
+/// Checks that a dozen characters are enough, as for plain pieces; fewer occur by chance.
 #[test]
 fn a_piece_in_disguise_is_enough() {
     let mut redactor = redactor();
@@ -230,7 +230,7 @@ fn a_piece_in_disguise_is_enough() {
     assert!(!redactor.scrub(&format!("<{}>", spaced(11))).1);
 }
 
-/// Returns what SECURITY.md says of the redactor's limits, so that it stays true.
+/// Checks what SECURITY.md says of the redactor's limits, so that it stays true.
 #[test]
 fn what_still_passes_is_what_is_said_to() {
     let secret = SECRETS[1];

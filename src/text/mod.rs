@@ -14,6 +14,8 @@ mod redact;
 mod sanitize;
 mod token;
 
-pub use redact::{MIN_REDACTED, REDACTED, Redactor, WITHHELD};
-pub use sanitize::{Carrier, MAX_QUOTED, clean, defuse, defuse_into, printable, quote};
+#[cfg(feature = "sandbox")]
+pub use redact::REDACTED;
+pub use redact::{Redactor, WITHHELD};
+pub use sanitize::{Carrier, clean, defuse, defuse_into, printable, quote};
 pub use token::holds_token;

@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 use super::disguise::{any_reading, fold, folded, plain};
 use super::token::cut_tokens;
 
-/// What is shown in place of a secret.
+/// The text in place of a secret.
 pub const REDACTED: &str = "***";
 
-/// What is shown in place of a text in which a secret was disguised. Cutting would leave what it takes to repair it.
+/// The text in place of one in which a secret was disguised. Cutting would leave what it takes to repair it.
 pub const WITHHELD: &str = "(withheld: it held a secret in disguise)";
 
 /// The shortest piece of a secret that is cut out of a text, in characters. Shorter pieces occur by chance.
@@ -165,7 +165,7 @@ impl Redactor {
         cut.contains(&true)
     }
 
-    /// Whether letters and digits have a piece of a secret among them.
+    /// Tells whether letters and digits have a piece of a secret among them.
     fn has_a_piece(&self, folded: impl Iterator<Item = u8> + Clone) -> bool {
         self.index.may_share_a_piece(folded.clone()) && {
             let text: String = folded.map(char::from).collect();
@@ -178,7 +178,7 @@ impl Redactor {
     }
 }
 
-/// Any piece that is long enough has one of these probes in it whole, and prose has none that a secret has too.
+/// The length of a probe. Any piece that is long enough holds a whole probe, and prose shares none with a secret.
 const PROBE: usize = MIN_REDACTED / 2;
 const STEP: usize = MIN_REDACTED - PROBE + 1;
 
@@ -189,7 +189,7 @@ fn windows(text: &str, size: usize, step: usize) -> impl Iterator<Item = (usize,
         .filter_map(move |at| Some((at, text.get(at..at + size)?)))
 }
 
-/// Every form of a token is made of these, and of nothing else.
+/// Tells whether a byte is one of those that every form of a token is made of.
 fn may_be_secret(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/=%".contains(&byte)
 }
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
     }
 
-    /// The smallest piece among other characters of the kind, wherever it falls between the probes.
+    /// Checks the smallest piece among other characters of the kind, wherever it falls between the probes.
     #[test]
     fn the_shortest_piece_is_cut_wherever_it_stands() {
         let mut redactor = Redactor::default();

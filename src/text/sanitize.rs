@@ -5,7 +5,7 @@ use super::token::cut_tokens;
 /// The longest piece of untrusted text that is shown, in characters.
 pub const MAX_QUOTED: usize = 300;
 
-/// What a text is written into: keeping the two characters of a command apart must not change what it means there.
+/// The medium of a text: keeping the two characters of a command apart must not change what it means there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carrier {
     /// A line for people.
@@ -52,7 +52,7 @@ fn is_in_a_name(text: &str) -> bool {
     is_address || word.starts_with("ari:cloud:")
 }
 
-/// One safe line: control, bidi and zero-width characters are gone, line breaks are spaces, runner commands broken.
+/// Makes one safe line: control, bidi and zero-width characters are gone, line breaks are spaces, runner commands broken.
 pub fn clean(text: &str) -> String {
     defuse(&printable(text), Carrier::Line)
 }
@@ -69,7 +69,8 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Characters that are not controls by category but change how their neighbours look, or cannot be seen at all.
+/// Tells whether a character is one of those that are not controls by category but change how their neighbours look, or
+/// cannot be seen at all.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -5,11 +5,9 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use equinix_wif::error::{Code, Exit};
-use equinix_wif::output::format::FORMATS;
-use equinix_wif::platform;
 use tempfile::TempDir;
 
+use crate::support::pages::rows;
 use crate::tools::{INSTALL, need, need_shell};
 use crate::{Check, checks};
 
@@ -19,6 +17,7 @@ pub(crate) fn checks() -> Vec<Check> {
         bash_offers_commands_flags_and_their_values,
         fish_offers_commands_flags_and_their_values,
         zsh_takes_them,
+        zsh_is_told_what_has_to_come_first,
         powershell_and_elvish_get_every_command,
         another_shell_is_an_error_that_names_those_that_are_known,
         the_manual_page_tells_everything,
@@ -50,6 +49,17 @@ fn commands() -> Vec<String> {
     names
 }
 
+/// The formats that the help of `token` lists.
+fn formats() -> Vec<String> {
+    let help = printed(&["token", "--help"]);
+    let (_, rest) = help.split_once("--format <").unwrap();
+    let (_, rest) = rest.split_once("[values: ").unwrap();
+    let (values, _) = rest.split_once(']').unwrap();
+    let formats: Vec<_> = values.split(',').map(|value| value.trim().to_owned()).collect();
+    assert!(formats.len() > 10, "{help}");
+    formats
+}
+
 /// What a shell says to this script, with the completions in the file that its first argument names.
 fn said(shell: &[&str], script: &str, completions: &str) -> String {
     let folder = TempDir::new().unwrap();
@@ -67,20 +77,21 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// For each line that was typed so far, some of what has to be offered, and what must not be.
-fn cases() -> Vec<(&'static str, Vec<&'static str>, &'static str)> {
+fn cases() -> Vec<(&'static str, Vec<String>, &'static str)> {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     vec![
-        ("equinix-wif ", vec!["token", "exec", "id-token", "doctor", "explain"], "--scope"),
-        ("equinix-wif token --sc", vec!["--scope"], "--audience"),
-        ("equinix-wif token --format ", FORMATS.iter().map(|format| format.id()).collect(), "text"),
-        ("equinix-wif doctor --format ", vec!["text", "json"], "raw"),
-        ("equinix-wif exec --validation ", vec!["off", "basic", "strict"], "fail"),
+        ("equinix-wif ", words(&["token", "exec", "id-token", "doctor", "explain"]), "--scope"),
+        ("equinix-wif token --sc", words(&["--scope"]), "--audience"),
+        ("equinix-wif token --format ", formats(), "text"),
+        ("equinix-wif doctor --format ", words(&["text", "json"]), "raw"),
+        ("equinix-wif exec --validation ", words(&["off", "basic", "strict"]), "fail"),
     ]
 }
 
 fn bash_offers_commands_flags_and_their_values() {
     need_shell(&["bash"]);
     let completions = printed(&["completions", "bash"]);
-    let codes = ("equinix-wif explain claim-a", vec!["claim-aud"], "sts-denied");
+    let codes = ("equinix-wif explain claim-a", vec!["claim-aud".to_owned()], "sts-denied");
     for (typed, offered, other) in cases().into_iter().chain([codes]) {
         let script = format!(
             r#"source "$0"; read -ra COMP_WORDS <<<'{typed}'; [[ '{typed}' == *' ' ]] && COMP_WORDS+=("")
@@ -91,7 +102,7 @@ fn bash_offers_commands_flags_and_their_values() {
         );
         let reply = said(&["bash", "-c"], &script, &completions);
         let reply = words(&reply);
-        assert!(offered.iter().all(|word| reply.contains(word)), "{typed:?}: {reply:?}");
+        assert!(offered.iter().all(|word| reply.contains(&word.as_str())), "{typed:?}: {reply:?}");
         assert!(!reply.contains(&other), "{typed:?}: {reply:?}");
     }
 }
@@ -103,7 +114,7 @@ fn fish_offers_commands_flags_and_their_values() {
         let script = format!("source $argv[1]; complete -C '{typed}'");
         let reply = said(&["fish", "--no-config", "-c"], &script, &completions);
         let reply = words(&reply);
-        assert!(offered.iter().all(|word| reply.contains(word)), "{typed:?}: {reply:?}");
+        assert!(offered.iter().all(|word| reply.contains(&word.as_str())), "{typed:?}: {reply:?}");
         assert!(!reply.contains(&other), "{typed:?}: {reply:?}");
     }
 }
@@ -114,13 +125,29 @@ fn zsh_takes_them() {
     assert!(completions.starts_with("#compdef equinix-wif\n"), "zsh finds it by its first line");
     let script = r#"autoload -Uz compinit; compinit -D -u; source "$1"; print -r -- $_comps[equinix-wif]"#;
     assert_eq!(said(&["zsh", "-f", "-c", script], "zsh", &completions), "_equinix-wif\n");
-    for format in FORMATS {
-        assert!(completions.contains(format.id()), "{}", format.id());
+    for format in formats() {
+        assert!(completions.contains(&format), "{format}");
     }
     let functions = completions.split(|c: char| !(c.is_ascii_alphanumeric() || "_-".contains(c)));
     for function in functions.filter(|word| word.starts_with("_equinix-wif_")) {
         assert!(completions.contains(&format!("{function}() {{")), "{function} is called and not defined");
     }
+}
+
+fn zsh_is_told_what_has_to_come_first() {
+    need_shell(&["zsh", "-f"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, printed(&["completions", "zsh"])).unwrap();
+    // As a start-up file has it: each line is run, whatever became of the one before.
+    let script = "source \"$1\"\nautoload -Uz compinit; compinit -D -u\nprint -r -- ${_comps[equinix-wif]-nothing}\n\
+                  source \"$1\"\nprint -r -- ${_comps[equinix-wif]-nothing}";
+    let output =
+        Command::new("zsh").args(["-f", "-c", script, "zsh"]).arg(&file).env("HOME", folder.path()).output();
+    let output = output.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "nothing\n_equinix-wif\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "equinix-wif: run compinit before these completions are sourced\n");
 }
 
 fn powershell_and_elvish_get_every_command() {
@@ -155,11 +182,12 @@ fn the_manual_page_tells_everything() {
             assert!(plain.contains(&format!("\\fB{flag}\\fR")), "{command}: {flag}");
         }
     }
-    for (name, _) in platform::variables() {
+    for row in rows("docs/usage.md", "## Environment variables") {
+        let name = row[0].trim_matches('`');
         assert!(plain.contains(&format!("\\fB{name}\\fR")), "{name}");
     }
-    for exit in Exit::ALL {
-        assert!(plain.contains(exit.meaning()), "{}", exit.meaning());
+    for row in rows("docs/usage.md", "## Exit status").iter().skip(1) {
+        assert!(plain.contains(&row[1]), "{}", row[1]);
     }
 }
 
@@ -189,5 +217,8 @@ fn they_are_the_same_in_and_outside_of_a_job() {
         assert_eq!(job.stdout, program(args).stdout);
         assert!(job.status.success() && job.stderr.is_empty(), "{job:?}");
     }
-    assert!(!printed(&["completions", "zsh"]).contains(Code::Internal.cause()), "codes, not their causes");
+    let explained = printed(&["explain", "internal"]);
+    let (_, rest) = explained.split_once("\nCause\n  ").unwrap();
+    let cause = rest.lines().next().unwrap();
+    assert!(!printed(&["completions", "zsh"]).contains(cause), "codes, not their causes");
 }

@@ -62,12 +62,15 @@ mod gitlab_ci_local {
         world.put(".gitlab-ci.yml", &suite().join("gitlab-ci.yml"));
         world.repository("git@gitlab.example:octo-group/octo-project.git");
         let names = [
+            "EQUINIX_WIF_SUBJECT_TOKEN",
             "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
             "EQUINIX_STS_ENDPOINT",
             "EQUINIX_WIF_AUDIENCE",
             "EQUINIX_TOKEN_EXCHANGE_SCOPE",
         ];
-        let run = world.run_gitlab_ci_local(&[], &names, "");
+        // A job can declare the provider's variable as well.
+        let both = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN";
+        let run = world.run_gitlab_ci_local(&[], &names, both);
         run.ends_with(0).hides(&["robust", "short", "exec", "later"]);
         // The subject token would let Terraform ignore ours.
         for way in ["robust", "exec"] {
@@ -160,6 +163,7 @@ mod terraform {
             for name in [
                 "ACTIONS_ID_TOKEN_REQUEST_URL",
                 "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+                "EQUINIX_WIF_SUBJECT_TOKEN",
                 "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN",
             ] {
                 assert!(!names.contains(&name), "{name}");

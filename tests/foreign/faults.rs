@@ -10,9 +10,10 @@ use crate::support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::tools::{need_python, need_root, need_static_program};
+use crate::tools::{INSTALL, need, need_python, need_root, need_static_program};
 use crate::{Check, checks};
 use support::job::Job;
 use support::outcome::Outcome;
@@ -38,11 +39,14 @@ pub(crate) fn checks() -> Vec<Check> {
         another_user::may_not_have_made_a_file_that_is_to_be_replaced_in_a_folder_of_everybody_s,
         another_user::may_own_nothing_on_the_way_to_the_file,
         another_user::is_the_runner_where_root_runs_the_step,
+        another_user::s_runner_file_has_hints_that_work,
         a_container::has_a_private_place_for_the_default_format,
         a_container::takes_the_documented_artifact,
         a_container::has_a_hint_that_works,
         addresses::that_refuse_are_passed_over,
         addresses::that_are_silent_do_not_take_the_whole_time,
+        addresses::that_nobody_tells_are_not_waited_for_beyond_the_deadline,
+        a_clock_that_is_not_set::is_named_before_anybody_is_blamed,
         the_first_process::is_ended_by_a_signal_in_every_phase,
         the_first_process::leaves_what_its_parent_ignores,
         the_first_process::hands_no_handler_to_a_command,
@@ -92,7 +96,7 @@ mod the_first_process {
             !child.is_empty() && child.bytes().all(|byte| byte.is_ascii_digit()),
             "one child: {children}"
         );
-        let sent = std::process::Command::new("kill").args([&format!("-{name}"), child]).status().unwrap();
+        let sent = Command::new("kill").args([&format!("-{name}"), child]).status().unwrap();
         assert!(sent.success());
     }
 
@@ -394,6 +398,32 @@ mod another_user {
         }
     }
 
+    /// The step runs in a container as somebody else than the runner.
+    pub(super) fn s_runner_file_has_hints_that_work() {
+        need_root();
+        let theirs = "chown 54321 \"$GITHUB_OUTPUT\"";
+        for (prepare, status) in
+            [(format!("{theirs}; chmod 666 \"$GITHUB_OUTPUT\""), 10), (theirs.to_owned(), 9)]
+        {
+            let outcome = as_nobody_known(Job::github(), &prepare).run();
+            outcome.require(outcome.status == Some(status), "nothing is written there");
+            outcome.stderr_has(
+                "hint: Run the container as the user that the file belongs to or as root (docker run --user), or use exec, which writes no file.",
+            );
+            nobody_was_called(&outcome);
+            as_nobody_known(Job::github().exec(["true"]), &prepare).run().succeeds().sts_requests(1);
+        }
+        for user in ["54321", "0"] {
+            let script = format!(
+                "chown -R {user} \"$ROOT\"; {theirs}; exec setpriv --reuid {user} --regid {user} --clear-groups equinix-wif \"$@\""
+            );
+            let job = Job::github();
+            let root = job.root().to_owned();
+            let outcome = job.env("ROOT", root).wrap_shell(["sh", "-ec", &script]).run();
+            assert_eq!(outcome.succeeds().outputs()["access-token"], outcome.access_token());
+        }
+    }
+
     /// In a container of a GitHub job root runs the steps, and the runner outside is another user.
     pub(super) fn is_the_runner_where_root_runs_the_step() {
         need_root();
@@ -415,15 +445,63 @@ mod another_user {
     }
 }
 
+/// The clock of a machine without a battery.
+mod a_clock_that_is_not_set {
+    use super::*;
+
+    /// Takes the place of the C library's function.
+    const CLOCK: &str = "#define _GNU_SOURCE
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *time) {
+    int result = syscall(SYS_clock_gettime, id, time);
+    if (id == CLOCK_REALTIME) time->tv_sec = 3 * 24 * 3600;
+    return result;
+}
+";
+
+    fn in_1970(job: Job) -> Job {
+        let library = job.root().join("clock.so");
+        let job = job.file("clock.c", CLOCK);
+        let source = job.root().join("clock.c");
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+        assert!(made.unwrap().success());
+        job.env("LD_PRELOAD", library)
+    }
+
+    pub(super) fn is_named_before_anybody_is_blamed() {
+        need("C compiler", Command::new("cc").arg("--version"), "install gcc");
+        let message = ": this machine's clock says 1970-01-04T00:00:00Z: it is not set\n";
+        for (job, exit, code) in [
+            (Job::gitlab(), 5, "claim-not-yet-valid"),
+            // No certificate is valid yet either.
+            (Job::github().tls(), 10, "tls-verify"),
+            (Job::gitlab().tls().args(["--validation", "off"]), 10, "tls-verify"),
+        ] {
+            let outcome = in_1970(job).run();
+            outcome.require(outcome.status == Some(exit), code);
+            outcome
+                .stderr_has(&format!("error[{code}]{message}"))
+                .stderr_has("hint: Set this machine's clock");
+            outcome.sts_requests(0).stdout_is("");
+        }
+    }
+}
+
 /// GitLab's executors docker and kubernetes make the checkout and the folder beside it writable for everybody, and images
 /// often have a `/tmp` without the sticky bit.
 mod a_container {
     use super::*;
 
     /// A job in such a container; `prepare` comes before the run, with `/dev/shm` and all that is below `/tmp` as it is there.
+    /// The program is a copy, since its own folder may be below `/tmp` and out of sight then; so it is hidden everywhere.
     fn container(job: Job, prepare: &str, after: &str) -> Job {
         let script = format!(
-            "mount --bind \"$ROOT\" /mnt; mount -t tmpfs -o mode=0777 tmpfs /tmp; mkdir -p \"$ROOT\"; mount --move /mnt \"$ROOT\"\n\
+            "program=$(command -v equinix-wif); exec 9<\"$program\"\n\
+             mount -t tmpfs -o mode=0755 tmpfs /mnt; mkdir /mnt/bin /mnt/root; cat <&9 >/mnt/bin/equinix-wif; exec 9<&-\n\
+             chmod 755 /mnt/bin/equinix-wif; mount -t tmpfs tmpfs \"${{program%/*}}\"; PATH=/mnt/bin:$PATH\n\
+             mount --bind \"$ROOT\" /mnt/root; mount -t tmpfs -o mode=0777 tmpfs /tmp; mkdir -p \"$ROOT\"; mount --move /mnt/root \"$ROOT\"\n\
              mount -t tmpfs -o mode=1777 tmpfs /dev/shm\n\
              chmod 777 \"$ROOT\" \"$ROOT\"/builds \"$ROOT\"/builds/* \"$ROOT\"/builds/*/*; cd \"$CI_PROJECT_DIR\"; unset TMPDIR\n\
              {prepare}\nequinix-wif \"$@\"{after}"
@@ -525,6 +603,33 @@ mod addresses {
     pub(super) fn that_refuse_are_passed_over() {
         need_root();
         job("").run().succeeds().sts_requests(1).stderr_lacks("trying again");
+    }
+
+    /// The C library asks a name server that never answers, for five seconds each time.
+    pub(super) fn that_nobody_tells_are_not_waited_for_beyond_the_deadline() {
+        need_root();
+        need_python();
+        need("ip", Command::new("ip").arg("-V"), INSTALL);
+        let silent = "import os, signal, socket; \
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); server.bind(('127.0.0.1', 53)); \
+            open(os.environ['TMPDIR'] + '/silent', 'w').close(); signal.pause()";
+        let script = format!(
+            "ip link set lo up; printf 'nameserver 127.0.0.1\\n' >\"$TMPDIR/names\"; printf 'hosts: dns\\n' >\"$TMPDIR/switch\"\n\
+             mount --bind \"$TMPDIR/names\" /etc/resolv.conf; mount --bind \"$TMPDIR/switch\" /etc/nsswitch.conf\n\
+             python3 -c \"{silent}\" & silent=$!; until test -e \"$TMPDIR/silent\"; do sleep 0.01; done\n\
+             begin=$(date +%s%N); status=0; equinix-wif \"$@\" || status=$?; end=$(date +%s%N); kill $silent\n\
+             rm \"$TMPDIR\"/*; echo $(((end - begin) / 1000000)); exit $status"
+        );
+        let job =
+            Job::gitlab().without_flag("--sts-endpoint").args(["--sts-endpoint", "https://sts.example"]);
+        let outcome = job.args(["--timeout", "2"]).wrap_shell(["unshare", "-mn", "sh", "-ec", &script]).run();
+        outcome.require(outcome.status == Some(8), "it is transient");
+        outcome.stderr_has("error[deadline]");
+        let milliseconds: u32 = outcome.stdout.trim().parse().unwrap();
+        outcome.require(
+            (1_900..3_000).contains(&milliseconds),
+            &format!("{milliseconds} ms are the time limit"),
+        );
     }
 
     pub(super) fn that_are_silent_do_not_take_the_whole_time() {

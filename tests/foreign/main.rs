@@ -36,6 +36,7 @@ mod memory;
 mod packaging;
 mod pages;
 mod proxies;
+mod readers;
 mod review;
 mod shells;
 mod terminals;
@@ -80,6 +81,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("memory", memory::checks()),
         #[cfg(unix)]
         ("proxies", proxies::checks()),
+        #[cfg(target_os = "linux")]
+        ("readers", readers::checks()),
         #[cfg(target_os = "linux")]
         ("packaging", packaging::checks()),
         #[cfg(all(unix, feature = "sandbox"))]

@@ -930,7 +930,7 @@ mod image {
         assert!(arguments.len() > 4, "{arguments:?}");
         let script = format!(
             "mkdir \"$ROOT/identity\" \"$ROOT/credentials\"; chown 65532 \"$ROOT/credentials\"\n\
-             printf %s \"$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN\" >\"$ROOT/identity/token\"\n\
+             printf %s \"$EQUINIX_WIF_SUBJECT_TOKEN\" >\"$ROOT/identity/token\"\n\
              for argument; do shift\n\
              case $argument in --audience=*) argument=--audience=$EQUINIX_WIF_AUDIENCE ;; --scope=*) argument=--scope=$EQUINIX_TOKEN_EXCHANGE_SCOPE ;; esac\n\
              set -- \"$@\" \"$argument\"; done\n\

@@ -7,7 +7,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::mirror::need_terraform;
-use crate::support::pages::{blocks, feed, in_sandbox, markdown, root, rows, told};
+use crate::support::pages::{blocks, markdown, root, rows};
+use crate::support::program::{feed, in_sandbox, told};
 use crate::tools::{INSTALL, need, need_checkout, need_shell};
 use crate::{Check, checks};
 

@@ -51,6 +51,15 @@ const PLACEHOLDERS: [(&str, &str); 2] =
 const GIVEN: [&str; 5] =
     ["EQUINIX_STS_ENDPOINT", "TF_CLI_CONFIG_FILE", "TF_CLI_ARGS_apply", "CHECKPOINT_DISABLE", "HOME"];
 
+/// The variable in which the sandbox's job finds its ID token, and the one that the provider reads.
+const OWN: &str = "EQUINIX_WIF_SUBJECT_TOKEN";
+const OF_THE_PROVIDER: &str = "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN";
+
+/// A script in a job that declares the provider's variable.
+fn with_the_provider_s(script: &str) -> String {
+    format!("export {OF_THE_PROVIDER}=${OWN}\n{script}")
+}
+
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples/terraform")
 }
@@ -113,9 +122,12 @@ fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> (World, Run) {
         world.run_act(sandbox, &GIVEN, &first)
     } else {
         world.repository("git@gitlab.example:octo-group/octo-project.git");
-        let mut given = vec!["EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"];
-        given.extend(GIVEN);
-        world.run_gitlab_ci_local(sandbox, &given, &first)
+        // The sandbox has one name for the ID token; the provider alone reads another.
+        let declared = format!("    {OF_THE_PROVIDER}:\n");
+        let pipeline = fs::read_to_string(world.path(place)).unwrap();
+        let name = if pipeline.contains(&declared) { OF_THE_PROVIDER } else { OWN };
+        let given: Vec<&str> = [name].into_iter().chain(GIVEN).collect();
+        world.run_gitlab_ci_local(sandbox, &given, &format!("{first}\n{name}=${OWN}"))
     };
     (world, run)
 }
@@ -259,7 +271,7 @@ mod exec {
             (format!("EQUINIX_API_TOKEN=stale-token {apply}"), "exchange"),
         ] {
             fs::remove_file(world.path("seen/uses")).ok();
-            let script = format!("terraform init -input=false >/dev/null\n{command}");
+            let script = with_the_provider_s(&format!("terraform init -input=false >/dev/null\n{command}"));
             let run = world.run("gitlab", &[], &prepared(&world, &script));
             run.ends_with(0);
             keeps_no_token(&world, &used(&run, way, 1));
@@ -290,7 +302,7 @@ mod external {
             terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             # Nobody could exchange now.
-            unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN GITLAB_CI
+            unset EQUINIX_WIF_SUBJECT_TOKEN GITLAB_CI
             terraform apply -input=false changes.tfplan";
         let run = world.run("gitlab", &[], &prepared(&world, script));
         run.ends_with(0);
@@ -337,7 +349,7 @@ mod provider_exchange {
         let script = "terraform init -input=false >/dev/null
             terraform plan -input=false -out=changes.tfplan
             terraform apply -input=false changes.tfplan";
-        let run = world.run("gitlab", &[], &prepared(&world, script));
+        let run = world.run("gitlab", &[], &prepared(&world, &with_the_provider_s(script)));
         let uses = used(run.ends_with(0), "exchange", 1);
         let plan = plan(&world);
         assert!(!shows(&plan, &uses[0].token) && !plan.contains("eyJ"));
@@ -346,10 +358,12 @@ mod provider_exchange {
 
     /// Without a check beforehand, an expired ID token is sent, and the STS is who says so.
     pub(super) fn checks_nothing_by_itself() {
-        let script = "terraform init -input=false >/dev/null\nterraform apply -input=false -auto-approve";
+        let script = with_the_provider_s(
+            "terraform init -input=false >/dev/null\nterraform apply -input=false -auto-approve",
+        );
         let fault = ["--fault", "expired-token"];
         let world = example("provider-exchange", &[]);
-        let run = world.run("gitlab", &fault, &prepared(&world, script));
+        let run = world.run("gitlab", &fault, &prepared(&world, &script));
         assert!(run.ends_with(1).log.contains("subject_token has expired"), "{}", run.log);
         let checked = format!("equinix-wif id-token --format json >/dev/null\n{script}");
         let run = world.run("gitlab", &fault, &prepared(&world, &checked));
@@ -409,7 +423,7 @@ mod hcp {
             sed -i "s|https://app.terraform.io|$CI_SERVER_URL|" pre-plan
             exec env -i $(grep -v '^#' workspace.env) TFC_RUN_ID=run-1 HOME="$HOME" PATH="$PATH" SEEN="$SEEN" CHECKPOINT_DISABLE=1 TFC_AGENT_ENV="$PWD/agent.env" \
                 TF_CLI_CONFIG_FILE="$TF_CLI_CONFIG_FILE" EQUINIX_STS_ENDPOINT="$EQUINIX_STS_ENDPOINT" \
-                TFC_WORKLOAD_IDENTITY_TOKEN="$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" sh -ec '{script}'
+                TFC_WORKLOAD_IDENTITY_TOKEN="$EQUINIX_WIF_SUBJECT_TOKEN" sh -ec '{script}'
             "#
         );
         world.run("gitlab", sandbox, &prepared(world, &script))

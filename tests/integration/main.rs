@@ -50,7 +50,6 @@ mod output {
     mod hostile_values;
     mod runner_files;
     mod summary;
-    mod writers;
 }
 
 mod docs;

@@ -7,11 +7,7 @@
 //! Job::github().sts_reply(Reply::status(503)).run().fails(8, "server-error");
 //! ```
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "two programs include this tree, and each uses another part of it"
-)]
+#![allow(dead_code, reason = "two programs include this tree, and each uses another part of it")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -30,6 +26,8 @@ pub mod outcome;
 #[cfg(feature = "sandbox")]
 pub mod pages;
 pub mod process;
+#[cfg(feature = "sandbox")]
+pub mod program;
 pub mod runner;
 #[cfg(unix)]
 pub mod script;

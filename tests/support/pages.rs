@@ -1,11 +1,7 @@
-//! The pages of the documentation, and how to run what stands there.
+//! The pages of the documentation.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-pub const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
 
 pub const PAGES: [&str; 17] = [
     "README.md",
@@ -160,30 +156,41 @@ pub fn blocks(tag: &str) -> Vec<(String, String)> {
     PAGES.into_iter().flat_map(of).filter(|(_, t, _)| t == tag).map(|(at, _, text)| (at, text)).collect()
 }
 
-/// The program, with nothing of this machine's jobs and settings around it.
-pub fn program() -> Command {
-    let mut command = Command::new(BIN);
-    command.env_clear().stdin(Stdio::null());
-    for name in ["PATH", "TMPDIR", "SYSTEMROOT"] {
-        command.envs(std::env::var_os(name).map(|value| (name, value)));
+/// Returns a text as a code span.
+pub fn code(text: &str) -> String {
+    format!("`{text}`")
+}
+
+/// Compares a page with what it should be, or writes it.
+pub fn agrees(path: &str, expected: &str) {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        // Whole or not at all: the other tests are reading.
+        let new = root().join(path).with_extension("new");
+        fs::write(&new, expected).unwrap();
+        fs::rename(new, root().join(path)).unwrap();
     }
-    command
+    let found = fs::read_to_string(root().join(path)).unwrap_or_default();
+    let differs = found.lines().zip(expected.lines()).position(|(a, b)| a != b);
+    assert!(
+        found == expected,
+        "{path} is out of date (first at line {}): UPDATE_DOCS=1 cargo test docs",
+        differs.map_or_else(|| found.lines().count().min(expected.lines().count()), |line| line + 1)
+    );
 }
 
-/// Runs a shell's lines in a job of the sandbox.
-pub fn in_sandbox(arguments: &[&str], shell: &[&str], lines: &str) -> Output {
-    program().arg("sandbox").args(arguments).arg("--").args(shell).arg(lines).output().unwrap()
+/// Returns the page with this text between the marks of this name.
+pub fn with_part(page: &str, name: &str, part: &str) -> String {
+    let begin = page.lines().find(|line| line.starts_with(&format!("<!-- {name}:")));
+    let begin = begin.unwrap_or_else(|| panic!("the beginning of {name}"));
+    let end = format!("<!-- end of {name} -->");
+    let (head, rest) = page.split_once(begin).unwrap();
+    let (_, tail) = rest.split_once(&end).unwrap_or_else(|| panic!("the end of {name}"));
+    format!("{head}{begin}\n\n{part}\n{end}{tail}")
 }
 
-pub fn told(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    format!("{}\n{}{}", output.status, text(&output.stdout), text(&output.stderr))
-}
-
-/// Gives a text to a program's standard input.
-pub fn feed(command: &mut Command, text: &str) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+/// Returns the rows of the table of the sandbox's faults, which stands below a paragraph of its own.
+pub fn faults() -> Vec<Vec<String>> {
+    let text = prose("docs/usage.md");
+    let (_, rest) = text.split_once("| Fault |").unwrap();
+    markdown::table(&format!("## Faults\n| Fault |{rest}"), "## Faults")
 }

@@ -26,7 +26,7 @@ impl Checks {
             job.warn(warning);
         }
         let facts = settings.grant;
-        let text = format!("{} needs no identity of a platform", facts.name);
+        let text = format!("{} needs {}, and no identity of a platform", facts.name, facts.needs);
         self.add("grant", Status::Ok, text);
         for finding in settings.findings.clone() {
             match finding.judge(job.settings().validation) {

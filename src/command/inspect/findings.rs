@@ -1,4 +1,4 @@
-//! What `inspect` has found out, before it takes a form.
+//! The findings of `inspect`, before they take a form.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,9 +16,9 @@ pub(super) const SCOPE: &str = "roleassignments:<org-id>";
 pub(super) struct Findings<'a> {
     pub(super) job: &'a Pipeline,
     pub(super) identity: &'a Identity,
-    /// What does not hold.
+    /// The checks that failed.
     pub(super) problems: Vec<Error>,
-    /// What is odd, and what an administrator should know.
+    /// Oddities, and notes for an administrator.
     pub(super) remarks: Vec<String>,
     pub(super) scope: Option<String>,
     pub(super) all_claims: bool,
@@ -68,7 +68,7 @@ impl Findings<'_> {
         self.identity.claims.audience().unwrap_or_default()
     }
 
-    /// Returns what to trust: the audience that this job is meant to ask for, else the one that its token has.
+    /// Returns the audiences to trust: the audience that this job is meant to ask for, else the one that its token has.
     pub(super) fn client_ids(&self) -> Vec<String> {
         match &self.job.settings().audience {
             Some(audience) => vec![printable(audience)],

@@ -25,7 +25,7 @@ macro_rules! claims {
         "Ask for the token right before it is used. On GitLab the token's life starts with the job and ends with the job's timeout. If the token is fresh, check this machine's clock.",
         "the ID token has expired\n  expired: 2026-11-22T04:00:00Z (900 s ago)";
     IdTokenExpiring = "id-token-expiring", Claims,
-        "The ID token expires in a moment and the platform gives no other one in this job.",
+        "The ID token expires in a moment and the platform gives this job no other one.",
         "Exchange it earlier in the job, or raise the job's timeout, from which GitLab derives the token's life.",
         "the ID token expires in 12 s, too soon to exchange it";
     ClaimNotYetValid = "claim-not-yet-valid", Claims,

@@ -49,7 +49,7 @@ macro_rules! config {
         "Use the form https://host or https://host:port, without path, query, fragment or user name.",
         "--sts-endpoint has something after the host\n  expected: https://sts.eqix.equinix.com";
     CfgEnvNameInvalid = "cfg-env-name-invalid", Usage,
-        "The name for the token's variable is not a variable name, is a setting of this program, or may change how other programs behave: it neither contains TOKEN nor EQUINIX, or it is known to belong to another program.",
+        "The name for the token's variable is not a variable name, is a setting of this program, or may change how other programs behave: it contains neither TOKEN nor EQUINIX, or it is known to belong to another program.",
         "Choose a name of letters, digits and underscores that contains TOKEN or EQUINIX and that no other program reads, such as EQUINIX_API_TOKEN, or consent to another one with --force.",
         "--env-name cannot be \"PATH\": that variable may change how other programs behave";
     CfgProviderAmbiguous = "cfg-provider-ambiguous", Usage,
@@ -77,11 +77,11 @@ macro_rules! config {
         "Use https. Plain http is allowed for loopback addresses only.",
         "--sts-endpoint is not a URL for the STS: it is http, and only loopback addresses may be reached without TLS";
     CmdNotExecutable = "cmd-not-executable", NotExecutable,
-        "The command behind -- is there, but it cannot be run. As far as its permissions show that, no token was requested for it.",
+        "The command after -- exists, but it cannot be run. If its permissions show that, no token was requested.",
         "Check its permissions and, of a script, its first line.",
         "the command \"./deploy.sh\" cannot be run: it is not executable";
     CmdNotFound = "cmd-not-found", NotFound,
-        "The command behind -- was not found, which is seen before a token is requested, or the interpreter that its first line names.",
+        "The command after --, or the interpreter that its first line names, was not found. This is checked before a token is requested.",
         "Check its spelling, PATH, and that an earlier step has installed it.",
         "the command \"terrafrom\" was not found";
     CfgGrantMismatch = "cfg-grant-mismatch", Usage,

@@ -25,11 +25,11 @@ macro_rules! delivery {
         "Run it as a step of a job: the runner sets GITHUB_OUTPUT and GITHUB_ENV, and makes their files. Elsewhere choose another --format.",
         "GITHUB_OUTPUT is not set, so there is no runner file to write to";
     OutPartial = "out-partial", Delivery,
-        "The token goes to several places, and writing failed after the first, although there had been room for it. What was written stays there: taking it back could take along what other processes have written.",
+        "The token goes to several places, and writing failed after the first, although there had been room for it. What was written stays there: removing it could remove what other processes have written.",
         "Mend what the message names, and run the step again; until then, let no later step use what was written.",
         "GITHUB_OUTPUT was written, but then the runner file of GITHUB_ENV cannot be written: there is no space left\n  code: out-full";
     DotenvTooLarge = "dotenv-too-large", Delivery,
-        "GitLab refuses a dotenv report of 5120 bytes or more, and with the token it would have as many.",
+        "With the token the dotenv report would have 5120 bytes or more. That is GitLab's limit, on gitlab.com and by default elsewhere. GitLab measures the report as it arrives, compressed, so a somewhat larger one could pass; how much larger depends on the token, and nothing should depend on that.",
         "Use the token in the job that gets it (--format env-file, or exec), or exchange again in the later job, which needs id_tokens: of its own.",
         "the access token is too long for a dotenv report\n  expected: fewer than 5120 bytes\n  found:    6021 bytes";
     MaskUndeliverable = "mask-undeliverable", Safety,
@@ -49,13 +49,13 @@ macro_rules! delivery {
         "Redirect standard output, choose a format that writes to a file, or consent with --force.",
         "the token would be shown on this terminal";
     OutTraced = "out-traced", Safety,
-        "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would stand in the job log, where GitLab cannot mask it.",
+        "The shell traces every command with its values (CI_DEBUG_TRACE), so the token would be in the job log, where GitLab cannot mask it.",
         "Remove CI_DEBUG_TRACE from the job, or consent with --force.",
         "CI_DEBUG_TRACE is true, so the shell would write the token into the job log";
     ArtifactExposure = "artifact-exposure", Safety,
         "A dotenv report is an artifact: GitLab keeps it, whoever may see the job's artifacts can download it, in a public project everybody, and the log of a later job does not mask its values.",
-        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
-        "the format gitlab-dotenv puts the token into an artifact\n  exposure: the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
+        "Use the token in the job that gets it:\n    script:\n      - file=$(equinix-wif token --format env-file) || exit\n      - . \"$file\"\n      - rm -f \"$file\"\n      - terraform apply\nor let each job that needs a token get its own. If it has to be an artifact, restrict it (artifacts:access: developer, expire_in) and consent with --accept-artifact-exposure.",
+        "the format gitlab-dotenv puts the token into an artifact\n  exposure: the platform keeps it, whoever may see the job's artifacts can download it, and nothing masks it later";
         } }
     };
 }

@@ -57,7 +57,7 @@ macro_rules! exchange {
         "Report it to Equinix; do not use a token that can do more than intended.",
         "the STS granted more than was asked for\n  asked:   \"roleassignments:org-1\"\n  granted: \"roleassignments:org-1 orgpolicies:org-1\"";
     TokenTtlTooShort = "token-ttl-too-short", Protocol,
-        "The access token lives shorter than --min-ttl asks for. It was discarded.",
+        "The access token expires sooner than --min-ttl allows. It was discarded.",
         "Lower --min-ttl if the next step is quick. How long a token lives is the STS's decision; a request cannot ask for more.",
         "the access token expires too soon\n  expected: at least 900 s (--min-ttl)\n  found:    300 s";
     NetDns = "net-dns", Transient,

@@ -61,7 +61,7 @@ macro_rules! identity {
         "Check what answers at the ID-token endpoint, or what wrote the variable or file.",
         "the ID token has 20000 bytes; more than 16384 are not accepted";
     IdTokenNotReady = "id-token-not-ready", Transient,
-        "GitHub refused the ID token because it does not see the job as running yet, and still did after retries.",
+        "GitHub refused the ID token because it does not see the job as running yet, also after retries.",
         "Run the job again.",
         "GitHub does not see this job as running yet (403)";
     ClientCredentialsMissing = "client-credentials-missing", NoIdentity,

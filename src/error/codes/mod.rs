@@ -46,17 +46,17 @@ macro_rules! declare {
                 match self { $($(Self::$variant => Stage::$stage,)+)+ }
             }
 
-            /// Returns why this happens.
+            /// Returns the cause.
             pub const fn cause(self) -> &'static str {
                 match self { $($(Self::$variant => $cause,)+)+ }
             }
 
-            /// Returns what to do about it.
+            /// Returns the cure.
             pub const fn cure(self) -> &'static str {
                 match self { $($(Self::$variant => $cure,)+)+ }
             }
 
-            /// Returns how it looks on standard error: the message and the lines below it that tell most.
+            /// Returns an example of what standard error shows: the message and the most telling lines below it.
             pub const fn example(self) -> &'static str {
                 match self { $($(Self::$variant => concat!("error[", $name, "]: ", $example),)+)+ }
             }
@@ -75,8 +75,8 @@ impl Code {
             .flat_map(|exit| Self::ALL.iter().copied().filter(move |code| code.exit() == exit))
     }
 
-    /// Returns why this job can have no ID token, in a word for `--on-unavailable skip`: for every code of exit class 3, and for
-    /// no other.
+    /// Returns the reason for which this job can have no ID token, in a word for `--on-unavailable skip`: for every
+    /// code of exit class 3, and for no other.
     pub const fn reason(self) -> Option<&'static str> {
         Some(match self {
             Self::AmbientNotCi => "not-ci",

@@ -242,7 +242,64 @@ impl Request<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::{Map, json};
+
     use super::*;
+    use crate::clock::fixed::FixedClock;
+    use crate::http::proxy::ProxySettings;
+
+    /// An answer that is long on its way does not make the token live longer.
+    #[test]
+    fn a_token_s_life_counts_from_before_the_request() {
+        const BEGIN: i64 = 1_000;
+        let clock = Arc::new(FixedClock::at(BEGIN));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let slow = Arc::clone(&clock);
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"token-type%3Aid_token") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            slow.sleep(Duration::from_secs(40));
+            let body = json!({
+                "access_token": "abcdefghijklmnop0123456789",
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            })
+            .to_string();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}",
+                body.len()
+            );
+            stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        });
+        let claims = json!({"iss": "https://i", "aud": "a", "sub": "s"}).as_object().unwrap().clone();
+        let request = Request {
+            sts: &Sts { endpoint, api: Api::Alpha },
+            scope: "roleassignments:o",
+            min_ttl: 60,
+            proof: Proof::IdToken {
+                token: &Secret::new("header.payload.signature"),
+                claims: &UnverifiedClaims { header: Map::new(), claims },
+            },
+        };
+        let http = Client::new(ProxySettings::default(), Vec::new());
+        let attempt = Attempt::only(Deadline::within(Duration::from_secs(30)));
+        let credential = request.send(&http, &*clock, attempt).unwrap();
+        server.join().unwrap();
+        assert_eq!(clock.unix_time(), BEGIN + 40);
+        assert_eq!(credential.expires_at, BEGIN + 3600);
+    }
 
     #[test]
     fn both_versions_have_their_path() {

@@ -143,5 +143,5 @@ impl Asked<'_> {
 /// What Equinix may hold against the caller of a request with client credentials.
 const CALLER_NOT_ACCEPTED: &str = "Equinix did not accept the classic access token that was sent along, or its user may not have this scope. Check whether STS is enabled for your organization (it is in limited availability), and whether EQUINIX_API_TOKEN, if it is set, is still valid.";
 
-/// What Equinix holds an ID token against, in that order, each with the value that this job presented.
+/// The advice that lists what Equinix compares an ID token with, in its order, each with the value that this job presented.
 const NOT_ACCEPTED: &str = "Compare exactly, and in this order: issuer with the OIDC provider's issuerLocation; audience with its trustedClientIds; subject with the principal of the grant; scope with what is granted. Check as well that the provider is ENABLED and not SUSPENDED.";

@@ -19,10 +19,6 @@ impl Format for CredentialProcess {
         "credential-process"
     }
 
-    fn about(&self) -> &'static str {
-        "a JSON object in the shape of AWS's credential_process on standard output; no AWS credential"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }
@@ -40,7 +36,7 @@ impl Format for CredentialProcess {
         Ok(json_line(&members))
     }
 
-    /// botocore and others put it into the message of the failure, behind words of their own.
+    /// Warns of botocore and others, which put it into the message of the failure, behind words of their own.
     fn keeps_stderr(&self) -> Option<Keeper> {
         Some(Keeper {
             habit: "those who run a credential process keep its standard error to themselves",

@@ -32,10 +32,6 @@ impl Format for Dotenv {
         "dotenv"
     }
 
-    fn about(&self) -> &'static str {
-        "NAME=value lines in a new private file, its path on standard output"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::NewFile]
     }
@@ -49,12 +45,12 @@ impl Format for Dotenv {
         Ok(lines(options, credential.token.reveal(), &credential.expires_at_text()))
     }
 
-    /// Empty values: these readers cannot unset, and no older token may be taken for this one.
+    /// Writes empty values: these readers cannot unset, and no older token may be taken for this one.
     fn render_unavailable(&self, _: &str, options: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         Some((Destination::NewFile, lines(options, "", "")))
     }
 
-    /// `env $(xargs < "$(equinix-wif …)")` is a command that the shell traces with the token in it.
+    /// Says yes: `env $(xargs < "$(equinix-wif …)")` is a command that the shell traces with the token in it.
     fn is_substituted(&self) -> bool {
         true
     }

@@ -5,12 +5,7 @@ use super::script::Script;
 use super::shell::SHELL;
 
 /// `export NAME='…'` lines in a new file.
-pub(super) const ENV_FILE: Script = Script {
-    id: "env-file",
-    about: "POSIX export lines in a new private file, its path on standard output",
-    place: Destination::NewFile,
-    ..SHELL
-};
+pub(super) const ENV_FILE: Script = Script { id: "env-file", place: Destination::NewFile, ..SHELL };
 
 #[cfg(test)]
 mod tests {

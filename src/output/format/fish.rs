@@ -6,7 +6,6 @@ use super::script::Script;
 /// `set -gx NAME '…'` lines.
 pub(super) const FISH: Script = Script {
     id: "fish",
-    about: "fish set lines on standard output",
     place: Destination::Stdout,
     set: ["set -gx ", " '", "';\n"],
     // It fails for a variable that is not set, and says nothing.

@@ -5,8 +5,9 @@
 //! loudly, whereas a cut `NAME=value` would pass as a shorter token.
 
 use crate::credential::{Credential, Kind, TOKEN_TYPE};
+use crate::env::Env;
 use crate::error::{Code, Error};
-use crate::platform::github::names;
+use crate::platform::github::{self, names};
 use crate::secret::SecretBytes;
 use crate::text::printable;
 
@@ -18,10 +19,6 @@ pub(super) struct GitHub;
 impl Format for GitHub {
     fn id(&self) -> &'static str {
         "github"
-    }
-
-    fn about(&self) -> &'static str {
-        "outputs of the step in GITHUB_OUTPUT; with --export-env also a variable in GITHUB_ENV"
     }
 
     fn places(&self, export_env: bool) -> Vec<Destination> {
@@ -79,7 +76,16 @@ impl Format for GitHub {
         })
     }
 
-    /// The runner reads the outputs of failed steps as well.
+    fn unreadable(&self, env: &Env, kind: Kind) -> Option<String> {
+        github::outputs_are_lost(env).then(|| {
+            format!(
+                "this step has no id, so no other step can read its output {}: give it one, such as `id: equinix`",
+                kind.output()
+            )
+        })
+    }
+
+    /// Leaves the code in the step's outputs: the runner reads those of failed steps as well.
     fn render_failure(&self, code: Code, delimiter: &str) -> Option<(Destination, SecretBytes)> {
         Some((
             Destination::RunnerFile(names::GITHUB_OUTPUT),

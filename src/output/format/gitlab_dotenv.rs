@@ -21,10 +21,6 @@ impl Format for GitLabDotenv {
         "gitlab-dotenv"
     }
 
-    fn about(&self) -> &'static str {
-        "lines for artifacts:reports:dotenv in the file of --output; needs --accept-artifact-exposure"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Artifact]
     }

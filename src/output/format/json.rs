@@ -16,10 +16,6 @@ impl Format for Json {
         "json"
     }
 
-    fn about(&self) -> &'static str {
-        "a JSON object with RFC 8693's names on standard output"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }

@@ -18,10 +18,6 @@ impl Format for Kubernetes {
         "kubernetes"
     }
 
-    fn about(&self) -> &'static str {
-        "an ExecCredential of the version in KUBERNETES_EXEC_INFO on standard output"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }
@@ -48,8 +44,8 @@ impl Format for Kubernetes {
         ]))
     }
 
-    /// client-go passes it on, others put it into their own message (Python's client does, unless its standard output is a
-    /// terminal), and `KUBERNETES_EXEC_INFO` does not tell who asks.
+    /// Warns of some clients: client-go passes it on, others put it into their own message (Python's client does,
+    /// unless its standard output is a terminal), and `KUBERNETES_EXEC_INFO` does not tell who asks.
     fn keeps_stderr(&self) -> Option<Keeper> {
         Some(Keeper {
             habit: "some Kubernetes clients keep standard error of their plugins to themselves",

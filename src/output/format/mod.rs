@@ -1,4 +1,4 @@
-//! How the token is handed over.
+//! The forms in which the token is handed over.
 //!
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
 //! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
@@ -20,6 +20,7 @@ mod shell;
 mod terraform_external;
 
 use crate::credential::{Credential, Kind};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::output::request::Caller;
 use crate::secret::SecretBytes;
@@ -41,7 +42,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &raw::Raw,
 ];
 
-/// Where bytes of a format go.
+/// The destination of a format's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
     /// Standard output, or the file of `--output`.
@@ -56,7 +57,7 @@ pub enum Destination {
     Artifact,
 }
 
-/// What a format may have to know besides the credential.
+/// The facts that a format may need besides the credential.
 #[derive(Debug, Default)]
 pub struct Options<'a> {
     /// The variable for the token.
@@ -78,9 +79,9 @@ impl Options<'_> {
 
 /// Programs that keep standard error of those that they run.
 pub struct Keeper {
-    /// What they do, for a message.
+    /// Their habit, for a message.
     pub habit: &'static str,
-    /// What to do instead.
+    /// The advice what to do instead.
     pub instead: &'static str,
 }
 
@@ -88,9 +89,6 @@ pub struct Keeper {
 pub trait Format: Sync {
     /// The value of `--format`.
     fn id(&self) -> &'static str;
-
-    /// Returns what it is, for help and docs.
-    fn about(&self) -> &'static str;
 
     /// The places that [`Format::render`] will fill, so that they can be opened before the token exists.
     fn places(&self, export_env: bool) -> Vec<Destination>;
@@ -113,8 +111,13 @@ pub trait Format: Sync {
         None
     }
 
-    /// Returns how messages call the token's place in a runner file.
+    /// Returns the name of the token's place in a runner file, for messages.
     fn name_in(&self, _variable: &str, _kind: Kind, _env_name: &str) -> Option<String> {
+        None
+    }
+
+    /// Returns what is to be said when nobody will be able to read the token where this form puts it.
+    fn unreadable(&self, _env: &Env, _kind: Kind) -> Option<String> {
         None
     }
 

@@ -7,7 +7,6 @@ use super::script::Script;
 /// `$env:NAME = '…'` lines.
 pub(super) const POWERSHELL: Script = Script {
     id: "powershell",
-    about: "PowerShell assignments on standard output",
     place: Destination::Stdout,
     set: ["$env:", " = '", "';\n"],
     unset: ["Remove-Item -Path Env:", " -ErrorAction SilentlyContinue;\n"],

@@ -14,16 +14,12 @@ impl Format for Raw {
         "raw"
     }
 
-    fn about(&self) -> &'static str {
-        "the token alone; on standard output a line break follows"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }
 
-    /// A file is read whole by those who take a token from one (`AWS_WEB_IDENTITY_TOKEN_FILE` and its like), and they send
-    /// a line break along.
+    /// Writes a line break on standard output only: a file is read whole by those who take a token from one
+    /// (`AWS_WEB_IDENTITY_TOKEN_FILE` and its like), and they send a line break along.
     fn render(
         &self,
         credential: &Credential,
@@ -39,7 +35,7 @@ impl Format for Raw {
         Ok(SecretBytes::new(line))
     }
 
-    /// `TOKEN=$(equinix-wif token …)` then leaves the variable empty.
+    /// Writes nothing: `TOKEN=$(equinix-wif token …)` then leaves the variable empty.
     fn render_unavailable(&self, _: &str, _: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         Some((Destination::Stdout, SecretBytes::new(Vec::new())))
     }

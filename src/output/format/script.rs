@@ -14,9 +14,7 @@ use super::{Destination, Format, Options};
 pub(super) struct Script {
     /// The value of `--format`.
     pub(super) id: &'static str,
-    /// What it is, for help and docs.
-    pub(super) about: &'static str,
-    /// Where the lines go.
+    /// The destination of the lines.
     pub(super) place: Destination,
     /// The statement that sets a variable for this shell and its children: what stands before the name, between name and value,
     /// and behind the value.
@@ -46,15 +44,11 @@ impl Format for Script {
         self.id
     }
 
-    fn about(&self) -> &'static str {
-        self.about
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![self.place]
     }
 
-    /// The token and its expiry; what would shadow the token is unset.
+    /// Sets the token and its expiry, and unsets what would shadow the token.
     fn render(
         &self,
         credential: &Credential,
@@ -72,7 +66,7 @@ impl Format for Script {
         Ok(SecretBytes::new(std::mem::take(&mut *lines)))
     }
 
-    /// There is no token, and no older one may be taken for it.
+    /// Unsets the variables: there is no token, and no older one may be taken for it.
     fn render_unavailable(&self, _: &str, options: &Options<'_>) -> Option<(Destination, SecretBytes)> {
         let mut lines = String::new();
         self.unset(&mut lines, options.env_name);

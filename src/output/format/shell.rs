@@ -6,7 +6,6 @@ use super::script::Script;
 /// `export NAME='…'` lines: POSIX.1-2024, Shell Command Language, sections 2.2.2 (single quotes) and 2.15 (export, unset).
 pub(super) const SHELL: Script = Script {
     id: "shell",
-    about: "POSIX export lines on standard output",
     place: Destination::Stdout,
     set: ["export ", "='", "';\n"],
     unset: ["unset ", ";\n"],

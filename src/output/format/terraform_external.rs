@@ -19,10 +19,6 @@ impl Format for TerraformExternal {
         "terraform-external"
     }
 
-    fn about(&self) -> &'static str {
-        "the answer to a Terraform data source external, whose query it reads from standard input"
-    }
-
     fn places(&self, _: bool) -> Vec<Destination> {
         vec![Destination::Stdout]
     }

@@ -1,10 +1,10 @@
-//! What is in a runner file already, as far as it decides whether the runner can read on:
+//! The content of a runner file, as far as it decides whether the runner can read on:
 //! <https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#environment-files>.
 //!
 //! The runner stops at the first line that it does not understand, and shows it. What is appended after such a line is
 //! lost, and in a block that is open it would become part of another value.
 
-/// Returns why the runner would not read what is appended, if it would not.
+/// Returns the reason for which the runner would not read what is appended, if there is one.
 pub(super) fn obstacle(bytes: &[u8]) -> Option<&'static str> {
     const FOREIGN_MARKS: [&[u8]; 3] = [b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"];
     if FOREIGN_MARKS.iter().any(|mark| bytes.starts_with(mark)) {
@@ -28,7 +28,7 @@ pub(super) fn obstacle(bytes: &[u8]) -> Option<&'static str> {
     open.map(|_| "has a block without its end")
 }
 
-/// What a line outside of blocks is.
+/// The kinds of line outside of blocks.
 enum Entry<'a> {
     /// `NAME=VALUE`.
     Line,
@@ -38,7 +38,7 @@ enum Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Whichever sign comes first decides.
+    /// Sorts a line. Whichever sign comes first decides.
     fn of(line: &'a [u8]) -> Self {
         for at in 0..line.len() {
             let (name, rest) = line.split_at(at);

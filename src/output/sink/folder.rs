@@ -18,7 +18,7 @@ use rustix::process::geteuid;
 use super::new_file::Access;
 use super::{Found, Unreachable};
 
-/// As many links as Linux follows in one path.
+/// The largest number of links that Linux follows in one path.
 const MOST_LINKS: usize = 40;
 
 /// A folder that is held open.
@@ -104,7 +104,7 @@ impl Folder {
         self.weakness.get_or_insert_with(|| format!("{shown} {why}"));
     }
 
-    /// In such a folder only its owner and a file's owner may replace the file.
+    /// Tells whether the folder is sticky: only its owner and a file's owner may replace the file.
     fn is_sticky(&self) -> bool {
         Mode::from_raw_mode(self.itself.st_mode).contains(Mode::SVTX)
     }

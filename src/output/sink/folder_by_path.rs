@@ -64,13 +64,13 @@ impl Folder {
         OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
     }
 
-    /// There are no files without a name.
+    /// Makes nothing: there are no files without a name.
     #[allow(clippy::unused_self, reason = "Linux makes it in the folder")]
     pub(super) fn create_unnamed(&self, _: Access) -> Option<File> {
         None
     }
 
-    /// There are no files without a name.
+    /// Does nothing: there are no files without a name.
     #[allow(clippy::unused_self, reason = "Linux links it into the folder")]
     pub(super) fn link(&self, _: &File, _: &OsStr) -> bool {
         false
@@ -87,7 +87,7 @@ impl Folder {
     }
 }
 
-/// There are no owners to compare.
+/// Returns nobody: there are no owners to compare.
 pub(super) fn guest(_: &Path, _: Option<PathBuf>) -> Option<u32> {
     None
 }

@@ -1,5 +1,5 @@
-//! Where bytes are written. Everything is opened and checked before a token exists (no token is
-//! minted for nothing), and a file appears whole or not at all.
+//! The places where bytes are written. Each is opened and checked before a token exists (no token is minted for
+//! nothing), and a file appears whole or not at all.
 
 mod entries;
 #[cfg(unix)]
@@ -35,7 +35,7 @@ use new_file::Appeared;
 use places::{artifact, private_file, temporary_file};
 use runner_file::RunnerFile;
 
-/// What is allowed.
+/// The user's choices and consents.
 pub struct Policy<'a> {
     /// The environment: runner files, temporary folders, the checkout.
     pub env: &'a Env,
@@ -47,7 +47,7 @@ pub struct Policy<'a> {
     pub accept_artifact_exposure: bool,
     /// `--force`.
     pub force: bool,
-    /// What standard output leads to.
+    /// The kind of standard output.
     pub stdout: StdoutKind,
 }
 
@@ -59,9 +59,9 @@ pub struct Sinks {
 
 /// A place that is open.
 struct Open {
-    /// As the format names it.
+    /// The place that the format names.
     named: Destination,
-    /// As it is with this `--output`.
+    /// The place with this `--output`.
     actual: Destination,
     sink: Sink,
 }
@@ -88,12 +88,7 @@ impl Sinks {
         Ok(Self { format, places: places.collect::<Result<_, Error>>()? })
     }
 
-    /// The format that they were opened for.
-    pub fn format(&self) -> &'static dyn Format {
-        self.format
-    }
-
-    /// Returns what only standard output will tell, if it tells anything: the token itself, or where it is.
+    /// Returns what would be lost without a reader of standard output: the token itself, or the path of its file.
     pub fn told(&self) -> Option<&'static str> {
         self.places.iter().find_map(|open| match &open.sink {
             Sink::Stdout => Some("the token"),
@@ -202,7 +197,7 @@ impl Sink {
         })
     }
 
-    /// As messages call it.
+    /// The name in messages.
     fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),
@@ -212,7 +207,7 @@ impl Sink {
         }
     }
 
-    /// Does what can fail and that nobody sees.
+    /// Does the part of the work that can fail before anybody sees anything.
     fn prepare(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             Self::Stdout | Self::Unread => Ok(()),
@@ -274,7 +269,7 @@ fn announce(stdout: &mut dyn Write, file: &Appeared) -> Result<(), Error> {
     print(stdout, &line).inspect_err(|_| file.remove())
 }
 
-/// What has a name in a folder.
+/// The kind of entry that has a name in a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
 enum Found {
@@ -288,7 +283,7 @@ enum Found {
     Other,
 }
 
-/// Why a folder cannot be opened.
+/// The reason for which a folder cannot be opened.
 #[derive(Debug)]
 #[cfg_attr(not(unix), allow(dead_code, reason = "owners are compared on Unix"))]
 enum Unreachable {

@@ -33,7 +33,7 @@ pub struct NewFile {
 pub(super) enum Access {
     /// For this user only, whatever the umask.
     Private,
-    /// As the umask says.
+    /// The permissions that the umask leaves.
     Public,
 }
 
@@ -170,7 +170,7 @@ impl Named {
 }
 
 impl Drop for Named {
-    /// After the renaming there is nothing of this name; before it, nothing may stay.
+    /// Removes the file. After the renaming there is nothing of this name; before it, nothing may stay.
     fn drop(&mut self) {
         // Windows removes no file that is open.
         self.file = None;
@@ -178,7 +178,7 @@ impl Drop for Named {
     }
 }
 
-/// Where a file will be: a folder that is held open, and a name in it.
+/// The place of a future file: a folder that is held open, and a name in it.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) folder: Folder,
@@ -218,7 +218,7 @@ impl Place {
     }
 }
 
-/// A umask may have taken more than it should.
+/// Sets the permissions once more: a umask may have taken more than it should.
 #[cfg(unix)]
 fn make_private(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -242,13 +242,14 @@ mod tests {
         Place { folder: Folder::open(folder, None).unwrap(), name: "target".into() }
     }
 
-    /// As it is opened here, and as it is where there are no files without a name.
+    /// Opens both kinds of file: as it is opened here, and as where there are no files without a name.
     fn both(folder: &Path, access: Access) -> [NewFile; 2] {
         let new = || NewFile::open(place(folder), access).unwrap();
         [new(), NewFile { unnamed: None, ..new() }]
     }
 
-    /// Not every file system has files without a name, and where `/proc` is missing they cannot be given one.
+    /// Checks the other way: not every file system has files without a name, and where `/proc` is missing they cannot
+    /// be given one.
     #[test]
     fn a_file_system_without_unnamed_files_does_as_well() {
         let root = tempfile::tempdir().unwrap();
@@ -263,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Not only when it is whole: whoever opens it meanwhile could read on.
+    /// Checks that it is private from the beginning: whoever opens it meanwhile could read on.
     #[test]
     fn a_private_file_is_so_before_anything_is_in_it() {
         let root = tempfile::tempdir().unwrap();
@@ -287,7 +288,7 @@ mod tests {
         }
     }
 
-    /// Returns who may write a folder on the way puts another one there while the token is fetched.
+    /// Checks the case that another user exchanges a folder on the way while the token is fetched.
     #[test]
     fn nothing_is_written_where_another_folder_was_put() {
         let root = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Which folder a file may be in: the one that was named, or the first that keeps it from others.
+//! Finds the folder for a file: the one that was named, or the first that keeps it from others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub(super) fn artifact(
 ) -> Result<NewFile, Error> {
     if !policy.accept_artifact_exposure {
         let message = format!("the format {} puts the token into an artifact", format.id());
-        let exposure = "the platform keeps it, who may see the job's artifacts can download it, and nothing masks it later";
+        let exposure = "the platform keeps it, whoever may see the job's artifacts can download it, and nothing masks it later";
         return Err(Error::new(Code::ArtifactExposure, message).with_detail("exposure", exposure));
     }
     let path = output.ok_or_else(|| {
@@ -91,9 +91,9 @@ struct Candidate {
     own: bool,
 }
 
-/// Why it is not.
+/// The reason for which a folder is not fit.
 enum Unfit {
-    /// No other folder is looked for when this one is full: the next may be in memory.
+    /// A full disk: no other folder is looked for, since the next may be in memory.
     Full(Error),
     Because(&'static str),
 }
@@ -175,7 +175,7 @@ fn check_privacy(place: &Place, policy: &Policy<'_>) -> Result<(), Error> {
     Err(Error::new(Code::OutSymlink, message).with_cure(elsewhere(place, policy)))
 }
 
-/// Returns what works in place of this path, as far as it can be found out here.
+/// Suggests a place that works instead of this path, as far as it can be found out here.
 fn elsewhere(place: &Place, policy: &Policy<'_>) -> String {
     let strict = Policy { allow_workspace: false, ..*policy };
     let fit = candidates(policy.env).into_iter().find_map(|candidate| candidate.file(&strict).ok());
@@ -189,7 +189,7 @@ fn elsewhere(place: &Place, policy: &Policy<'_>) -> String {
     )
 }
 
-/// The path is printed for a shell to use, so it must be one line.
+/// Tells whether a path is one line: it is printed for a shell to use.
 fn is_printable(path: &Path) -> bool {
     path.to_str().is_some_and(|text| !text.chars().any(char::is_control))
 }

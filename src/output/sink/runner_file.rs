@@ -13,7 +13,8 @@ use crate::text::quote;
 use super::system::{is_ours, no_follow, reserve};
 use super::{entries, failed};
 
-/// So much of a file is looked at; nobody's outputs are longer, and what is longer is the runner's to judge.
+/// The part of a file that is looked at, in bytes: nobody's outputs are longer, and what is longer is the runner's to
+/// judge.
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A file of the runner, which exists already and is read when the step has ended.
@@ -82,7 +83,7 @@ impl RunnerFile {
         Ok(new)
     }
 
-    /// Returns what is in it: perhaps the token of an earlier run.
+    /// Returns the content, which may hold the token of an earlier run.
     fn content(&self) -> io::Result<SecretBytes> {
         let length = self.file.metadata()?.len();
         if length > MOST_BYTES {
@@ -108,16 +109,7 @@ impl RunnerFile {
     pub(super) fn append(mut self, block: &[u8]) -> Result<(), Error> {
         let separator = self.separator().map_err(|error| self.cannot_be_written(&error))?;
         let bytes = SecretBytes::new([separator, block].concat());
-        match write_at_once(&mut self.file, bytes.reveal()) {
-            Ok(count) if count == bytes.reveal().len() => Ok(()),
-            // It is not taken back: what another process has appended meanwhile would go with it. A block without its end
-            // makes the runner fail loudly.
-            Ok(_) => {
-                let what = format!("the runner file of {} cannot be written", self.variable);
-                Err(Error::new(Code::OutFull, format!("{what}: only part of the data fitted")))
-            }
-            Err(error) => Err(self.cannot_be_written(&error)),
-        }
+        write_whole(&mut self.file, bytes.reveal()).map_err(|error| self.cannot_be_written(&error))
     }
 
     fn separator(&mut self) -> io::Result<&'static [u8]> {
@@ -128,6 +120,15 @@ impl RunnerFile {
         self.file.seek(SeekFrom::End(-1))?;
         self.file.read_exact(&mut last)?;
         Ok(if last == *b"\n" { b"" } else { b"\n" })
+    }
+}
+
+/// One write, and nothing after it. What did not fit is not taken back: what another process has appended meanwhile would go
+/// with it. A block without its end makes the runner fail loudly.
+fn write_whole(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    match write_at_once(file, bytes)? {
+        count if count == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::StorageFull.into()),
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
         }
     }
 
-    /// A second write could follow one of somebody else.
+    /// Checks that nothing is written twice: a second write could follow one of somebody else.
     #[test]
     fn there_is_one_write_whatever_fits() {
         let mut disk = Disk(Vec::new(), 3);
@@ -167,7 +168,16 @@ mod tests {
         assert_eq!(disk.0, b"abc");
     }
 
-    /// Returns what another process has appended meanwhile stays, also where the end of a block does not fit.
+    #[test]
+    fn what_fits_in_part_is_a_failure_and_stays() {
+        let mut disk = Disk(Vec::new(), 3);
+        let error = write_whole(&mut disk, b"abcd").unwrap_err();
+        assert_eq!(failed(&error, Code::OutWrite, "x").code(), Code::OutFull);
+        assert_eq!(disk.0, b"abc");
+        write_whole(&mut Disk(Vec::new(), 4), b"abcd").unwrap();
+    }
+
+    /// Checks that what another process has appended meanwhile stays, also where the end of a block does not fit.
     #[cfg(target_os = "linux")]
     #[test]
     fn nothing_that_others_append_is_lost() {

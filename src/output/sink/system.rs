@@ -1,4 +1,4 @@
-//! What the operating system is asked about users and told about opening.
+//! Questions to the operating system about users, and its flags for opening files.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -17,8 +17,8 @@ pub(super) fn is_ours(_: &Metadata) -> bool {
     true
 }
 
-/// Opens without following a link at the end of the path. Also without blocking, so that a FIFO that took the file's place
-/// does not hold up the run.
+/// Sets the flags to open without following a link at the end of the path, and without blocking, so that a FIFO that
+/// took the file's place does not hold up the run.
 #[cfg(unix)]
 pub(super) fn no_follow(options: &mut OpenOptions) {
     use rustix::fs::OFlags;

@@ -156,7 +156,7 @@ fn every_folder_on_the_way_to_an_output_must_be_safe() {
     assert_eq!(fs::read(report.commit(b"{}").unwrap()).unwrap(), b"{}");
 }
 
-/// GitLab's runner makes the checkout in a container writable for everybody.
+/// Checks the case of GitLab's runner, which makes the checkout in a container writable for everybody.
 #[test]
 fn an_artifact_may_be_in_a_checkout_that_everybody_may_write() {
     let place = Folders::new();

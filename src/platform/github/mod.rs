@@ -52,8 +52,12 @@ pub mod names {
         GITHUB_EVENT_NAME = "GITHUB_EVENT_NAME";
         /// The file with the event's payload.
         GITHUB_EVENT_PATH = "GITHUB_EVENT_PATH";
-        /// Who started this run.
+        /// The user who started this run.
         GITHUB_ACTOR = "GITHUB_ACTOR";
+        /// The step's `id`; a name that begins with `__` where the step has none.
+        GITHUB_ACTION = "GITHUB_ACTION";
+        /// The folder of the composite action that this step is a part of.
+        GITHUB_ACTION_PATH = "GITHUB_ACTION_PATH";
         /// The checkout of a GitHub job: no token is written there.
         GITHUB_WORKSPACE = "GITHUB_WORKSPACE";
         /// The runner file for step outputs.
@@ -98,6 +102,14 @@ static FACTS: Facts = Facts {
     renews: true,
     ..Facts::NEUTRAL
 };
+
+/// Tells whether nobody can read this step's outputs, since it has no `id`. The runner makes up a name then, such as `__run`
+/// or `__run_2`, and no expression can begin like that. Inside a composite action the variable is about the step that uses
+/// the action, so nothing is known of this one.
+pub fn outputs_are_lost(env: &Env) -> bool {
+    let name = env.os(names::GITHUB_ACTION);
+    name.is_some_and(|name| name.to_string_lossy().starts_with("__")) && !env.has(names::GITHUB_ACTION_PATH)
+}
 
 /// The command that hides a value in the log from now on. Its line has to begin at column 0.
 fn mask(value: &str) -> String {
@@ -220,7 +232,7 @@ fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
     Ok((url, bearer))
 }
 
-/// Returns where to ask, refused when it is unsafe, with what is unusual about it.
+/// Returns the URL to ask, with what is unusual about it. An unsafe one is refused.
 fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
     let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
     let url = Url::parse(text).map_err(|why| unsafe_url(&why.to_string()))?;
@@ -272,7 +284,7 @@ fn read(response: &Response) -> Result<Secret, Error> {
     })
 }
 
-/// Returns what a status other than 200 means.
+/// Explains a status other than 200.
 fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
     let status = response.status;
     let said = json::parse_object(&response.body)

@@ -12,7 +12,8 @@ use crate::text::quote;
 use super::names;
 use crate::platform::inside_exec;
 
-/// Returns why there is no way to ask: told from the event and the actor (the variables are absent in each case).
+/// Explains why there is no way to ask, as far as it shows in the event and the actor (the variables are absent in each
+/// case).
 pub(super) fn no_permission(env: &Env) -> Result<Error, Error> {
     let event = env.text(names::GITHUB_EVENT_NAME)?.unwrap_or_default();
     let actor = env.text(names::GITHUB_ACTOR)?.unwrap_or_default();

@@ -635,6 +635,30 @@ fn a_wrong_path_names_the_other_version_and_never_calls_it() {
     });
 }
 
+/// An earlier step can set the variable and listen on this machine.
+#[test]
+fn a_variable_has_no_token_of_an_issuer_elsewhere_sent_in_the_clear() {
+    let issuer = "https://gitlab.example";
+    let job = || {
+        let job = Job::gitlab().claims(move |claims| {
+            claims.insert("iss".to_owned(), json!(issuer));
+        });
+        job.args(["--expect", &format!("iss={issuer}")])
+    };
+    let by_variable = |job: Job| {
+        let url = job.sts_url();
+        job.without_flag("--sts-endpoint").env("EQUINIX_STS_ENDPOINT", url)
+    };
+    let outcome = by_variable(job()).run();
+    outcome
+        .fails(10, "endpoint-untrusted")
+        .sts_requests(0)
+        .stderr_has("EQUINIX_STS_ENDPOINT names http://127.0.0.1:");
+    // What the flag says was not planted, and a token of this machine is worth nothing elsewhere.
+    job().run().succeeds().sts_requests(1);
+    by_variable(Job::gitlab()).run().succeeds().sts_requests(1);
+}
+
 #[test]
 fn the_version_decides_the_path_and_nothing_else() {
     each(&[("alpha", "/use/token"), ("v1", "/v1/token")].map(|case| (case.0, case)), |(api, path)| {

@@ -160,6 +160,34 @@ fn no_server_holds_a_run_up() {
     });
 }
 
+/// A listener that answers no connection any more, since those that wait to be accepted fill its queue. They wait there after
+/// their other end has been closed, too.
+fn silent() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {}
+    (listener, address)
+}
+
+#[test]
+fn nobody_who_does_not_even_connect_holds_a_run_up() {
+    let (_listener, address) = silent();
+    let cases = [
+        ("the STS", Job::gitlab(), format!("http://{address}"), None),
+        ("the STS, opened ahead", Job::github().tls(), format!("https://{address}"), None),
+        ("a proxy", Job::gitlab(), "https://elsewhere.example".to_owned(), Some(format!("http://{address}"))),
+    ];
+    for (name, job, endpoint, proxy) in cases {
+        println!("case: {name}");
+        let job = job.without_flag("--sts-endpoint").args(["--sts-endpoint", &endpoint, "--timeout", LIMIT]);
+        let job = match proxy {
+            Some(proxy) => job.env("HTTPS_PROXY", proxy),
+            None => job,
+        };
+        job.run().fails(8, "deadline").within(END);
+    }
+}
+
 /// Keeps a connection open and silent.
 fn drop_later(mut stream: TcpStream) -> std::io::Result<()> {
     while stream.read(&mut [0; 1024])? > 0 {}

@@ -296,6 +296,20 @@ mod expectations {
     }
 
     #[test]
+    fn with_a_star_are_no_patterns() {
+        for value in ["ref=refs/heads/*", "ref=*"] {
+            let outcome = refused(expecting(github(), &[value]), 5, "claim-expectation");
+            outcome.stderr_has("There are no patterns: a value is compared exactly.");
+            outcome.stderr_has("several for the same claim are alternatives");
+        }
+        let outcome = refused(expecting(github(), &["ref=refs/heads/x"]), 5, "claim-expectation");
+        outcome.stderr_lacks("There are no patterns");
+        // A value may have one all the same.
+        let starred = with_claims(github(), json!({"environment": "*"}));
+        exchanged(expecting(starred, &["environment=*"]));
+    }
+
+    #[test]
     fn a_hostile_claim_is_shown_harmlessly() {
         let evil = "\u{1b}[2K\n::add-path::/x ##[group] \u{202e}txet";
         let job = with_claims(Job::github(), json!({"environment": evil}));

@@ -366,6 +366,49 @@ mod claims {
     }
 }
 
+/// Up to version 19.0 GitLab's runner hands its script to bash in a pipeline, as the argument of `eval`: without a word of
+/// its own, a failing line ends the job with 1, whatever its status was.
+mod the_runner_s_own_form {
+    use super::*;
+
+    fn in_the_runner(job: Job, line: &str) -> Outcome {
+        let quoted = line.replace('\\', "\\\\").replace('\'', "\\'").replace('\n', "\\n");
+        let script = format!("set -eo pipefail\nset +o noclobber\n: | eval $'{quoted}\\n'\nexit 0\n");
+        job.wrap_shell(["bash", "-c", &script]).run()
+    }
+
+    /// A job, its line, and the statuses with and without `|| exit`.
+    type Case<'a> = (fn() -> Job, &'a str, i32, i32);
+
+    #[test]
+    fn keeps_the_status_of_a_line_that_says_exit() {
+        let token = Job::gitlab;
+        let exec = || Job::gitlab().exec(["true"]);
+        let cases: [Case<'_>; 3] = [
+            (token, "equinix-wif \"$@\"", 6, 1),
+            (token, "file=$(equinix-wif \"$@\")", 6, 1),
+            (exec, "equinix-wif \"$@\"", 125, 1),
+        ];
+        for (job, line, kept, bare) in cases {
+            for (end, status) in [(" || exit", kept), ("", bare)] {
+                println!("case: {line}{end}");
+                let job = job().sts_reply(sts_error("invalid_scope", "no"));
+                let outcome = in_the_runner(job, &format!("{line}{end}\necho 'the script went on'"));
+                outcome.require(outcome.status == Some(status), &format!("the job ends with {status}"));
+                outcome.stdout_is("").stderr_has("error[sts-scope-denied]: ").sts_requests(1);
+            }
+        }
+    }
+
+    #[test]
+    fn has_the_token_after_the_recipe() {
+        let recipe = "file=$(equinix-wif \"$@\") || exit\n. \"$file\"\nrm -f \"$file\"\nprintf '%s' \"$EQUINIX_API_TOKEN\"";
+        let outcome = in_the_runner(Job::gitlab().token_on_stdout(), recipe);
+        outcome.succeeds().stdout_is(outcome.access_token());
+        assert_eq!(outcome.new_files(), Vec::<&std::path::Path>::new());
+    }
+}
+
 /// Nobody but this program reads that variable, so no format unsets it.
 mod the_program_s_own_variable {
     use super::*;

@@ -672,6 +672,38 @@ mod masks {
     }
 
     #[test]
+    fn a_step_without_an_id_is_told_that_nobody_can_read_its_output() {
+        let warning = |name: &str| {
+            format!("warning: this step has no id, so no other step can read its output {name}: ")
+        };
+        let step = |name: &str| Job::github().env("GITHUB_ACTION", name);
+        for name in ["__run", "__run_2", "__actions_checkout"] {
+            let outcome = step(name).run();
+            outcome.succeeds().stderr_has(&warning("access-token"));
+            let warnings = outcome.report.as_ref().unwrap()["warnings"].to_string();
+            outcome.require(warnings.contains("this step has no id"), "the report has it");
+        }
+        id_token(step("__run")).run().succeeds().stderr_has(&warning("id-token"));
+        let lacks = [
+            ("an id", step("equinix")),
+            ("an id in act, where a step without one has its number", step("0")),
+            ("none, as outside of a step", Job::github().unset("GITHUB_ACTION")),
+            (
+                "a composite action, of which nothing is known",
+                step("__self").env("GITHUB_ACTION_PATH", "/action"),
+            ),
+            ("another place", step("__run").arg("--export-env")),
+            ("a command that writes no output", step("__run").exec(["true"])),
+        ];
+        for (name, job) in lacks {
+            println!("case: {name}");
+            job.run().succeeds().stderr_lacks("has no id");
+        }
+        let outcome = step("__run").args(["--format", "json"]).token_on_stdout().run();
+        outcome.succeeds().stderr_lacks("has no id");
+    }
+
+    #[test]
     fn go_out_wherever_a_runner_reads_them() {
         for fork in ["FORGEJO_ACTIONS", "GITEA_ACTIONS"] {
             let job = bare().env("GITHUB_ACTIONS", "true").env(fork, "true").args(["--format", "json"]);

@@ -1,19 +1,23 @@
-//! Whatever the values are, each writer's reader gets them back: the formats as pure functions, read with the ports of
+//! Reads what the formats write and gets the same values back, with the ports of
 //! their readers' grammars.
-
-use crate::support;
 
 use std::collections::BTreeMap;
 
-use equinix_wif::credential::{Credential, Kind};
-use equinix_wif::output::format::{self, Destination, Options};
-use equinix_wif::secret::Secret;
-use equinix_wif::text::printable;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use support::gitlab::{Limits, parse_dotenv};
-use support::runner;
+use super::format::{Destination, Options, by_name};
+use crate::credential::{Credential, Kind};
+use crate::secret::Secret;
+use crate::text::printable;
+
+use gitlab::{Limits, parse_dotenv};
+
+#[path = "../../tests/support/gitlab.rs"]
+mod gitlab;
+#[path = "../../tests/support/runner.rs"]
+#[allow(dead_code, reason = "the integration tests read logs with it, too")]
+mod runner;
 
 const DELIMITER: &str = "equinix-wif-0123456789abcdef0123456789abcdef";
 
@@ -36,7 +40,7 @@ fn credentials() -> impl Strategy<Value = Credential> {
 fn written(format: &str, credential: &Credential, place: Destination, name: &str) -> String {
     let options =
         Options { env_name: name, delimiter: DELIMITER, shadowing: Some("SHADOW"), ..Options::default() };
-    let bytes = format::by_name(format).unwrap().render(credential, &options, place).unwrap();
+    let bytes = by_name(format).unwrap().render(credential, &options, place).unwrap();
     String::from_utf8(bytes.reveal().to_vec()).unwrap()
 }
 
