@@ -370,6 +370,8 @@ mod under_act {
         let (output, variable) = run.saw("expiry").split_once(' ').unwrap();
         assert!(output == variable && output.ends_with('Z'), "{output} {variable}");
         assert_eq!(run.saw("code"), "<>");
+        // The program's step is inside the action, and has an id there.
+        assert!(!run.log.contains("this step has no id"), "{}", run.log);
         // act gives a later job what GitHub's runner drops: the token.
         assert_eq!(run.saw("job-expiry"), output);
         assert_eq!(run.token("job-output"), run.token("output"));

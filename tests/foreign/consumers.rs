@@ -47,6 +47,7 @@ mod act {
         {
             assert!(run.log.contains(hidden), "{hidden}:\n{}", run.log);
         }
+        assert!(!run.log.contains("this step has no id"), "{}", run.log);
         let names: Vec<&str> = run.seen["names"].lines().collect();
         assert!(names.contains(&"METAL_TOKEN_EXPIRES_AT"));
         assert!(!names.iter().any(|name| name.starts_with("ACTIONS_ID_TOKEN_REQUEST")), "{names:?}");
