@@ -109,8 +109,13 @@ impl RunnerFile {
     pub(super) fn append(mut self, block: &[u8]) -> Result<(), Error> {
         let separator = self.separator().map_err(|error| self.cannot_be_written(&error))?;
         let bytes = SecretBytes::new([separator, block].concat());
-        match write_at_once(&mut self.file, bytes.reveal()) {
-            Ok(count) if count == bytes.reveal().len() => Ok(()),
+        let written = write_at_once(&mut self.file, bytes.reveal());
+        self.judge(written, bytes.reveal().len())
+    }
+
+    fn judge(&self, written: io::Result<usize>, length: usize) -> Result<(), Error> {
+        match written {
+            Ok(count) if count == length => Ok(()),
             // It is not taken back: what another process has appended meanwhile would go with it. A block without its end
             // makes the runner fail loudly.
             Ok(_) => {
@@ -166,6 +171,18 @@ mod tests {
         let mut disk = Disk(Vec::new(), 3);
         assert_eq!(write_at_once(&mut disk, b"abcd").unwrap(), 3);
         assert_eq!(disk.0, b"abc");
+    }
+
+    #[test]
+    fn a_block_that_fits_in_part_only_is_a_failure() {
+        let variable = "GITHUB_OUTPUT";
+        let file = RunnerFile { variable, file: tempfile::tempfile().unwrap() };
+        assert!(file.judge(Ok(4), 4).is_ok());
+        let error = file.judge(Ok(3), 4).unwrap_err();
+        assert_eq!(error.code(), Code::OutFull);
+        assert!(error.message().ends_with("only part of the data fitted"), "{}", error.message());
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        assert_eq!(file.judge(Err(denied), 4).unwrap_err().code(), Code::OutWrite);
     }
 
     /// Checks that what another process has appended meanwhile stays, also where the end of a block does not fit.
