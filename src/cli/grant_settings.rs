@@ -1,4 +1,4 @@
-//! What the settings of the grants mean: which grant, where it asks, and with which secrets.
+//! The meaning of the grants' settings: which grant, where it asks, and with which secrets.
 
 #[cfg(feature = "classic-grants")]
 use std::path::Path;
@@ -37,7 +37,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Where a server's base URL comes from, for messages.
+/// A server whose base URL is a setting, with words for messages.
 struct Server {
     setting: &'static Setting<String>,
     name: &'static str,
@@ -283,7 +283,7 @@ impl Resolver<'_> {
         })
     }
 
-    /// What lives long goes to this machine only when a flag says so: on a platform, an earlier step may have set a variable
+    /// Refuses a loopback address that no flag names. What lives long goes there only when a flag says so: on a platform, an earlier step may have set a variable
     /// and be listening.
     fn check_loopback(&self, endpoint: &Resolved<Url>, flag: &str) -> Result<(), Error> {
         let Source::Variable(name) = endpoint.source else { return Ok(()) };

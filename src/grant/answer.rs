@@ -1,4 +1,4 @@
-//! What every server's answer has in common: JSON, a token, and a life in seconds. Read strictly: what a careful server would
+//! The part that every server's answer has in common: JSON, a token, and a life in seconds. Read strictly: what a careful server would
 //! never send is refused, because it would otherwise end up in a shell, a log or a provider.
 
 use serde_json::{Map, Value};

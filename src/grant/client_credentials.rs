@@ -14,7 +14,7 @@ use super::api::{self, Account, Request};
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
-/// What is known of the grant.
+/// The facts about the grant.
 pub(super) const FACTS: Facts = Facts {
     name: "client-credentials",
     needs: "a client id and secret of the classic API",

@@ -56,7 +56,7 @@ pub type Make = fn(&GrantSettings, Arc<dyn SubjectTokens>) -> Result<Arc<dyn Gra
 pub struct Facts {
     /// The value of `--grant`.
     pub name: &'static str,
-    /// What it needs, for help and messages.
+    /// The things that it needs, for messages.
     #[cfg_attr(not(feature = "classic-grants"), allow(dead_code, reason = "only the classic grants use it"))]
     pub needs: &'static str,
     /// The flags that only some grants use, and this one does. They say what kind of grant it is.

@@ -14,7 +14,7 @@ use super::api::{self, Account, Request};
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
-/// What is known of the grant.
+/// The facts about the grant.
 pub(super) const FACTS: Facts = Facts {
     name: "password",
     needs: "a client id and secret, and a user's name and password; retired by Equinix, so only with --force",

@@ -13,7 +13,7 @@ use super::api::{self, Account, Request};
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
-/// What is known of the grant.
+/// The facts about the grant.
 pub(super) const FACTS: Facts = Facts {
     name: "refresh-token",
     needs: "a client id and secret, and a refresh token of the same client",

@@ -1,4 +1,4 @@
-//! What a server says about a request that it refused. Everything in it is untrusted.
+//! The words of a server about a request that it refused. Everything in it is untrusted.
 
 use serde_json::{Map, Value};
 
@@ -15,7 +15,7 @@ pub(super) struct ServerError {
     pub(super) description: Option<String>,
     /// The server's own code, where it is no name of OAuth's.
     pub(super) code: Option<String>,
-    /// Whether it has the members that Equinix's APIs use.
+    /// True if it has the members that Equinix's APIs use.
     is_api: bool,
 }
 

@@ -35,7 +35,7 @@ pub struct GrantSettings {
     pub account: Arc<Account>,
     /// Warnings about these settings.
     pub warnings: Vec<String>,
-    /// What is odd about these settings.
+    /// Oddities of these settings.
     pub findings: Vec<Finding>,
 }
 

@@ -19,7 +19,7 @@ use super::settings::GrantSettings;
 use super::sts::{Api, Proof, Request, Sts};
 use super::{Facts, Grant, Refused, Renewable};
 
-/// What is known of the grant.
+/// The facts about the grant.
 pub(super) const FACTS: Facts = Facts {
     name: "sts-client-credentials",
     needs: "a classic access token in EQUINIX_API_TOKEN, or a client id and secret to get one with",

@@ -15,7 +15,7 @@ use super::settings::GrantSettings;
 use super::sts::{Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable};
 
-/// What is known of the grant.
+/// The facts about the grant.
 pub const FACTS: Facts = Facts {
     name: "token-exchange",
     needs: "an ID token, which is exchanged (RFC 8693)",

@@ -13,7 +13,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.')
 /// One request.
 #[derive(Clone, Copy)]
 pub struct Request<'r> {
-    /// Where it goes.
+    /// The URL.
     pub url: &'r Url,
     /// The token for the `Authorization` header (RFC 6750 section 2.1).
     pub bearer: Option<&'r Secret>,

@@ -308,6 +308,18 @@ mod tests {
         outcome.map_or_else(|error| error.code().name(), |()| "ok")
     }
 
+    /// Checks that a secret which is published, as in a bad key set, does not verify anything.
+    #[test]
+    fn no_key_makes_a_symmetric_algorithm_acceptable() {
+        let secret = json!({"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75", "alg": "HS256"});
+        for name in ["HS256", "HS384", "HS512"] {
+            let head = header(json!({"alg": name}));
+            let error = check(&head, "e30.e30", "AAAA", &keys(json!([secret, rsa_key()]))).unwrap_err();
+            assert_eq!(error.code(), Code::ClaimSignature);
+            assert!(error.message().ends_with("cannot be checked by this program"), "{}", error.message());
+        }
+    }
+
     fn changed(mut key: Value, name: &str, value: Value) -> Value {
         key[name] = value;
         key

@@ -46,12 +46,12 @@ pub struct Client {
     pub secret: Secret,
 }
 
-/// Where a secret came from, for messages.
+/// The source of a secret, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// This variable.
     Variable(&'static str),
-    /// What this flag names.
+    /// The file or standard input that this flag names.
     File(&'static str),
 }
 

@@ -107,7 +107,7 @@ impl Sts {
     }
 }
 
-/// What proves to the STS who asks.
+/// The proof of who asks the STS.
 pub(super) enum Proof<'a> {
     /// An ID token, which is exchanged.
     IdToken {
@@ -147,17 +147,17 @@ impl Proof<'_> {
 /// The label of the scope in messages.
 const SCOPE: &str = "scope";
 
-/// What was asked of the STS, to explain a refusal with.
+/// A request to the STS, as it is explained after a refusal.
 struct Asked<'a> {
     sts: &'a Sts,
     /// The path that was called.
     path: &'static str,
-    /// What is there, for messages.
+    /// The name of what is there, for messages.
     endpoint: &'static str,
     /// As messages call the request.
     noun: &'static str,
     proof: &'a Proof<'a>,
-    /// What it was asked for, with its label.
+    /// The thing that was asked for, with its label.
     target: (&'static str, &'a str),
 }
 
@@ -181,13 +181,13 @@ pub(super) fn check_issuer(
 
 /// One request, as it is sent.
 pub(super) struct Request<'a> {
-    /// Where it goes.
+    /// The STS.
     pub(super) sts: &'a Sts,
     /// The scope to ask for.
     pub(super) scope: &'a str,
     /// The shortest acceptable life of the access token, in seconds.
     pub(super) min_ttl: u64,
-    /// What proves who asks.
+    /// The proof of who asks.
     pub(super) proof: Proof<'a>,
 }
 

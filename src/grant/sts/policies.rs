@@ -50,7 +50,7 @@ pub struct Policy {
     pub name: Option<String>,
 }
 
-/// What is asked.
+/// A question for the access policies of an identity.
 pub struct Question<'a> {
     /// The STS.
     pub sts: &'a Sts,
@@ -58,7 +58,7 @@ pub struct Question<'a> {
     pub local_issuers_only: Option<&'static str>,
     /// The project, `project:…`.
     pub project_id: &'a str,
-    /// Whose policies.
+    /// The identity whose policies are meant.
     pub identity: &'a Identity,
 }
 

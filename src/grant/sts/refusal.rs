@@ -140,7 +140,7 @@ impl Asked<'_> {
     }
 }
 
-/// What Equinix may hold against the caller of a request with client credentials.
+/// The advice for a caller with client credentials that Equinix did not accept.
 const CALLER_NOT_ACCEPTED: &str = "Equinix did not accept the classic access token that was sent along, or its user may not have this scope. Check whether STS is enabled for your organization (it is in limited availability), and whether EQUINIX_API_TOKEN, if it is set, is still valid.";
 
 /// The advice that lists what Equinix compares an ID token with, in its order, each with the value that this job presented.

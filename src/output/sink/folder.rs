@@ -38,20 +38,23 @@ impl fmt::Debug for Folder {
 impl Folder {
     /// Walks to a folder. Besides root and this user, `guest` is trusted as an owner.
     pub(super) fn open(path: &Path, guest: Option<u32>) -> Result<Self, Unreachable> {
-        let is_trusted = |owner: u32| owner == 0 || owner == geteuid().as_raw() || Some(owner) == guest;
+        Self::walk(path, &|owner| owner == 0 || owner == geteuid().as_raw() || Some(owner) == guest)
+    }
+
+    fn walk(path: &Path, is_trusted: &dyn Fn(u32) -> bool) -> Result<Self, Unreachable> {
         let mut ahead = Vec::new();
         put_before(&mut ahead, path);
         if path.is_relative() {
             put_before(&mut ahead, &std::env::current_dir().map_err(Unreachable::Io)?);
         }
         let mut here = Self::root()?;
-        here.judge(&is_trusted);
+        here.judge(is_trusted);
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             let found = fs::statat(&here.handle, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(refused)?;
             if FileType::from_raw_mode(found.st_mode) != FileType::Symlink {
                 here.enter(&name)?;
-                here.judge(&is_trusted);
+                here.judge(is_trusted);
                 continue;
             }
             links += 1;
@@ -290,6 +293,18 @@ mod tests {
         create_dir(path.join("elsewhere")).unwrap();
         symlink(path.join("elsewhere"), path.join("a/link")).unwrap();
         assert!(Folder::open(&path.join("a/link"), None).unwrap().weakness().is_some());
+    }
+
+    /// Checks what belongs to somebody else, without any rights to give it to somebody.
+    #[test]
+    fn owners_on_the_way_count() {
+        let (_root, path) = root();
+        create_dir(path.join("a")).unwrap();
+        let to = |name: &str| Folder::walk(&path.join(name), &|_| false);
+        assert_eq!(to("a").unwrap().weakness(), Some("\"/\" belongs to another user"));
+        symlink("a", path.join("link")).unwrap();
+        assert!(matches!(to("link"), Err(Unreachable::ForeignLink(link)) if link == path.join("link")));
+        assert!(Folder::open(&path.join("link"), None).is_ok());
     }
 
     #[test]

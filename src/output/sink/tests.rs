@@ -79,9 +79,11 @@ fn folders_are_taken_in_order_and_only_if_private() {
     fs::create_dir(place.path("checkout/temp")).unwrap();
     let project = place.path("checkout");
     fs::create_dir(place.path("checkout.tmp")).unwrap();
+    fs::create_dir(place.path("two\nlines")).unwrap();
     for (pairs, folder) in [
         (vec![("RUNNER_TEMP", place.path("none")), ("TMPDIR", place.path("temp"))], "temp"),
         (vec![("RUNNER_TEMP", place.path("open")), ("TMPDIR", place.path("temp"))], "temp"),
+        (vec![("RUNNER_TEMP", place.path("two\nlines")), ("TMPDIR", place.path("temp"))], "temp"),
         (vec![("RUNNER_TEMP", place.path("checkout/temp")), ("TMPDIR", place.path("temp"))], "temp"),
         (vec![("CI_PROJECT_DIR", project), ("TMPDIR", place.path("temp"))], "checkout.tmp"),
     ] {

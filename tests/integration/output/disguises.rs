@@ -138,6 +138,14 @@ fn secrets_of_the_environment_are_guarded_before_the_settings_are_read() {
 }
 
 #[test]
+fn the_password_of_a_proxy_is_guarded_before_the_settings_are_read() {
+    const PASSWORD: &str = "hush-28459045-of-the-proxy";
+    let proxy = format!("http://ci:{PASSWORD}@proxy.example:3128");
+    let outcome = Job::github().env("HTTPS_PROXY", proxy).args(["--provider", PASSWORD]).run();
+    outcome.stderr_has("error[cfg-").stderr_has("***").stderr_lacks(PASSWORD).sts_requests(0);
+}
+
+#[test]
 fn nothing_of_a_proxy_with_an_unencoded_sign_in_its_password_is_shown() {
     each(&["/", "?", "#"].map(|sign| (sign, sign)), |sign| {
         let outcome = Job::gitlab()
