@@ -113,10 +113,7 @@ impl Resolver<'_> {
     }
 
     /// Tells whether a stored secret comes from standard input.
-    #[cfg_attr(
-        not(feature = "classic-grants"),
-        expect(clippy::unused_self, reason = "there is no stored secret")
-    )]
+    #[cfg_attr(not(feature = "classic-grants"), expect(clippy::unused_self, reason = "no secret"))]
     pub fn reads_secret_from_stdin(&mut self) -> bool {
         #[cfg(feature = "classic-grants")]
         return [&CLIENT_SECRET_FILE, &REFRESH_TOKEN_FILE, &PASSWORD_FILE]

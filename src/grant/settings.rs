@@ -46,10 +46,7 @@ impl GrantSettings {
     }
 
     /// Returns every stored secret that the grant sends, to be hidden before the first one is sent.
-    #[cfg_attr(
-        not(feature = "classic-grants"),
-        expect(clippy::unused_self, reason = "there is no stored secret")
-    )]
+    #[cfg_attr(not(feature = "classic-grants"), expect(clippy::unused_self, reason = "no secret"))]
     pub fn secrets(&self) -> Vec<&Secret> {
         #[cfg(feature = "classic-grants")]
         return self.account.secrets().collect();
