@@ -31,7 +31,9 @@ pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bo
     // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
     read(&text, DEPTH, found) || {
         let reversed: String = text.chars().rev().collect();
-        [HEX, BASE64].into_iter().any(|alphabet| unpacked(&reversed, alphabet, DEPTH, found))
+        [HEX, BASE64, BASE64_WITH_SIGNS]
+            .into_iter()
+            .any(|alphabet| unpacked(&reversed, alphabet, DEPTH, found))
     }
 }
 
@@ -122,15 +124,11 @@ type Alphabet = (u32, usize, fn(u8) -> Option<u8>);
 
 const HEX: Alphabet = (4, 2, hex_value);
 const BASE64: Alphabet = (6, 4, base64_value);
+const BASE64_WITH_SIGNS: Alphabet =
+    (6, 4, |symbol| base64_value(symbol).or_else(|| base64_sign_value(symbol)));
 
 /// Encodings that write bytes as symbols of a few bits: what is no symbol counts for nothing.
-const ALPHABETS: [Alphabet; 5] = [
-    (1, 8, binary_value),
-    HEX,
-    (5, 8, base32_value),
-    BASE64,
-    (6, 4, |symbol| base64_value(symbol).or_else(|| base64_sign_value(symbol))),
-];
+const ALPHABETS: [Alphabet; 5] = [(1, 8, binary_value), HEX, (5, 8, base32_value), BASE64, BASE64_WITH_SIGNS];
 
 fn binary_value(symbol: u8) -> Option<u8> {
     matches!(symbol, b'0' | b'1').then(|| symbol - b'0')
@@ -148,8 +146,8 @@ fn base32_value(symbol: u8) -> Option<u8> {
     }
 }
 
-/// The value of a letter or digit. The two signs of base64 do not occur when a token is encoded: its characters have none
-/// of the bit patterns that need them. So they may as well be separators.
+/// The value of a letter or digit. The two signs of base64 hardly occur when a token is encoded: of its characters only `~`
+/// has a bit pattern that needs one. So they may as well be separators; [`BASE64_WITH_SIGNS`] is the other reading.
 pub(super) fn base64_value(symbol: u8) -> Option<u8> {
     match symbol {
         b'A'..=b'Z' => Some(symbol - b'A'),

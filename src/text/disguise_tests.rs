@@ -222,6 +222,17 @@ fn a_disguised_secret_is_withheld_with_all_around_it() {
 }
 
 /// Checks that a dozen characters are enough, as for plain pieces; fewer occur by chance.
+/// Checks a secret with `~`, which base64 writes with a sign, read in both directions.
+#[test]
+fn a_sign_of_base64_is_read_in_both_directions() {
+    let secret = "0_A+0A00~A~_Aa~0~a0aA-~__+0aa~~+a~-Aaaa-a+~+Aa~aA0~aA";
+    for (name, disguise) in DISGUISES {
+        let mut redactor = Redactor::default();
+        redactor.add(secret);
+        assert!(redactor.scrub(&clean(&format!("x {}", disguise(secret)))).1, "{name}");
+    }
+}
+
 #[test]
 fn a_piece_in_disguise_is_enough() {
     let mut redactor = redactor();
