@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn every_fact_is_there_and_none_is_left_open() {
-        for platform in SimulatedPlatform::ALL {
+        for platform in SimulatedPlatform::ALL.iter().copied().filter(|platform| platform.has_identity()) {
             let facts = Facts::new(platform, "http://127.0.0.1:4001");
             let variables: Vec<_> = facts.variables().collect();
             let claims = facts.claims();
@@ -102,7 +102,7 @@ mod tests {
     /// Nearly everything is text in the platforms' claims, ids and booleans too; GitLab's runner is the exception.
     #[test]
     fn claims_have_the_platforms_types() {
-        for platform in SimulatedPlatform::ALL {
+        for platform in SimulatedPlatform::ALL.iter().copied().filter(|platform| platform.has_identity()) {
             for (name, value) in Facts::new(platform, "http://127.0.0.1:4001").claims() {
                 match name.as_str() {
                     "runner_id" => assert!(value.is_u64()),

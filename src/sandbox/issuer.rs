@@ -1,7 +1,8 @@
 //! The CI platform: publishes its keys, and on GitHub makes ID tokens on request.
 //!
 //! As GitHub it is a GitHub Enterprise Server, because those have their issuer under their own address
-//! (`<server>/_services/token`). As GitLab it makes one token before the job starts and none later.
+//! (`<server>/_services/token`). As GitLab it makes one token before the job starts and none later, and
+//! where there is no platform none at all.
 
 use std::sync::Mutex;
 
@@ -48,9 +49,10 @@ impl Issuer {
 
     /// The `iss` of its tokens.
     pub(super) fn id(&self) -> String {
-        match self.platform {
-            SimulatedPlatform::Github => format!("{}/_services/token", self.base),
-            SimulatedPlatform::Gitlab => self.base.clone(),
+        if self.platform == SimulatedPlatform::Github {
+            format!("{}/_services/token", self.base)
+        } else {
+            self.base.clone()
         }
     }
 
@@ -96,23 +98,26 @@ impl Issuer {
     }
 
     fn default_audience(&self) -> String {
-        match self.platform {
-            SimulatedPlatform::Github => format!("{}/{}", self.base, self.facts.get("owner")),
-            SimulatedPlatform::Gitlab => self.base.clone(),
+        if self.platform == SimulatedPlatform::Github {
+            format!("{}/{}", self.base, self.facts.get("owner"))
+        } else {
+            self.base.clone()
         }
     }
 
     fn jwks_path(&self) -> &'static str {
-        match self.platform {
-            SimulatedPlatform::Github => "/_services/token/.well-known/jwks",
-            SimulatedPlatform::Gitlab => "/oauth/discovery/keys",
+        if self.platform == SimulatedPlatform::Github {
+            "/_services/token/.well-known/jwks"
+        } else {
+            "/oauth/discovery/keys"
         }
     }
 
     fn discovery_path(&self) -> &'static str {
-        match self.platform {
-            SimulatedPlatform::Github => "/_services/token/.well-known/openid-configuration",
-            SimulatedPlatform::Gitlab => "/.well-known/openid-configuration",
+        if self.platform == SimulatedPlatform::Github {
+            "/_services/token/.well-known/openid-configuration"
+        } else {
+            "/.well-known/openid-configuration"
         }
     }
 
@@ -272,7 +277,7 @@ mod tests {
         let past = SystemClock.unix_time() - claims["exp"].as_i64().unwrap();
         assert!((3600..3660).contains(&past), "{past}");
 
-        for platform in SimulatedPlatform::ALL {
+        for platform in SimulatedPlatform::ALL.iter().copied().filter(|platform| platform.has_identity()) {
             let wrong = start(platform, Some(Fault::WrongAudience));
             let claims = verified(&wrong, wrong.service.mint(Some(job::AUDIENCE)).unwrap().reveal());
             assert_eq!(claims["aud"], wrong.service.default_audience());

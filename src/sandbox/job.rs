@@ -3,10 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::SimulatedPlatform;
 use serde_json::json;
 
 use super::facts::Facts;
+use super::{SimulatedPlatform, policies};
 use crate::env::names;
 use crate::platform::github::names as github_names;
 use crate::platform::gitlab::names as gitlab_names;
@@ -16,6 +16,8 @@ use crate::secret::Secret;
 pub(super) const AUDIENCE: &str = "equinix-sandbox";
 /// The scope that is granted to the job.
 pub(super) const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
+/// The variable that names the project whose access policies are listed.
+const PROJECT_ID: &str = "EQUINIX_WIF_PROJECT_ID";
 /// The path of GitHub's ID-token endpoint on this instance. Real ones are long and meant to be opaque.
 pub(super) const TOKEN_PATH: &str = "/_services/pipelines/idtoken";
 
@@ -52,8 +54,15 @@ pub(super) fn prepare(platform: SimulatedPlatform, place: &Place<'_>, secret: &S
     let mut job = match platform {
         SimulatedPlatform::Github => github_job(place, secret),
         SimulatedPlatform::Gitlab => gitlab_job(place, secret),
+        #[cfg(feature = "classic-grants")]
+        SimulatedPlatform::Nowhere => Prepared::default(),
     };
-    job.set([(names::STS_ENDPOINT, place.sts), (names::AUDIENCE, AUDIENCE), (names::SCOPE, SCOPE)]);
+    job.set([
+        (names::STS_ENDPOINT, place.sts),
+        (names::AUDIENCE, AUDIENCE),
+        (names::SCOPE, SCOPE),
+        (PROJECT_ID, policies::PROJECT),
+    ]);
     job
 }
 
@@ -223,6 +232,7 @@ mod tests {
         EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
         EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
         EQUINIX_WIF_AUDIENCE=equinix-sandbox
+        EQUINIX_WIF_PROJECT_ID=project:00000000-0000-4000-8000-000000000002
         GITHUB_ACTIONS=true
         GITHUB_ACTOR=octocat
         GITHUB_ACTOR_ID=12
@@ -300,6 +310,7 @@ mod tests {
         EQUINIX_STS_ENDPOINT=http://127.0.0.1:4002
         EQUINIX_TOKEN_EXCHANGE_SCOPE=roleassignments:00000000-0000-4000-8000-000000000001
         EQUINIX_WIF_AUDIENCE=equinix-sandbox
+        EQUINIX_WIF_PROJECT_ID=project:00000000-0000-4000-8000-000000000002
         EQUINIX_WIF_SUBJECT_TOKEN=the-secret
         GITLAB_CI=true
         "#);

@@ -1,7 +1,8 @@
-//! The `sandbox` command: a CI platform's issuer and an Equinix STS on this machine, and a job between them.
+//! The `sandbox` command: a CI platform's issuer, an Equinix STS and Equinix's classic API on this machine, and a job
+//! between them.
 //!
 //! Everything is made up, but nothing is skipped: the issuer signs, the STS verifies, and the program under it is
-//! the real one. Both servers listen on 127.0.0.1 only and speak plain http, which the program accepts for
+//! the real one. The servers listen on 127.0.0.1 only and speak plain http, which the program accepts for
 //! loopback addresses. Nothing is reached beyond them. One thing is different: tokens are signed with ES256, and
 //! not with RS256 as the platforms do, since ring cannot generate an RSA key and none is kept in the repository.
 //!
@@ -10,11 +11,14 @@
 //!
 //! An interrupted sandbox leaves its temporary folder behind. What lies in it is worth nothing.
 
+#[cfg(feature = "classic-grants")]
+mod api;
 mod facts;
 mod fault;
 mod issuer;
 mod job;
 mod keys;
+mod policies;
 mod story;
 mod sts;
 mod wire;
@@ -29,11 +33,13 @@ use std::sync::{Arc, Mutex};
 
 pub use fault::Fault;
 
+#[cfg(feature = "classic-grants")]
+use self::api::Api;
 use self::issuer::Issuer;
 use self::job::{Place, Prepared};
 use self::story::{Handover, Story};
-use self::sts::{Sts, Trust, TrustedSubject};
-use self::wire::{Running, lock, serve};
+use self::sts::{Callers, Sts, Trust, TrustedSubject};
+use self::wire::{Entry, Running, lock, serve};
 use crate::child;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
@@ -48,29 +54,59 @@ pub enum SimulatedPlatform {
     Github,
     /// GitLab CI.
     Gitlab,
+    /// None: a laptop, with a client secret in place of an identity.
+    #[cfg(feature = "classic-grants")]
+    Nowhere,
 }
 
 impl SimulatedPlatform {
     /// Every platform, the default one first.
-    pub const ALL: [Self; 2] = [Self::Github, Self::Gitlab];
+    pub const ALL: &[Self] = &[
+        Self::Github,
+        Self::Gitlab,
+        #[cfg(feature = "classic-grants")]
+        Self::Nowhere,
+    ];
 
     /// The name on the command line.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
+            #[cfg(feature = "classic-grants")]
+            Self::Nowhere => "none",
+        }
+    }
+
+    /// Tells whether the platform gives its jobs ID tokens.
+    pub const fn has_identity(self) -> bool {
+        match self {
+            Self::Github | Self::Gitlab => true,
+            #[cfg(feature = "classic-grants")]
+            Self::Nowhere => false,
+        }
+    }
+
+    /// The arguments of the main job's program.
+    const fn main_job(self) -> &'static [&'static str] {
+        if self.has_identity() {
+            &["token"]
+        } else {
+            &["token", "--grant", "client-credentials", "--format", "json"]
         }
     }
 
     /// The platform of this name.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|platform| platform.id() == name)
+        Self::ALL.iter().copied().find(|platform| platform.id() == name)
     }
 
     const fn title(self) -> &'static str {
         match self {
             Self::Github => "GitHub Actions (Enterprise Server)",
             Self::Gitlab => "GitLab CI",
+            #[cfg(feature = "classic-grants")]
+            Self::Nowhere => "none, as on a laptop",
         }
     }
 }
@@ -91,6 +127,18 @@ pub struct Options {
 /// The story of the main job goes to `stdout`; a command of the user's has standard input, output and error to
 /// itself, but for one line on the console beforehand.
 pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Console) -> Result<u8, Error> {
+    if let Some(fault) =
+        options.fault.filter(|fault| options.command.is_empty() && !fault.is_met_on(options.platform))
+    {
+        let met = SimulatedPlatform::ALL.iter().filter(|platform| fault.is_met_on(**platform));
+        let met: Vec<_> = met.map(|platform| format!("--platform {}", platform.id())).collect();
+        let (fault, platform) = (fault.id(), options.platform.id());
+        return Err(Error::new(
+            Code::CfgValueInvalid,
+            format!("the main job on the platform {platform} does not meet the fault {fault}"),
+        )
+        .with_cure(format!("Use {}, or give a command after --.", met.join(" or "))));
+    }
     let sandbox = Sandbox::start(options.platform, options.fault)?;
     let folder = Folder::create(env)?;
     let job = sandbox.prepare(&folder.0)?;
@@ -100,7 +148,7 @@ pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Conso
     match options.command.split_first() {
         None => {
             let mut main_job = Command::new(&program);
-            main_job.arg("token");
+            main_job.args(options.platform.main_job());
             sandbox.narrate(main_job, programs, job, &folder.0, stdout)
         }
         Some((command, arguments)) => {
@@ -118,18 +166,23 @@ pub fn run(options: &Options, env: &Env, stdout: &mut dyn Write, console: &Conso
 /// The secrets of this run, so that they can be cut out of what is shown.
 type Hush = Arc<Mutex<Redactor>>;
 
-/// The two servers.
+/// The servers.
 struct Sandbox {
     platform: SimulatedPlatform,
     fault: Option<Fault>,
     issuer: Running<Issuer>,
     sts: Running<Sts>,
+    #[cfg(feature = "classic-grants")]
+    api: Running<Api>,
     hush: Hush,
 }
 
 impl Sandbox {
     fn start(platform: SimulatedPlatform, fault: Option<Fault>) -> Result<Self, Error> {
         let hush = Hush::default();
+        let callers = Callers::default();
+        #[cfg(feature = "classic-grants")]
+        let api = serve(|_| Api::new(fault, Arc::clone(&callers), Arc::clone(&hush)))?;
         let issuer = serve(|base| Issuer::new(platform, fault, base, Arc::clone(&hush)))?;
         let sts = serve(|base| {
             let trust = Trust {
@@ -137,10 +190,22 @@ impl Sandbox {
                 client_ids: vec![job::AUDIENCE.to_owned()],
                 keys: issuer.service.key().published(),
             };
-            let grant = TrustedSubject { subject: issuer.service.subject(), scope: job::SCOPE.to_owned() };
-            Ok(Sts::new(base, vec![trust], vec![grant], fault, Arc::clone(&hush)))
+            let scopes = policies::ALL.iter().map(|policy| policy.ern).chain([job::SCOPE]);
+            let subject = issuer.service.subject();
+            let grants = scopes
+                .map(|scope| TrustedSubject { subject: subject.clone(), scope: scope.to_owned() })
+                .collect();
+            Ok(Sts::new(base, vec![trust], grants, Arc::clone(&callers), fault, Arc::clone(&hush)))
         })?;
-        Ok(Self { platform, fault, issuer, sts, hush })
+        Ok(Self {
+            platform,
+            fault,
+            issuer,
+            sts,
+            #[cfg(feature = "classic-grants")]
+            api,
+            hush,
+        })
     }
 
     /// Sets a job up in the folder.
@@ -152,7 +217,11 @@ impl Sandbox {
             SimulatedPlatform::Gitlab => {
                 job::prepare(self.platform, &place, &issuer.mint(Some(job::AUDIENCE))?)
             }
+            #[cfg(feature = "classic-grants")]
+            SimulatedPlatform::Nowhere => job::prepare(self.platform, &place, issuer.bearer()),
         };
+        #[cfg(feature = "classic-grants")]
+        self.api.service.store(&self.api.base, folder, &mut job);
         // A failure that never passes is retried until the deadline, which nobody wants to wait for here.
         if self.fault == Some(Fault::ServerError) {
             job.set([(names::TIMEOUT, "5")]);
@@ -164,6 +233,19 @@ impl Sandbox {
             fs::write(file, content).map_err(|error| unwritable(file, &error))?;
         }
         Ok(job)
+    }
+
+    /// The requests to the classic API.
+    #[cfg(feature = "classic-grants")]
+    fn api_log(&self) -> Vec<Entry> {
+        self.api.log()
+    }
+
+    /// Without the classic grants there is no classic API.
+    #[cfg(not(feature = "classic-grants"))]
+    #[expect(clippy::unused_self, reason = "the other build has a server to ask")]
+    fn api_log(&self) -> Vec<Entry> {
+        Vec::new()
     }
 
     /// Runs the child in the job and tells what happened.
@@ -193,6 +275,7 @@ impl Sandbox {
             claims: self.issuer.service.last_claims().as_ref(),
             issuer_log: &self.issuer.log(),
             sts_log: &self.sts.log(),
+            api_log: &self.api_log(),
             status,
             stdout: &out,
             stderr: &String::from_utf8_lossy(&output.stderr),
@@ -284,7 +367,7 @@ mod tests {
     #[test]
     fn platforms_are_found_by_their_name() {
         for platform in SimulatedPlatform::ALL {
-            assert_eq!(SimulatedPlatform::by_name(platform.id()), Some(platform));
+            assert_eq!(SimulatedPlatform::by_name(platform.id()), Some(*platform));
         }
         assert_eq!(SimulatedPlatform::by_name("GitHub"), None);
     }

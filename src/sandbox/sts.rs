@@ -2,6 +2,7 @@
 //! one is known to check.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use oxhttp::model::Method;
 use serde_json::{Value, json};
@@ -9,17 +10,22 @@ use serde_json::{Value, json};
 use crate::clock::{Clock, SystemClock};
 use crate::identity::jwt;
 use crate::identity::signature::{self, IssuerKeys};
+use crate::secret::Secret;
 
 use super::wire::{self, Call, Reply, Service, lock};
-use super::{Fault, Hush, keys};
+use super::{Fault, Hush, job, keys, policies};
 
+/// The token endpoint of the older API version, the only one that clients without an ID token may ask.
+const ALPHA_PATH: &str = "/use/token";
 /// The token endpoints of both API versions.
-pub(super) const TOKEN_PATHS: [&str; 2] = ["/use/token", "/v1/token"];
+pub(super) const TOKEN_PATHS: [&str; 2] = [ALPHA_PATH, "/v1/token"];
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 const JWKS_PATH: &str = "/jwks";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// The type of an ID token.
+pub(super) const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const FORM: &str = "application/x-www-form-urlencoded";
 const LIFE: i64 = 3600;
@@ -37,20 +43,25 @@ pub(super) struct TrustedSubject {
     pub(super) scope: String,
 }
 
+/// The classic access tokens with which a client may ask.
+pub(super) type Callers = Arc<Mutex<Vec<Secret>>>;
+
 /// A Security Token Service.
 pub(super) struct Sts {
     base: String,
     trusted: Vec<Trust>,
     grants: Vec<TrustedSubject>,
+    callers: Callers,
     fault: Option<Fault>,
     asked_to_wait: AtomicBool,
     hush: Hush,
 }
 
 /// An OAuth error: `error` and `error_description` (RFC 6749 section 5.2).
-type Refusal = (&'static str, String);
+pub(super) type Refusal = (&'static str, String);
 
-fn invalid(description: impl Into<String>) -> Refusal {
+/// Returns the refusal of a request that is not as it must be.
+pub(super) fn invalid(description: impl Into<String>) -> Refusal {
     ("invalid_request", description.into())
 }
 
@@ -58,26 +69,39 @@ impl Sts {
     pub(super) fn new(
         base: &str,
         trusted: Vec<Trust>,
-        grants: Vec<TrustedSubject>,
+        mut grants: Vec<TrustedSubject>,
+        callers: Callers,
         fault: Option<Fault>,
         hush: Hush,
     ) -> Self {
-        // A grant that is gone is how the real one comes to refuse a scope.
-        let grants = if fault == Some(Fault::RefusedScope) { Vec::new() } else { grants };
-        Self { base: base.to_owned(), trusted, grants, fault, asked_to_wait: AtomicBool::new(false), hush }
+        if fault == Some(Fault::RefusedScope) {
+            // A grant that is gone is how the real one comes to refuse a scope.
+            grants.retain(|grant| grant.scope != job::SCOPE);
+        }
+        let base = base.to_owned();
+        Self { base, trusted, grants, callers, fault, asked_to_wait: AtomicBool::new(false), hush }
     }
 
-    fn token(&self, call: &Call) -> Reply {
+    /// Tells whether a scope was granted to a principal.
+    pub(super) fn is_granted(&self, subject: &str, scope: &str) -> bool {
+        self.grants.iter().any(|grant| grant.subject == subject && grant.scope == scope)
+    }
+
+    /// The answer of an STS that is not at its best.
+    fn disturbed(&self) -> Option<Reply> {
         match self.fault {
             Some(Fault::ServerError) => {
                 let page = "<html><head><title>503 Service Unavailable</title></head></html>\n";
-                return Reply::text(503, "text/html", page.to_owned());
+                Some(Reply::text(503, "text/html", page.to_owned()))
             }
             Some(Fault::RateLimit) if !self.asked_to_wait.swap(true, Ordering::SeqCst) => {
-                return Reply::json(429, &json!({ "error": "too_many_requests" })).with("retry-after", "1");
+                Some(Reply::json(429, &json!({ "error": "too_many_requests" })).with("retry-after", "1"))
             }
-            _ => (),
+            _ => None,
         }
+    }
+
+    fn token(&self, call: &Call) -> Reply {
         let Some(body) = &call.body else {
             return Reply::json(
                 413,
@@ -85,8 +109,9 @@ impl Sts {
             );
         };
         let form = std::str::from_utf8(body).ok().and_then(wire::pairs).unwrap_or_default();
-        let scope = form.iter().find(|(name, _)| name == "scope").map_or("", |(_, scope)| scope.as_str());
-        let reply = match self.exchange(call, &form) {
+        let form = Form(&form);
+        let scope = form.get("scope").ok().flatten().unwrap_or_default();
+        let reply = match self.grant(call, &form) {
             Ok(token) => token,
             Err((error, description)) => {
                 Reply::json(400, &json!({ "error": error, "error_description": description }))
@@ -95,34 +120,46 @@ impl Sts {
         reply.with("pragma", "no-cache").scope(scope)
     }
 
-    fn exchange(&self, call: &Call, form: &[(String, String)]) -> Result<Reply, Refusal> {
-        if call.has_header("authorization") {
-            return Err(invalid("token exchange takes no Authorization header"));
-        }
+    fn grant(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
         let media_type =
             call.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case(FORM) {
             return Err(invalid(format!("the content type must be {FORM}")));
         }
-        let get = |name: &str| {
-            let mut values = form.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
-            match (values.next(), values.next()) {
-                (_, Some(_)) => Err(invalid(format!("{name} is given more than once"))),
-                (None | Some(""), None) => Ok(None),
-                (value, None) => Ok(value),
-            }
-        };
-        let required = |name: &str| get(name)?.ok_or_else(|| invalid(format!("{name} is missing")));
-        if required("grant_type")? != GRANT {
-            return Err(("unsupported_grant_type", format!("the sandbox knows {GRANT} only")));
+        match form.required("grant_type")? {
+            GRANT => self.exchange(call, form),
+            CLIENT_CREDENTIALS if call.path == ALPHA_PATH => self.for_client(call, form),
+            _ => Err(("unsupported_grant_type", format!("the sandbox knows {GRANT} here"))),
         }
-        if required("subject_token_type")? != ID_TOKEN {
+    }
+
+    fn exchange(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
+        if call.has_header("authorization") {
+            return Err(invalid("token exchange takes no Authorization header"));
+        }
+        if form.required("subject_token_type")? != ID_TOKEN {
             return Err(invalid(format!("subject_token_type must be {ID_TOKEN}")));
         }
-        let subject = self.subject(required("subject_token")?)?;
-        let scope = get("scope")?.unwrap_or_default();
-        let granted = |wanted: &str| self.grants.iter().any(|g| g.subject == subject && g.scope == wanted);
-        if scope.split(' ').any(|wanted| !granted(wanted)) {
+        let subject = self.subject(form.required("subject_token")?)?;
+        self.issue(form, |wanted| self.is_granted(&subject, wanted))
+    }
+
+    /// A client proves itself by an access token of the classic API. It is the same customer's, so it was granted the same.
+    fn for_client(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
+        let caller = call.header("authorization").and_then(|value| value.split_once(' '));
+        let is_known = caller.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer")
+                && lock(&self.callers).iter().any(|caller| caller.reveal() == token)
+        });
+        if !is_known {
+            return Err(("invalid_client", "a caller needs an access token of the Equinix API".to_owned()));
+        }
+        self.issue(form, |wanted| self.grants.iter().any(|grant| grant.scope == wanted))
+    }
+
+    fn issue(&self, form: &Form<'_>, is_granted: impl Fn(&str) -> bool) -> Result<Reply, Refusal> {
+        let scope = form.get("scope")?.unwrap_or_default();
+        if !scope.split(' ').all(is_granted) {
             return Err(("invalid_scope", "the scope is not granted to this principal".to_owned()));
         }
         let token = keys::random_token().map_err(|error| ("server_error", error.message().to_owned()))?;
@@ -140,7 +177,7 @@ impl Sts {
     }
 
     /// Returns the subject of the ID token, if everything about it is right.
-    fn subject(&self, token: &str) -> Result<String, Refusal> {
+    pub(super) fn subject(&self, token: &str) -> Result<String, Refusal> {
         // Nothing is believed yet: this only tells which provider's keys have to fit.
         let claims = jwt::decode(token).map_err(|_| invalid("subject_token is not a JSON Web Token"))?;
         let trust = self
@@ -186,14 +223,37 @@ impl Sts {
     }
 }
 
+/// The fields of a form.
+struct Form<'a>(&'a [(String, String)]);
+
+impl<'a> Form<'a> {
+    /// The field of this name, unless it is empty. None may be there twice.
+    fn get(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(invalid(format!("{name} is given more than once"))),
+            (None | Some(""), None) => Ok(None),
+            (value, None) => Ok(value),
+        }
+    }
+
+    fn required(&self, name: &str) -> Result<&'a str, Refusal> {
+        self.get(name)?.ok_or_else(|| invalid(format!("{name} is missing")))
+    }
+}
+
 impl Service for Sts {
     fn answer(&self, call: &Call) -> Reply {
         let path = call.path.as_str();
-        if TOKEN_PATHS.contains(&path) {
-            return if call.method == Method::POST {
-                self.token(call)
-            } else {
-                Reply::method_not_allowed("POST")
+        let is_list = path == policies::PATH;
+        if is_list || TOKEN_PATHS.contains(&path) {
+            if call.method != Method::POST {
+                return Reply::method_not_allowed("POST");
+            }
+            return match self.disturbed() {
+                Some(reply) => reply,
+                None if is_list => self.policies(call),
+                None => self.token(call),
             };
         }
         match path {
@@ -299,8 +359,28 @@ mod tests {
         refused(say(&[TYPE], &twice), "invalid_request", "more than once");
         let two = format!("{} orgpolicies:other", job::SCOPE);
         refused(say(&[TYPE], &fields(token.reveal(), &two)), "invalid_scope", "scope");
+        let client = &[("grant_type", CLIENT_CREDENTIALS), ("scope", job::SCOPE)][..];
+        refused(say(&[TYPE], client), "invalid_client", "access token of the Equinix API");
+        refused(say(&[TYPE, ("authorization", "Bearer x")], client), "invalid_client", "access token");
         let large = "x".repeat(70_000);
         assert_eq!(post(&sandbox, &[TYPE], &fields(&large, job::SCOPE)).status, 413);
+    }
+
+    #[test]
+    fn a_client_is_known_by_its_classic_token_and_at_one_path_only() {
+        let sandbox = start(None);
+        lock(&sandbox.sts.service.callers).push(Secret::new("a-classic-token"));
+        let headers = [TYPE, ("authorization", "Bearer a-classic-token")];
+        let fields = [("grant_type", CLIENT_CREDENTIALS), ("scope", job::SCOPE)];
+        let answer = post(&sandbox, &headers, &fields);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.json()["scope"], job::SCOPE);
+        let other = [fields[0], ("scope", "orgpolicies:other")];
+        assert_eq!(refusal(&post(&sandbox, &headers, &other)).0, "invalid_scope");
+        assert_eq!(refusal(&post(&sandbox, &headers, &fields[..1])).0, "invalid_scope");
+        let url = format!("{}/v1/token", sandbox.sts.base);
+        let answer = send("POST", &url, &headers, &encoded(&fields));
+        assert_eq!(refusal(&answer).0, "unsupported_grant_type");
     }
 
     #[test]

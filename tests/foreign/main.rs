@@ -29,12 +29,16 @@ mod action;
 mod completions;
 mod component;
 mod consumers;
+#[cfg(all(unix, feature = "sandbox", feature = "classic-grants"))]
+mod documents;
 mod faults;
 mod interop;
 mod itself;
 mod memory;
 mod packaging;
 mod pages;
+#[cfg(all(unix, feature = "classic-grants"))]
+mod peers;
 mod proxies;
 mod readers;
 mod review;
@@ -71,6 +75,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("component", component::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("consumers", consumers::checks()),
+        #[cfg(all(unix, feature = "sandbox", feature = "classic-grants"))]
+        ("documents", documents::checks()),
         #[cfg(target_os = "linux")]
         ("faults", faults::checks()),
         #[cfg(unix)]
@@ -81,6 +87,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("memory", memory::checks()),
         #[cfg(unix)]
         ("proxies", proxies::checks()),
+        #[cfg(all(unix, feature = "classic-grants"))]
+        ("peers", peers::checks()),
         #[cfg(target_os = "linux")]
         ("readers", readers::checks()),
         #[cfg(target_os = "linux")]

@@ -87,7 +87,8 @@ mod generated {
     fn the_page_on_trust_has_what_inspect_prints() {
         let mut text = page("docs/trust.md");
         for platform in ["github", "gitlab"] {
-            let (inspect, exit) = shown(platform, "equinix-wif inspect");
+            // The page has a placeholder where the sandbox has a project.
+            let (inspect, exit) = shown(platform, "EQUINIX_WIF_PROJECT_ID= equinix-wif inspect");
             assert_eq!(exit, 0, "{inspect}");
             assert!(!inspect.contains("127.0.0.1"), "{inspect}");
             text = with_part(&text, &format!("inspect {platform}"), &block(&inspect));
@@ -173,7 +174,10 @@ mod tables {
         let faults = faults();
         assert!(faults.len() > 4);
         for row in faults {
-            let output = program().args(["sandbox", "--fault", row[0].trim_matches('`')]).output().unwrap();
+            let fault = row[0].trim_matches('`');
+            let platform = if ["wrong-login", "locked-account"].contains(&fault) { "none" } else { "github" };
+            let args = ["sandbox", "--platform", platform, "--fault", fault];
+            let output = program().args(args).output().unwrap();
             assert_eq!(output.status.code().unwrap().to_string(), row[2], "{}", told(&output));
         }
     }

@@ -14,11 +14,8 @@ impl Log {
     pub(super) fn read(platform: SimulatedPlatform, stderr: &str, stdout: &str) -> Self {
         let mut log = Self { lines: Vec::new(), masks: 0 };
         let mut masks = Vec::new();
-        // GitLab's stdout goes to the shell that reads the path.
-        let logged = match platform {
-            SimulatedPlatform::Github => [stderr, stdout],
-            SimulatedPlatform::Gitlab => [stderr, ""],
-        };
+        // Elsewhere stdout goes to whoever reads the path or the token.
+        let logged = if platform == SimulatedPlatform::Github { [stderr, stdout] } else { [stderr, ""] };
         for line in logged.iter().flat_map(|stream| stream.lines()) {
             match command(line).filter(|_| platform == SimulatedPlatform::Github) {
                 Some(("add-mask", data)) => {

@@ -29,6 +29,7 @@ pub(super) struct Story<'a> {
     pub(super) claims: Option<&'a Value>,
     pub(super) issuer_log: &'a [Entry],
     pub(super) sts_log: &'a [Entry],
+    pub(super) api_log: &'a [Entry],
     /// The child's exit status.
     pub(super) status: u8,
     pub(super) stdout: &'a str,
@@ -59,7 +60,10 @@ pub(super) fn tell(story: &Story<'_>) -> String {
                 page.row(label, &show(value));
             }
         }
-        None => page.row("identity", "none, since no ID token was made"),
+        None if story.platform.has_identity() => page.row("identity", "none, since no ID token was made"),
+        None => {
+            page.row("identity", "none: a client id and secret, which somebody stored, stand for the job");
+        }
     }
 
     page.heading("What happened");
@@ -69,27 +73,28 @@ pub(super) fn tell(story: &Story<'_>) -> String {
             page.row("ID token", &format!("came with the job, in {}", names::OWN_SUBJECT_TOKEN));
             page.rows("issuer", requests(story.issuer_log, &show).into_iter().filter(|line| line != NONE));
         }
+        #[cfg(feature = "classic-grants")]
+        SimulatedPlatform::Nowhere => (),
     }
-    if story.sts_log.is_empty() {
-        page.row("checks", "ended here, before the STS was asked; the log tells why");
+    if story.platform.has_identity() {
+        at_sts(&mut page, story, &show);
     } else {
-        page.row("checks", "issuer, audience and times fit this job (decoded; the STS verifies)");
-        page.rows("STS", requests(story.sts_log, &show));
-        if let Some(scope) = story.sts_log.iter().rev().find_map(|entry| entry.scope.as_deref()) {
-            page.row("", &format!("for the scope {}", show(scope)));
-        }
+        page.rows("API", requests(story.api_log, &show));
     }
-    match (story.platform, log.masks) {
-        (SimulatedPlatform::Github, 0) => page.row("runner", "was told to hide nothing"),
-        (SimulatedPlatform::Github, count) => {
+    match story.platform {
+        SimulatedPlatform::Github if log.masks == 0 => page.row("runner", "was told to hide nothing"),
+        SimulatedPlatform::Github => {
+            let count = log.masks;
             page.row(
                 "runner",
                 &format!("::add-mask::{REDACTED} ({count}x), not shown; from there on the value is hidden"),
             );
         }
-        (SimulatedPlatform::Gitlab, _) => {
+        SimulatedPlatform::Gitlab => {
             page.row("runner", "cannot be told to hide a value, so none is printed");
         }
+        #[cfg(feature = "classic-grants")]
+        SimulatedPlatform::Nowhere => page.row("runner", "there is none that could hide a value"),
     }
 
     page.heading("The job's log, as its readers see it");
@@ -107,19 +112,42 @@ pub(super) fn tell(story: &Story<'_>) -> String {
         match story.platform {
             SimulatedPlatform::Github => outputs(&mut page, handover, &show),
             SimulatedPlatform::Gitlab => env_file(&mut page, story.stdout, handover, &show),
+            #[cfg(feature = "classic-grants")]
+            SimulatedPlatform::Nowhere => (),
+        }
+    }
+    if !story.platform.has_identity() && !story.stdout.is_empty() {
+        page.heading("What the caller reads from standard output");
+        for line in story.stdout.lines() {
+            page.line(&format!("  {}", show(line)));
         }
     }
 
-    let other = match story.platform {
-        SimulatedPlatform::Github => SimulatedPlatform::Gitlab,
-        SimulatedPlatform::Gitlab => SimulatedPlatform::Github,
+    let other = if story.platform == SimulatedPlatform::Github {
+        SimulatedPlatform::Gitlab
+    } else {
+        SimulatedPlatform::Github
     };
-    let fault = if story.fault.is_none() { "--fault rate-limit, " } else { "" };
+    let fault = if story.platform.has_identity() { "rate-limit" } else { "wrong-login" };
+    let fault = if story.fault.is_none() { format!("--fault {fault}, ") } else { String::new() };
     page.heading(&format!("Try next: equinix-wif sandbox with --platform {}, {fault}or -- CMD", other.id()));
     page.into_text()
 }
 
 const NONE: &str = "was not asked";
+
+/// Adds the requests to the STS, or that there were none.
+fn at_sts(page: &mut Page, story: &Story<'_>, show: &dyn Fn(&str) -> String) {
+    if story.sts_log.is_empty() {
+        page.row("checks", "ended here, before the STS was asked; the log tells why");
+        return;
+    }
+    page.row("checks", "issuer, audience and times fit this job (decoded; the STS verifies)");
+    page.rows("STS", requests(story.sts_log, show));
+    if let Some(scope) = story.sts_log.iter().rev().find_map(|entry| entry.scope.as_deref()) {
+        page.row("", &format!("for the scope {}", show(scope)));
+    }
+}
 
 /// Describes the requests to a server.
 fn requests(log: &[Entry], show: &dyn Fn(&str) -> String) -> Vec<String> {

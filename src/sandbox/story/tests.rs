@@ -27,6 +27,7 @@ fn the_story_of_a_github_job() {
         platform: SimulatedPlatform::Github,
         fault: Some(Fault::RateLimit),
         claims: Some(&claims),
+        api_log: &[],
         issuer_log: &[entry("GET", "/_services/pipelines/idtoken", None, 200)],
         sts_log: &[
             entry("POST", "/use/token", None, 429),
@@ -88,6 +89,7 @@ fn the_story_of_a_gitlab_job() {
         platform: SimulatedPlatform::Gitlab,
         fault: None,
         claims: Some(&claims),
+        api_log: &[],
         issuer_log: &[],
         sts_log: &[entry("POST", "/use/token", Some("roleassignments:org"), 200)],
         status: 0,
@@ -132,12 +134,52 @@ fn the_story_of_a_gitlab_job() {
     assert!(told.lines().count() <= 35);
 }
 
+#[cfg(feature = "classic-grants")]
+#[test]
+fn the_story_of_a_laptop() {
+    let told = tell(&Story {
+        platform: SimulatedPlatform::Nowhere,
+        fault: None,
+        claims: None,
+        api_log: &[entry("POST", "/oauth2/v1/token", None, 200)],
+        issuer_log: &[],
+        sts_log: &[],
+        status: 0,
+        stdout: "{\"access_token\":\"Zm9vYmFyLWJheg.of.this.run\",\"expires_in\":3599}\n",
+        stderr: "warning: the Equinix API is on this machine\n",
+        handover: None,
+        scrub: &scrub,
+    });
+    insta::assert_snapshot!(told, @r#"
+    SANDBOX: nothing here is real. Issuer, STS, job and tokens are made up, live on 127.0.0.1
+    only, and end with this command.
+
+    Who the job is
+      platform      none, as on a laptop
+      identity      none: a client id and secret, which somebody stored, stand for the job
+
+    What happened
+      API           POST /oauth2/v1/token -> 200
+      runner        there is none that could hide a value
+
+    The job's log, as its readers see it
+      | warning: the Equinix API is on this machine
+
+    What the caller reads from standard output
+      {"access_token":"***","expires_in":3599}
+
+    Try next: equinix-wif sandbox with --platform github, --fault wrong-login, or -- CMD
+    "#);
+    assert!(told.lines().count() <= 35);
+}
+
 #[test]
 fn the_story_of_a_job_that_failed() {
     let told = tell(&Story {
         platform: SimulatedPlatform::Github,
         fault: Some(Fault::WrongAudience),
         claims: None,
+        api_log: &[],
         issuer_log: &vec![entry("GET", "/\u{1b}[31m::x::", None, 401); 7],
         sts_log: &[],
         status: 5,

@@ -305,6 +305,127 @@ mod commands {
     }
 }
 
+/// The grants that need a stored secret, each with one command.
+#[cfg(feature = "classic-grants")]
+mod classic {
+    use super::*;
+
+    /// Runs a script on a laptop. Tokens go nowhere.
+    fn laptop(fault: &[&str], script: &str) -> Outcome {
+        let args = [&["--platform", "none"], fault, &["--", "sh", "-ec", script]].concat();
+        sandbox(Job::bare(), &args)
+    }
+
+    #[test]
+    fn the_story_of_a_laptop() {
+        let outcome = sandbox(Job::bare(), &["--platform", "none"]);
+        outcome.succeeds();
+        assert_eq!(outcome.stderr, "");
+        tells(
+            &outcome,
+            &[
+                "platform      none",
+                "API           POST /oauth2/v1/token -> 200",
+                "| equinix-wif: access token is valid until",
+                "What the caller reads from standard output\n  {\"access_token\":\"***\"",
+                "Try next: equinix-wif sandbox with --platform github, --fault wrong-login",
+            ],
+        );
+        for (fault, answer, error) in [
+            ("wrong-login", "POST /oauth2/v1/token -> 500", "| error[api-login-failed]: "),
+            ("locked-account", "POST /oauth2/v1/token -> 400", "| error[api-account-locked]: "),
+        ] {
+            let outcome = sandbox(Job::bare(), &["--platform", "none", "--fault", fault]);
+            assert_eq!(outcome.status, Some(6), "{}", outcome.context());
+            let failed = "The job failed with exit status 6.";
+            tells(&outcome, &[&format!("Made to fail ({fault}): "), answer, error, failed]);
+            assert!(!outcome.stdout.contains("access_token"), "nothing was handed over");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_the_main_job_cannot_meet_is_refused() {
+        for (platform, fault, known) in [
+            ("none", "rate-limit", "Use --platform github or --platform gitlab, or"),
+            ("github", "wrong-login", "Use --platform none, or"),
+        ] {
+            let outcome = sandbox(Job::bare(), &["--platform", platform, "--fault", fault]);
+            outcome.fails(2, "cfg-value-invalid").stderr_has(known);
+        }
+        let args = ["--platform", "github", "--fault", "wrong-login", "--", "true"];
+        sandbox(Job::bare(), &args).succeeds();
+    }
+
+    #[test]
+    fn each_grant_works_on_a_laptop() {
+        for grant in ["client-credentials", "sts-client-credentials"] {
+            laptop(&[], &format!("equinix-wif token --grant {grant} > /dev/null")).succeeds();
+        }
+        let password =
+            r#"equinix-wif token --grant password --force --password-file "$EQUINIX_SANDBOX_PASSWORD_FILE""#;
+        laptop(&[], &format!("{password} > /dev/null")).succeeds();
+        let encoded = format!("{password} --password-encoding md5-b64 --user-name octo-user > /dev/null");
+        laptop(&[], &encoded).succeeds();
+    }
+
+    #[test]
+    fn a_refresh_token_is_replaced_each_time() {
+        let script = r#"
+            file="$EQUINIX_SANDBOX_REFRESH_TOKEN_FILE"
+            refresh() { equinix-wif token --grant refresh-token --refresh-token-file "$1" > /dev/null; }
+            cp "$file" old
+            refresh "$file"
+            ! cmp -s "$file" old
+            refresh "$file"
+            refresh old 2> log || echo "exit $?"
+            grep -c "Please enter a valid refresh token" log
+        "#;
+        let outcome = laptop(
+            &[],
+            &format!("cd \"$(mktemp -d \"$TMPDIR/x.XXXXXX\")\"; trap 'rm -r \"$PWD\"' EXIT; {script}"),
+        );
+        outcome.succeeds().stdout_is("exit 6\n1\n");
+    }
+
+    #[test]
+    fn five_wrong_attempts_lock_the_account() {
+        let script = r"
+            for attempt in 1 2 3 4 5; do
+                EQUINIX_API_CLIENTSECRET=not-the-secret equinix-wif token --grant client-credentials || :
+            done
+            equinix-wif token --grant client-credentials
+        ";
+        let outcome = laptop(&[], script);
+        assert_eq!(outcome.status, Some(6), "{}", outcome.context());
+        let count = |code: &str| outcome.stderr.matches(&format!("error[{code}]")).count();
+        assert_eq!((count("api-login-failed"), count("api-account-locked")), (5, 1), "{}", outcome.context());
+    }
+
+    #[test]
+    fn a_platform_s_job_needs_the_endpoints_as_flags() {
+        let token = "equinix-wif token --grant client-credentials";
+        let refused = sandbox(Job::bare(), &["--platform", "gitlab", "--", "sh", "-c", token]);
+        refused.fails(10, "endpoint-untrusted").stderr_has("--api-endpoint http://127.0.0.1:");
+        for grant in ["client-credentials", "sts-client-credentials --sts-endpoint \"$EQUINIX_STS_ENDPOINT\""]
+        {
+            let script = format!(
+                r#"test -s "$(equinix-wif token --validation strict --api-endpoint "$EQUINIX_API_ENDPOINT" --grant {grant})""#
+            );
+            let outcome = sandbox(Job::bare(), &["--platform", "gitlab", "--", "sh", "-c", &script]);
+            outcome.succeeds().stderr_lacks("earlier step");
+        }
+    }
+
+    #[test]
+    fn a_run_with_an_identity_has_no_use_for_them() {
+        let script = r#"
+            test -n "$EQUINIX_API_CLIENTID" && test -n "$EQUINIX_API_CLIENTSECRET" && test -n "$EQUINIX_API_ENDPOINT"
+            equinix-wif exec -- sh -c 'echo "${EQUINIX_API_CLIENTSECRET-gone}"'"#;
+        let outcome = sandbox(Job::bare(), &["--platform", "gitlab", "--", "sh", "-ec", script]);
+        outcome.succeeds().stdout_is("gone\n");
+    }
+}
+
 #[test]
 fn what_it_does_not_know_is_refused_with_what_it_knows() {
     for (args, message, known) in [
