@@ -33,6 +33,23 @@ pub(super) enum Purpose {
 
 /// The whole command line.
 pub(super) fn definition(purpose: Purpose) -> clap::Command {
+    build(purpose, true, &|_| true)
+}
+
+/// The command line as far as these arguments can need it: making the flags of every command, and their help, would cost more
+/// than all the rest of a run that fails at once.
+pub(super) fn definition_for(args: &[OsString]) -> clap::Command {
+    let is_named = |command: Command| args.iter().any(|arg| arg == command.name());
+    // Without a command clap looks for the one that has the flag.
+    let none = !Command::ALL.iter().any(|command| is_named(*command));
+    let has_help = args.iter().any(|arg| {
+        let arg = arg.as_encoded_bytes();
+        arg == b"--help" || arg.first() == Some(&b'-') && arg.get(1) != Some(&b'-') && arg.contains(&b'h')
+    });
+    build(Purpose::Parse, has_help, &|command| none || is_named(command))
+}
+
+fn build(purpose: Purpose, has_help: bool, has_flags: &dyn Fn(Command) -> bool) -> clap::Command {
     let cli = clap::Command::new(PROGRAM)
         .about("Gives a CI job an Equinix access token without any stored secret")
         .version(env!("CARGO_PKG_VERSION"))
@@ -43,8 +60,13 @@ pub(super) fn definition(purpose: Purpose) -> clap::Command {
         .disable_version_flag(purpose == Purpose::Salvage)
         .after_help(AFTER_HELP)
         .after_long_help(format!("{}\n\n{AFTER_HELP}", examples(&ROOT_EXAMPLES)))
-        .args(ROWS.iter().filter(|row| is_global(row)).map(|row| flag(row, purpose)));
-    Command::ALL.iter().fold(cli, |cli, command| cli.subcommand(subcommand(*command, purpose)))
+        .args(ROWS.iter().filter(|row| is_global(row)).map(|row| flag(row, purpose, has_help)));
+    let subcommands = Command::ALL.iter().map(|command| {
+        let facts = command.facts();
+        let new = clap::Command::new(facts.name).about(facts.about);
+        if has_flags(*command) { with_flags(new, *command, purpose, has_help) } else { new }
+    });
+    cli.subcommands(subcommands)
 }
 
 const AFTER_HELP: &str =
@@ -65,12 +87,11 @@ fn examples(examples: &[(&str, &str)]) -> String {
         .fold("Examples:".to_owned(), |text, (line, about)| text + &format!("\n  # {about}\n  {line}"))
 }
 
-fn subcommand(command: Command, purpose: Purpose) -> clap::Command {
+fn with_flags(new: clap::Command, command: Command, purpose: Purpose, has_help: bool) -> clap::Command {
     let facts = command.facts();
-    let own = command.rows().filter(|row| !is_global(row)).map(|row| flag(row, purpose));
-    let new = clap::Command::new(facts.name)
-        .about(facts.about)
-        .after_long_help(examples(&facts.examples))
+    let own = command.rows().filter(|row| !is_global(row)).map(|row| flag(row, purpose, has_help));
+    let new = new
+        .after_long_help(if has_help { examples(&facts.examples) } else { String::new() })
         .disable_help_flag(purpose == Purpose::Salvage)
         .args(own);
     match &facts.operand {
@@ -84,14 +105,11 @@ fn is_global(row: &Row) -> bool {
     row.on.len() == Command::ALL.len()
 }
 
-fn flag(row: &Row, purpose: Purpose) -> Arg {
-    let mut arg = Arg::new(row.flag)
-        .long(row.name())
-        .short(row.short)
-        .help(row.help)
-        .long_help(long_help(row))
-        .help_heading(row.heading.title())
-        .global(is_global(row));
+fn flag(row: &Row, purpose: Purpose, has_help: bool) -> Arg {
+    let mut arg = Arg::new(row.flag).long(row.name()).short(row.short).global(is_global(row));
+    if has_help {
+        arg = arg.help(row.help).long_help(long_help(row)).help_heading(row.heading.title());
+    }
     arg = match row.arity {
         Arity::Switch => arg.action(ArgAction::SetTrue),
         Arity::Path(_) => arg.action(ArgAction::Set).value_parser(value_parser!(std::path::PathBuf)),

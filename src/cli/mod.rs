@@ -28,7 +28,7 @@ use clap::error::ErrorKind;
 use crate::error::Error;
 use crate::output::request::Member;
 use commands::Command;
-use definition::{Purpose, definition};
+use definition::definition_for;
 use row::Expose;
 use table::ROWS;
 use typed::Typed;
@@ -45,7 +45,7 @@ pub enum Action {
 
 /// Reads a command line. What was typed is there even when it was refused, as far as it can be read.
 pub fn parse(args: &[OsString]) -> (Typed, Result<Action, Error>) {
-    let read = definition(Purpose::Parse).try_get_matches_from(args);
+    let read = definition_for(args).try_get_matches_from(args);
     if let Err(error) = usage::refuse_secrets(args) {
         return (usage::salvage(args).without_texts(), Err(error));
     }

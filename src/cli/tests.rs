@@ -1,7 +1,9 @@
 //! The tables of settings and commands against each other, and against clap.
 
+use std::ffi::OsString;
+
 use super::commands::Command;
-use super::definition::{Purpose, definition, typed};
+use super::definition::{Purpose, definition, definition_for, typed};
 use super::resolve::Resolver;
 use super::row::{Arity, Expose};
 use super::settings::{OnUnavailable, SummaryWhen};
@@ -112,4 +114,51 @@ fn what_is_typed_is_found() {
     assert_eq!(typed.text(&table::SCOPE.row), None, "an empty text counts as none");
     assert!(typed.has(&table::QUIET.row) && !typed.has(&table::VERBOSE.row));
     assert_eq!(typed.operands, ["ls", "-l"]);
+}
+
+/// Checks that the definition for a line says of it what the whole one says: the same values, or the same words.
+#[test]
+fn a_line_is_read_by_its_own_command_as_by_all_of_them() {
+    let mut lines: Vec<Vec<String>> = [
+        "",
+        "-h",
+        "--help",
+        "-V",
+        "--version",
+        "-q",
+        "--bogus",
+        "--scope x",
+        "--scop x",
+        "tokn",
+        "tokn --scope x",
+        "-qh token",
+        "token -vh",
+        "token exec --scope x",
+        "exec -- token --scope x",
+        "exec token",
+        "explain token",
+        "help token",
+        "--color never token --scope x --scope y",
+        "token --scope",
+        "token --scpe x",
+        "token --scope=x --min-ttl -1 extra",
+    ]
+    .iter()
+    .map(|line| line.split_whitespace().map(ToOwned::to_owned).collect())
+    .collect();
+    for command in Command::ALL {
+        for row in ROWS {
+            lines.push(vec![command.name().to_owned(), row.flag.to_owned(), "x".to_owned()]);
+        }
+        lines.push(vec![command.name().to_owned(), "--help".to_owned()]);
+    }
+    for line in lines {
+        let args: Vec<OsString> =
+            ["equinix-wif".to_owned()].iter().chain(&line).map(OsString::from).collect();
+        let read = |cli: clap::Command| match cli.try_get_matches_from(&args) {
+            Ok(matches) => format!("{:?}", typed(&matches)),
+            Err(error) => error.render().to_string(),
+        };
+        assert_eq!(read(definition_for(&args)), read(definition(Purpose::Parse)), "{line:?}");
+    }
 }
