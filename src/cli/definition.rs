@@ -41,7 +41,8 @@ pub(super) fn definition(purpose: Purpose) -> clap::Command {
 pub(super) fn definition_for(args: &[OsString]) -> clap::Command {
     let is_named = |command: Command| args.iter().any(|arg| arg == command.name());
     // Without a command clap looks for the one that has the flag.
-    let none = !Command::ALL.iter().any(|command| is_named(*command));
+    let asks_version = args.iter().skip(1).all(|arg| arg == "--version" || arg == "-V");
+    let none = !asks_version && !Command::ALL.iter().any(|command| is_named(*command));
     let has_help = args.iter().any(|arg| {
         let arg = arg.as_encoded_bytes();
         arg == b"--help" || arg.first() == Some(&b'-') && arg.get(1) != Some(&b'-') && arg.contains(&b'h')
