@@ -266,6 +266,19 @@ mod answers {
     }
 
     #[test]
+    fn a_token_of_the_answer_is_cut_out_of_what_is_said_about_the_answer() {
+        let answer = classic_success();
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        for (member, code) in [("token_type", 7), ("error", 7), ("token_timeout", 0)] {
+            let mut answer = answer.clone();
+            answer[member] = json!(token);
+            let outcome = laptop().token_on_stdout().sts_always(Reply::json(&answer)).run();
+            outcome.require(outcome.status == Some(code), member);
+            outcome.stderr_lacks(&token);
+        }
+    }
+
+    #[test]
     fn an_echo_of_the_secret_is_cut_out() {
         let job = laptop()
             .env("EQUINIX_API_CLIENTSECRET", "the-secret-that-is-echoed")
@@ -390,6 +403,32 @@ mod refresh_token {
             .run();
         outcome.fails(7, "api-response-invalid");
         assert_eq!(kept(&outcome, "refresh").len(), NEW);
+    }
+
+    #[test]
+    fn the_new_one_is_kept_even_if_the_answer_is_worth_nothing_otherwise() {
+        for (member, value) in [
+            ("token_timeout", json!("0")),
+            ("token_type", json!("MAC")),
+            ("access_token", json!("no token at all")),
+            ("access_token", json!(null)),
+            ("error", json!("server_error")),
+        ] {
+            let mut answer = classic_success();
+            answer[member] = value;
+            let new = answer["refresh_token"].as_str().unwrap().to_owned();
+            let outcome = job().refresh_token_in("refresh", OLD).sts_always(Reply::json(&answer)).run();
+            outcome.fails(7, "api-response-invalid").sts_requests(1).stderr_has("not tried again");
+            assert_eq!(kept(&outcome, "refresh"), new, "{member}");
+        }
+        // What cannot be one leaves the old one where it is.
+        for value in [json!("two\nlines of a text"), json!("short"), json!(7)] {
+            let mut answer = classic_success();
+            answer["refresh_token"] = value;
+            let outcome = job().refresh_token_in("refresh", OLD).sts_always(Reply::json(&answer)).run();
+            outcome.fails(7, "api-response-invalid");
+            assert_eq!(kept(&outcome, "refresh"), OLD);
+        }
     }
 
     #[test]
