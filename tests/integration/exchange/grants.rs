@@ -141,6 +141,35 @@ mod client_credentials {
     }
 
     #[test]
+    fn a_variable_that_nobody_has_expanded_is_none() {
+        for text in ["$STORED_SECRET", "${STORED_SECRET}", "%STORED_SECRET%"] {
+            let job = || laptop().env("EQUINIX_API_CLIENTSECRET", text).token_on_stdout();
+            let outcome = job().run();
+            outcome.fails(3, "client-credentials-missing").sts_requests(0);
+            outcome.stderr_has("EQUINIX_API_CLIENTSECRET holds the unexpanded text");
+            let outcome = job().args(["--on-unavailable", "skip"]).run();
+            outcome.require(outcome.status == Some(0), "the exit status is 0");
+            outcome.sts_requests(0);
+        }
+    }
+
+    #[test]
+    fn a_planted_variable_of_another_platform_makes_no_mask_line_with_a_secret() {
+        for name in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
+            for job in [Job::gitlab(), Job::gitlab().grant("client-credentials").client()] {
+                job.env(name, "https://planted.example").run().succeeds().stderr_lacks("add-mask");
+            }
+        }
+    }
+
+    #[test]
+    fn two_platforms_at_once_are_an_error() {
+        let outcome = Job::gitlab().env("GITHUB_ACTIONS", "true").grant("client-credentials").client().run();
+        outcome.fails(2, "cfg-provider-ambiguous").sts_requests(0);
+        outcome.stderr_has("GITHUB_ACTIONS or GITLAB_CI").stderr_lacks("add-mask");
+    }
+
+    #[test]
     fn settings_of_other_grants_are_refused_as_flags_and_left_aside_as_variables() {
         for flags in [
             ["--scope", "roleassignments:o"],
