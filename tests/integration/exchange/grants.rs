@@ -308,6 +308,16 @@ mod answers {
     }
 
     #[test]
+    fn an_echo_of_a_short_secret_with_the_signs_of_a_command_is_cut_out() {
+        for secret in ["pass::word", "K##1##2##3"] {
+            let job = laptop().env("EQUINIX_API_CLIENTSECRET", secret).stored_secret(secret);
+            let said = format!("the secret {secret} is wrong");
+            let outcome = job.sts_always(classic_error(400, "4001", &said)).run();
+            outcome.fails(6, "api-denied").stderr_has("the secret *** is wrong");
+        }
+    }
+
+    #[test]
     fn an_echo_of_the_secret_is_cut_out() {
         let job = laptop()
             .env("EQUINIX_API_CLIENTSECRET", "the-secret-that-is-echoed")
