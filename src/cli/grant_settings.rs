@@ -261,6 +261,7 @@ impl Resolver<'_> {
             None => self.in_variables(names::CLIENT_SECRET, names::CLI_CLIENT_SECRET)?,
         };
         let takes = |flag| grant.flags.contains(&flag);
+        self.check_places()?;
         let caller = if grant.asks_sts() { self.in_variable(names::API_TOKEN)? } else { None };
         let refresh_token = self.secret_file(&REFRESH_TOKEN_FILE, by)?;
         Ok(Account {

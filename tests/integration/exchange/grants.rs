@@ -497,6 +497,53 @@ mod refresh_token {
             .sts_always(classic_error(400, "4001", "Please enter a valid refresh token"))
             .run();
         outcome.fails(6, "api-denied").sts_requests(1);
+    #[test]
+    fn one_file_is_not_taken_for_two_things() {
+        const SECRET: &str = "the-secret-in-a-file-of-its-own";
+        let with_file = || {
+            let job = job().refresh_token_in("refresh", OLD);
+            let (refresh, secret) = (job.root().join("refresh"), job.root().join("secret"));
+            (job.stored_secret(SECRET).file(&secret, SECRET), refresh, secret)
+        };
+        let same = |job: Job, path: &str, content: &str| {
+            let outcome = job.run();
+            outcome.fails(2, "cfg-value-invalid").sts_requests(0).stderr_has("name the same file");
+            assert_eq!(kept(&outcome, path), content);
+        };
+        let (job, refresh, _) = with_file();
+        same(job.arg("--output").arg(&refresh), "refresh", OLD);
+        let (job, _, secret) = with_file();
+        same(job.arg("--client-secret-file").arg(&secret).arg("--output").arg(secret), "secret", SECRET);
+        let (job, _, secret) = with_file();
+        let job = job.arg("--client-secret-file").arg(&secret).arg("--refresh-token-output").arg(secret);
+        same(job, "secret", SECRET);
+        let (job, refresh, _) = with_file();
+        // Another way to the same file.
+        let detour = refresh.parent().unwrap().join(".").join("refresh");
+        same(job.arg("--client-secret-file").arg(detour), "refresh", OLD);
+    }
+
+    #[test]
+    fn a_report_is_not_written_over_a_secret() {
+        for flags in [&[][..], &["--no-such-flag"]] {
+            let job = job().without_report().refresh_token_in("refresh", OLD);
+            let refresh = job.root().join("refresh");
+            let outcome = job.arg("--report").arg(refresh).args(flags.iter().copied()).run();
+            outcome.require(outcome.status == Some(2), "the exit status is 2");
+            outcome.sts_requests(0);
+            assert_eq!(kept(&outcome, "refresh"), OLD);
+        }
+    }
+
+    #[test]
+    fn the_hint_about_its_file_names_its_own_flag() {
+        let job = Job::github().grant("refresh-token").client();
+        let path = job.workspace().join("refresh");
+        let outcome = job.refresh_token_in(path, OLD).run();
+        outcome.fails(10, "out-in-workspace").sts_requests(0);
+        outcome.stderr_has("--refresh-token-output \"").stderr_lacks("--output \"");
+    }
+
         assert_eq!(kept(&outcome, "refresh"), OLD);
     }
 }
