@@ -14,7 +14,7 @@ use crate::cli::row::PathSetting;
 use crate::cli::row::Setting;
 #[cfg(feature = "classic-grants")]
 use crate::cli::table::{
-    API_ENDPOINT, CA_FILE, CLIENT_SECRET_FILE, FORCE, NO_PROXY, PASSWORD_ENCODING, PASSWORD_FILE,
+    API_ENDPOINT, CA_FILE, CLIENT_SECRET_FILE, EXCHANGE, FORCE, NO_PROXY, PASSWORD_ENCODING, PASSWORD_FILE,
     REFRESH_TOKEN_FILE, REFRESH_TOKEN_OUTPUT, USER_NAME,
 };
 use crate::cli::table::{GRANT, MIN_TTL, PROJECT_ID, ROWS, SCOPE, STS_API, STS_ENDPOINT};
@@ -129,6 +129,12 @@ impl Resolver<'_> {
         let source = self.path(&REFRESH_TOKEN_FILE).map(|path| path.value);
         if self.command() == Some(Command::Doctor) {
             return Ok(source.filter(|path| !is_stdin(path)));
+            let exchanges = self.get(&EXCHANGE)?.value;
+            if exchanges && source.as_deref().is_some_and(is_stdin) {
+                let message = "the refresh token comes from standard input, so an attempt would use it up and leave no new one";
+                return Err(Error::new(Code::CfgValueInvalid, message)
+                    .with_cure("Leave out --exchange, or name the file with --refresh-token-file PATH, which gets the new one."));
+            }
         }
         let named = self.path(&REFRESH_TOKEN_OUTPUT).map(|path| path.value);
         match (named, source) {
@@ -277,7 +283,7 @@ impl Resolver<'_> {
             user_name: if takes("--user-name") { self.get(&USER_NAME)?.value } else { None },
             password: self.secret_file(&PASSWORD_FILE, by)?,
             encoding: if takes("--password-encoding") { self.get(&PASSWORD_ENCODING)?.value } else { None },
-            force: self.command() != Some(Command::Doctor) && self.get(&FORCE)?.value,
+            force: self.get(&FORCE)?.value,
         })
     }
 

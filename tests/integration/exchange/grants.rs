@@ -647,6 +647,32 @@ mod doctor {
     #[test]
     fn it_checks_what_is_there_and_sends_nothing() {
         let outcome = job().run();
+    #[test]
+    fn an_attempt_does_not_use_up_a_refresh_token_that_has_no_file() {
+        const OLD: &str = "aBiLmo8zsMX345MSaHHI-qwErtY8";
+        let job = || {
+            let job = Job::bare().grant("refresh-token").client().command("doctor");
+            job.args(["--refresh-token-file", "-"]).stdin(OLD).stored_secret(OLD)
+        };
+        job().arg("--exchange").run().fails(2, "cfg-value-invalid").sts_requests(0);
+        let outcome = job().run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+    }
+
+    #[test]
+    fn the_consent_that_a_hint_names_can_be_given() {
+        let job = || {
+            let job = Job::bare().grant("password").client().command("doctor").stored_secret("a-password-1");
+            let path = job.root().join("password");
+            let job = job.file(&path, "a-password-1").args(["--user-name", "octo-user"]);
+            job.arg("--password-file").arg(path)
+        };
+        let outcome = job().run();
+        outcome.require(outcome.stdout.contains("--force goes on"), "the hint");
+        let outcome = job().arg("--force").run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+    }
+
         outcome.require(outcome.status == Some(0), "the exit status is 0");
         assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
         for line in [
