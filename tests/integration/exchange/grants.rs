@@ -368,6 +368,13 @@ mod sts_client_credentials {
     }
 
     #[test]
+    fn a_header_is_no_token() {
+        let caller = "a-classic-token-0123456789";
+        let job = job().env("EQUINIX_API_TOKEN", format!("Bearer {caller}")).sts_bearer(caller);
+        job.run().fails(2, "cfg-secret-invalid").sts_requests(0).stderr_has("holds a blank");
+    }
+
+    #[test]
     fn v1_has_no_such_grant_and_a_scope_is_needed() {
         let outcome = job().client().args(["--sts-api", "v1"]).run();
         outcome.fails(2, "cfg-grant-mismatch").sts_requests(0);
@@ -491,13 +498,6 @@ mod refresh_token {
     }
 
     #[test]
-    fn a_refusal_leaves_the_file() {
-        let outcome = job()
-            .refresh_token_in("refresh", OLD)
-            .sts_always(classic_error(400, "4001", "Please enter a valid refresh token"))
-            .run();
-        outcome.fails(6, "api-denied").sts_requests(1);
-    #[test]
     fn one_file_is_not_taken_for_two_things() {
         const SECRET: &str = "the-secret-in-a-file-of-its-own";
         let with_file = || {
@@ -544,6 +544,13 @@ mod refresh_token {
         outcome.stderr_has("--refresh-token-output \"").stderr_lacks("--output \"");
     }
 
+    #[test]
+    fn a_refusal_leaves_the_file() {
+        let outcome = job()
+            .refresh_token_in("refresh", OLD)
+            .sts_always(classic_error(400, "4001", "Please enter a valid refresh token"))
+            .run();
+        outcome.fails(6, "api-denied").sts_requests(1);
         assert_eq!(kept(&outcome, "refresh"), OLD);
     }
 }
@@ -640,13 +647,6 @@ mod planted {
 mod doctor {
     use super::*;
 
-    fn job() -> Job {
-        laptop().command("doctor")
-    }
-
-    #[test]
-    fn it_checks_what_is_there_and_sends_nothing() {
-        let outcome = job().run();
     #[test]
     fn an_attempt_does_not_use_up_a_refresh_token_that_has_no_file() {
         const OLD: &str = "aBiLmo8zsMX345MSaHHI-qwErtY8";
@@ -673,6 +673,13 @@ mod doctor {
         outcome.require(outcome.status == Some(0), "the exit status is 0");
     }
 
+    fn job() -> Job {
+        laptop().command("doctor")
+    }
+
+    #[test]
+    fn it_checks_what_is_there_and_sends_nothing() {
+        let outcome = job().run();
         outcome.require(outcome.status == Some(0), "the exit status is 0");
         assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
         for line in [
