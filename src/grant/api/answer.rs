@@ -28,13 +28,18 @@ impl Request<'_> {
         let with_status = |error: Error| error.with_http_status(200);
         let mut members = API.members(response).map_err(with_status)?;
         guard_tokens(&members, console);
+        self.judge(&mut members, now).map_err(with_status)
+    }
+
+    /// Makes a credential of the members. One with a defect has nothing to use but a new refresh token.
+    fn judge(&self, members: &mut SecretObject, now: i64) -> Result<Credential, Error> {
         // The server may have given up the old refresh token, whatever else is wrong with its answer.
-        let rotated = self.rotated(&members);
-        match (self.credential(&mut members, now).map_err(with_status), rotated) {
+        let rotated = self.rotated(members);
+        match (self.credential(members, now), rotated) {
             (Ok(credential), rotated) => Ok(Credential { rotated, ..credential }),
             (Err(defect), Some(rotated)) => Ok(Credential {
                 rotated: Some(rotated),
-                defect: Some(defect),
+                defect: Some(defect.with_http_status(200)),
                 ..Credential::new(Kind::AccessToken, Secret::new(String::new()), 0, now)
             }),
             (Err(error), None) => Err(error),
@@ -170,7 +175,7 @@ mod tests {
             min_ttl: 60,
         };
         let mut members = SecretObject::parse(Value::Object(members).to_string().as_bytes()).unwrap();
-        request.credential(&mut members, 1_000)
+        request.judge(&mut members, 1_000)
     }
 
     fn code(changes: Value) -> &'static str {
@@ -250,6 +255,10 @@ mod tests {
         assert!(dropped.rotated.is_none());
         assert_eq!(dropped.findings.len(), 1);
         assert!(read(true, json!({"refresh_token": "two lines\nof text here"})).is_err());
+        let spoilt =
+            read(true, json!({"refresh_token": "aBiLmo8zsMX345MSaHHI", "token_timeout": "0"})).unwrap();
+        assert_eq!(spoilt.defect.unwrap().code(), Code::ApiResponseInvalid);
+        assert_eq!(spoilt.rotated.unwrap().reveal(), "aBiLmo8zsMX345MSaHHI");
         // Its life is nothing that this program needs, so no value of it spoils the answer.
         assert!(read(true, json!({"refresh_token_timeout": "never"})).is_ok());
     }
