@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::env::names;
+use crate::error::Error;
 use crate::identity::claims::Finding;
 use crate::secret::Secret;
 
@@ -76,6 +77,8 @@ pub struct Credential {
     pub subject: Option<String>,
     /// The secret that takes the place of the one with which the token was obtained, which is used up.
     pub rotated: Option<Secret>,
+    /// The reason why the token cannot be used, although the answer brought a new secret. That one has to be kept first.
+    pub defect: Option<Error>,
     /// Oddities of the grant. The caller knows how strict to be with them.
     pub findings: Vec<Finding>,
 }
@@ -92,6 +95,7 @@ impl Credential {
             issuer: None,
             subject: None,
             rotated: None,
+            defect: None,
             findings: Vec::new(),
         }
     }

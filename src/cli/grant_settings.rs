@@ -14,7 +14,7 @@ use crate::cli::row::PathSetting;
 use crate::cli::row::Setting;
 #[cfg(feature = "classic-grants")]
 use crate::cli::table::{
-    API_ENDPOINT, CA_FILE, CLIENT_SECRET_FILE, FORCE, NO_PROXY, PASSWORD_ENCODING, PASSWORD_FILE,
+    API_ENDPOINT, CA_FILE, CLIENT_SECRET_FILE, EXCHANGE, FORCE, NO_PROXY, PASSWORD_ENCODING, PASSWORD_FILE,
     REFRESH_TOKEN_FILE, REFRESH_TOKEN_OUTPUT, USER_NAME,
 };
 use crate::cli::table::{GRANT, MIN_TTL, PROJECT_ID, ROWS, SCOPE, STS_API, STS_ENDPOINT};
@@ -35,6 +35,7 @@ use crate::{
     identity::claims::Finding,
     input, platform,
     secret::Secret,
+    text::is_reference,
 };
 
 /// A server whose base URL is a setting, with words for messages.
@@ -128,6 +129,12 @@ impl Resolver<'_> {
     fn refresh_token_output(&mut self) -> Result<Option<PathBuf>, Error> {
         let source = self.path(&REFRESH_TOKEN_FILE).map(|path| path.value);
         if self.command() == Some(Command::Doctor) {
+            let exchanges = self.get(&EXCHANGE)?.value;
+            if exchanges && source.as_deref().is_some_and(is_stdin) {
+                let message = "the refresh token comes from standard input, so an attempt would use it up and leave no new one";
+                return Err(Error::new(Code::CfgValueInvalid, message)
+                    .with_cure("Leave out --exchange, or name the file with --refresh-token-file PATH, which gets the new one."));
+            }
             return Ok(source.filter(|path| !is_stdin(path)));
         }
         let named = self.path(&REFRESH_TOKEN_OUTPUT).map(|path| path.value);
@@ -254,6 +261,7 @@ impl Resolver<'_> {
             warnings.push(format!("the Equinix API is on this machine: {origin}"));
         }
         self.check_stdin()?;
+        self.check_places()?;
         let by = Deadline::within(self.timeout()?);
         let id = self.in_variables(names::CLIENT_ID, names::CLI_CLIENT_ID)?;
         let secret = match self.secret_file(&CLIENT_SECRET_FILE, by)? {
@@ -262,13 +270,20 @@ impl Resolver<'_> {
         };
         let takes = |flag| grant.flags.contains(&flag);
         let caller = if grant.asks_sts() { self.in_variable(names::API_TOKEN)? } else { None };
+        if caller.as_ref().is_some_and(|caller| caller.reveal().contains(' ')) {
+            let message = format!("{} holds a blank, which no token has", names::API_TOKEN);
+            return Err(Error::new(Code::CfgSecretInvalid, message)
+                .with_cure("Set the token alone, without what stands before it in a header."));
+        }
         let refresh_token = self.secret_file(&REFRESH_TOKEN_FILE, by)?;
         Ok(Account {
             endpoint: endpoint.value,
             half: match (&id, &secret) {
-                (Some(_), None) => Some("the client id is set, but the client secret is not"),
-                (None, Some(_)) => Some("the client secret is set, but the client id is not"),
-                _ => None,
+                (Some(_), Some(_)) => None,
+                _ if self.unexpanded().is_some() => self.unexpanded(),
+                (Some(_), None) => Some("the client id is set, but the client secret is not".to_owned()),
+                (None, Some(_)) => Some("the client secret is set, but the client id is not".to_owned()),
+                (None, None) => None,
             },
             client: id.zip(secret).map(|(id, secret)| Client { id, secret }),
             caller,
@@ -276,7 +291,7 @@ impl Resolver<'_> {
             user_name: if takes("--user-name") { self.get(&USER_NAME)?.value } else { None },
             password: self.secret_file(&PASSWORD_FILE, by)?,
             encoding: if takes("--password-encoding") { self.get(&PASSWORD_ENCODING)?.value } else { None },
-            force: self.command() != Some(Command::Doctor) && self.get(&FORCE)?.value,
+            force: self.get(&FORCE)?.value,
         })
     }
 
@@ -317,7 +332,10 @@ impl Resolver<'_> {
             let asked = [Some(&account.endpoint), grant.asks_sts().then_some(&sts.endpoint)];
             let proxy = asked.into_iter().flatten().find_map(|url| proxies.for_url(url));
             if let Some(proxy) = proxy {
-                found.push(format!("{} names a proxy for the client secret's way", proxy.variable));
+                found.push(format!(
+                    "{} names a proxy for the client secret's way (--no-proxy leaves it aside)",
+                    proxy.variable
+                ));
             }
         }
         let judged = found.into_iter().map(|text| {
@@ -363,9 +381,21 @@ impl Resolver<'_> {
         SecretText::read(&bytes, &Origin::File(flag)).map(Some)
     }
 
-    /// The secret in a variable.
+    /// A sentence about a variable that holds the name of another one. Where that one is not set, some platforms leave the name: a
+    /// protected variable is missing in the jobs of other branches.
+    fn unexpanded(&self) -> Option<String> {
+        let value =
+            |name: &str| self.env().text(name).ok().flatten().filter(|text| is_reference(text.trim()));
+        names::CLIENT_SECRETS.into_iter().find_map(|name| {
+            let value = value(name)?;
+            Some(format!("{name} holds the unexpanded text {} instead of a value", quote(value.trim())))
+        })
+    }
+
+    /// The secret in a variable. One that is only named there is none.
     fn in_variable(&self, name: &'static str) -> Result<Option<Secret>, Error> {
-        let value = self.env().text(name)?.map(Secret::new);
+        let value =
+            self.env().text(name)?.map(Secret::new).filter(|value| !is_reference(value.reveal().trim()));
         value.map(|value| SecretText::read(value.reveal().as_bytes(), &Origin::Variable(name))).transpose()
     }
 

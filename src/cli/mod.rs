@@ -6,6 +6,8 @@ mod definition;
 pub mod env_name;
 mod grant_settings;
 pub mod man;
+#[cfg(feature = "classic-grants")]
+pub mod places;
 mod resolve;
 pub mod row;
 pub mod settings;

@@ -474,7 +474,7 @@ settings! {
             flag: "--force",
             heading: Heading::Output,
             help: "Allow a token on a terminal, in a traced shell, without a mask in Terraform, or in any variable, and a retired grant",
-            on: &[Token, IdToken, Exec],
+            on: &[Token, IdToken, Exec, Doctor],
             ..Row::NEW
         },
         parse: switch,

@@ -40,7 +40,7 @@ impl Choice {
         if grant.takes_identity() {
             return Self::new(settings, env);
         }
-        Ok(Self::of(platform::around(env), settings, env, false))
+        Ok(Self::of(platform::around(env)?, settings, env, false))
     }
 
     fn of(

@@ -93,11 +93,18 @@ pub fn refuse(typed: &Typed, env: &Env, console: &Console, error: &Error) {
     {
         summary::write(when, &report, Some(error), env, console);
     }
-    if let Ok(destination) = ReportFile::open(report_place(typed, env).as_deref()) {
+    if let Ok(destination) = report_file(typed, env) {
         // The usage is the failure; that its report cannot be written is not worth another.
         destination.write(&report, Some(error), Duration::ZERO, console).ok();
     }
     leave_failure(typed, env, error);
+}
+
+/// Opens the place of the report.
+fn report_file(typed: &Typed, env: &Env) -> Result<ReportFile, Error> {
+    #[cfg(feature = "classic-grants")]
+    crate::cli::places::check_report(typed, env)?;
+    ReportFile::open(report_place(typed, env).as_deref())
 }
 
 /// Leaves the error's code where later steps read it, for the commands whose token they would read there.
@@ -121,7 +128,7 @@ fn reported<T>(
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.now();
-    let destination = ReportFile::open(report_place(typed, env).as_deref())?;
+    let destination = report_file(typed, env)?;
     // A wrong word stands in the report like every other wrong setting.
     let (when, outcome) = match summary_when(typed, env) {
         Ok(when) => (when, act(report)),

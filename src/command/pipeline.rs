@@ -371,6 +371,9 @@ impl Pipeline {
             self.keep(&rotated)?;
             self.hide(&rotated, by)?;
         }
+        if let Some(defect) = credential.defect.take() {
+            return Err(defect);
+        }
         for finding in std::mem::take(&mut credential.findings) {
             self.finding(finding)?;
         }

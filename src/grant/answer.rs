@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 use crate::error::{Code, Error};
 use crate::http::Response;
 use crate::json::{self, SecretObject};
+use crate::report::console::Console;
+use crate::secret::Secret;
 use crate::text::quote;
 
 /// The shortest and longest access token that is accepted, in bytes.
@@ -94,6 +96,15 @@ impl Server {
         }
         let server = self.name;
         Err(self.invalid(format!("{server}'s {name} is {shown}, which is no life of a token in seconds")))
+    }
+}
+
+/// Keeps the tokens of an answer out of every line, also where another member repeats one and is shown.
+pub(super) fn guard_tokens(members: &Map<String, Value>, console: &Console) {
+    for token in ["access_token", "refresh_token"] {
+        if let Some(Value::String(token)) = members.get(token) {
+            console.guard(&Secret::new(token.as_str()));
+        }
     }
 }
 

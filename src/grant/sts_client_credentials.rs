@@ -65,7 +65,7 @@ impl StsClientCredentials {
                 min_ttl: self.min_ttl,
                 proof: Proof::Caller(caller),
             };
-            request.send(&session.http, &*session.clock, attempt).inspect_err(|failure| {
+            request.send(&session.http, &*session.clock, &session.console, attempt).inspect_err(|failure| {
                 if failure.retry == Retry::Never {
                     self.refused.remember(caller);
                 }

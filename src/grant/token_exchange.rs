@@ -132,7 +132,7 @@ impl TokenExchange {
                 min_ttl: self.config.min_ttl,
                 proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
             };
-            request.send(&session.http, &*session.clock, attempt).map_err(|mut failure| {
+            request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
                 if failure.error.code().exit() == Exit::Refused {
                     self.refused.remember(&identity.token);
                 }

@@ -139,7 +139,12 @@ impl Facts {
     /// Tells whether the runner of this platform is somewhere around this process: it set a marker, or what leads to its ID
     /// tokens has been passed on, for instance into a container.
     pub fn is_around(&self, env: &Env) -> bool {
-        self.markers.iter().any(|(name, value)| env.is(name, value)) || self.leads_on(env)
+        self.is_marked(env) || self.leads_on(env)
+    }
+
+    /// Tells whether the environment has a marker of this platform.
+    pub fn is_marked(&self, env: &Env) -> bool {
+        self.markers.iter().any(|(name, value)| env.is(name, value))
     }
 
     /// Tells whether what leads to this platform's ID tokens is in the environment.

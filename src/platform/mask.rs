@@ -23,7 +23,9 @@ pub enum Mask {
     Program(&'static [&'static str]),
 }
 
-/// The masks that protect a run: of the platform that the identity comes from, and of each one whose runner is around.
+/// The masks that protect a run: of the platform that the identity comes from, and of each one whose runner is around. A
+/// runner that is not there would never obey its command: the log would show the secret in it. One variable is easily planted, so
+/// what may only have been passed on by a runner counts for nothing where another one is.
 #[derive(Clone)]
 pub struct Masks(Vec<Mask>);
 
@@ -31,8 +33,12 @@ impl Masks {
     /// Finds the masks that protect a run. An identity that is not known yet is `None`.
     pub fn of(env: &Env, identity: Option<&dyn Platform>) -> Self {
         let id = identity.map(|platform| platform.facts().id);
+        // A stored secret is no runner's: nothing leads to it that a runner could have passed on.
+        let may_be_passed_on = id != Some("") && super::detected(env).is_empty();
         let facts = PLATFORMS.iter().map(|platform| platform.facts());
-        let reading = facts.filter(|facts| id == Some(facts.id) || facts.is_around(env));
+        let reading = facts.filter(|facts| {
+            id == Some(facts.id) || facts.is_marked(env) || (may_be_passed_on && facts.is_around(env))
+        });
         Self(reading.map(|facts| facts.mask).filter(|mask| !matches!(mask, Mask::None)).collect())
     }
 
@@ -108,6 +114,11 @@ mod tests {
         ] {
             assert_eq!(lines(&[pair]), 1, "{pair:?}");
         }
+        // Another runner is there.
+        let planted = [("GITLAB_CI", "true"), ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")];
+        assert_eq!(lines(&planted), 0);
+        let passed_on = Env::fixed([("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")]);
+        assert_eq!(Masks::of(&passed_on, Some(&super::super::nowhere::Nowhere)).0.len(), 0);
         // Whoever imitates GitHub reads its commands.
         assert_eq!(lines(&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")]), 1);
         let github = PLATFORMS.iter().copied().find(|platform| platform.facts().id == "github");

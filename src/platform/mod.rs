@@ -150,12 +150,26 @@ pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
     PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here).collect()
 }
 
-/// Returns the platform around this process, for a run that needs no identity of it.
-pub fn around(env: &Env) -> &'static dyn Platform {
+/// Returns the platform around this process, for a run that needs no identity of it. Two are an error: a variable that was
+/// planted makes one of them, and on the other one its masks would be a line in the log, with the secret in it.
+pub fn around(env: &Env) -> Result<&'static dyn Platform, Error> {
     match detected(env).as_slice() {
-        [only] => *only,
-        _ => &nowhere::Nowhere,
+        [] => Ok(&nowhere::Nowhere),
+        [only] => Ok(*only),
+        several => {
+            let markers = several.iter().flat_map(|platform| platform.facts().markers);
+            let names: Vec<_> = markers.map(|(name, _)| *name).collect();
+            Err(ambiguous(several)
+                .with_cure(format!("Unset what does not belong to this job: {}.", names.join(" or "))))
+        }
     }
+}
+
+/// The error of several platforms.
+fn ambiguous(several: &[&'static dyn Platform]) -> Error {
+    let facts = several.iter().map(|platform| platform.facts());
+    let names: Vec<_> = facts.map(|facts| format!("{} ({})", facts.name, facts.id)).collect();
+    Error::new(Code::CfgProviderAmbiguous, format!("this looks like {} at once", names.join(" and ")))
 }
 
 /// Returns the variables with which whoever has them gets ID tokens of this job: of every platform, since the identity need
@@ -224,14 +238,10 @@ pub fn select(
         ([], None) if SUBJECT_TOKENS.iter().any(|name| env.has(name)) => Ok(&env::Variable),
         ([], None) => Err(not_ci(env)),
         (several, None) => {
-            let facts = || several.iter().map(|platform| platform.facts());
-            let names: Vec<_> = facts().map(|facts| format!("{} ({})", facts.name, facts.id)).collect();
-            let ids: Vec<_> = facts().map(|facts| format!("--provider {}", facts.id)).collect();
-            Err(Error::new(
-                Code::CfgProviderAmbiguous,
-                format!("this looks like {} at once", names.join(" and ")),
-            )
-            .with_cure(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
+            let facts = several.iter().map(|platform| platform.facts());
+            let ids: Vec<_> = facts.map(|facts| format!("--provider {}", facts.id)).collect();
+            Err(ambiguous(several)
+                .with_cure(format!("Say whose identity this job should use: {}.", ids.join(" or "))))
         }
     }
 }

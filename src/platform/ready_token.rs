@@ -3,7 +3,7 @@
 use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
 use crate::secret::Secret;
-use crate::text::quote;
+use crate::text::{is_reference, quote};
 
 use super::facts::ReadyToken;
 use super::{Fetched, Wanted, inside_exec};
@@ -51,16 +51,6 @@ fn read(env: &Env, name: &str, missing: Code) -> Result<Secret, Error> {
         return Err(Error::new(missing, format!("the variable {name} is not set or empty")));
     };
     let bare = value.trim();
-    let is_reference = |text: &str| {
-        let inner = text
-            .strip_prefix("${")
-            .and_then(|t| t.strip_suffix('}'))
-            .or_else(|| text.strip_prefix('$'))
-            .or_else(|| text.strip_prefix('%').and_then(|t| t.strip_suffix('%')));
-        inner.is_some_and(|name| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        })
-    };
     if is_reference(bare) {
         let what =
             format!("the variable {name} holds the unexpanded text {} instead of a token", quote(bare));

@@ -18,4 +18,4 @@ mod token;
 pub use redact::REDACTED;
 pub use redact::{Redactor, WITHHELD};
 pub use sanitize::{Carrier, clean, defuse, defuse_into, printable, quote};
-pub use token::holds_token;
+pub use token::{holds_token, is_reference};

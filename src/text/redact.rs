@@ -6,6 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use super::disguise::{any_reading, fold, folded, plain};
+use super::sanitize::clean;
 use super::token::cut_tokens;
 
 /// The text in place of a secret.
@@ -104,6 +105,12 @@ fn threes(folded: impl Iterator<Item = u8>) -> impl Iterator<Item = usize> {
 impl Redactor {
     /// Remembers a secret. Texts shorter than six characters are ignored: cutting them would spoil every message.
     pub fn add(&mut self, secret: &str) {
+        self.add_form(secret);
+        // What is shown has been cleaned before: a `::` in a secret is two characters with a blank between them by then.
+        self.add_form(&Zeroizing::new(clean(secret)));
+    }
+
+    fn add_form(&mut self, secret: &str) {
         if secret.chars().count() >= 6 && !self.secrets.iter().any(|known| known.secret.as_str() == secret) {
             self.index.add(folded(&plain(secret)));
             self.secrets.push(Known { secret: Zeroizing::new(secret.to_owned()), forms: None });
@@ -251,6 +258,18 @@ mod tests {
         let foreign = "<eyJhbGciOiJSUzI1NiJ9.e30.c2ln>";
         assert_eq!(redactor.scrub(foreign), ("<***>".to_owned(), true));
         assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
+    }
+
+    #[test]
+    fn a_short_secret_is_cut_out_of_a_text_that_was_cleaned() {
+        for secret in ["pass::word", "K##1##2##3x", "p::w##12%\u{e9}\"x", "ab\u{200b}cd::ef"] {
+            let mut redactor = Redactor::default();
+            redactor.add(secret);
+            for shown in [secret.to_owned(), clean(secret)] {
+                let expected = ("you sent *** ".to_owned(), true);
+                assert_eq!(redactor.scrub(&format!("you sent {shown} ")), expected);
+            }
+        }
     }
 
     /// Checks the smallest piece among other characters of the kind, wherever it falls between the probes.

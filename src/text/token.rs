@@ -75,6 +75,17 @@ fn begins_object(part: &str, or_empty: bool) -> bool {
     text.next() == Some(b'{') && text.next().is_some_and(|next| next == b'"' || or_empty && next == b'}')
 }
 
+/// Tells whether a text is nothing but the name of a variable that nobody has put a value in place of: `$NAME`, `${NAME}`,
+/// `%NAME%`.
+pub fn is_reference(text: &str) -> bool {
+    let inner = text
+        .strip_prefix("${")
+        .and_then(|t| t.strip_suffix('}'))
+        .or_else(|| text.strip_prefix('$'))
+        .or_else(|| text.strip_prefix('%').and_then(|t| t.strip_suffix('%')));
+    inner.is_some_and(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+}
+
 #[cfg(test)]
 mod tests {
     use base64::Engine;

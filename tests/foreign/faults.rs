@@ -30,6 +30,7 @@ pub(crate) fn checks() -> Vec<Check> {
         a_full_disk::leaves_outputs_and_variables_as_they_were_if_one_of_them_has_no_room,
         a_full_disk::leaves_no_new_file_and_keeps_an_old_one,
         a_full_disk::without_room_for_another_file_is_told_before_anything_is_requested,
+        a_full_disk::without_room_for_a_new_refresh_token_leaves_the_old_one_unused,
         a_full_disk::that_cannot_take_the_report_fails_a_run_that_had_succeeded,
         a_read_only_file_system::is_told_before_anything_is_requested,
         a_read_only_file_system::is_passed_over_where_there_are_other_folders,
@@ -196,6 +197,22 @@ mod a_full_disk {
             assert_eq!(outcome.outputs(), expected.into());
             assert_eq!(file(&outcome, "tmp/after"), file(&outcome, "tmp/before"), "{bytes}");
         }
+    }
+
+    pub(super) fn without_room_for_a_new_refresh_token_leaves_the_old_one_unused() {
+        const OLD: &str = "aBiLmo8zsMX345MSaHHI-qwErtY8";
+        need_root();
+        if !cfg!(feature = "classic-grants") {
+            return;
+        }
+        let job = Job::bare().grant("refresh-token").client().stored_secret(OLD);
+        let path = job.root().join("mount/token");
+        let before = format!("printf {OLD} >\"$MOUNT/token\"; {FILL}");
+        let job = mounted(job, "size=64k", &before, "cp \"$MOUNT/token\" \"$TMPDIR/after\"");
+        let outcome = job.arg("--refresh-token-file").arg(path).run();
+        outcome.require(outcome.status == Some(9), "the exit status is 9");
+        outcome.stderr_has("error[out-full]").stdout_is("").sts_requests(0);
+        assert_eq!(file(&outcome, "tmp/after"), OLD.as_bytes());
     }
 
     pub(super) fn leaves_no_new_file_and_keeps_an_old_one() {

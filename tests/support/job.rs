@@ -754,12 +754,14 @@ fn text_of(env: &BTreeMap<OsString, OsString>, name: &str) -> String {
     env.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Whether GitHub's runner reads this run's log: it says so, or has handed its request variables on.
+/// Whether GitHub's runner reads this run's log: it says so, or has handed its request variables on. In a job of another runner
+/// these have been planted.
 fn is_github(env: &BTreeMap<OsString, OsString>) -> bool {
     text_of(env, "GITHUB_ACTIONS") == "true"
-        || ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
-            .iter()
-            .any(|name| !text_of(env, name).is_empty())
+        || text_of(env, "GITLAB_CI") != "true"
+            && ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"]
+                .iter()
+                .any(|name| !text_of(env, name).is_empty())
 }
 
 /// The file that a variable names, else where the harness would have put it.

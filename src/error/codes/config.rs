@@ -70,7 +70,7 @@ macro_rules! config {
         "the query has a member \"scpe\" that is not known\n  known: scope, audience, expect, min_ttl, provider, sts_api, sts_endpoint, subject_token_env, timeout, validation";
     EndpointUntrusted = "endpoint-untrusted", Safety,
         "A variable names a host, or another identity, that an earlier step could have planted to collect the ID token.",
-        "If it is right, say so with a flag, such as --sts-endpoint.",
+        "If it is right, say so with the flag that belongs to it, such as --sts-endpoint, --api-endpoint, --grant or --ca-file.",
         "EQUINIX_STS_ENDPOINT names https://sts.example, which is not a host under equinix.com";
     InsecureUrl = "insecure-url", Safety,
         "A URL that secrets would be sent to is not https, or is written in a way that hides where it leads.",

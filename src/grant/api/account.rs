@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::{Code, Error};
 use crate::http::url::Url;
 use crate::secret::Secret;
+use crate::text::printable;
 
 /// The shortest secret that can work. A shorter one is a placeholder or a mistake, and could be guessed.
 const SHORTEST: usize = 8;
@@ -21,8 +22,8 @@ pub struct Account {
     pub endpoint: Url,
     /// The client's id and secret.
     pub client: Option<Client>,
-    /// A sentence about a client of which only one half is there.
-    pub half: Option<&'static str>,
+    /// A sentence about a client that is not whole.
+    pub half: Option<String>,
     /// The token of `EQUINIX_API_TOKEN`, with which the client introduces itself to the STS.
     pub caller: Option<Secret>,
     /// The refresh token.
@@ -83,8 +84,19 @@ impl SecretText {
         if text.chars().any(char::is_control) {
             return invalid("a secret with a control character or a line break inside");
         }
+        // It was sent as a part of the secret otherwise: some editors put a byte order mark before a text.
+        if printable(text) != text {
+            return invalid("a secret with a character that cannot be seen, such as a byte order mark");
+        }
         if text.trim() != text {
             return invalid("a secret with a blank before or behind it");
+        }
+        // `docker --env-file` and the like keep them, and Equinix's ids, secrets and tokens have none.
+        if matches!(origin, Origin::Variable(_))
+            && text.starts_with(['"', '\''])
+            && text.ends_with(['"', '\''])
+        {
+            return invalid("a secret in quotation marks, which do not belong to it");
         }
         if text.chars().count() < SHORTEST {
             return invalid("a secret of fewer than 8 characters, which cannot be the right one");
@@ -116,7 +128,7 @@ impl Account {
         let usual = "there is no client id and secret for the Equinix API";
         self.client
             .as_ref()
-            .ok_or_else(|| Error::new(Code::ClientCredentialsMissing, self.half.unwrap_or(usual)))
+            .ok_or_else(|| Error::new(Code::ClientCredentialsMissing, self.half.as_deref().unwrap_or(usual)))
     }
 
     /// Returns every secret, to be hidden before the first one is sent.
@@ -185,6 +197,8 @@ mod tests {
             b"1234\n5678",
             b"1234\t5678",
             b"\xff\xfe1234567890",
+            b"\xef\xbb\xbf1234567890",
+            "1234\u{200b}567890".as_bytes(),
             &[b'a'; LONGEST + 1],
         ] {
             let error = read(bytes).unwrap_err();
@@ -192,5 +206,9 @@ mod tests {
             assert!(error.message().starts_with("--client-secret-file holds "), "{error}");
             assert!(!error.to_string().contains("1234"), "{error}");
         }
+        // A password may have quotation marks; what a variable holds has none.
+        assert!(read(b"\"12345678\"").is_ok());
+        let error = SecretText::read(b"\"12345678\"", &Origin::Variable("V")).unwrap_err();
+        assert_eq!(error.code(), Code::CfgSecretInvalid);
     }
 }

@@ -4,10 +4,12 @@ use serde_json::{Map, Value};
 
 use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
-use crate::grant::answer::{Server, check_life};
+use crate::grant::answer::{Server, check_life, guard_tokens};
 use crate::http::Response;
 use crate::identity::claims::Finding;
 use crate::json::{self, SecretObject};
+use crate::report::console::Console;
+use crate::secret::Secret;
 use crate::text::quote;
 
 use super::Request;
@@ -22,10 +24,32 @@ const USUAL_LIFE: u64 = 3600;
 
 impl Request<'_> {
     /// Reads the answer to a request that succeeded. `now` is the time before the request.
-    pub(super) fn read(&self, response: &Response, now: i64) -> Result<Credential, Error> {
+    pub(super) fn read(&self, response: &Response, now: i64, console: &Console) -> Result<Credential, Error> {
         let with_status = |error: Error| error.with_http_status(200);
         let mut members = API.members(response).map_err(with_status)?;
-        self.credential(&mut members, now).map_err(with_status)
+        guard_tokens(&members, console);
+        self.judge(&mut members, now).map_err(with_status)
+    }
+
+    /// Makes a credential of the members. One with a defect has nothing to use but a new refresh token.
+    fn judge(&self, members: &mut SecretObject, now: i64) -> Result<Credential, Error> {
+        // The server may have given up the old refresh token, whatever else is wrong with its answer.
+        let rotated = self.rotated(members);
+        match (self.credential(members, now), rotated) {
+            (Ok(credential), rotated) => Ok(Credential { rotated, ..credential }),
+            (Err(defect), Some(rotated)) => Ok(Credential {
+                rotated: Some(rotated),
+                defect: Some(defect.with_http_status(200)),
+                ..Credential::new(Kind::AccessToken, Secret::new(String::new()), 0, now)
+            }),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Returns the new refresh token of an answer, if it can be one.
+    fn rotated(&self, members: &Map<String, Value>) -> Option<Secret> {
+        let text = members.get("refresh_token")?.as_str().filter(|_| self.rotates)?;
+        API.check_token("refresh_token", text).ok().map(|()| Secret::new(text))
     }
 
     fn credential(&self, members: &mut SecretObject, now: i64) -> Result<Credential, Error> {
@@ -52,7 +76,7 @@ impl Request<'_> {
         }
         let mut findings = Vec::new();
         let expires_in = life(members, &mut findings)?;
-        // Where a refresh token comes along, it has to be kept before that can be an error.
+        // Where a refresh token comes along, the caller says so, with the other words about the life.
         if !self.rotates {
             check_life(expires_in, self.min_ttl)?;
         }
@@ -63,19 +87,13 @@ impl Request<'_> {
         }
         let missing = || API.missing("access_token");
         let token = members.take_secret("access_token").ok_or_else(missing)?;
-        let rotated = members.take_secret("refresh_token").filter(|_| has_refresh_token);
-        let rotated = if self.rotates { rotated } else { None };
         if has_refresh_token && !self.rotates {
             findings.push(Finding::warning(
                 "the Equinix API sent a refresh token that nobody asked for; it was discarded",
             ));
         }
         let expires_at = now.saturating_add(i64::try_from(expires_in).unwrap_or(i64::MAX));
-        Ok(Credential {
-            rotated,
-            findings,
-            ..Credential::new(Kind::AccessToken, token, expires_in, expires_at)
-        })
+        Ok(Credential { findings, ..Credential::new(Kind::AccessToken, token, expires_in, expires_at) })
     }
 }
 
@@ -157,7 +175,7 @@ mod tests {
             min_ttl: 60,
         };
         let mut members = SecretObject::parse(Value::Object(members).to_string().as_bytes()).unwrap();
-        request.credential(&mut members, 1_000)
+        request.judge(&mut members, 1_000)
     }
 
     fn code(changes: Value) -> &'static str {
@@ -237,6 +255,10 @@ mod tests {
         assert!(dropped.rotated.is_none());
         assert_eq!(dropped.findings.len(), 1);
         assert!(read(true, json!({"refresh_token": "two lines\nof text here"})).is_err());
+        let spoilt =
+            read(true, json!({"refresh_token": "aBiLmo8zsMX345MSaHHI", "token_timeout": "0"})).unwrap();
+        assert_eq!(spoilt.defect.unwrap().code(), Code::ApiResponseInvalid);
+        assert_eq!(spoilt.rotated.unwrap().reveal(), "aBiLmo8zsMX345MSaHHI");
         // Its life is nothing that this program needs, so no value of it spoils the answer.
         assert!(read(true, json!({"refresh_token_timeout": "never"})).is_ok());
     }

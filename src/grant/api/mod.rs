@@ -107,10 +107,15 @@ impl Request<'_> {
             Err(failure) => return Err(failure),
         };
         let outcome = if response.status == 200 {
-            self.read(&response, asked).map_err(|error| error.with_detail("note", LOCKS))
+            self.read(&response, asked, &session.console).map_err(|error| error.with_detail("note", LOCKS))
         } else {
             Err(self.refusal(&response).with_detail("note", LOCKS))
         };
+        let outcome = outcome.map(|credential| {
+            let Some(defect) = credential.defect else { return credential };
+            self.never_again(refused);
+            Credential { defect: Some(defect.with_detail("note", LOCKS)), ..credential }
+        });
         outcome.map_err(|error| {
             self.never_again(refused);
             let echoed = self.secrets.iter().any(|(_, secret)| response.echoes(secret));

@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
-use crate::grant::answer::{Server, check_life};
+use crate::grant::answer::{Server, check_life, guard_tokens};
 use crate::http::Response;
 use crate::identity::claims::Finding;
 use crate::json::{self, SecretObject};
+use crate::report::console::Console;
 use crate::text::quote;
 
 use super::Request;
@@ -19,9 +20,10 @@ const STS: Server = Server { name: "the STS", not_json: Code::StsNotJson, invali
 
 impl Request<'_> {
     /// Reads the answer to a request that succeeded.
-    pub(super) fn read(&self, response: &Response, now: i64) -> Result<Credential, Error> {
+    pub(super) fn read(&self, response: &Response, now: i64, console: &Console) -> Result<Credential, Error> {
         let with_status = |error: Error| error.with_http_status(200);
         let mut members = STS.members(response).map_err(with_status)?;
+        guard_tokens(&members, console);
         self.credential(&mut members, now).map_err(with_status)
     }
 

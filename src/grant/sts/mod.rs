@@ -14,6 +14,7 @@ use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::jwt::UnverifiedClaims;
+use crate::report::console::Console;
 use crate::retry::{Attempt, Failure};
 use crate::secret::Secret;
 use crate::text::quote;
@@ -197,6 +198,7 @@ impl Request<'_> {
         &self,
         http: &Client,
         clock: &dyn Clock,
+        console: &Console,
         attempt: Attempt,
     ) -> Result<Credential, Failure> {
         let url = self.sts.token_endpoint()?;
@@ -218,7 +220,7 @@ impl Request<'_> {
             }
         };
         let outcome = if response.status == 200 {
-            self.read(&response, asked).map_err(Failure::permanent)
+            self.read(&response, asked, console).map_err(Failure::permanent)
         } else {
             Err(self.asked().refusal(&response, clock.unix_time()))
         };
@@ -252,6 +254,7 @@ mod tests {
     use super::*;
     use crate::clock::fixed::FixedClock;
     use crate::http::proxy::ProxySettings;
+    use crate::report::console::{Verbosity, captured};
 
     /// An answer that is long on its way does not make the token live longer.
     #[test]
@@ -295,7 +298,8 @@ mod tests {
         };
         let http = Client::new(ProxySettings::default(), Vec::new());
         let attempt = Attempt::only(Deadline::within(Duration::from_secs(30)));
-        let credential = request.send(&http, &*clock, attempt).unwrap();
+        let credential =
+            request.send(&http, &*clock, &captured::console(Verbosity::Normal, false).0, attempt).unwrap();
         server.join().unwrap();
         assert_eq!(clock.unix_time(), BEGIN + 40);
         assert_eq!(credential.expires_at, BEGIN + 3600);

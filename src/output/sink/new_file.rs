@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,6 +67,18 @@ impl NewFile {
     fn cannot_be_written(&self, error: &io::Error) -> Error {
         let what = format!("{} cannot be written", quote(&self.target().to_string_lossy()));
         failed(error, Code::OutWrite, &what)
+    }
+
+    /// Takes the space for what will be written, so that a full disk is seen now. Only where the file is there already; elsewhere
+    /// it is seen when it is written.
+    pub(super) fn reserve(mut self, size: usize) -> Result<Self, Error> {
+        let outcome = self.unnamed.as_mut().map_or(Ok(()), |file| {
+            file.write_all(&vec![0; size])?;
+            file.sync_all()?;
+            file.rewind()
+        });
+        outcome.map_err(|error| self.cannot_be_written(&error))?;
+        Ok(self)
     }
 
     /// Writes everything, where nobody sees it yet.
@@ -141,6 +153,8 @@ impl Appeared {
 
 fn fill(file: &mut File, access: Access, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
+    // Nothing stays of what only took the space.
+    file.set_len(u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     if access == Access::Private {
         make_private(file)?;
     }
@@ -240,6 +254,14 @@ mod tests {
 
     fn place(folder: &Path) -> Place {
         Place { folder: Folder::open(folder, None).unwrap(), name: "target".into() }
+    }
+
+    #[test]
+    fn nothing_of_the_reserved_space_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = NewFile::open(place(folder.path()), Access::Private).unwrap().reserve(8192).unwrap();
+        let path = file.commit(b"a refresh token").unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"a refresh token");
     }
 
     /// Opens both kinds of file: as it is opened here, and as where there are no files without a name.

@@ -19,18 +19,27 @@ pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     NewFile::open(Place::find(path, |_| None)?, Access::Public)
 }
 
+/// The space that a secret may need, in bytes.
+const LONGEST_SECRET: usize = 32 * 1024;
+
 /// A file for a secret that is not what the format hands over.
 pub fn secret_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
-    private_file(path, policy)
+    // The old one may be worth nothing when it turns out that there is no space for the new one.
+    file_for("--refresh-token-output", path, policy)?.reserve(LONGEST_SECRET)
 }
 
 /// The file of `--output`.
 pub(super) fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
+    file_for("--output", path, policy)
+}
+
+/// A private file that a flag names, or can name.
+fn file_for(flag: &str, path: &Path, policy: &Policy<'_>) -> Result<NewFile, Error> {
     let place = find(path, policy.env)?;
     let checkout = workspace_around(place.folder.path(), policy.env).filter(|_| !policy.allow_workspace);
     if let Some(checkout) = checkout {
         let shown = quote(&place.folder.path().join(&place.name).to_string_lossy());
-        let mut hint = elsewhere(&place, policy);
+        let mut hint = elsewhere(flag, &place, policy);
         if place.folder.weakness().is_none() {
             hint.push_str(" Or consent to the checkout with --allow-workspace.");
         }
@@ -38,7 +47,7 @@ pub(super) fn private_file(path: &Path, policy: &Policy<'_>) -> Result<NewFile, 
             .with_detail("checkout", quote(&checkout.to_string_lossy()))
             .with_cure(hint));
     }
-    check_privacy(&place, policy)?;
+    check_privacy(flag, &place, policy)?;
     NewFile::open(place, Access::Private)
 }
 
@@ -61,7 +70,7 @@ pub(super) fn artifact(
     })?;
     let place = find(path, policy.env)?;
     if workspace_around(place.folder.path(), policy.env).is_none() {
-        check_privacy(&place, policy)?;
+        check_privacy("--output", &place, policy)?;
     }
     NewFile::open(place, Access::Private)
 }
@@ -168,23 +177,28 @@ fn runner_s(folder: &Path, env: &Env) -> Option<u32> {
     guest(folder, temp.map(PathBuf::from))
 }
 
-fn check_privacy(place: &Place, policy: &Policy<'_>) -> Result<(), Error> {
+fn check_privacy(flag: &str, place: &Place, policy: &Policy<'_>) -> Result<(), Error> {
     let Some(weakness) = place.folder.weakness() else { return Ok(()) };
     let shown = quote(&place.folder.path().to_string_lossy());
     let message = format!("in the folder {shown} other users could swap the file: {weakness}");
-    Err(Error::new(Code::OutSymlink, message).with_cure(elsewhere(place, policy)))
+    Err(Error::new(Code::OutSymlink, message).with_cure(elsewhere(flag, place, policy)))
 }
 
 /// Suggests a place that works instead of this path, as far as it can be found out here.
-fn elsewhere(place: &Place, policy: &Policy<'_>) -> String {
+fn elsewhere(flag: &str, place: &Place, policy: &Policy<'_>) -> String {
     let strict = Policy { allow_workspace: false, ..*policy };
     let fit = candidates(policy.env).into_iter().find_map(|candidate| candidate.file(&strict).ok());
     let Some(fit) = fit else {
+        if flag != "--output" {
+            return format!(
+                "Name a file in a folder that only this user can write to, on the whole way to it, with {flag}."
+            );
+        }
         return "Let standard output have the token (--output -), or run the command that needs it with equinix-wif exec.".to_owned();
     };
     let path = fit.target().with_file_name(&place.name);
     format!(
-        "Choose a path in a folder that only this user can write to: --output {}.",
+        "Choose a path in a folder that only this user can write to: {flag} {}.",
         quote(&path.to_string_lossy())
     )
 }

@@ -141,6 +141,35 @@ mod client_credentials {
     }
 
     #[test]
+    fn a_variable_that_nobody_has_expanded_is_none() {
+        for text in ["$STORED_SECRET", "${STORED_SECRET}", "%STORED_SECRET%"] {
+            let job = || laptop().env("EQUINIX_API_CLIENTSECRET", text).token_on_stdout();
+            let outcome = job().run();
+            outcome.fails(3, "client-credentials-missing").sts_requests(0);
+            outcome.stderr_has("EQUINIX_API_CLIENTSECRET holds the unexpanded text");
+            let outcome = job().args(["--on-unavailable", "skip"]).run();
+            outcome.require(outcome.status == Some(0), "the exit status is 0");
+            outcome.sts_requests(0);
+        }
+    }
+
+    #[test]
+    fn a_planted_variable_of_another_platform_makes_no_mask_line_with_a_secret() {
+        for name in ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"] {
+            for job in [Job::gitlab(), Job::gitlab().grant("client-credentials").client()] {
+                job.env(name, "https://planted.example").run().succeeds().stderr_lacks("add-mask");
+            }
+        }
+    }
+
+    #[test]
+    fn two_platforms_at_once_are_an_error() {
+        let outcome = Job::gitlab().env("GITHUB_ACTIONS", "true").grant("client-credentials").client().run();
+        outcome.fails(2, "cfg-provider-ambiguous").sts_requests(0);
+        outcome.stderr_has("GITHUB_ACTIONS or GITLAB_CI").stderr_lacks("add-mask");
+    }
+
+    #[test]
     fn settings_of_other_grants_are_refused_as_flags_and_left_aside_as_variables() {
         for flags in [
             ["--scope", "roleassignments:o"],
@@ -266,6 +295,29 @@ mod answers {
     }
 
     #[test]
+    fn a_token_of_the_answer_is_cut_out_of_what_is_said_about_the_answer() {
+        let answer = classic_success();
+        let token = answer["access_token"].as_str().unwrap().to_owned();
+        for (member, code) in [("token_type", 7), ("error", 7), ("token_timeout", 0)] {
+            let mut answer = answer.clone();
+            answer[member] = json!(token);
+            let outcome = laptop().token_on_stdout().sts_always(Reply::json(&answer)).run();
+            outcome.require(outcome.status == Some(code), member);
+            outcome.stderr_lacks(&token);
+        }
+    }
+
+    #[test]
+    fn an_echo_of_a_short_secret_with_the_signs_of_a_command_is_cut_out() {
+        for secret in ["pass::word", "K##1##2##3"] {
+            let job = laptop().env("EQUINIX_API_CLIENTSECRET", secret).stored_secret(secret);
+            let said = format!("the secret {secret} is wrong");
+            let outcome = job.sts_always(classic_error(400, "4001", &said)).run();
+            outcome.fails(6, "api-denied").stderr_has("the secret *** is wrong");
+        }
+    }
+
+    #[test]
     fn an_echo_of_the_secret_is_cut_out() {
         let job = laptop()
             .env("EQUINIX_API_CLIENTSECRET", "the-secret-that-is-echoed")
@@ -313,6 +365,13 @@ mod sts_client_credentials {
         outcome.fails(6, "sts-denied");
         assert_eq!(paths(&outcome), ["/use/token"]);
         outcome.stderr_has("the STS refused the request: \"invalid_client\" (400)");
+    }
+
+    #[test]
+    fn a_header_is_no_token() {
+        let caller = "a-classic-token-0123456789";
+        let job = job().env("EQUINIX_API_TOKEN", format!("Bearer {caller}")).sts_bearer(caller);
+        job.run().fails(2, "cfg-secret-invalid").sts_requests(0).stderr_has("holds a blank");
     }
 
     #[test]
@@ -393,6 +452,32 @@ mod refresh_token {
     }
 
     #[test]
+    fn the_new_one_is_kept_even_if_the_answer_is_worth_nothing_otherwise() {
+        for (member, value) in [
+            ("token_timeout", json!("0")),
+            ("token_type", json!("MAC")),
+            ("access_token", json!("no token at all")),
+            ("access_token", json!(null)),
+            ("error", json!("server_error")),
+        ] {
+            let mut answer = classic_success();
+            answer[member] = value;
+            let new = answer["refresh_token"].as_str().unwrap().to_owned();
+            let outcome = job().refresh_token_in("refresh", OLD).sts_always(Reply::json(&answer)).run();
+            outcome.fails(7, "api-response-invalid").sts_requests(1).stderr_has("not tried again");
+            assert_eq!(kept(&outcome, "refresh"), new, "{member}");
+        }
+        // What cannot be one leaves the old one where it is.
+        for value in [json!("two\nlines of a text"), json!("short"), json!(7)] {
+            let mut answer = classic_success();
+            answer["refresh_token"] = value;
+            let outcome = job().refresh_token_in("refresh", OLD).sts_always(Reply::json(&answer)).run();
+            outcome.fails(7, "api-response-invalid");
+            assert_eq!(kept(&outcome, "refresh"), OLD);
+        }
+    }
+
+    #[test]
     fn nothing_is_sent_when_a_new_one_would_have_no_place() {
         let outcome = job().args(["--refresh-token-file", "-"]).stdin(OLD).stored_secret(OLD).run();
         outcome.fails(2, "cfg-value-invalid").sts_requests(0);
@@ -410,6 +495,53 @@ mod refresh_token {
             job().refresh_token_in("refresh", OLD).refresh_token_output("no/such/folder/newer").run();
         outcome.fails(9, "out-open").sts_requests(0);
         job().run().fails(3, "client-credentials-missing").sts_requests(0);
+    }
+
+    #[test]
+    fn one_file_is_not_taken_for_two_things() {
+        const SECRET: &str = "the-secret-in-a-file-of-its-own";
+        let with_file = || {
+            let job = job().refresh_token_in("refresh", OLD);
+            let (refresh, secret) = (job.root().join("refresh"), job.root().join("secret"));
+            (job.stored_secret(SECRET).file(&secret, SECRET), refresh, secret)
+        };
+        let same = |job: Job, path: &str, content: &str| {
+            let outcome = job.run();
+            outcome.fails(2, "cfg-value-invalid").sts_requests(0).stderr_has("name the same file");
+            assert_eq!(kept(&outcome, path), content);
+        };
+        let (job, refresh, _) = with_file();
+        same(job.arg("--output").arg(&refresh), "refresh", OLD);
+        let (job, _, secret) = with_file();
+        same(job.arg("--client-secret-file").arg(&secret).arg("--output").arg(secret), "secret", SECRET);
+        let (job, _, secret) = with_file();
+        let job = job.arg("--client-secret-file").arg(&secret).arg("--refresh-token-output").arg(secret);
+        same(job, "secret", SECRET);
+        let (job, refresh, _) = with_file();
+        // Another way to the same file.
+        let detour = refresh.parent().unwrap().join(".").join("refresh");
+        same(job.arg("--client-secret-file").arg(detour), "refresh", OLD);
+    }
+
+    #[test]
+    fn a_report_is_not_written_over_a_secret() {
+        for flags in [&[][..], &["--no-such-flag"]] {
+            let job = job().without_report().refresh_token_in("refresh", OLD);
+            let refresh = job.root().join("refresh");
+            let outcome = job.arg("--report").arg(refresh).args(flags.iter().copied()).run();
+            outcome.require(outcome.status == Some(2), "the exit status is 2");
+            outcome.sts_requests(0);
+            assert_eq!(kept(&outcome, "refresh"), OLD);
+        }
+    }
+
+    #[test]
+    fn the_hint_about_its_file_names_its_own_flag() {
+        let job = Job::github().grant("refresh-token").client();
+        let path = job.workspace().join("refresh");
+        let outcome = job.refresh_token_in(path, OLD).run();
+        outcome.fails(10, "out-in-workspace").sts_requests(0);
+        outcome.stderr_has("--refresh-token-output \"").stderr_lacks("--output \"");
     }
 
     #[test]
@@ -514,6 +646,32 @@ mod planted {
 
 mod doctor {
     use super::*;
+
+    #[test]
+    fn an_attempt_does_not_use_up_a_refresh_token_that_has_no_file() {
+        const OLD: &str = "aBiLmo8zsMX345MSaHHI-qwErtY8";
+        let job = || {
+            let job = Job::bare().grant("refresh-token").client().command("doctor");
+            job.args(["--refresh-token-file", "-"]).stdin(OLD).stored_secret(OLD)
+        };
+        job().arg("--exchange").run().fails(2, "cfg-value-invalid").sts_requests(0);
+        let outcome = job().run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+    }
+
+    #[test]
+    fn the_consent_that_a_hint_names_can_be_given() {
+        let job = || {
+            let job = Job::bare().grant("password").client().command("doctor").stored_secret("a-password-1");
+            let path = job.root().join("password");
+            let job = job.file(&path, "a-password-1").args(["--user-name", "octo-user"]);
+            job.arg("--password-file").arg(path)
+        };
+        let outcome = job().run();
+        outcome.require(outcome.stdout.contains("--force goes on"), "the hint");
+        let outcome = job().arg("--force").run();
+        outcome.require(outcome.status == Some(0), "the exit status is 0");
+    }
 
     fn job() -> Job {
         laptop().command("doctor")
