@@ -163,6 +163,16 @@ mod client_credentials {
     }
 
     #[test]
+    fn a_secret_that_was_given_as_a_path_is_not_shown() {
+        let secret = "the-secret-in-place-of-its-path";
+        let outcome = laptop().args(["--client-secret-file", secret]).run();
+        outcome.fails(2, "cfg-secret-file").sts_requests(0).stderr_lacks(secret);
+        assert!(!outcome.report.as_ref().unwrap().to_string().contains(secret));
+        let outcome = laptop().args(["--client-secret-file", "no/such/file"]).run();
+        outcome.fails(2, "cfg-secret-file").stderr_has("no/such/file");
+    }
+
+    #[test]
     fn two_platforms_at_once_are_an_error() {
         let outcome = Job::gitlab().env("GITHUB_ACTIONS", "true").grant("client-credentials").client().run();
         outcome.fails(2, "cfg-provider-ambiguous").sts_requests(0);
