@@ -670,6 +670,14 @@ mod doctor {
     }
 
     #[test]
+    fn an_attempt_needs_masks_that_the_runner_reads() {
+        let job = Job::github().grant("client-credentials").client().command("doctor").arg("--exchange");
+        let outcome = job.wrap_shell(["sh", "-c", "\"$0\" \"$@\" 2>\"$TMPDIR/log\""]).masks_unchecked().run();
+        assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
+        outcome.require(outcome.stdout.contains("the runner would not read the masks"), "it says why");
+    }
+
+    #[test]
     fn the_consent_that_a_hint_names_can_be_given() {
         let job = || {
             let job = Job::bare().grant("password").client().command("doctor").stored_secret("a-password-1");
@@ -694,6 +702,7 @@ mod doctor {
         assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
         for line in [
             "ok    client        everything that is sent is there",
+            "ok    clock         agrees with the API to 60 s",
             "skip  exchange      not asked for (--exchange); it spends an attempt",
         ] {
             outcome.require(outcome.stdout.contains(line), line);
