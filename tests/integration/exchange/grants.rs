@@ -670,11 +670,13 @@ mod doctor {
     }
 
     #[test]
-    fn an_attempt_needs_masks_that_the_runner_reads() {
+    fn without_masks_that_the_runner_reads_no_secret_is_touched() {
         let job = Job::github().grant("client-credentials").client().command("doctor").arg("--exchange");
         let outcome = job.wrap_shell(["sh", "-c", "\"$0\" \"$@\" 2>\"$TMPDIR/log\""]).masks_unchecked().run();
         assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
         outcome.require(outcome.stdout.contains("the runner would not read the masks"), "it says why");
+        let log = fs::read_to_string(outcome.root().join("tmp/log")).unwrap();
+        assert!(!log.contains("add-mask"), "{log}");
     }
 
     #[test]
