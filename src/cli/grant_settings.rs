@@ -375,7 +375,14 @@ impl Resolver<'_> {
             input::read_file(&path.value, input::Kind::Any, limit, by)
         };
         let bytes = read.map_err(|error| {
-            let shown = quote(&path.value.to_string_lossy());
+            let path = &path.value;
+            // Somebody who gives the secret itself instead of a path must not read it in the log.
+            let is_bare = path.parent().is_none_or(|parent| parent.as_os_str().is_empty());
+            let shown = if is_bare && !path.exists() {
+                "(not shown: it may be the secret itself)".to_owned()
+            } else {
+                quote(&path.to_string_lossy())
+            };
             Error::new(Code::CfgSecretFile, format!("{flag} {shown} cannot be read: {}", error.message()))
         })?;
         SecretText::read(&bytes, &Origin::File(flag)).map(Some)

@@ -45,6 +45,16 @@ impl Known {
         self.forms.iter().flatten().any(|form| form.contains(&url_safe))
     }
 
+    /// Tells whether a text has a piece of a secret with letters of other scripts, which no alphabet of tokens holds.
+    fn is_in_part_in(&self, text: &str) -> bool {
+        if self.secret.is_ascii() {
+            return false;
+        }
+        let starts = self.secret.char_indices().map(|(at, _)| at);
+        let ends = self.secret.char_indices().map(|(at, c)| at + c.len_utf8()).skip(MIN_REDACTED - 1);
+        starts.zip(ends).any(|(from, to)| self.secret.get(from..to).is_some_and(|piece| text.contains(piece)))
+    }
+
     /// Tells whether letters and digits have a piece of this secret's among them.
     fn shares_a_piece(&self, folded: &str) -> bool {
         let own = Zeroizing::new(fold(&self.secret));
@@ -171,6 +181,9 @@ impl Redactor {
                 text = text.replace(secret.as_str(), REDACTED);
                 hit = true;
             }
+        }
+        if self.secrets.iter().any(|known| known.is_in_part_in(&text)) {
+            return (WITHHELD.to_owned(), true);
         }
         let mut out = String::with_capacity(text.len());
         let mut rest = text.as_str();
@@ -314,6 +327,17 @@ mod tests {
         let foreign = "<eyJhbGciOiJSUzI1NiJ9.e30.c2ln>";
         assert_eq!(redactor.scrub(foreign), ("<***>".to_owned(), true));
         assert_eq!(redactor.scrub("s3cr3t/bear"), ("s3cr3t/bear".to_owned(), false), "shorter than a piece");
+    }
+
+    #[test]
+    fn a_piece_in_another_script_is_withheld() {
+        let secret = "\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}-\u{441}\u{435}\u{43a}\u{440}\u{435}\u{442}\u{43d}\u{44b}\u{439}";
+        let mut redactor = Redactor::default();
+        redactor.add(secret);
+        let first = |count| secret.chars().take(count).collect::<String>();
+        assert_eq!(redactor.scrub(&format!("you sent {}\u{2026}", first(12))), (WITHHELD.to_owned(), true));
+        assert_eq!(redactor.scrub(&first(11)), (first(11), false), "shorter than a piece");
+        assert_eq!(redactor.scrub(&format!("<{secret}>")), (format!("<{REDACTED}>"), true));
     }
 
     #[test]

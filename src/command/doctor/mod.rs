@@ -53,7 +53,7 @@ pub fn run(
         let platform = report.provider.map(|_| choice.platform());
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
         let job = Pipeline::new(choice, session(network, env, clock, console));
-        checks.client(&job, &grant, does_exchange && masks_can_be_read, by);
+        checks.client(&job, &grant, does_exchange, masks_can_be_read, by);
         job.account(report);
         checks.delivery(platform, env, streams.stderr_is_lost);
         checks.shadowing(env);
@@ -131,7 +131,7 @@ impl Checks {
         }
         let session = job.session();
         let date = self.sts(&session.http, &grant.sts, by);
-        self.clock(&*session.clock, skew, date);
+        self.clock(&*session.clock, skew, date.map(|date| ("the STS", date)));
         self.scope(grant);
         match (identity, grant.scope.as_deref()) {
             _ if !really => self.add("exchange", Status::Skip, "not asked for (--exchange)"),

@@ -76,9 +76,15 @@ impl Checks {
     }
 
     /// Checks this machine's clock against those of the servers that told their time.
-    pub(super) fn clock(&mut self, clock: &dyn Clock, platform: Option<i64>, sts_date: Option<i64>) {
-        let sts = sts_date.map(|date| date.saturating_sub(clock.unix_time()));
-        let skews: BTreeMap<&str, i64> = [("the platform", platform), ("the STS", sts)]
+    pub(super) fn clock(
+        &mut self,
+        clock: &dyn Clock,
+        platform: Option<i64>,
+        server: Option<(&'static str, i64)>,
+    ) {
+        let (name, date) = server.unzip();
+        let server = date.map(|date| date.saturating_sub(clock.unix_time()));
+        let skews: BTreeMap<&str, i64> = [("the platform", platform), (name.unwrap_or_default(), server)]
             .into_iter()
             .filter_map(|(who, skew)| Some((who, skew?)))
             .collect();

@@ -103,7 +103,7 @@ macro_rules! config {
     CfgSecretFile = "cfg-secret-file", Usage,
         "A file that is named for a secret cannot be read.",
         "Check the path and that this user may read the file; - is standard input, for one secret.",
-        "--client-secret-file \"secret.txt\" cannot be read: there is no such file";
+        "--client-secret-file \"/run/secrets/equinix\" cannot be read: there is no such file";
         } }
     };
 }

@@ -12,8 +12,8 @@ use crate::text::printable;
 /// The shortest secret that can work. A shorter one is a placeholder or a mistake, and could be guessed.
 const SHORTEST: usize = 8;
 
-/// The longest secret that is sent, in bytes.
-pub const LONGEST: usize = 8 * 1024;
+/// The longest secret that is sent, in bytes: as long as the longest refresh token that is kept.
+pub const LONGEST: usize = 32 * 1024;
 
 /// The classic API, and what is sent there. What is missing is only an error for a grant that needs it.
 #[derive(Debug)]
@@ -199,7 +199,7 @@ mod tests {
             b"\xff\xfe1234567890",
             b"\xef\xbb\xbf1234567890",
             "1234\u{200b}567890".as_bytes(),
-            &[b'a'; LONGEST + 1],
+            &vec![b'a'; LONGEST + 1],
         ] {
             let error = read(bytes).unwrap_err();
             assert_eq!(error.code(), Code::CfgSecretInvalid);

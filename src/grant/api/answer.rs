@@ -143,6 +143,7 @@ fn seconds(text: &str) -> Option<f64> {
 mod tests {
     use serde_json::json;
 
+    use super::super::{Origin, SecretText};
     use super::*;
     use crate::http::url::Url;
     use crate::secret::Secret;
@@ -259,6 +260,10 @@ mod tests {
             read(true, json!({"refresh_token": "aBiLmo8zsMX345MSaHHI", "token_timeout": "0"})).unwrap();
         assert_eq!(spoilt.defect.unwrap().code(), Code::ApiResponseInvalid);
         assert_eq!(spoilt.rotated.unwrap().reveal(), "aBiLmo8zsMX345MSaHHI");
+        // The longest one that is kept can be read again.
+        let longest = "r".repeat(crate::grant::api::LONGEST);
+        let kept = read(true, json!({"refresh_token": longest})).unwrap().rotated.unwrap();
+        assert!(SecretText::read(kept.reveal().as_bytes(), &Origin::File("--refresh-token-file")).is_ok());
         // Its life is nothing that this program needs, so no value of it spoils the answer.
         assert!(read(true, json!({"refresh_token_timeout": "never"})).is_ok());
     }

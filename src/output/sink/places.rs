@@ -19,7 +19,7 @@ pub fn public_file(path: &Path) -> Result<NewFile, Error> {
     NewFile::open(Place::find(path, |_| None)?, Access::Public)
 }
 
-/// The space that a secret may need, in bytes.
+/// The space that a secret may need, in bytes. A longer one is not accepted from a server.
 const LONGEST_SECRET: usize = 32 * 1024;
 
 /// A file for a secret that is not what the format hands over.

@@ -163,6 +163,16 @@ mod client_credentials {
     }
 
     #[test]
+    fn a_secret_that_was_given_as_a_path_is_not_shown() {
+        let secret = "the-secret-in-place-of-its-path";
+        let outcome = laptop().args(["--client-secret-file", secret]).run();
+        outcome.fails(2, "cfg-secret-file").sts_requests(0).stderr_lacks(secret);
+        assert!(!outcome.report.as_ref().unwrap().to_string().contains(secret));
+        let outcome = laptop().args(["--client-secret-file", "no/such/file"]).run();
+        outcome.fails(2, "cfg-secret-file").stderr_has("no/such/file");
+    }
+
+    #[test]
     fn two_platforms_at_once_are_an_error() {
         let outcome = Job::gitlab().env("GITHUB_ACTIONS", "true").grant("client-credentials").client().run();
         outcome.fails(2, "cfg-provider-ambiguous").sts_requests(0);
@@ -660,6 +670,16 @@ mod doctor {
     }
 
     #[test]
+    fn without_masks_that_the_runner_reads_no_secret_is_touched() {
+        let job = Job::github().grant("client-credentials").client().command("doctor").arg("--exchange");
+        let outcome = job.wrap_shell(["sh", "-c", "\"$0\" \"$@\" 2>\"$TMPDIR/log\""]).masks_unchecked().run();
+        assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
+        outcome.require(outcome.stdout.contains("the runner would not read the masks"), "it says why");
+        let log = fs::read_to_string(outcome.root().join("tmp/log")).unwrap();
+        assert!(!log.contains("add-mask"), "{log}");
+    }
+
+    #[test]
     fn the_consent_that_a_hint_names_can_be_given() {
         let job = || {
             let job = Job::bare().grant("password").client().command("doctor").stored_secret("a-password-1");
@@ -684,6 +704,7 @@ mod doctor {
         assert!(outcome.sts.requests.iter().all(|request| request.method == "GET"));
         for line in [
             "ok    client        everything that is sent is there",
+            "ok    clock         agrees with the API to 60 s",
             "skip  exchange      not asked for (--exchange); it spends an attempt",
         ] {
             outcome.require(outcome.stdout.contains(line), line);
