@@ -31,6 +31,8 @@ pub(crate) fn checks() -> Vec<Check> {
         under_act::goes_on_after_a_passing_fault,
         under_act::takes_another_version_by_its_digest_and_a_commit_without_a_release_by_nothing_else,
         under_act::works_as_the_documentation_shows_it,
+        #[cfg(feature = "classic-grants")]
+        under_act::leads_from_a_client_secret_to_the_identity,
         scripts::each_runner_gets_its_archive,
         scripts::nothing_is_unpacked_or_kept_before_the_digest_is_right,
         scripts::the_tool_cache_is_a_help_and_no_need,
@@ -245,7 +247,8 @@ impl World {
         self
     }
 
-    /// Commits what is there and runs the workflow under act, in a job of the sandbox with these variables.
+    /// Commits what is there and runs the workflow under act, in a job of the sandbox with these variables. The secrets of
+    /// the repository are the client's id and secret.
     fn act(&self, instance: &str, variables: &[(&str, &str)]) -> Run {
         let remote = format!("https://{instance}/octo-org/octo-repo.git");
         self.git(&["add", "."]);
@@ -258,11 +261,13 @@ impl World {
             rm -f "$SEEN/steps"
             PATH="$KEEPER:$PATH"
             {
-              env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)'
+              env | grep -E '^(ACTIONS_ID_TOKEN_|EQUINIX_|PATH=|SEEN=)' | grep -v '^EQUINIX_API_CLIENT'
               printf '%s\n' "ISSUER=$issuer" "EQUINIX_WIF_EXPECT=iss=$issuer" "$@"
             } >"$HOME/job.env"
-            exec env -u GITHUB_ACTIONS "$ACT" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file "$HOME/job.env" \
-              --github-instance "$INSTANCE" --local-repository octo-org/equinix-wif@v1="$PWD"
+            env | grep '^EQUINIX_API_CLIENT' >"$HOME/job.secrets" || :
+            unset GITHUB_ACTIONS EQUINIX_API_CLIENTID EQUINIX_API_CLIENTSECRET
+            exec "$ACT" push -P ubuntu-latest=-self-hosted --no-cache-server --env-file "$HOME/job.env" \
+              --secret-file "$HOME/job.secrets" --github-instance "$INSTANCE" --local-repository octo-org/equinix-wif@v1="$PWD"
         "#;
         let mut command = self.command(BIN);
         command.args(["sandbox", "--platform", "github", "--", "sh", "-ec", script, "sh"]);
@@ -514,6 +519,25 @@ mod under_act {
         assert_eq!(server.requests().len(), 1);
     }
 
+    fn blocks(page: &str) -> Vec<&str> {
+        page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+    }
+
+    /// A block of a page, with what a reader puts in.
+    fn adapted(block: &str) -> String {
+        let adapted = block
+            .replace("<owner>/equinix-wif@<commit> # v1.0.0", "octo-org/equinix-wif@v1")
+            .replace("my-equinix-audience", "${{ env.EQUINIX_WIF_AUDIENCE }}")
+            .replace("roleassignments:<org-id>", "${{ env.EQUINIX_TOKEN_EXCHANGE_SCOPE }}");
+        assert!(!adapted.contains('<'), "{adapted}");
+        adapted
+    }
+
+    /// A workflow with a job of these lines.
+    fn workflow(job: &str) -> String {
+        format!("on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{}", indented(job, 4))
+    }
+
     /// The blocks that people copy, with the action and its release where GitHub has them.
     pub(super) fn works_as_the_documentation_shows_it() {
         need_act();
@@ -536,19 +560,14 @@ mod under_act {
         executable(&deploy, "#!/bin/sh\nprintf %s \"$EQUINIX_API_TOKEN\" >\"$SEEN/output\"\n");
 
         let page = file("docs/github-action.md");
-        let blocks: Vec<&str> =
-            page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        let blocks = blocks(&page);
         assert_eq!(blocks.len(), 4);
         for block in blocks {
-            let adapted = block
-                .replace("<owner>/equinix-wif@<commit> # v1.0.0", "octo-org/equinix-wif@v1")
-                .replace("my-equinix-audience", "${{ env.EQUINIX_WIF_AUDIENCE }}")
-                .replace("roleassignments:<org-id>", "${{ env.EQUINIX_TOKEN_EXCHANGE_SCOPE }}")
-                .replace("./deploy.sh", deploy.to_str().unwrap());
-            assert!(!adapted.contains('<') && adapted.contains("octo-org/equinix-wif@v1\n"), "{adapted}");
-            let job = indented(&adapted, 4);
-            let workflow = format!("on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n{job}");
-            let run = world.rewrite(&workflow).act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
+            let adapted = adapted(block).replace("./deploy.sh", deploy.to_str().unwrap());
+            assert!(adapted.contains("octo-org/equinix-wif@v1\n"), "{adapted}");
+            let run = world
+                .rewrite(&workflow(&adapted))
+                .act(&instance, &[("CURL_CA_BUNDLE", ca.to_str().unwrap())]);
             run.ends_with(0).hides(&["bearer"]);
             assert!(!run.has_said("no deployment"), "{}", run.log);
             // Without the action's own exchange there is one less.
@@ -560,6 +579,52 @@ mod under_act {
             }
         }
         assert_eq!((server.requests().len(), store.requests().len()), (1, 1));
+    }
+
+    /// The day with a stored secret, both ways side by side, and the switch: the blocks of the page, one after the other.
+    #[cfg(feature = "classic-grants")]
+    pub(super) fn leads_from_a_client_secret_to_the_identity() {
+        need_act();
+        let world = World::new().with_action(None);
+        let deploy = world.path("deploy.sh");
+        let script = "#!/bin/sh\nprintf %s \"$EQUINIX_API_TOKEN\" >\"$SEEN/output\"\n\
+                      printf %s \"${EQUINIX_API_CLIENTSECRET-unset}\" >\"$SEEN/secret\"\n";
+        executable(&deploy, script);
+        let page = file("docs/client-credentials.md");
+        let blocks: Vec<&str> =
+            blocks(&page).into_iter().filter(|block| !block.contains("include:")).collect();
+        let [day_one, both_ways] = blocks[..] else { panic!("{} blocks", blocks.len()) };
+        let line = "      grant: client-credentials\n";
+        assert_eq!(day_one.matches(line).count(), 1, "the line to delete");
+        let day_one = adapted(day_one)
+            .replace("    with:\n", &format!("    with:\n      binary-path: {BIN}\n"))
+            .replace("./deploy.sh", deploy.to_str().unwrap());
+        let switched = day_one.replace(line, "");
+        // On a platform a host that is not Equinix's has to be named by the input, which goes with the line.
+        let endpoint = format!("{line}      api-endpoint: ${{{{ env.EQUINIX_API_ENDPOINT }}}}\n");
+        let day_one = day_one.replace(line, &endpoint);
+        let deployed = |job: &str, says: &str| {
+            let run = world.rewrite(&workflow(job)).act(PUBLIC, &[]);
+            run.ends_with(0).hides(&["bearer", "output"]);
+            let steps = run.saw("steps").to_owned();
+            assert_eq!(steps.matches("equinix-wif: access token ").count(), 1, "{steps}");
+            assert!(steps.contains(&format!("equinix-wif: access token {says}")), "{steps}");
+            assert_eq!(run.saw("secret"), "unset", "later steps do not see the secret");
+            fs::remove_file(world.path("seen/output")).unwrap();
+            steps
+        };
+        deployed(&day_one, "is valid until");
+        assert!(both_ways.contains("run: equinix-wif doctor --exchange\n"), "{both_ways}");
+        let steps = deployed(&format!("{day_one}{}", adapted(both_ways)), "is valid until");
+        let rows = |status: &str| steps.lines().filter(|row| row.starts_with(&format!("{status} "))).count();
+        assert!(steps.contains("ok    exchange      a token for ") && rows("ok") > 8, "{steps}");
+        assert_eq!(rows("fail"), 0, "{steps}");
+        deployed(&switched, "for ");
+        // The end: the two secrets are gone.
+        let kept = switched.split_inclusive('\n').filter(|line| !line.contains("secrets."));
+        let without = kept.collect::<String>();
+        assert_eq!(without.lines().count() + 2, switched.lines().count());
+        deployed(&without, "for ");
     }
 }
 

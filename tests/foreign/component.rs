@@ -58,7 +58,9 @@ pub(crate) fn checks() -> Vec<Check> {
         page::the_table_has_every_input_with_its_default_and_description,
         page::the_exit_statuses_are_those_of_the_script,
         page::the_examples_keep_the_exit_status,
-        page::the_blocks_to_copy_work
+        page::the_blocks_to_copy_work,
+        #[cfg(feature = "classic-grants")]
+        page::a_client_secret_gives_way_to_the_identity
     ];
     for shell in SHELLS {
         let name = shell.join(" ");
@@ -1428,6 +1430,32 @@ mod page {
         assert_eq!(told, used.collect());
     }
 
+    /// How the blocks begin.
+    const INCLUDE: &str = "include:\n  - component: $CI_SERVER_FQDN/<group>/equinix-wif/equinix-wif@<commit>\n    inputs:\n      \
+                           audience: my-equinix-audience\n      scope: roleassignments:<org-id>\n";
+
+    /// Runs a block as a pipeline with a script that is deployed by.
+    #[track_caller]
+    fn deployed(block: &str) -> Run {
+        assert!(block.starts_with(INCLUDE), "{block}");
+        let project = Project::new().variable("CI_COMMIT_REF_PROTECTED=true");
+        let local = project.path("project/templates/equinix-wif.yml");
+        fs::create_dir(local.parent().unwrap()).unwrap();
+        fs::write(local, &project.template).unwrap();
+        let script = "#!/bin/sh\nprintf '%s %s' \"$EQUINIX_API_TOKEN\" \"${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN-unset}\" >\"$SEEN/deployed\"\n";
+        executable(&project.path("project/deploy.sh"), script);
+        // What is the sandbox's. Each grant has its endpoint.
+        let is_stored = block.contains("      grant: client-credentials\n");
+        let endpoint = if is_stored { "api-endpoint: '@API@'" } else { "sts-endpoint: '@STS@'" };
+        let include = format!(
+            "include:\n  - local: /templates/equinix-wif.yml\n    inputs:\n      audience: '@AUDIENCE@'\n      \
+             scope: '@SCOPE@'\n      expect: iss=@ISSUER@\n      {endpoint}\n      binary-path: {BIN}\n"
+        );
+        let run = project.made_of(&block.replace(INCLUDE, &include));
+        run.ends_with(0);
+        run
+    }
+
     /// The blocks that include the component make a pipeline, and the jobs below an include have a token.
     pub(super) fn the_blocks_to_copy_work() {
         need_gitlab_ci_local();
@@ -1436,27 +1464,28 @@ mod page {
         let mut tried = 0;
         for block in blocks.filter(|block| block.starts_with("include:") || block.starts_with("deploy:")) {
             tried += 1;
-            let project = Project::new().variable("CI_COMMIT_REF_PROTECTED=true");
-            let local = project.path("project/templates/equinix-wif.yml");
-            fs::create_dir(local.parent().unwrap()).unwrap();
-            fs::write(local, &project.template).unwrap();
-            let script = "#!/bin/sh\nprintf '%s %s' \"$EQUINIX_API_TOKEN\" \"${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN-unset}\" >\"$SEEN/deployed\"\n";
-            executable(&project.path("project/deploy.sh"), script);
-            let include = "include:\n  - component: $CI_SERVER_FQDN/<group>/equinix-wif/equinix-wif@<commit>\n    inputs:\n      audience: my-equinix-audience\n      scope: roleassignments:<org-id>\n";
             let block =
-                if block.starts_with("include:") { block.to_owned() } else { format!("{include}\n{block}") };
-            assert!(block.starts_with(include), "{block}");
-            // What is the sandbox's, and what the token of the sandbox does not claim.
-            let block = block.replace("      expect: ref_protected=true\n", "").replace(
-                include,
-                &format!(
-                    "include:\n  - local: /templates/equinix-wif.yml\n    inputs:\n      audience: '@AUDIENCE@'\n      \
-                     scope: '@SCOPE@'\n      expect: iss=@ISSUER@\n      sts-endpoint: '@STS@'\n      binary-path: {BIN}\n"
-                ),
-            );
-            let run = project.made_of(&block);
-            run.ends_with(0).has_a_token("deployed");
+                if block.starts_with("include:") { block.to_owned() } else { format!("{INCLUDE}\n{block}") };
+            // What the token of the sandbox does not claim.
+            deployed(&block.replace("      expect: ref_protected=true\n", "")).has_a_token("deployed");
         }
         assert_eq!(tried, 4);
+    }
+
+    /// The block for a stored secret works, and so it does without the line that the page says to delete.
+    #[cfg(feature = "classic-grants")]
+    pub(super) fn a_client_secret_gives_way_to_the_identity() {
+        need_gitlab_ci_local();
+        let text = fs::read_to_string(root().join("docs/client-credentials.md")).unwrap();
+        let (_, rest) = text.split_once("```yaml\ninclude:").expect("the block");
+        let block = format!("include:{}", rest.split("```").next().unwrap()).replace(" # v1.0.0", "");
+        let line = "      grant: client-credentials\n";
+        assert_eq!(block.matches(line).count(), 1, "the line to delete");
+        let with = |run: Run, says: &str| {
+            run.has_a_token("deployed").says(&[&format!("equinix-wif: access token {says}")]);
+            assert_eq!(run.log.matches("equinix-wif: access token ").count(), 1, "{}", run.log);
+        };
+        with(deployed(&block), "is valid until");
+        with(deployed(&block.replace(line, "")), "for ");
     }
 }

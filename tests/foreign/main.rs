@@ -59,8 +59,8 @@ impl Check {
 
 /// The functions of these names, as checks. A function that is in no list is dead code to the compiler.
 macro_rules! checks {
-    ($($check:path),+ $(,)?) => {
-        vec![$(crate::Check::new(stringify!($check), $check)),+]
+    ($($(#[$attribute:meta])* $check:path),+ $(,)?) => {
+        Vec::from([$($(#[$attribute])* crate::Check::new(stringify!($check), $check)),+])
     };
 }
 use checks;
