@@ -23,7 +23,6 @@ pub mod gitlab;
 pub mod job;
 pub mod leak;
 pub mod outcome;
-#[cfg(feature = "sandbox")]
 pub mod pages;
 pub mod process;
 #[cfg(feature = "sandbox")]
