@@ -427,6 +427,30 @@ mod classic {
 }
 
 #[test]
+fn the_access_policies_of_a_job_are_listed() {
+    for (platform, subject) in [("github", "repo:octo-org"), ("gitlab", "project_path:octo-group")] {
+        println!("case: {platform}");
+        // Somebody has to read the mask of the ID token, or there is no list.
+        let script = "{ equinix-wif policies 2>&1 >&3 | grep -v ^::add-mask:: >&2; } 3>&1";
+        let outcome = sandbox(Job::bare(), &["--platform", platform, "--", "sh", "-c", script]);
+        outcome.succeeds();
+        let lines: Vec<&str> = outcome.stdout.lines().collect();
+        assert_eq!(lines.len(), 4, "{}", outcome.stdout);
+        assert!(
+            lines[0].starts_with("access policies of \"project:") && lines[0].ends_with(" (3)"),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[0].contains(&format!("granted to \"{subject}")), "{}", lines[0]);
+        assert!(lines[1].starts_with("  ern:eqix:") && lines[1].contains(":accessPolicy:fabric-operator"));
+        assert!(
+            lines[2].starts_with("  ern:eqix:") && lines[2].contains(":accessPolicy:network-edge-viewer")
+        );
+        assert!(lines[3].starts_with("  accesspolicy:metro-reader (an id; "), "{}", lines[3]);
+    }
+}
+
+#[test]
 fn what_it_does_not_know_is_refused_with_what_it_knows() {
     for (args, message, known) in [
         (&["--platform", "jenkins"][..], "the sandbox has no platform \"jenkins\"", "known: github, gitlab"),
