@@ -184,7 +184,9 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
 /// Tells whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a
 /// row. Written for speed, since every line that is shown comes through here many times.
 fn is_telling(symbols: &[u8], bits: u32) -> bool {
-    if symbols.len() < MIN_REDACTED {
+    // No more symbols, no more bytes.
+    let most = symbols.len() * usize::try_from(bits).unwrap_or(8) / 8;
+    if most < MIN_REDACTED {
         return false;
     }
     let (mut buffer, mut held, mut ascii, mut any) = (0_u32, 0_u32, 0_usize, 0_usize);
