@@ -69,6 +69,7 @@ impl Secrets {
             secrets: &self.0,
             forms: Vec::new(),
             grams: HashMap::new(),
+            beginnings: vec![false; BEGINNINGS],
             alphabet: [false; 256],
             whole: Vec::new(),
         };
@@ -95,6 +96,9 @@ impl Secrets {
 /// secret, so only those are kept.
 const GRAM: usize = PIECE / 2;
 
+/// The number of numbers for beginnings.
+const BEGINNINGS: usize = 1 << 16;
+
 /// A secret as it may be written, and how much of that is a leak.
 struct Form {
     owner: usize,
@@ -109,6 +113,8 @@ pub struct Finder<'a> {
     forms: Vec<Form>,
     /// Where these bytes stand: in which form, and at which place.
     grams: HashMap<[u8; GRAM], Vec<(usize, usize)>>,
+    /// How those begin, by [`beginning`]: nearly every place of a text is told by it, and hashing is slow.
+    beginnings: Vec<bool>,
     /// The bytes that occur in secrets.
     alphabet: [bool; 256],
     /// Secrets that are too short for pieces.
@@ -130,6 +136,7 @@ impl<'a> Finder<'a> {
     fn add(&mut self, owner: usize, piece: usize, bytes: Vec<u8>) {
         let form = self.forms.len();
         for (index, gram) in bytes.chunks_exact(GRAM).enumerate() {
+            self.beginnings[beginning(gram)] = true;
             let gram = gram.try_into().expect("chunks of this length");
             self.grams.entry(gram).or_default().push((form, index * GRAM));
         }
@@ -148,6 +155,9 @@ impl<'a> Finder<'a> {
         while start < text.len() {
             let run = text[start..].iter().take_while(|byte| self.alphabet[usize::from(**byte)]).count();
             for at in start..(start + run + 1).saturating_sub(GRAM).max(start) {
+                if !self.beginnings[beginning(&text[at..])] {
+                    continue;
+                }
                 let gram: [u8; GRAM] = text[at..at + GRAM].try_into().expect("this length");
                 for &(form, place) in self.grams.get(&gram).into_iter().flatten() {
                     let known_end =
@@ -170,26 +180,45 @@ impl<'a> Finder<'a> {
         places
     }
 
-    /// Every place with a piece of a secret, in the order of the text.
-    pub fn hits(&self, text: &[u8]) -> Vec<Hit<'a>> {
+    /// [`Finder::places`] with those of secrets that are too short for pieces.
+    fn all_places(&self, text: &[u8]) -> BTreeSet<(usize, usize, usize)> {
         let mut places = self.places(text);
         for &index in &self.whole {
             let word = self.secrets[index].text.as_bytes();
             let at = text.windows(word.len()).enumerate().filter(|(_, window)| *window == word);
             places.extend(at.map(|(at, _)| (at, word.len(), index)));
         }
-        let hit = |(at, length, owner): (usize, usize, usize)| Hit {
-            secret: &self.secrets[owner],
-            at,
-            piece: String::from_utf8_lossy(&text[at..at + length]).into_owned(),
-        };
-        places.into_iter().map(hit).collect()
+        places
+    }
+
+    fn hit(&self, text: &[u8], (at, length, owner): (usize, usize, usize)) -> Hit<'a> {
+        let piece = String::from_utf8_lossy(&text[at..at + length]).into_owned();
+        Hit { secret: &self.secrets[owner], at, piece }
+    }
+
+    /// Every place with a piece of a secret, in the order of the text.
+    pub fn hits(&self, text: &[u8]) -> Vec<Hit<'a>> {
+        self.all_places(text).into_iter().map(|place| self.hit(text, place)).collect()
+    }
+
+    /// The first place with a piece of each secret that has one, in the order of the text.
+    pub fn first_hits(&self, text: &[u8]) -> Vec<Hit<'a>> {
+        let mut found = vec![false; self.secrets.len()];
+        let mut places = self.all_places(text);
+        places.retain(|(_, _, owner)| !std::mem::replace(&mut found[*owner], true));
+        places.into_iter().map(|place| self.hit(text, place)).collect()
     }
 
     /// The first piece of a secret that may not be there.
     pub fn leak(&self, text: &[u8], allowed: impl Fn(Kind) -> bool) -> Option<Hit<'a>> {
-        self.hits(text).into_iter().find(|hit| !allowed(hit.secret.kind))
+        let mut places = self.all_places(text).into_iter();
+        places.find(|(_, _, owner)| !allowed(self.secrets[*owner].kind)).map(|place| self.hit(text, place))
     }
+}
+
+/// A number for the first three of some bytes.
+fn beginning(bytes: &[u8]) -> usize {
+    (usize::from(bytes[0]) * 1681 + usize::from(bytes[1]) * 41 + usize::from(bytes[2])) % BEGINNINGS
 }
 
 /// Everything in a text that looks like a JWT.

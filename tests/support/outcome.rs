@@ -250,7 +250,8 @@ impl Outcome {
             violations.push(found("on stderr", &hit));
         }
         if self.scene.github {
-            for hit in finder.hits(stderr.as_bytes()) {
+            // A mask that stands before the first piece of a secret stands before the others too.
+            for hit in finder.first_hits(stderr.as_bytes()) {
                 let masked =
                     |mask: &(usize, String)| mask.0 < hit.at && mask.1.contains(hit.secret.text.as_str());
                 if !masks.iter().any(masked) {
@@ -307,7 +308,7 @@ impl Outcome {
             if let Some(hit) = finder.leak(bytes, is_allowed) {
                 violations.push(found(&format!("in the file {name}"), &hit));
             }
-            let hits = finder.hits(bytes);
+            let hits = finder.first_hits(bytes);
             if private && !hits.is_empty() {
                 self.check_privacy(path, violations);
             }
