@@ -139,7 +139,12 @@ impl Job {
             stdin: None,
             expected: Box::default(),
         };
-        for folder in [job.workspace(), job.runner_temp(), job.project_dir(), job.project_tmp(), job.tmp()] {
+        // Thousands of jobs are made, so each gets no more than its platform has.
+        let mut folders = vec![job.workspace(), job.runner_temp(), job.tmp()];
+        if platform != Platform::Github {
+            folders.extend([job.project_dir(), job.project_tmp()]);
+        }
+        for folder in folders {
             fs::create_dir_all(folder).unwrap();
         }
         if platform == Platform::Github {
