@@ -28,6 +28,10 @@ pub(super) fn folded(text: &str) -> impl Iterator<Item = u8> {
 /// Tells whether `found` holds for the text or for anything that is encoded in it. It is given what [`fold`] leaves.
 pub(super) fn any_reading(text: &str, found: &mut dyn FnMut(&str) -> bool) -> bool {
     let text = plain(text);
+    // Most of a report's texts are words and numbers.
+    if text.len() < MIN_REDACTED {
+        return false;
+    }
     // Who compares knows the secret backwards too. What is encoded and then reversed has to be turned around first.
     read(&text, DEPTH, found) || {
         let reversed: String = text.chars().rev().collect();
@@ -59,6 +63,9 @@ fn unpacked(
     depth: usize,
     found: &mut dyn FnMut(&str) -> bool,
 ) -> bool {
+    if !fills_a_piece(text.len(), bits) {
+        return false;
+    }
     let mut symbols = Vec::with_capacity(text.len());
     for byte in text.bytes() {
         if let Some(symbol) = value(byte) {
@@ -181,12 +188,15 @@ pub(super) fn unpack(values: impl Iterator<Item = u8>, bits: u32) -> impl Iterat
     })
 }
 
+/// Tells whether so many symbols of so many bits are bytes enough for a piece of a secret.
+fn fills_a_piece(symbols: usize, bits: u32) -> bool {
+    usize::try_from(bits).is_ok_and(|bits| symbols * bits >= 8 * MIN_REDACTED)
+}
+
 /// Tells whether what the symbols stand for can be text: chance hardly ever makes so many printable characters in a
 /// row. Written for speed, since every line that is shown comes through here many times.
 fn is_telling(symbols: &[u8], bits: u32) -> bool {
-    // No more symbols, no more bytes.
-    let most = symbols.len() * usize::try_from(bits).unwrap_or(8) / 8;
-    if most < MIN_REDACTED {
+    if !fills_a_piece(symbols.len(), bits) {
         return false;
     }
     let (mut buffer, mut held, mut ascii, mut any) = (0_u32, 0_u32, 0_usize, 0_usize);

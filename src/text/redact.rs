@@ -243,8 +243,9 @@ impl Redactor {
     fn spell(&mut self) {
         for Known { secret, forms } in self.secrets.iter_mut().filter(|known| known.forms.is_none()) {
             self.spelled.add(secret);
-            let encoded = forms.insert(encoded_forms(secret));
-            encoded.iter().for_each(|form| self.spelled.add(form));
+            for form in forms.insert(encoded_forms(secret)) {
+                self.spelled.add(form);
+            }
         }
     }
 

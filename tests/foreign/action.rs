@@ -621,11 +621,8 @@ mod under_act {
         assert_eq!(rows("fail"), 0, "{steps}");
         deployed(&switched, "for ");
         // The end: the two secrets are gone.
-        let without: String = switched
-            .lines()
-            .filter(|text| !text.contains("secrets."))
-            .map(|text| format!("{text}\n"))
-            .collect();
+        let kept = switched.split_inclusive('\n').filter(|line| !line.contains("secrets."));
+        let without = kept.collect::<String>();
         assert_eq!(without.lines().count() + 2, switched.lines().count());
         deployed(&without, "for ");
     }

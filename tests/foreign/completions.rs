@@ -43,8 +43,9 @@ fn commands() -> Vec<String> {
     let help = printed(&["--help"]);
     let lines =
         help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names: Vec<_> =
-        lines.filter_map(|line| line.split_whitespace().next()).map(ToOwned::to_owned).collect();
+    // A description that is too long for its line goes on further to the right.
+    let named = lines.filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let names: Vec<_> = named.filter_map(|line| line.split(' ').next()).map(ToOwned::to_owned).collect();
     assert!(names.len() > 5, "{help}");
     names
 }

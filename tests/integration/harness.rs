@@ -941,10 +941,10 @@ mod jobs {
             line(job),
             [
                 "exec",
-                "--scope",
-                scope,
                 "--audience",
                 AUDIENCE,
+                "--scope",
+                scope,
                 "--sts-endpoint",
                 &sts,
                 "--ca-file",

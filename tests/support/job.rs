@@ -139,7 +139,12 @@ impl Job {
             stdin: None,
             expected: Box::default(),
         };
-        for folder in [job.workspace(), job.runner_temp(), job.project_dir(), job.project_tmp(), job.tmp()] {
+        // Thousands of jobs are made, so each gets no more than its platform has.
+        let mut folders = vec![job.workspace(), job.runner_temp(), job.tmp()];
+        if platform != Platform::Github {
+            folders.extend([job.project_dir(), job.project_tmp()]);
+        }
+        for folder in folders {
             fs::create_dir_all(folder).unwrap();
         }
         if platform == Platform::Github {
@@ -611,13 +616,16 @@ impl Job {
         if let Some(grant) = &self.grant {
             flag("--grant", grant);
         }
+        let asks_sts = ["token-exchange", "sts-client-credentials"].contains(&grant);
+        if asks_sts {
+            flag("--scope", &self.scope);
+        }
         if grant == "token-exchange" {
             flag("--audience", &self.audience);
         } else {
             flag("--api-endpoint", &self.sts_url());
         }
-        if ["token-exchange", "sts-client-credentials"].contains(&grant) {
-            flag("--scope", &self.scope);
+        if asks_sts {
             flag("--sts-endpoint", &self.sts_url());
         }
         if self.issuer_leaf.or(self.sts_leaf).is_some() {

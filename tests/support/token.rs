@@ -127,6 +127,7 @@ impl Facts {
             ("job_id", &self.job_id),
         ];
         match value {
+            Value::String(text) if !text.contains('{') => value.clone(),
             Value::String(text) => {
                 let filled =
                     |text: String, (name, fact): &(&str, &str)| text.replace(&format!("{{{name}}}"), fact);

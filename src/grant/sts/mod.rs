@@ -136,6 +136,14 @@ impl Proof<'_> {
         }
     }
 
+    /// As a sentence about the secret begins.
+    fn sentence(&self) -> &'static str {
+        match self {
+            Self::IdToken { .. } => "The ID token",
+            Self::Caller(_) => "The caller's token",
+        }
+    }
+
     /// As messages call the secret.
     fn name(&self) -> &'static str {
         match self {

@@ -35,10 +35,10 @@ impl Asked<'_> {
                 let error = Error::new(Code::StsEndpointNotFound, message);
                 if path == self.sts.api.path() {
                     error.with_cure(format!(
-                        "Try --sts-api {} ({}), and check --sts-endpoint. Nothing was sent to a second path: {} goes where it is told to.",
+                        "Try --sts-api {} ({}), and check --sts-endpoint. {} was not sent to a second path.",
                         other.id(),
                         other.path(),
-                        self.proof.name()
+                        self.proof.sentence()
                     ))
                 } else {
                     error.with_cure("Check --sts-endpoint. This list is part of the STS's API v1, which not every customer has.")
