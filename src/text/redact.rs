@@ -27,7 +27,6 @@ pub const MIN_REDACTED: usize = 12;
 pub struct Redactor {
     secrets: Vec<Known>,
     index: Index,
-    spelled: Spelled,
 }
 
 struct Known {
@@ -37,12 +36,14 @@ struct Known {
 }
 
 impl Known {
-    fn contains(&self, piece: &str) -> bool {
-        if self.secret.contains(piece) {
+    fn contains(&mut self, piece: &str) -> bool {
+        let Self { secret, forms, .. } = self;
+        if secret.contains(piece) {
             return true;
         }
         let url_safe = piece.replace('+', "-").replace('/', "_");
-        self.forms.iter().flatten().any(|form| form.contains(&url_safe))
+        let forms = forms.get_or_insert_with(|| encoded_forms(secret));
+        forms.iter().any(|form| form.contains(&url_safe))
     }
 
     /// Tells whether a text has a piece of a secret with letters of other scripts, which no alphabet of tokens holds.
@@ -59,51 +60,6 @@ impl Known {
     fn shares_a_piece(&self, folded: &str) -> bool {
         let own = Zeroizing::new(fold(&self.secret));
         windows(folded, MIN_REDACTED, 1).any(|(_, piece)| own.contains(piece))
-    }
-}
-
-/// Every three characters in a row of the secrets and of their encoded forms, as they are spelled. A piece with another
-/// three is in none of them, which is so for nearly every piece of nearly every text: only the rest is searched for.
-struct Spelled(Zeroizing<Vec<u64>>);
-
-/// The number of places. Threes that share one only cost a search.
-const PLACES: usize = 1 << 16;
-
-impl Default for Spelled {
-    fn default() -> Self {
-        Self(Zeroizing::new(vec![0; PLACES / 64]))
-    }
-}
-
-impl Spelled {
-    fn add(&mut self, text: &str) {
-        for three in text.as_bytes().windows(3) {
-            let place = Self::place(three);
-            if let Some(word) = self.0.get_mut(place / 64) {
-                *word |= 1 << (place % 64);
-            }
-        }
-    }
-
-    fn may_have(&self, piece: &str) -> bool {
-        piece.as_bytes().windows(3).all(|three| {
-            let place = Self::place(three);
-            self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
-        })
-    }
-
-    /// The place of three characters, in either alphabet of base64.
-    fn place(three: &[u8]) -> usize {
-        let mut place = 0;
-        for byte in three {
-            let character = match byte {
-                b'+' => b'-',
-                b'/' => b'_',
-                other => *other,
-            };
-            place = place * 41 + usize::from(character);
-        }
-        place % PLACES
     }
 }
 
@@ -205,10 +161,8 @@ impl Redactor {
 
     /// Adds characters of which secrets are made, without those that belong to one, and tells whether there were any.
     fn scrub_run(&mut self, run: &str, out: &mut String) -> bool {
-        let is_clean = run.len() < MIN_REDACTED || {
-            self.spell();
-            !windows(run, PROBE, STEP).any(|(_, probe)| self.contains(probe))
-        };
+        let is_clean =
+            run.len() < MIN_REDACTED || !windows(run, PROBE, STEP).any(|(_, probe)| self.contains(probe));
         if is_clean {
             out.push_str(run);
             return false;
@@ -239,19 +193,8 @@ impl Redactor {
         }
     }
 
-    /// Makes the encoded forms of new secrets.
-    fn spell(&mut self) {
-        for Known { secret, forms } in self.secrets.iter_mut().filter(|known| known.forms.is_none()) {
-            self.spelled.add(secret);
-            for form in forms.insert(encoded_forms(secret)) {
-                self.spelled.add(form);
-            }
-        }
-    }
-
-    /// Tells whether a secret or a form of one has this piece. [`Redactor::spell`] comes first.
-    fn contains(&self, piece: &str) -> bool {
-        self.spelled.may_have(piece) && self.secrets.iter().any(|known| known.contains(piece))
+    fn contains(&mut self, piece: &str) -> bool {
+        self.secrets.iter_mut().any(|known| known.contains(piece))
     }
 }
 
