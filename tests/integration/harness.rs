@@ -941,10 +941,10 @@ mod jobs {
             line(job),
             [
                 "exec",
-                "--audience",
-                AUDIENCE,
                 "--scope",
                 scope,
+                "--audience",
+                AUDIENCE,
                 "--sts-endpoint",
                 &sts,
                 "--ca-file",
