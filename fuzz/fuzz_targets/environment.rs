@@ -14,7 +14,7 @@ fuzz_target!(|values: Vec<(u8, String)>| {
     let typed = Typed::default();
     let mut resolver = Resolver::new(&typed, &env);
     let identity = resolver.identity();
-    let _ = resolver.exchange();
+    let _ = resolver.grant();
     let _ = resolver.output(Kind::AccessToken);
     if let Err(error) = resolver.network() {
         let shown = format!("{} {:?}", error.message(), error.details());
