@@ -616,7 +616,7 @@ mod jobs {
         });
         let more = format!("  - local: /templates/equinix-wif.yml\n    inputs: {second}\n");
         let run = project.run(ready(installed()), &more);
-        run.fails("second", 6).says(&["scope:    \"roleassignments:other\"", "PASS  deploy"]);
+        run.fails("second", 6).says(&["scope:       \"roleassignments:other\"", "PASS  deploy"]);
         run.has_a_token("ready");
         // Who extends the hidden job gets the last one, unless each include gives it a name of its own.
         assert_eq!(run.scope(".equinix-wif"), "roleassignments:other");
@@ -670,7 +670,7 @@ mod downloads {
         run.ends_with(0).has_a_token("ready");
         assert_eq!(release.paths(), [archive_path()]);
         let folder = archive_name().replace(".tar.gz", "");
-        let files = ["bin/equinix-wif", &format!("{folder}/equinix-wif"), "program", "flags"];
+        let files = ["bin/equinix-wif", &format!("{folder}/equinix-wif"), "flags", "program"];
         // The archive is gone, and of its files only the program was unpacked.
         assert_eq!(run.seen["files"], files.map(|file| format!("./{file}\n")).concat());
         assert!(project.left_behind().is_empty(), "{:?}", project.left_behind());
