@@ -429,7 +429,7 @@ mod house {
             let days = yaml::value(part, "default-days").unwrap_or_else(|| panic!("{part} does not wait"));
             assert!(days.parse::<u8>().unwrap() >= 7, "{part}");
         }
-        assert_eq!(ecosystems, ["cargo", "github-actions", "npm", "pip"].into());
+        assert_eq!(ecosystems, ["cargo", "github-actions", "gomod", "npm", "pip"].into());
         // Every folder with a list of packages is in it.
         let files = files();
         for (list, ecosystem) in
