@@ -6,17 +6,14 @@ use serde_json::{Map, Value};
 
 use crate::credential::{Credential, Kind};
 use crate::error::{Code, Error};
-use crate::grant::answer::{Server, check_life, guard_tokens};
+use crate::grant::answer::{check_life, guard_tokens};
 use crate::http::Response;
 use crate::identity::claims::Finding;
 use crate::json::{self, SecretObject};
 use crate::report::console::Console;
 use crate::text::quote;
 
-use super::Request;
-
-/// The server whose answers are read here.
-const STS: Server = Server { name: "the STS", not_json: Code::StsNotJson, invalid: Code::StsResponseInvalid };
+use super::{Request, STS};
 
 impl Request<'_> {
     /// Reads the answer to a request that succeeded.

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
+use crate::grant::answer::Server;
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::jwt::UnverifiedClaims;
@@ -28,6 +29,9 @@ const PEER: Peer = Peer {
     too_large: Code::StsTooLarge,
     not_json: Code::StsNotJson,
 };
+
+/// The STS, as its answers are read.
+const STS: Server = Server { name: "the STS", not_json: Code::StsNotJson, invalid: Code::StsResponseInvalid };
 
 /// The STS's API version, which decides the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -7,15 +7,14 @@
 use serde_json::{Map, Value};
 
 use crate::deadline::Deadline;
-use crate::error::{Code, Error, Stage};
-use crate::grant::answer::Server;
-use crate::http::{Member, Peer, Request};
+use crate::error::{Code, Error};
+use crate::http::{Member, Request};
 use crate::identity::Identity;
 use crate::json;
 use crate::retry::{Attempt, Failure};
 use crate::session::Session;
 
-use super::{Asked, Proof, Sts, check_issuer};
+use super::{Asked, PEER, Proof, STS, Sts, check_issuer};
 
 /// The path. It is part of the STS's API v1, whatever the API of the exchange.
 const PATH: &str = "/v1/accessPoliciesGranted";
@@ -28,16 +27,6 @@ const MOST_PAGES: usize = 50;
 
 /// The longest page token that is sent back, in bytes.
 const LONGEST_PAGE_TOKEN: usize = 8 * 1024;
-
-const PEER: Peer = Peer {
-    name: "the STS",
-    stage: Stage::Exchange,
-    too_large: Code::StsTooLarge,
-    not_json: Code::StsNotJson,
-};
-
-/// The server whose answers are read here.
-const STS: Server = Server { name: "the STS", not_json: Code::StsNotJson, invalid: Code::StsResponseInvalid };
 
 /// An access policy that was granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
