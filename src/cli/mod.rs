@@ -1,5 +1,7 @@
 //! The command line: the tables that it is built from, what was typed, and what the settings mean.
 
+#[cfg(feature = "classic-grants")]
+mod account_settings;
 pub mod commands;
 pub mod completions;
 mod definition;
