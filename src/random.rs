@@ -23,6 +23,16 @@ pub fn hex() -> Result<String, Error> {
     }))
 }
 
+/// Random bytes, for a secret that nobody can guess.
+#[cfg(feature = "renew")]
+pub fn bytes<const N: usize>() -> Result<zeroize::Zeroizing<[u8; N]>, Error> {
+    let mut bytes = zeroize::Zeroizing::new([0_u8; N]);
+    SystemRandom::new()
+        .fill(&mut *bytes)
+        .map_err(|_| Error::new(Code::Internal, "the operating system gave no random numbers"))?;
+    Ok(bytes)
+}
+
 /// A random number in 0..1, for jitter. Where chance fails, the middle has to do.
 pub fn fraction() -> f64 {
     let mut bytes = [0_u8; 4];

@@ -236,6 +236,8 @@ pub struct Retries<'a> {
     pub random: &'a dyn Fn() -> f64,
     /// The console that is told of each retry.
     pub console: &'a Console,
+    /// True if it tells people only with `-v`.
+    pub is_quiet: bool,
 }
 
 impl Retries<'_> {
@@ -276,12 +278,13 @@ impl Retries<'_> {
                     return Err(if is_counted { error } else { error.with_attempts(next.number) });
                 }
             };
-            self.console.note(&format!(
+            let line = format!(
                 "{what}: attempt {} failed ({}), trying again in {:.1} s",
                 next.number,
                 code.name(),
                 wait.as_secs_f64()
-            ));
+            );
+            if self.is_quiet { self.console.detail(&line) } else { self.console.note(&line) }
             self.clock.sleep(wait);
             once_used |= failure.retry == Retry::Once;
             earlier = Some(failure.error.message().to_owned());
@@ -325,7 +328,7 @@ mod tests {
         let clock = FixedClock::at(0);
         let (console, lines) = captured::console(Verbosity::Normal, false);
         let deadline = Deadline::after(clock.now(), Duration::from_secs(limit));
-        let retries = Retries { clock: &clock, deadline, random: &|| random, console: &console };
+        let retries = Retries { clock: &clock, deadline, random: &|| random, console: &console, is_quiet: false };
         let result = retries.run("asking", |attempt| {
             match script.get(attempt.number as usize - 1).or(script.last()).unwrap() {
                 None => Ok(attempt.number),
@@ -412,7 +415,7 @@ mod tests {
         let clock = FixedClock::at(0);
         let (console, _) = captured::console(Verbosity::Normal, false);
         let deadline = Deadline::within(Duration::from_secs(600));
-        let retries = Retries { clock: &clock, deadline, random: &|| 1.0, console: &console };
+        let retries = Retries { clock: &clock, deadline, random: &|| 1.0, console: &console, is_quiet: false };
         let mut seen = Vec::new();
         let result = retries.run("asking", |attempt| {
             seen.push((attempt.end() == deadline, attempt.connect_timeout().as_secs()));

@@ -5,6 +5,7 @@
 //! another thread and outlive the call that made it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Clock;
 use crate::deadline::Deadline;
@@ -28,6 +29,8 @@ pub struct Session {
     pub http: Arc<Client>,
     /// A random number in 0..1.
     random: fn() -> f64,
+    /// True if a failed attempt that is made again is not worth a line, except with `-v`.
+    is_in_background: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -39,7 +42,14 @@ impl Session {
             console: Arc::clone(console),
             http: Arc::new(http),
             random: random::fraction,
+            is_in_background: Arc::default(),
         }
+    }
+
+    /// Makes all further work one of the background, of which people hear only when it has failed for good.
+    #[cfg(feature = "renew")]
+    pub fn go_into_background(&self) {
+        self.is_in_background.store(true, Ordering::Relaxed);
     }
 
     /// Makes attempts until one succeeds or fails for good, or `deadline` leaves no time for another one. `what` is the activity in messages, e.g. `exchanging the token`.
@@ -49,7 +59,13 @@ impl Session {
         deadline: Deadline,
         attempt: impl FnMut(Attempt) -> Result<T, Failure>,
     ) -> Result<T, Error> {
-        let retries = Retries { clock: &*self.clock, deadline, random: &self.random, console: &self.console };
+        let retries = Retries {
+            clock: &*self.clock,
+            deadline,
+            random: &self.random,
+            console: &self.console,
+            is_quiet: self.is_in_background.load(Ordering::Relaxed),
+        };
         retries.run(what, attempt)
     }
 }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::cli::resolve::{Resolved, Resolver, Source};
-use crate::cli::row::Setting;
-use crate::cli::table::{GRANT, MIN_TTL, PROJECT_ID, ROWS, SCOPE, STS_API, STS_ENDPOINT};
+use crate::cli::row::{Row, Setting};
+use crate::cli::table::{
+    GRANT, MIN_TTL, PROJECT_ID, PROVIDER, ROWS, SCOPE, STS_API, STS_ENDPOINT, SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE,
+};
 use crate::error::{Code, Error};
 use crate::grant::settings::GrantSettings;
-use crate::grant::sts::Sts;
+use crate::grant::enclosing_run::{self, Parent};
+use crate::grant::sts::{Api, Sts};
 use crate::grant::{self, GRANTS, scope, token_exchange};
 use crate::http::url::{Refusal, Url};
 use crate::identity::claims::Validation;
@@ -41,6 +44,9 @@ impl Resolver<'_> {
 
     /// [`Resolver::grant`] with the scope as it was given, for a command that checks it by itself.
     pub fn grant_with_any_scope(&mut self) -> Result<GrantSettings, Error> {
+        if let Some(parent) = self.parent()? {
+            return self.inside(parent);
+        }
         let chosen = self.get(&GRANT)?;
         let grant = chosen.value.unwrap_or(&token_exchange::FACTS);
         self.check_flags(grant)?;
@@ -72,8 +78,42 @@ impl Resolver<'_> {
             refresh_token_output: if grant.rotates() { self.refresh_token_output()? } else { None },
             #[cfg(feature = "classic-grants")]
             account: Arc::new(account),
+            parent: None,
             warnings,
             findings,
+        })
+    }
+
+    /// The run of `exec --renew` around this process, unless flags lead elsewhere. Variables do not: they were set for the run
+    /// around.
+    fn parent(&self) -> Result<Option<Parent>, Error> {
+        const ELSEWHERE: [&Row; 5] =
+            [&GRANT.row, &STS_ENDPOINT.row, &PROVIDER.row, &SUBJECT_TOKEN_ENV.row, &SUBJECT_TOKEN_FILE.row];
+        let leads = |row: &&Row| self.command().is_some_and(|command| row.on.contains(&command));
+        if ELSEWHERE.into_iter().filter(leads).any(|row| self.is_asked_for(row)) {
+            return Ok(None);
+        }
+        enclosing_run::find(self.env())
+    }
+
+    /// The settings of a run inside of another one. Where the token comes from, and as whom, is that one's matter.
+    fn inside(&mut self, parent: Parent) -> Result<GrantSettings, Error> {
+        // What is left of a token's life was long enough for whoever issued it.
+        let min_ttl = if self.is_asked_for(&MIN_TTL.row) { self.get(&MIN_TTL)?.value } else { 0 };
+        let sts = Sts { endpoint: parent.endpoint.clone(), api: Api::default() };
+        Ok(GrantSettings {
+            grant: &enclosing_run::FACTS,
+            scope: self.get(&SCOPE)?.value,
+            sts,
+            local_issuers_only: None,
+            min_ttl,
+            project_id: None,
+            refresh_token_output: None,
+            #[cfg(feature = "classic-grants")]
+            account: Arc::new(crate::grant::api::Account::empty()?),
+            parent: Some(parent),
+            warnings: Vec::new(),
+            findings: Vec::new(),
         })
     }
 

@@ -108,7 +108,6 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the command that is run.
-    #[cfg(feature = "classic-grants")]
     pub(super) fn command(&self) -> Option<Command> {
         self.typed.command
     }

@@ -119,7 +119,7 @@ fn prepare(
     if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
-    job.keep_refresh_token_in(keeper);
+    job.keeper().keep_in(keeper);
     let outcome = job.access_token(&grant, by);
     if let Ok(credential) = &outcome {
         warn_of_short_life(&job, credential);

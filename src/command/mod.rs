@@ -6,11 +6,16 @@ pub mod doctor;
 pub mod exec;
 pub mod explain;
 pub mod inspect;
+mod keeper;
 #[cfg(test)]
 mod made_up;
 pub mod main_job;
+#[cfg(feature = "renew")]
+mod passing;
 pub mod pipeline;
 pub mod policies;
+#[cfg(feature = "renew")]
+pub mod renewal;
 pub mod report_file;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -15,7 +15,6 @@ use crate::grant::{self, Grant};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
-use crate::output::sink::NewFile;
 use crate::platform::Platform;
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
@@ -23,14 +22,20 @@ use crate::session::Session;
 use crate::text::quote;
 
 use super::choice::Choice;
+use super::keeper::Keeper;
+#[cfg(feature = "renew")]
+use super::passing::Passing;
 
 /// A job on its way from an identity to an access token. It can be shared, and outlive the command that made it.
 pub struct Pipeline {
     choice: Choice,
     session: Session,
     notes: Mutex<Notes>,
-    /// The file for a refresh token that comes with the access token.
-    keeper: Mutex<Option<NewFile>>,
+    /// The place for a refresh token that comes with the access token.
+    keeper: Keeper,
+    /// The secrets that end while a long run goes on. `None` for a run that is over before they are.
+    #[cfg(feature = "renew")]
+    passing: Mutex<Option<Passing>>,
 }
 
 /// Facts that were found out on the way, for the report.
@@ -44,7 +49,14 @@ struct Notes {
 impl Pipeline {
     /// Goes on from a choice, with a network.
     pub fn new(choice: Choice, session: Session) -> Arc<Self> {
-        Arc::new(Self { choice, session, notes: Mutex::default(), keeper: Mutex::default() })
+        Arc::new(Self {
+            choice,
+            session,
+            notes: Mutex::default(),
+            keeper: Keeper::default(),
+            #[cfg(feature = "renew")]
+            passing: Mutex::default(),
+        })
     }
 
     /// Returns the platform.
@@ -116,6 +128,38 @@ impl Pipeline {
         }
     }
 
+    /// Prepares for a run that outlives its tokens: what has ended will be forgotten, and what is tried again is not worth a
+    /// line.
+    #[cfg(feature = "renew")]
+    pub fn go_on(&self) {
+        *self.passing() = Some(Passing::default());
+        self.session.go_into_background();
+    }
+
+    /// Forgets the secrets that have ended.
+    #[cfg(feature = "renew")]
+    pub fn forget_ended(&self) {
+        if let Some(passing) = self.passing().as_mut() {
+            passing.forget(self.session.clock.unix_time(), &self.session.console);
+        }
+    }
+
+    /// Notes that a secret ends while the run goes on. Of one that is a JWT the signature is hidden by itself as well.
+    #[cfg(feature = "renew")]
+    fn passes(&self, secret: &Secret, ends: Option<i64>) {
+        let mut passing = self.passing();
+        let (Some(passing), Some(ends)) = (passing.as_mut(), ends) else { return };
+        passing.add(secret, ends);
+        if let [_, _, signature] = secret.reveal().split('.').collect::<Vec<_>>().as_slice() {
+            passing.add(&Secret::new(*signature), ends);
+        }
+    }
+
+    #[cfg(feature = "renew")]
+    fn passing(&self) -> MutexGuard<'_, Option<Passing>> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Begins to connect to the issuer whose keys will be asked for, if it is known already and the ID token is still to
     /// be waited for. A ready token says at once whom to ask.
     pub fn connect_to_issuer(&self, by: Deadline) {
@@ -158,6 +202,10 @@ impl Pipeline {
             (Err(_), Validation::Off) => None,
             (expiry, _) => Some(expiry?),
         };
+        #[cfg(feature = "renew")]
+        if self.platform().facts().renews {
+            self.passes(&fetched.token, expiry);
+        }
         Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
     }
 
@@ -288,13 +336,32 @@ impl Pipeline {
             self.finding(finding)?;
         }
         let grant = self.grant(settings, by)?;
+        self.first_token(&*grant, settings, by)
+    }
+
+    /// Obtains the first credential of a run.
+    pub fn first_token(
+        &self,
+        grant: &dyn Grant,
+        settings: &GrantSettings,
+        by: Deadline,
+    ) -> Result<Credential, Error> {
         // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
         let waits = self.platform().facts().is_asked() || self.settings().verify_signature;
         if settings.grant.takes_identity() && waits {
             grant.prepare(&self.session, by);
         }
-        let credential =
-            self.obtain(&*grant, by).map_err(|error| self.explain_refusal(error, settings, by))?;
+        self.token(grant, settings, by).map_err(|error| self.explain_refusal(error, settings, by))
+    }
+
+    /// Obtains a credential that lives long enough.
+    pub fn token(
+        &self,
+        grant: &dyn Grant,
+        settings: &GrantSettings,
+        by: Deadline,
+    ) -> Result<Credential, Error> {
+        let credential = self.obtain(grant, by)?;
         // Not sooner: a refresh token that came along has been kept by now.
         if settings.grant.rotates() {
             grant::check_life(credential.expires_in, settings.min_ttl)?;
@@ -339,36 +406,16 @@ impl Pipeline {
         Ok(grant)
     }
 
-    /// Names the file for a refresh token that comes with the access token.
-    pub fn keep_refresh_token_in(&self, file: Option<NewFile>) {
-        *self.keeper.lock().unwrap_or_else(PoisonError::into_inner) = file;
-    }
-
-    /// Puts a new refresh token where it belongs, before anything else can go wrong: the old one may be worth nothing now.
-    fn keep(&self, rotated: &Secret) -> Result<(), Error> {
-        self.session.console.guard(rotated);
-        let file = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(file) = file else {
-            self.session.console.note(
-                "a refresh token came with the access token and was dropped; --refresh-token-output PATH keeps it",
-            );
-            return Ok(());
-        };
-        let path = file.commit(rotated.reveal().as_bytes()).map_err(|error| {
-            error.with_detail(
-                "note",
-                "Equinix has issued a new refresh token, which is lost; the old one may no longer work",
-            )
-        })?;
-        self.session.console.note(&format!("the new refresh token is in {}", quote(&path.to_string_lossy())));
-        Ok(())
+    /// Returns the place for a refresh token that comes with the access token.
+    pub fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Obtains a credential, judges what is odd about it, and hides it.
     pub fn obtain(&self, grant: &dyn Grant, by: Deadline) -> Result<Credential, Error> {
         let mut credential = grant.obtain(&self.session, by)?;
         if let Some(rotated) = credential.rotated.take() {
-            self.keep(&rotated)?;
+            self.keeper.keep(&rotated, &self.session.console)?;
             self.hide(&rotated, by)?;
         }
         if let Some(defect) = credential.defect.take() {
@@ -378,6 +425,8 @@ impl Pipeline {
             self.finding(finding)?;
         }
         self.hide_access_token(&credential.token, by)?;
+        #[cfg(feature = "renew")]
+        self.passes(&credential.token, Some(credential.expires_at));
         Ok(credential)
     }
 }

@@ -210,7 +210,7 @@ impl Handover<'_> {
                 "standard output is closed or leads to the null device, so nobody gets {what}"
             ));
         }
-        job.keep_refresh_token_in(keeper.flatten());
+        job.keeper().keep_in(keeper.flatten());
         let outcome = match &grant {
             Some(grant) => job.access_token(grant, by),
             None => job.id_token(by),

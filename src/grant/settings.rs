@@ -11,10 +11,11 @@ use crate::secret::Secret;
 use super::Facts;
 #[cfg(feature = "classic-grants")]
 use super::api::Account;
+use super::enclosing_run::Parent;
 use super::sts::Sts;
 
 /// The settings of a grant: what is asked for, where, and as whom.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct GrantSettings {
     /// The grant.
     pub grant: &'static Facts,
@@ -33,6 +34,8 @@ pub struct GrantSettings {
     /// The classic API, and what is sent there.
     #[cfg(feature = "classic-grants")]
     pub account: Arc<Account>,
+    /// The run of `exec --renew` around this one, if that is who is asked.
+    pub parent: Option<Parent>,
     /// Warnings about these settings.
     pub warnings: Vec<String>,
     /// Oddities of these settings.

@@ -53,6 +53,12 @@ impl Console {
         lock(&self.redactor).add(secret.reveal());
     }
 
+    /// Forgets a secret that is worth nothing any more.
+    #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only long runs forget"))]
+    pub fn forget(&self, secret: &Secret) {
+        lock(&self.redactor).forget(secret.reveal());
+    }
+
     /// Keeps the values of these variables out of every line from now on, and that of the variable named for the ID
     /// token. Called before anything can go wrong with the settings.
     pub fn guard_ambient(&self, env: &Env, secret_variables: &[&str]) {

@@ -127,6 +127,18 @@ impl Redactor {
         }
     }
 
+    /// Forgets a secret that is worth nothing any more. A run that goes on for days would otherwise know more and more of
+    /// them.
+    #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only long runs forget"))]
+    pub fn forget(&mut self, secret: &str) {
+        let cleaned = Zeroizing::new(clean(secret));
+        self.secrets.retain(|known| ![secret, &cleaned].contains(&known.secret.as_str()));
+        self.index = Index::default();
+        for Known { secret, .. } in &self.secrets {
+            self.index.add(folded(&plain(secret)));
+        }
+    }
+
     /// The text without secrets, and whether any was in it.
     pub fn scrub(&mut self, text: &str) -> (String, bool) {
         let whole = text;

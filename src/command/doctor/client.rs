@@ -91,7 +91,7 @@ fn attempt(job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Resul
         force: false,
         stdout: StdoutKind::Ordinary,
     };
-    job.keep_refresh_token_in(refresh_token_file(settings, &policy)?);
+    job.keeper().keep_in(refresh_token_file(settings, &policy)?);
     let grant = job.grant(settings, by)?;
     let credential = job.obtain(&*grant, by)?;
     let life = credential.expires_in;

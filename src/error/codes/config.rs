@@ -72,6 +72,10 @@ macro_rules! config {
         "A variable names a host, or another identity, that an earlier step could have planted to collect the ID token.",
         "If it is right, say so with the flag that belongs to it, such as --sts-endpoint, --api-endpoint, --grant or --ca-file.",
         "EQUINIX_STS_ENDPOINT names https://sts.example, which is not a host under equinix.com";
+    RenewalUnclear = "renewal-unclear", Safety,
+        "The environment says in part that this runs inside `equinix-wif exec --renew`, and in part that it does not. An earlier step could have planted the one to hand over a token of its own.",
+        "Inside such a run leave its variables as they are. Outside of it unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN and EQUINIX_STS_ENDPOINT, and find out which step set them.",
+        "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN holds a handle of equinix-wif exec --renew, but EQUINIX_STS_ENDPOINT is not set";
     InsecureUrl = "insecure-url", Safety,
         "A URL that secrets would be sent to is not https, or is written in a way that hides where it leads.",
         "Use https. Plain http is allowed for loopback addresses only.",

@@ -12,6 +12,10 @@ macro_rules! exchange {
         "The STS accepted the identity but not the scope.",
         "Check that the access policy or role is granted to exactly this subject, and that the scope names that policy's ERN or that organization.",
         "the STS refused the exchange: \"invalid_scope\" (400)\n  scope:    \"roleassignments:00000000-0000-4000-8000-000000000001\"";
+    StsIdTokenUsed = "sts-id-token-used", Refused,
+        "The STS has exchanged this ID token before and refused it the second time. The platform gives the job only this one, so the run cannot renew its access token.",
+        "Give the work an access token that lasts: ask for fewer things in one run, or split it into jobs. Report it to Equinix, with the message: its Terraform provider exchanges an ID token more than once as well.",
+        "the STS has exchanged this ID token before, and refuses it now: \"invalid_grant\" (400)";
     StsForbidden = "sts-forbidden", Refused,
         "The STS, or something in front of it, forbade the request.",
         "Check whether STS is enabled for your organization (it is in limited availability) and whether a proxy or firewall answers in its place.",

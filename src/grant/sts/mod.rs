@@ -124,19 +124,21 @@ pub(super) enum Proof<'a> {
     /// The classic access token of a client.
     #[cfg_attr(not(feature = "classic-grants"), expect(dead_code, reason = "no other grant has one"))]
     Caller(&'a Secret),
+    /// The handle of a run of `exec --renew`, which stands in for the ID token.
+    Handle(&'a Secret),
 }
 
 impl Proof<'_> {
     fn secret(&self) -> &Secret {
         match self {
-            Self::IdToken { token, .. } | Self::Caller(token) => token,
+            Self::IdToken { token, .. } | Self::Caller(token) | Self::Handle(token) => token,
         }
     }
 
     fn claims(&self) -> Option<&UnverifiedClaims> {
         match self {
             Self::IdToken { claims, .. } => Some(claims),
-            Self::Caller(_) => None,
+            Self::Caller(_) | Self::Handle(_) => None,
         }
     }
 
@@ -145,6 +147,7 @@ impl Proof<'_> {
         match self {
             Self::IdToken { .. } => "The ID token",
             Self::Caller(_) => "The caller's token",
+            Self::Handle(_) => "The handle",
         }
     }
 
@@ -153,6 +156,7 @@ impl Proof<'_> {
         match self {
             Self::IdToken { .. } => "the ID token",
             Self::Caller(_) => "the caller's token",
+            Self::Handle(_) => "the handle",
         }
     }
 }
@@ -217,7 +221,7 @@ impl Request<'_> {
         // The token's life may begin when the request arrives: counted from before it, it never seems longer than it is.
         let asked = clock.unix_time();
         let response = match &self.proof {
-            Proof::IdToken { token, .. } => {
+            Proof::IdToken { token, .. } | Proof::Handle(token) => {
                 let fields = [
                     ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
                     ("scope", self.scope),
@@ -245,7 +249,7 @@ impl Request<'_> {
             path: self.sts.api.path(),
             endpoint: "token endpoint",
             noun: match self.proof {
-                Proof::IdToken { .. } => "exchange",
+                Proof::IdToken { .. } | Proof::Handle(_) => "exchange",
                 Proof::Caller(_) => "request",
             },
             proof: &self.proof,

@@ -124,6 +124,8 @@ impl Asked<'_> {
             (_, Some("unsupported_grant_type")) => {
                 "This endpoint does not know the grant. Check --grant, --sts-endpoint and --sts-api."
             }
+            (Proof::Handle(_), Some("invalid_scope")) => SCOPE_NOT_ALLOWED,
+            (Proof::Handle(_), _) => HANDLE_NOT_ACCEPTED,
             (Proof::Caller(_), _) if code == Code::StsScopeDenied => return error,
             (Proof::Caller(_), _) => CALLER_NOT_ACCEPTED,
             // RFC 8693 section 2.2.2 uses invalid_request for a subject token that is not acceptable.
@@ -141,6 +143,10 @@ impl Asked<'_> {
 }
 
 /// The advice for a caller with client credentials that Equinix did not accept.
+const SCOPE_NOT_ALLOWED: &str = "This runs inside equinix-wif exec --renew, which hands out tokens for its own scope only. Start it with --renew-scope and this scope as well.";
+
+const HANDLE_NOT_ACCEPTED: &str = "This runs inside equinix-wif exec --renew, which has no token to hand out. Read what it said on standard error: the cause is there.";
+
 const CALLER_NOT_ACCEPTED: &str = "Equinix did not accept the classic access token that was sent along, or its user may not have this scope. Check whether STS is enabled for your organization (it is in limited availability), and whether EQUINIX_API_TOKEN, if it is set, is still valid.";
 
 /// The advice that lists what Equinix compares an ID token with, in its order, each with the value that this job presented.

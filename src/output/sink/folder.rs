@@ -159,6 +159,17 @@ impl Folder {
         Ok(File::from(fs::openat(&self.handle, name, flags, mode(access))?))
     }
 
+    /// Opens a file of this user's, without following a link and without waiting for anybody.
+    #[cfg(feature = "renew")]
+    pub(super) fn open_own(&self, name: &OsStr) -> Option<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(&self.handle, name, flags, Mode::empty()).ok()?;
+        let found = fs::fstat(&file).ok()?;
+        let is_own = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile
+            && found.st_uid == geteuid().as_raw();
+        is_own.then(|| File::from(file))
+    }
+
     /// Makes a file without a name (`O_TMPFILE`). Not every file system has them.
     #[cfg(target_os = "linux")]
     pub(super) fn create_unnamed(&self, access: Access) -> Option<File> {

@@ -64,6 +64,13 @@ impl Folder {
         OpenOptions::new().write(true).create_new(true).open(self.path.join(name))
     }
 
+    /// Opens nothing: whose a file is cannot be told.
+    #[cfg(feature = "renew")]
+    #[allow(clippy::unused_self, reason = "Unix opens it in the folder")]
+    pub(super) fn open_own(&self, _: &OsStr) -> Option<File> {
+        None
+    }
+
     /// Makes nothing: there are no files without a name.
     #[allow(clippy::unused_self, reason = "Linux makes it in the folder")]
     pub(super) fn create_unnamed(&self, _: Access) -> Option<File> {

@@ -7,6 +7,8 @@ mod folder;
 #[cfg(not(unix))]
 #[path = "folder_by_path.rs"]
 mod folder;
+#[cfg(feature = "renew")]
+mod kept_file;
 mod new_file;
 mod places;
 mod runner_file;
@@ -28,7 +30,11 @@ use crate::text::quote;
 
 use crate::output::format::{Destination, Format};
 
+#[cfg(feature = "renew")]
+pub use kept_file::KeptFile;
 pub use new_file::NewFile;
+#[cfg(feature = "renew")]
+pub use places::kept_file;
 pub use places::{public_file, secret_file};
 
 use new_file::Appeared;

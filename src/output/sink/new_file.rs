@@ -40,8 +40,13 @@ pub(super) enum Access {
 impl NewFile {
     /// Opens a file that will be at this place.
     pub(super) fn open(place: Place, access: Access) -> Result<Self, Error> {
-        let unnamed = place.folder.create_unnamed(access);
-        let new = Self { folder: Arc::new(place.folder), name: place.name, access, unnamed, named: None };
+        Self::open_in(Arc::new(place.folder), place.name, access)
+    }
+
+    /// [`NewFile::open`] in a folder that others hold open as well.
+    pub(super) fn open_in(folder: Arc<Folder>, name: OsString, access: Access) -> Result<Self, Error> {
+        let unnamed = folder.create_unnamed(access);
+        let new = Self { folder, name, access, unnamed, named: None };
         if new.unnamed.is_none() {
             // Whether there may be a file is seen from one that goes at once.
             drop(new.with_name()?);

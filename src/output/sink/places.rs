@@ -12,6 +12,8 @@ use crate::text::quote;
 
 use super::Policy;
 use super::folder::{Folder, guest};
+#[cfg(feature = "renew")]
+use super::kept_file::KeptFile;
 use super::new_file::{Access, NewFile, Place};
 
 /// A file for text without secrets, anywhere the user wants it.
@@ -77,10 +79,27 @@ pub(super) fn artifact(
 
 /// A new file in the first temporary folder that is there and private enough.
 pub(super) fn temporary_file(policy: &Policy<'_>) -> Result<NewFile, Error> {
+    first_fit(policy, |candidate| candidate.file(policy))
+}
+
+/// A file that is replaced again and again, in the first temporary folder that is there and private enough.
+#[cfg(feature = "renew")]
+pub fn kept_file(policy: &Policy<'_>) -> Result<KeptFile, Error> {
+    first_fit(policy, |candidate| {
+        let folder = candidate.folder(policy)?;
+        KeptFile::open(folder).map_err(|error| Unfit::of(error, "not writable"))
+    })
+}
+
+/// Returns what can be made of the first temporary folder that is fit for it.
+fn first_fit<T>(
+    policy: &Policy<'_>,
+    make: impl Fn(&Candidate) -> Result<T, Unfit>,
+) -> Result<T, Error> {
     let mut tried = Vec::new();
     for candidate in candidates(policy.env) {
-        match candidate.file(policy) {
-            Ok(new) => return Ok(new),
+        match make(&candidate) {
+            Ok(made) => return Ok(made),
             Err(Unfit::Full(error)) => return Err(error),
             Err(Unfit::Because(why)) => {
                 let shown = quote(&candidate.folder.to_string_lossy());
@@ -107,8 +126,14 @@ enum Unfit {
     Because(&'static str),
 }
 
+impl Unfit {
+    fn of(error: Error, why: &'static str) -> Self {
+        if error.code() == Code::OutFull { Self::Full(error) } else { Self::Because(why) }
+    }
+}
+
 impl Candidate {
-    fn file(&self, policy: &Policy<'_>) -> Result<NewFile, Unfit> {
+    fn folder(&self, policy: &Policy<'_>) -> Result<Folder, Unfit> {
         let because = |why| Err(Unfit::Because(why));
         let Ok(folder) = Folder::open(&self.folder, runner_s(&self.folder, policy.env)) else {
             return because("not there");
@@ -125,12 +150,14 @@ impl Candidate {
         if self.own && !folder.is_own() {
             return because("not this user's");
         }
+        Ok(folder)
+    }
+
+    fn file(&self, policy: &Policy<'_>) -> Result<NewFile, Unfit> {
+        let folder = self.folder(policy)?;
         let name = random::hex().map_err(Unfit::Full)?;
         let place = Place { folder, name: format!("equinix-wif-{name}.env").into() };
-        NewFile::open(place, Access::Private).map_err(|error| match error.code() {
-            Code::OutFull => Unfit::Full(error),
-            _ => Unfit::Because("not writable"),
-        })
+        NewFile::open(place, Access::Private).map_err(|error| Unfit::of(error, "not writable"))
     }
 }
 

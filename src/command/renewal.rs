@@ -1,0 +1,275 @@
+//! The run of `exec --renew`: stays beside the command and hands out fresh tokens on loopback for as long as it runs.
+//!
+//! The command gets a handle in place of the job's identity. What it leads to is this process alone.
+
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::cli::settings::GrantSettings;
+use crate::clock::rfc3339;
+use crate::credential::Credential;
+use crate::deadline::Deadline;
+use crate::env::names;
+use crate::error::{Code, Error};
+use crate::grant::{Grant, Renewable, enclosing_run};
+use crate::listener::{self, Limits, Listener};
+use crate::output::sink::{self, KeptFile, Policy};
+use crate::random;
+use crate::renew::ledger::Ledger;
+use crate::renew::local_sts::LocalSts;
+use crate::renew::source::{Observer, TokenSource};
+use crate::report::Report;
+use crate::report::console::Console;
+use crate::secret::Secret;
+use crate::text::quote;
+
+use super::pipeline::Pipeline;
+
+/// The scope under which a token of the classic API is handed out, which knows no scopes. Equinix's clients exchange nothing
+/// without one.
+const WITHOUT_SCOPE: &str = "equinix-wif";
+
+/// The mark of a renewing run, for the command.
+const MARK: &str = "renew";
+
+/// Everything that a renewing run needs and that can fail, opened before a token exists.
+pub struct Opened {
+    listener: Listener,
+    handle: Arc<Secret>,
+    file: Option<KeptFile>,
+}
+
+impl Opened {
+    /// Opens the listener and the file.
+    pub fn new(policy: &Policy<'_>, console: &Console) -> Result<Self, Error> {
+        let listener = Listener::bind().map_err(|error| failed("no port of 127.0.0.1 can be had", &error))?;
+        let handle = Secret::new(format!(
+            "{}{}",
+            enclosing_run::PREFIX,
+            URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)
+        ));
+        console.guard(&handle);
+        // Most commands do without it.
+        let file = sink::kept_file(policy)
+            .map_err(|error| {
+                console.warn(&format!(
+                    "there is no place for a token file, so {} is not set: {} [{}]",
+                    names::TOKEN_FILE,
+                    error.message(),
+                    error.code().name()
+                ));
+            })
+            .ok();
+        Ok(Self { listener, handle: Arc::new(handle), file })
+    }
+}
+
+/// The grant of a run, with its settings.
+pub struct Renewed<'a> {
+    /// The job.
+    pub job: &'a Arc<Pipeline>,
+    /// The grant that obtained the first token.
+    pub grant: Arc<dyn Grant>,
+    /// Its settings.
+    pub settings: &'a GrantSettings,
+    /// The scopes besides its own for which the command may ask.
+    pub further_scopes: Vec<String>,
+    /// The time that a renewal may take.
+    pub timeout: Duration,
+}
+
+/// A renewing run.
+pub struct Renewal {
+    listener: listener::Running,
+    ledger: Arc<Ledger>,
+    watch: Arc<Watch>,
+}
+
+impl Renewal {
+    /// Begins to hand out tokens, and puts into the command's environment what leads to them.
+    pub fn start(
+        opened: Opened,
+        renewed: Renewed<'_>,
+        first: &Arc<Credential>,
+        command: &mut Command,
+    ) -> Result<Self, Error> {
+        let Opened { listener, handle, file } = opened;
+        let Renewed { job, grant, settings, further_scopes, timeout } = renewed;
+        warn_of_end(job, &*grant);
+        job.go_on();
+        let session = job.session();
+        let ledger = Arc::new(Ledger::default());
+        let main_scope = settings.scope.as_deref().unwrap_or(WITHOUT_SCOPE).to_owned();
+        let watch = Arc::new(Watch {
+            job: Arc::clone(job),
+            ledger: Arc::clone(&ledger),
+            main_scope: main_scope.clone(),
+            file: Mutex::new(file),
+            waiting: Mutex::default(),
+        });
+        let source = |scope: &str, is_main: bool, grant: Arc<dyn Grant>, settings: GrantSettings| {
+            let job = Arc::clone(job);
+            let obtain = move || job.token(&*grant, &settings, Deadline::within(timeout));
+            let observer = Arc::clone(&watch) as Arc<dyn Observer>;
+            TokenSource::new(scope, is_main, Arc::clone(&session.clock), Box::new(obtain), observer)
+        };
+        let main = source(&main_scope, true, grant, settings.clone());
+        main.start_with(Arc::clone(first));
+        watch.renewed(&main_scope, first);
+        let mut sources = vec![main];
+        for scope in further_scopes {
+            let settings = GrantSettings { scope: Some(scope.clone()), ..settings.clone() };
+            let grant = job.grant(&settings, Deadline::within(timeout))?;
+            sources.push(source(&scope, false, grant, settings));
+        }
+        for source in &sources {
+            source.keep_filled().map_err(|error| failed("no thread can be started", &error))?;
+        }
+        let base = listener.base();
+        let sts = LocalSts {
+            address: listener.address(),
+            handle: Arc::clone(&handle),
+            sources,
+            ledger: Arc::clone(&ledger),
+            console: Arc::clone(&session.console),
+            clock: Arc::clone(&session.clock),
+            announced: Default::default(),
+        };
+        let listener = listener
+            .serve(Arc::new(sts), Limits::STANDARD)
+            .map_err(|error| failed("the listener cannot be started", &error))?;
+        session.console.note(&format!("fresh tokens are handed out at {base} for as long as the command runs"));
+        command
+            .env(names::STS_ENDPOINT, base)
+            .env(names::SCOPE, main_scope)
+            .env(names::SUBJECT_TOKEN, handle.reveal())
+            .env(names::EXEC, MARK);
+        match watch.path() {
+            Some(path) => command.env(names::TOKEN_FILE, path),
+            // One of a run around this one would end with that one's token.
+            None => command.env_remove(names::TOKEN_FILE),
+        };
+        Ok(Self { listener, ledger, watch })
+    }
+
+    /// Ends it: the port is closed, the file is gone, and the report has the account.
+    pub fn end(self, report: &mut Report) {
+        self.listener.stop();
+        self.watch.remove_file();
+        self.account(report);
+    }
+
+    /// Enters what has happened so far into the report.
+    pub fn account(&self, report: &mut Report) {
+        report.renewal = Some(self.ledger.to_json());
+    }
+}
+
+/// Warns of a run that can be renewed up to a moment only.
+fn warn_of_end(job: &Pipeline, grant: &dyn Grant) {
+    let Renewable::Until(end) = grant.renewable_until() else { return };
+    let left = end.saturating_sub(job.session().clock.unix_time());
+    job.warn(&format!(
+        "{} gives this job one ID token, which ends at {} (in {left} s): the access token can be renewed until then, and not after",
+        job.platform().facts().name,
+        rfc3339(end)
+    ));
+}
+
+/// Acts on what happens to the tokens.
+struct Watch {
+    job: Arc<Pipeline>,
+    ledger: Arc<Ledger>,
+    main_scope: String,
+    /// The file with the token of the main scope.
+    file: Mutex<Option<KeptFile>>,
+    /// The token that could not be written to it, with the code that was said.
+    waiting: Mutex<Option<(Arc<Credential>, Code)>>,
+}
+
+impl Watch {
+    fn console(&self) -> &Console {
+        &self.job.session().console
+    }
+
+    fn now(&self) -> i64 {
+        self.job.session().clock.unix_time()
+    }
+
+    fn path(&self) -> Option<std::path::PathBuf> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(KeptFile::path)
+    }
+
+    fn remove_file(&self) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Writes a token to the file. What cannot be written now is tried again.
+    fn write(&self, credential: &Arc<Credential>) {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = file.as_ref() else { return };
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = waiting.take().map(|(_, code)| code);
+        if let Err(error) = file.replace(credential.token.reveal().as_bytes()) {
+            let code = error.code();
+            if said != Some(code) {
+                self.console().warn(&format!(
+                    "the new access token could not be written to {}, which still holds the one before: {} [{}]",
+                    quote(&file.path().to_string_lossy()),
+                    error.message(),
+                    code.name()
+                ));
+            }
+            *waiting = Some((Arc::clone(credential), code));
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn renewed(&self, scope: &str, credential: &Arc<Credential>) {
+        self.ledger.renewed(self.now(), scope, credential.expires_at);
+        if scope == self.main_scope {
+            self.write(credential);
+        }
+        self.job.forget_ended();
+    }
+
+    fn recovered(&self, scope: &str, credential: &Credential) {
+        let until = credential.expires_at_text();
+        self.console().note(&format!("renewing works again: there is a token for {scope} until {until}"));
+    }
+
+    fn failed(&self, scope: &str, error: &Error, before: Option<&Error>) {
+        self.ledger.failed(self.now(), scope, error.code());
+        if before.is_some_and(|before| before.code() == error.code()) {
+            return;
+        }
+        let mut text = format!(
+            "no new access token for {scope}: {} [{}]",
+            error.message(),
+            error.code().name()
+        );
+        for (label, value) in error.details() {
+            text.push_str(&format!("\n  {label}: {value}"));
+        }
+        text.push_str(&format!("\nhint: {}", error.cure()));
+        text.push_str("\nIt is tried again while the command runs; the token before it is handed out until it ends.");
+        self.console().warn(&text);
+    }
+
+    fn tick(&self) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(c, _)| Arc::clone(c));
+        if let Some(credential) = waiting {
+            self.write(&credential);
+        }
+        self.job.forget_ended();
+    }
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Error {
+    Error::new(Code::RenewalFailed, format!("{what}: {}", error.kind()))
+}

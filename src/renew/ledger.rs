@@ -1,0 +1,135 @@
+//! The account of a renewing run: every renewal and every hand-out, for its report.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::clock::rfc3339;
+use crate::error::Code;
+
+/// The number of renewals and of hand-outs that are listed. Later ones are counted, so that a run of any length needs no
+/// more memory.
+const LISTED: usize = 1000;
+
+/// The account. It holds no secret.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    renewals: List,
+    hand_outs: List,
+    wrong_handles: u64,
+    refused_scopes: u64,
+}
+
+/// The newest entries, and the number of older ones.
+#[derive(Debug, Default)]
+struct List {
+    newest: VecDeque<Value>,
+    dropped: u64,
+}
+
+impl List {
+    fn push(&mut self, entry: Value) {
+        if self.newest.len() == LISTED {
+            self.newest.pop_front();
+            self.dropped = self.dropped.saturating_add(1);
+        }
+        self.newest.push_back(entry);
+    }
+}
+
+/// A process that asked for a token, as far as the system tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The process.
+    pub pid: Option<u32>,
+    /// Its user.
+    pub uid: Option<u32>,
+}
+
+impl Ledger {
+    /// Notes that a new token has come.
+    pub fn renewed(&self, at: i64, scope: &str, until: i64) {
+        let entry = json!({"at": rfc3339(at), "scope": scope, "expires_at": rfc3339(until), "code": null});
+        self.lock().renewals.push(entry);
+    }
+
+    /// Notes that no new token could be obtained.
+    pub fn failed(&self, at: i64, scope: &str, code: Code) {
+        let entry = json!({"at": rfc3339(at), "scope": scope, "expires_at": null, "code": code.name()});
+        self.lock().renewals.push(entry);
+    }
+
+    /// Notes that a token was handed out.
+    pub fn handed_out(&self, at: i64, scope: &str, until: i64, asker: Asker) {
+        let Asker { pid, uid } = asker;
+        let entry =
+            json!({"at": rfc3339(at), "scope": scope, "expires_at": rfc3339(until), "pid": pid, "uid": uid});
+        self.lock().hand_outs.push(entry);
+    }
+
+    /// Counts a request without the handle. Returns how many there were.
+    pub fn wrong_handle(&self) -> u64 {
+        let mut entries = self.lock();
+        entries.wrong_handles = entries.wrong_handles.saturating_add(1);
+        entries.wrong_handles
+    }
+
+    /// Counts a request for a scope that is not allowed. Returns how many there were.
+    pub fn refused_scope(&self) -> u64 {
+        let mut entries = self.lock();
+        entries.refused_scopes = entries.refused_scopes.saturating_add(1);
+        entries.refused_scopes
+    }
+
+    /// Returns the account for the report.
+    pub fn to_json(&self) -> Value {
+        let entries = self.lock();
+        json!({
+            "renewals": entries.renewals.newest,
+            "renewals_not_listed": entries.renewals.dropped,
+            "hand_outs": entries.hand_outs.newest,
+            "hand_outs_not_listed": entries.hand_outs.dropped,
+            "wrong_handles": entries.wrong_handles,
+            "refused_scopes": entries.refused_scopes,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_listed_and_the_others_counted() {
+        let ledger = Ledger::default();
+        for at in 0..1_005 {
+            ledger.handed_out(at, "s", 3600, Asker { pid: Some(7), uid: None });
+        }
+        ledger.renewed(5, "s", 3605);
+        ledger.failed(6, "s", Code::ServerError);
+        assert_eq!((ledger.wrong_handle(), ledger.wrong_handle(), ledger.refused_scope()), (1, 2, 1));
+        let json = ledger.to_json();
+        assert_eq!(json["hand_outs"].as_array().unwrap().len(), LISTED);
+        assert_eq!(json["hand_outs_not_listed"], 5);
+        assert_eq!(
+            json["hand_outs"][0],
+            json!({"at": "1970-01-01T00:00:05Z", "scope": "s", "expires_at": "1970-01-01T01:00:00Z", "pid": 7, "uid": null})
+        );
+        assert_eq!(
+            json["renewals"],
+            json!([
+                {"at": "1970-01-01T00:00:05Z", "scope": "s", "expires_at": "1970-01-01T01:00:05Z", "code": null},
+                {"at": "1970-01-01T00:00:06Z", "scope": "s", "expires_at": null, "code": "server-error"},
+            ])
+        );
+        assert_eq!((&json["wrong_handles"], &json["refused_scopes"]), (&json!(2), &json!(1)));
+    }
+}

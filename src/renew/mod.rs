@@ -1,0 +1,8 @@
+//! Runs that outlive their token: a source that renews it, and a listener on loopback that hands it out.
+//!
+//! [`cache`] decides and knows no time of its own, [`source`] waits, [`local_sts`] answers, [`ledger`] keeps account.
+
+pub mod cache;
+pub mod ledger;
+pub mod local_sts;
+pub mod source;
