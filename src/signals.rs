@@ -1,4 +1,14 @@
-//! Ends the program at once when a signal says so, also as the first process of a container.
+//! Ends the program at once when a signal says so, also as the first process of a container, and tells which signals are
+//! ignored.
+
+#[cfg(target_os = "linux")]
+use std::sync::atomic::AtomicBool;
+#[cfg(target_os = "linux")]
+use std::sync::{Arc, LazyLock};
+
+/// True as long as the signals end the first process of a container.
+#[cfg(target_os = "linux")]
+static ENDS: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| Arc::new(AtomicBool::new(true)));
 
 /// Lets the signals that end any other program end this one when it is the first process of a container. For that one
 /// Linux drops every signal that has no handler, and `docker stop` waits for ten seconds before it kills.
@@ -9,19 +19,14 @@
 #[cfg(target_os = "linux")]
 pub fn end_at_once() {
     use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
 
     const FIRST_PROCESS: u32 = 1;
     if std::process::id() != FIRST_PROCESS {
         return;
     }
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = ignored(&status);
     for signal in [SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2] {
-        if ignored >> (signal - 1) & 1 == 0 {
-            let always = Arc::new(AtomicBool::new(true));
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, always).ok();
+        if !is_ignored(signal) {
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&ENDS)).ok();
         }
     }
 }
@@ -29,6 +34,20 @@ pub fn end_at_once() {
 /// Does nothing: on other systems no process is that special.
 #[cfg(not(target_os = "linux"))]
 pub fn end_at_once() {}
+
+/// Takes [`end_at_once`] back: from now on the signals are a command's.
+#[cfg(all(unix, feature = "renew"))]
+pub(crate) fn leave_to_command() {
+    #[cfg(target_os = "linux")]
+    ENDS.store(false, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Tells whether this process ignores a signal. Without `/proc` that cannot be told, and is taken for no.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status) >> (signal - 1) & 1 == 1
+}
 
 /// Returns the signals that are ignored, a bit for each from the first on, of what proc(5) tells of a process.
 #[cfg(target_os = "linux")]

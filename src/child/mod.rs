@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::deadline::Deadline;
@@ -10,9 +11,13 @@ use crate::error::{Code, Error};
 use crate::secret::{Secret, SecretBytes};
 use crate::text::quote;
 
+#[cfg(any(not(unix), feature = "renew"))]
+mod beside;
 #[cfg(unix)]
 mod find;
 
+#[cfg(any(not(unix), feature = "renew"))]
+pub(crate) use beside::Beside;
 #[cfg(unix)]
 pub(crate) use find::find;
 
@@ -27,28 +32,29 @@ pub(crate) fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
 #[cfg(unix)]
 pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
     let error = std::os::unix::process::CommandExt::exec(&mut command);
-    let program = command.get_program();
-    if error.kind() == io::ErrorKind::NotFound {
-        // The program had been found, so it is what its first line names.
-        let message =
-            format!("the interpreter of the command {} was not found", quote(&program.to_string_lossy()));
-        return Err(Error::new(Code::CmdNotFound, message));
-    }
-    Err(not_started(program, &error))
+    Err(found_but_not_started(command.get_program(), &error))
 }
 
-/// Runs the program and waits for its end, on systems where no process can take another one's place. Ctrl-C and its
-/// like go to both at once, so it is enough that they do not end this one first.
-#[cfg(not(unix))]
-pub(crate) fn hand_over(mut command: Command) -> Result<u8, Error> {
-    #[cfg(windows)]
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        // Whoever has a handler is not ended; the flag itself is of no interest.
-        signal_hook::flag::register(signal, std::sync::Arc::default()).ok();
+/// Returns why a program that had been found could not be started.
+#[cfg(unix)]
+fn found_but_not_started(program: &OsStr, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        // So it is what its first line names.
+        let message =
+            format!("the interpreter of the command {} was not found", quote(&program.to_string_lossy()));
+        return Error::new(Code::CmdNotFound, message);
     }
-    let status = command.status().map_err(|error| not_started(command.get_program(), &error))?;
-    Ok(status_of(status))
+    not_started(program, error)
 }
+
+/// Runs the program and waits for its end, on systems where no process can take another one's place.
+#[cfg(not(unix))]
+pub(crate) fn hand_over(command: Command) -> Result<u8, Error> {
+    Beside::start(command).map(Beside::wait)
+}
+
+/// Held for reading while a helper program runs. Whoever reaps every child of this process has to leave that one to its owner.
+static HELPERS: RwLock<()> = RwLock::new(());
 
 /// Runs a helper program that reads a secret from its standard input, and waits until it has succeeded. Nothing that it
 /// writes is kept. The result is the reason for which it failed.
@@ -59,6 +65,7 @@ pub(crate) fn feed(
     deadline: Deadline,
 ) -> Result<(), String> {
     const PAUSE: Duration = Duration::from_millis(5);
+    let _helper = HELPERS.read().unwrap_or_else(PoisonError::into_inner);
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("it could not be started: {}", error.kind()))?;

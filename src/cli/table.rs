@@ -457,6 +457,17 @@ settings! {
         },
         parse: switch,
     };
+    #[cfg(feature = "renew")]
+    RENEW: Setting<bool> = Setting {
+        row: Row {
+            flag: "--renew",
+            heading: Heading::Child,
+            help: "Stay beside the command and keep it supplied with fresh tokens",
+            on: &[Exec],
+            ..Row::NEW
+        },
+        parse: switch,
+    };
     EXPORT_ENV: Setting<bool> = Setting {
         row: Row {
             flag: "--export-env",

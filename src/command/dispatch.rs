@@ -65,7 +65,7 @@ pub fn run(
     outcome.inspect_err(|error| leave_failure(typed, env, error))
 }
 
-/// Gets the token, ends the report, and then becomes the command.
+/// Gets the token, ends the report, and then becomes the command, or stays beside it.
 fn execute(
     typed: &Typed,
     env: &Arc<Env>,
@@ -78,10 +78,17 @@ fn execute(
         exec::run(typed, env, clock, console, streams, report)
     })?;
     let Some(prepared) = prepared else { return Ok(0) };
-    // What comes now is the command's own. Should it not be able to take this process's place, although it had been found,
-    // the report is written anew.
-    child::hand_over(prepared)
-        .or_else(|error| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error)))
+    // What comes now is the command's own. Should it not start, although it had been found, the report is written anew.
+    start(prepared).or_else(|error| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error)))
+}
+
+/// Starts the command. What comes back is its exit status.
+fn start(prepared: exec::Prepared) -> Result<u8, Error> {
+    #[cfg(feature = "renew")]
+    if prepared.stays_beside {
+        return child::Beside::start(prepared.command).map(child::Beside::wait);
+    }
+    child::hand_over(prepared.command)
 }
 
 /// Reports a command line that was not understood like every other failure, as far as it can be read.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::child;
 use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
+#[cfg(feature = "renew")]
+use crate::cli::table::RENEW;
 use crate::cli::table::{ALLOW_WORKSPACE, KEEP_OIDC_ENV, KEEP_SECRETS};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
@@ -26,6 +28,15 @@ use super::main_job::{account_for, announce, check_is_free, format, refresh_toke
 use super::shadowing_variable;
 use super::token::warn_of_shadowing;
 
+/// A command that can be started.
+pub struct Prepared {
+    /// The command.
+    pub command: Command,
+    /// True if this process stays beside it.
+    #[cfg(feature = "renew")]
+    pub stays_beside: bool,
+}
+
 /// Gets the token and prepares the command, which is to run when the report of this run has been written. `None` when it
 /// is not to run at all: this job can have no token, and goes on without one.
 pub fn run(
@@ -35,15 +46,21 @@ pub fn run(
     console: &Arc<Console>,
     streams: &Streams<'_>,
     report: &mut Report,
-) -> Result<Option<Command>, Error> {
+) -> Result<Option<Prepared>, Error> {
     report.is_exec = true;
     let mut resolver = Resolver::new(typed, env);
     let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let settings = settings?;
     let choice = settings.on_unavailable;
+    #[cfg(feature = "renew")]
+    let stays_beside = settings.renew;
     match prepare(settings, env, clock, console, streams, report) {
-        Ok(command) => Ok(Some(command)),
+        Ok(command) => Ok(Some(Prepared {
+            command,
+            #[cfg(feature = "renew")]
+            stays_beside,
+        })),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
             leave_reason(reason, env)?;
@@ -64,6 +81,9 @@ struct Settings {
     keep_oidc_env: bool,
     /// True if it gets the variables that hold the client's id and secret.
     keep_secrets: bool,
+    /// True if it is kept supplied with fresh tokens.
+    #[cfg(feature = "renew")]
+    renew: bool,
     /// True if a refresh token may be kept inside the checkout.
     allow_workspace: bool,
 }
@@ -83,6 +103,8 @@ fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
         command: resolver.operands().to_vec(),
         keep_oidc_env: resolver.get(&KEEP_OIDC_ENV)?.value,
         keep_secrets: resolver.get(&KEEP_SECRETS)?.value,
+        #[cfg(feature = "renew")]
+        renew: resolver.get(&RENEW)?.value,
         allow_workspace: resolver.get(&ALLOW_WORKSPACE)?.value,
     })
 }

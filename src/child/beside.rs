@@ -1,0 +1,277 @@
+//! Staying beside a command: this process waits for it, and otherwise is as if it were not there. The command has the
+//! terminal, the streams, the process group and the ignored signals that it would have had in this one's place.
+//!
+//! # Signals
+//!
+//! One that is sent to this process is sent on, once, and one that has reached the command by itself is not. Which of the
+//! two it is depends on the process group, where both are members:
+//!
+//! - Without a controlling terminal, as in nearly every CI job, this process leaves the group once the command is in it. A
+//!   signal for the whole group then reaches the command alone, and each one that comes here was meant for this process.
+//! - With a terminal it has to stay: the shell's job control goes by the group. What the terminal sends (Ctrl-C, Ctrl-\,
+//!   Ctrl-Z, its size, its end) the kernel sends to the whole group, and says that it was the kernel. What comes from a
+//!   process is sent on. If that process meant the whole group, the command gets it twice; the system does not tell.
+//! - The leader of a session or of a group cannot leave it either: a container's first process, or what `setsid` has
+//!   started. Container runtimes send their signals to the first process alone.
+//!
+//! What the command itself sends is not sent back to it: either it was meant for its whole group, or for this process.
+//!
+//! # Ends
+//!
+//! The command is signalled and reaped by one thread, so no signal goes to another process that has got its number.
+//! Processes that the command leaves behind are not waited for. If this process is killed, the command goes on.
+
+#[cfg(not(unix))]
+pub(crate) use elsewhere::Beside;
+#[cfg(unix)]
+pub(crate) use unix::Beside;
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::{File, OpenOptions};
+    use std::io;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, ExitStatus};
+    use std::thread;
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+    use rustix::process::{
+        Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, getsid, kill_process, setpgid, wait, waitpid,
+    };
+    use rustix::stdio::{dup2_stdin, dup2_stdout};
+    use signal_hook::consts::{
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+    };
+    use signal_hook::iterator::SignalsInfo;
+    use signal_hook::iterator::exfiltrator::WithOrigin;
+    use signal_hook::low_level::siginfo::{Cause, Origin};
+
+    use crate::child::{HELPERS, found_but_not_started, not_started, status_of};
+    use crate::error::Error;
+    use crate::signals;
+
+    /// The signals that are sent on.
+    const FORWARDED: [i32; 10] =
+        [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGCONT];
+
+    /// A command that runs, and this process beside it.
+    pub(crate) struct Beside {
+        command: Pid,
+        /// The exit status of the command, once it has been reaped. Its number may be another process's from then on.
+        ended: Option<u8>,
+        signals: SignalsInfo<WithOrigin>,
+        /// The signals that came before it was sure that the command would get them.
+        early: Vec<Origin>,
+        /// True if this process has left the command's process group: then no signal reaches both.
+        is_apart: bool,
+        /// True if a shell with job control may be waiting for this process.
+        has_job_control: bool,
+        /// True if this process was asked to stop, and has sent that on.
+        is_asked_to_stop: bool,
+        /// True while the command is stopped.
+        is_stopped: bool,
+        /// True if the command has stopped, and this process has not yet.
+        is_to_follow: bool,
+    }
+
+    impl Beside {
+        /// Starts the command.
+        pub(crate) fn start(mut command: Command) -> Result<Self, Error> {
+            let program = command.get_program().to_owned();
+            let failed = |error: io::Error| not_started(&program, &error);
+            // A handler would give the command the default in place of what this process ignores.
+            let wanted = FORWARDED.into_iter().filter(|signal| !is_ignored(*signal));
+            let (late, first): (Vec<i32>, Vec<i32>) = wanted.partition(|signal| is_handled_late(*signal));
+            // Before the command is there: no signal is lost, and none ends this process alone.
+            let mut signals = SignalsInfo::new(first.iter().chain(&[SIGCHLD])).map_err(failed)?;
+            signals::leave_to_command();
+            let child = command.spawn().map_err(|error| found_but_not_started(&program, &error))?;
+            for signal in late {
+                signals.add_signal(signal).map_err(failed)?;
+            }
+            let has_terminal = has_terminal();
+            let is_apart = !has_terminal && getpgrp() != getpid() && setpgid(None, None).is_ok();
+            release_streams();
+            Ok(Self {
+                command: Pid::from_child(&child),
+                ended: None,
+                // Sent on whoever sent them. The command may have got one of them by itself; it has no handler yet, so
+                // that one ends it, and the second changes nothing.
+                early: signals.pending().collect(),
+                signals,
+                is_apart,
+                has_job_control: has_terminal && !is_session_leader(),
+                is_asked_to_stop: false,
+                is_stopped: false,
+                is_to_follow: false,
+            })
+        }
+
+        /// Waits for the command's end. The result is its exit status, in a shell's terms.
+        pub(crate) fn wait(mut self) -> u8 {
+            for origin in std::mem::take(&mut self.early) {
+                self.send_on(origin.signal);
+            }
+            loop {
+                self.look();
+                if let Some(status) = self.ended {
+                    return status;
+                }
+                self.follow();
+                for origin in self.signals.wait() {
+                    if !self.is_out_of_place(&origin) {
+                        self.send_on(origin.signal);
+                    }
+                }
+            }
+        }
+
+        /// Tells whether a signal is one that the command has got by itself, or has sent.
+        fn is_out_of_place(&self, origin: &Origin) -> bool {
+            if origin.process.is_some_and(|sender| sender.pid == self.command.as_raw_pid()) {
+                return true;
+            }
+            let is_from_kernel = match origin.cause {
+                Cause::Kernel => true,
+                // macOS says no more than that no process has sent it.
+                Cause::Unknown => cfg!(not(target_os = "linux")) && origin.process.is_none(),
+                _ => false,
+            };
+            // When a terminal goes away, the kernel tells the leader of the session alone.
+            let is_leader_s = origin.signal == SIGHUP && is_session_leader();
+            is_from_kernel && !self.is_apart && !is_leader_s
+        }
+
+        fn send_on(&mut self, signal: i32) {
+            match signal {
+                SIGCHLD => return,
+                SIGCONT if !self.is_apart && !self.stays_stopped() => return,
+                SIGTSTP => self.is_asked_to_stop = true,
+                _ => {}
+            }
+            if self.ended.is_none()
+                && let Some(signal) = Signal::from_named_raw(signal)
+            {
+                // It may belong to another user by now, as under sudo. Nothing that this process could do about it.
+                kill_process(self.command, signal).ok();
+            }
+        }
+
+        /// Tells whether the command is still stopped while this process goes on. Who makes the whole group go on does so
+        /// in one call, so the command has long been told when the moment is over.
+        fn stays_stopped(&mut self) -> bool {
+            const MOMENT: Duration = Duration::from_millis(20);
+            if self.is_stopped {
+                thread::sleep(MOMENT);
+                self.look();
+            }
+            self.is_stopped
+        }
+
+        /// Looks what has become of the command, and reaps it when it has ended. The first process of a container is also
+        /// given those whose parents have ended, to reap them.
+        fn look(&mut self) {
+            let options = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+            let alone = HELPERS.try_write().ok().filter(|_| getpid() == Pid::INIT);
+            loop {
+                let found = match alone {
+                    Some(_) => wait(options),
+                    None => waitpid(Some(self.command), options),
+                };
+                match found {
+                    Ok(Some((pid, status))) if pid == self.command => self.becomes(status),
+                    Ok(Some(_)) | Err(Errno::INTR) => {}
+                    Ok(None) => return,
+                    // No child is left. Should the command not have been seen to end, it can only be said that it has.
+                    Err(_) => {
+                        self.ended.get_or_insert(1);
+                        return;
+                    }
+                }
+            }
+        }
+
+        fn becomes(&mut self, status: WaitStatus) {
+            if status.stopped() || status.continued() {
+                self.is_stopped = status.stopped();
+                self.is_to_follow = status.stopped();
+            } else {
+                self.is_stopped = false;
+                self.ended = Some(status_of(ExitStatus::from_raw(status.as_raw())));
+            }
+        }
+
+        /// Stops with the command, so that the shell sees its job stopped, or whoever asked for it sees it done. Where
+        /// nobody looks at this process nobody would make it go on either, so it does not stop there.
+        fn follow(&mut self) {
+            if std::mem::take(&mut self.is_to_follow) && (self.has_job_control || self.is_asked_to_stop) {
+                self.is_asked_to_stop = false;
+                kill_process(getpid(), Signal::STOP).ok();
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    use signals::is_ignored;
+
+    /// There is no safe way to ask.
+    #[cfg(not(target_os = "linux"))]
+    fn is_ignored(_: i32) -> bool {
+        false
+    }
+
+    /// Where it cannot be told what is ignored, the signals that nohup and shells ignore get their handlers only after the
+    /// command has inherited that.
+    fn is_handled_late(signal: i32) -> bool {
+        cfg!(not(target_os = "linux")) && [SIGHUP, SIGINT, SIGQUIT].contains(&signal)
+    }
+
+    fn is_session_leader() -> bool {
+        getsid(None).is_ok_and(|session| session == getpid())
+    }
+
+    fn has_terminal() -> bool {
+        let none = [Errno::NXIO, Errno::NOENT].map(|errno| Some(errno.raw_os_error()));
+        File::open("/dev/tty").map_or_else(|error| !none.contains(&error.raw_os_error()), |_| true)
+    }
+
+    /// Lets go of the streams that are the command's: whoever is at the other end shall see when it has closed them.
+    fn release_streams() {
+        if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+            dup2_stdin(&null).ok();
+            dup2_stdout(&null).ok();
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod elsewhere {
+    use std::process::{Child, Command};
+
+    use crate::child::{not_started, status_of};
+    use crate::error::Error;
+
+    /// A command that runs, and this process beside it.
+    pub(crate) struct Beside(Child);
+
+    impl Beside {
+        /// Starts the command. Ctrl-C and its like go to both at once, so it is enough that they do not end this process
+        /// first.
+        pub(crate) fn start(mut command: Command) -> Result<Self, Error> {
+            #[cfg(windows)]
+            for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+                // Whoever has a handler is not ended; the flag itself is of no interest.
+                signal_hook::flag::register(signal, std::sync::Arc::default()).ok();
+            }
+            let child = command.spawn().map_err(|error| not_started(command.get_program(), &error))?;
+            Ok(Self(child))
+        }
+
+        /// Waits for the command's end. The result is its exit status.
+        pub(crate) fn wait(mut self) -> u8 {
+            // It is a child of this process that nobody else waits for.
+            self.0.wait().map_or(1, status_of)
+        }
+    }
+}
