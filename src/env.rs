@@ -111,8 +111,11 @@ pub mod names {
         /// The moment when the access token in `EQUINIX_API_TOKEN` expires. Set by this program, and read only to
         /// explain why there is no ID token.
         EXPIRES_AT = "EQUINIX_API_TOKEN_EXPIRES_AT";
-        /// A mark for the command that `exec` starts, from which it takes the variables that lead to ID tokens. Read
-        /// only to explain that.
+        /// The file that holds the access token of an `exec --renew` around the command. It is replaced at each renewal, and
+        /// removed at the end. Set for the command, not read.
+        TOKEN_FILE = "EQUINIX_WIF_TOKEN_FILE";
+        /// A mark for the command that `exec` starts, from which it takes the variables that lead to ID tokens: `1`, or
+        /// `renew` with `--renew`. Read only to explain that.
         EXEC = "EQUINIX_WIF_EXEC";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";

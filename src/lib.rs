@@ -30,6 +30,8 @@ mod json;
 mod output;
 mod platform;
 mod random;
+#[cfg(feature = "renew")]
+mod renew;
 mod report;
 mod retry;
 #[cfg(feature = "sandbox")]

@@ -10,6 +10,8 @@ mod grant_settings;
 pub mod man;
 #[cfg(feature = "classic-grants")]
 pub mod places;
+#[cfg(feature = "renew")]
+pub mod renewal_settings;
 mod resolve;
 pub mod row;
 pub mod settings;

@@ -468,6 +468,17 @@ settings! {
         },
         parse: switch,
     };
+    #[cfg(feature = "renew")]
+    RENEW_SCOPE: ListSetting = ListSetting {
+        row: Row {
+            flag: "--renew-scope",
+            arity: List("SCOPE"),
+            heading: Heading::Child,
+            help: "Another scope for which the command may ask with --renew; repeatable",
+            on: &[Exec],
+            ..Row::NEW
+        },
+    };
     EXPORT_ENV: Setting<bool> = Setting {
         row: Row {
             flag: "--export-env",

@@ -74,21 +74,35 @@ fn execute(
     streams: &Streams<'_>,
     report: &mut Report,
 ) -> Result<u8, Error> {
+    #[cfg(feature = "renew")]
+    let started = clock.now();
     let prepared = reported(typed, env, &**clock, console, report, |report| {
         exec::run(typed, env, clock, console, streams, report)
     })?;
     let Some(prepared) = prepared else { return Ok(0) };
     // What comes now is the command's own. Should it not start, although it had been found, the report is written anew.
-    start(prepared).or_else(|error| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error)))
-}
-
-/// Starts the command. What comes back is its exit status.
-fn start(prepared: exec::Prepared) -> Result<u8, Error> {
+    let not_started =
+        |error, report: &mut Report| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error));
     #[cfg(feature = "renew")]
-    if prepared.stays_beside {
-        return child::Beside::start(prepared.command).map(child::Beside::wait);
+    if let Some(renewal) = prepared.renewal {
+        let beside = match child::Beside::start(prepared.command) {
+            Ok(beside) => beside,
+            Err(error) => {
+                renewal.end(report);
+                return not_started(error, report);
+            }
+        };
+        let status = beside.wait();
+        renewal.end(report);
+        let elapsed = clock.now().saturating_duration_since(started);
+        // The command has ended as it has: a report that cannot be written changes nothing about that.
+        let written = report_file(typed, env).and_then(|file| file.write(report, None, elapsed, console));
+        if let Err(error) = written {
+            console.error(&error);
+        }
+        return Ok(status);
     }
-    child::hand_over(prepared.command)
+    child::hand_over(prepared.command).or_else(|error| not_started(error, report))
 }
 
 /// Reports a command line that was not understood like every other failure, as far as it can be read.

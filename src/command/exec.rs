@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::child;
 use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
 #[cfg(feature = "renew")]
-use crate::cli::table::RENEW;
+use crate::cli::renewal_settings::RenewalSettings;
 use crate::cli::table::{ALLOW_WORKSPACE, KEEP_OIDC_ENV, KEEP_SECRETS};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
@@ -25,6 +25,8 @@ use crate::report::console::Console;
 use crate::streams::Streams;
 
 use super::main_job::{account_for, announce, check_is_free, format, refresh_token_file, skipped};
+#[cfg(feature = "renew")]
+use super::renewal::{Opened, Renewal, Renewed};
 use super::shadowing_variable;
 use super::token::warn_of_shadowing;
 
@@ -32,9 +34,9 @@ use super::token::warn_of_shadowing;
 pub struct Prepared {
     /// The command.
     pub command: Command,
-    /// True if this process stays beside it.
+    /// What hands out fresh tokens while it runs, if this process stays beside it.
     #[cfg(feature = "renew")]
-    pub stays_beside: bool,
+    pub renewal: Option<Renewal>,
 }
 
 /// Gets the token and prepares the command, which is to run when the report of this run has been written. `None` when it
@@ -53,14 +55,8 @@ pub fn run(
     report.settings = resolver.into_report();
     let settings = settings?;
     let choice = settings.on_unavailable;
-    #[cfg(feature = "renew")]
-    let stays_beside = settings.renew;
     match prepare(settings, env, clock, console, streams, report) {
-        Ok(command) => Ok(Some(Prepared {
-            command,
-            #[cfg(feature = "renew")]
-            stays_beside,
-        })),
+        Ok(prepared) => Ok(Some(prepared)),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
             leave_reason(reason, env)?;
@@ -81,9 +77,9 @@ struct Settings {
     keep_oidc_env: bool,
     /// True if it gets the variables that hold the client's id and secret.
     keep_secrets: bool,
-    /// True if it is kept supplied with fresh tokens.
+    /// The settings of a run that stays beside it.
     #[cfg(feature = "renew")]
-    renew: bool,
+    renewal: Option<RenewalSettings>,
     /// True if a refresh token may be kept inside the checkout.
     allow_workspace: bool,
 }
@@ -104,7 +100,7 @@ fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
         keep_oidc_env: resolver.get(&KEEP_OIDC_ENV)?.value,
         keep_secrets: resolver.get(&KEEP_SECRETS)?.value,
         #[cfg(feature = "renew")]
-        renew: resolver.get(&RENEW)?.value,
+        renewal: resolver.renewal()?,
         allow_workspace: resolver.get(&ALLOW_WORKSPACE)?.value,
     })
 }
@@ -116,7 +112,7 @@ fn prepare(
     console: &Arc<Console>,
     streams: &Streams<'_>,
     report: &mut Report,
-) -> Result<Command, Error> {
+) -> Result<Prepared, Error> {
     let Settings { identity, grant, env_name, network, command, keep_oidc_env, keep_secrets, .. } = settings;
     let choice = Choice::for_grant(identity, grant.grant, env)?;
     report.provider = choice.provider();
@@ -135,6 +131,12 @@ fn prepare(
         stdout: streams.stdout_kind,
     };
     let keeper = refresh_token_file(&grant, &policy)?;
+    #[cfg(feature = "renew")]
+    let renewal = settings.renewal.map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?))).transpose()?;
+    #[cfg(feature = "renew")]
+    let is_renewed = renewal.is_some();
+    #[cfg(not(feature = "renew"))]
+    let is_renewed = false;
 
     let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));
@@ -142,12 +144,15 @@ fn prepare(
         warn_of_shadowing(&job, &name, &env_name);
     }
     job.keeper().keep_in(keeper);
-    let outcome = job.access_token(&grant, by);
-    if let Ok(credential) = &outcome {
+    let outcome = job.first_access_token(&grant, by);
+    if let Ok((_, credential)) = &outcome
+        && !is_renewed
+    {
         warn_of_short_life(&job, credential);
     }
     job.account(report);
-    let credential = outcome?;
+    let (obtained_by, credential) = outcome?;
+    let credential = Arc::new(credential);
     account_for(&credential, report);
     announce(&credential, &format!("in {env_name} of the command"), console);
 
@@ -163,6 +168,7 @@ fn prepare(
             command.env_remove(name);
         }
         command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
+        command.env_remove(names::SUBJECT_TOKEN_FILE);
         // No secret. An inner run says by it why there is no ID token.
         command.env(names::EXEC, "1");
     }
@@ -173,7 +179,27 @@ fn prepare(
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());
-    Ok(command)
+    #[cfg(feature = "renew")]
+    let renewal = renewal
+        .map(|(given, opened)| {
+            let renewed = Renewed {
+                job: &job,
+                grant: obtained_by,
+                settings: &grant,
+                further_scopes: given.further_scopes,
+                timeout: given.timeout,
+            };
+            renewed.reopen_refresh_token_file(settings.allow_workspace);
+            Renewal::start(opened, renewed, &credential, &mut command, report)
+        })
+        .transpose()?;
+    #[cfg(not(feature = "renew"))]
+    drop(obtained_by);
+    Ok(Prepared {
+        command,
+        #[cfg(feature = "renew")]
+        renewal,
+    })
 }
 
 fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Error> {

@@ -11,7 +11,7 @@ use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
 use crate::grant::sts::policies::{self, Question};
 use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
-use crate::grant::{self, Grant};
+use crate::grant::{self, Fingerprints, Grant};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
@@ -33,6 +33,8 @@ pub struct Pipeline {
     notes: Mutex<Notes>,
     /// The place for a refresh token that comes with the access token.
     keeper: Keeper,
+    /// The ID tokens that have been exchanged, where the platform gives no others.
+    exchanged: Fingerprints,
     /// The secrets that end while a long run goes on. `None` for a run that is over before they are.
     #[cfg(feature = "renew")]
     passing: Mutex<Option<Passing>>,
@@ -54,6 +56,7 @@ impl Pipeline {
             session,
             notes: Mutex::default(),
             keeper: Keeper::default(),
+            exchanged: Fingerprints::default(),
             #[cfg(feature = "renew")]
             passing: Mutex::default(),
         })
@@ -328,6 +331,15 @@ impl Pipeline {
         settings: &GrantSettings,
         by: Deadline,
     ) -> Result<Credential, Error> {
+        self.first_access_token(settings, by).map(|(_, credential)| credential)
+    }
+
+    /// [`Pipeline::access_token`], with the grant that obtained it and can obtain further ones.
+    pub fn first_access_token(
+        self: &Arc<Self>,
+        settings: &GrantSettings,
+        by: Deadline,
+    ) -> Result<(Arc<dyn Grant>, Credential), Error> {
         let of_identity = Some(&self.settings().warnings).filter(|_| settings.grant.takes_identity());
         for warning in settings.warnings.iter().chain(of_identity.into_iter().flatten()) {
             self.warn(warning);
@@ -336,22 +348,15 @@ impl Pipeline {
             self.finding(finding)?;
         }
         let grant = self.grant(settings, by)?;
-        self.first_token(&*grant, settings, by)
-    }
-
-    /// Obtains the first credential of a run.
-    pub fn first_token(
-        &self,
-        grant: &dyn Grant,
-        settings: &GrantSettings,
-        by: Deadline,
-    ) -> Result<Credential, Error> {
         // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
         let waits = self.platform().facts().is_asked() || self.settings().verify_signature;
         if settings.grant.takes_identity() && waits {
             grant.prepare(&self.session, by);
         }
-        self.token(grant, settings, by).map_err(|error| self.explain_refusal(error, settings, by))
+        let credential = self
+            .token(&*grant, settings, by)
+            .map_err(|error| self.explain_refusal(error, settings, by))?;
+        Ok((grant, credential))
     }
 
     /// Obtains a credential that lives long enough.
@@ -442,6 +447,10 @@ impl SubjectTokens for Pipeline {
 
     fn renews(&self) -> bool {
         self.platform().facts().renews
+    }
+
+    fn exchanged(&self) -> &Fingerprints {
+        &self.exchanged
     }
 
     /// Refuses an ID token that expires too soon. Without validation the STS decides: this machine's clock may be what

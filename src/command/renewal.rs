@@ -25,8 +25,10 @@ use crate::renew::source::{Observer, TokenSource};
 use crate::report::Report;
 use crate::report::console::Console;
 use crate::secret::Secret;
+use crate::streams::StdoutKind;
 use crate::text::quote;
 
+use super::main_job::refresh_token_file;
 use super::pipeline::Pipeline;
 
 /// The scope under which a token of the classic API is handed out, which knows no scopes. Equinix's clients exchange nothing
@@ -82,6 +84,24 @@ pub struct Renewed<'a> {
     pub timeout: Duration,
 }
 
+impl Renewed<'_> {
+    /// Has the file for a refresh token opened again for each further one.
+    pub fn reopen_refresh_token_file(&self, allow_workspace: bool) {
+        let (env, settings) = (Arc::clone(&self.job.session().env), self.settings.clone());
+        self.job.keeper().reopen_with(Box::new(move || {
+            let policy = Policy {
+                env: &env,
+                output: None,
+                allow_workspace,
+                accept_artifact_exposure: false,
+                force: false,
+                stdout: StdoutKind::Ordinary,
+            };
+            refresh_token_file(&settings, &policy)
+        }));
+    }
+}
+
 /// A renewing run.
 pub struct Renewal {
     listener: listener::Running,
@@ -96,6 +116,7 @@ impl Renewal {
         renewed: Renewed<'_>,
         first: &Arc<Credential>,
         command: &mut Command,
+        report: &mut Report,
     ) -> Result<Self, Error> {
         let Opened { listener, handle, file } = opened;
         let Renewed { job, grant, settings, further_scopes, timeout } = renewed;
@@ -153,18 +174,21 @@ impl Renewal {
             // One of a run around this one would end with that one's token.
             None => command.env_remove(names::TOKEN_FILE),
         };
-        Ok(Self { listener, ledger, watch })
+        let renewal = Self { listener, ledger, watch };
+        renewal.account(report, true);
+        Ok(renewal)
     }
 
     /// Ends it: the port is closed, the file is gone, and the report has the account.
     pub fn end(self, report: &mut Report) {
         self.listener.stop();
         self.watch.remove_file();
-        self.account(report);
+        self.account(report, false);
     }
 
     /// Enters what has happened so far into the report.
-    pub fn account(&self, report: &mut Report) {
+    fn account(&self, report: &mut Report, is_interim: bool) {
+        report.is_interim = is_interim;
         report.renewal = Some(self.ledger.to_json());
     }
 }

@@ -43,6 +43,8 @@ impl ReportFile {
         text.push('\n');
         match self {
             Self::None => Ok(()),
+            // A file is written anew at the end. Of two reports in one stream a reader would not know which to take.
+            Self::Stderr if report.is_interim && error.is_none() => Ok(()),
             Self::Stderr => {
                 console.json(&text);
                 Ok(())

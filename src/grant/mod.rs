@@ -121,16 +121,33 @@ pub enum Renewable {
     Unknown,
 }
 
+/// Secrets that can be recognised, although nothing of them is kept.
+#[derive(Debug, Default)]
+pub struct Fingerprints(Mutex<Vec<[u8; 32]>>);
+
+impl Fingerprints {
+    /// Tells whether a secret is one of them.
+    pub fn has(&self, secret: &Secret) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&fingerprint(secret))
+    }
+
+    /// Adds a secret.
+    pub fn remember(&self, secret: &Secret) {
+        if !self.has(secret) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint(secret));
+        }
+    }
+}
+
 /// Secrets that a server has refused. None of them is sent again by this process: what was wrong with it stays wrong, and
 /// accounts can be locked after a few attempts.
 #[derive(Debug, Default)]
-pub struct Refused(Mutex<Vec<[u8; 32]>>);
+pub struct Refused(Fingerprints);
 
 impl Refused {
     /// Refuses a secret that a server has refused before. `what` is the secret in messages, e.g. `the ID token`.
     pub fn check(&self, secret: &Secret, what: &str, code: Code) -> Result<(), Error> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&fingerprint(secret)) {
+        if !self.0.has(secret) {
             return Ok(());
         }
         let message = format!("{what} was refused before, so it was not sent again");
@@ -139,7 +156,7 @@ impl Refused {
 
     /// Remembers a secret that was refused. Of the secret itself nothing is kept.
     pub fn remember(&self, secret: &Secret) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint(secret));
+        self.0.remember(secret);
     }
 }
 

@@ -13,7 +13,7 @@ use crate::session::Session;
 
 use super::settings::GrantSettings;
 use super::sts::{Proof, Request, Sts, check_issuer};
-use super::{Facts, Grant, Refused, Renewable};
+use super::{Facts, Fingerprints, Grant, Refused, Renewable};
 
 /// The facts about the grant.
 pub const FACTS: Facts = Facts {
@@ -21,6 +21,8 @@ pub const FACTS: Facts = Facts {
     needs: "an ID token, which is exchanged (RFC 8693)",
     flags: &[
         "--scope",
+        #[cfg(feature = "renew")]
+        "--renew-scope",
         "--sts-endpoint",
         "--sts-api",
         "--audience",
@@ -61,6 +63,9 @@ pub trait SubjectTokens: Send + Sync {
 
     /// Refuses one that could expire before somebody exchanges it.
     fn check_life(&self, identity: &Identity) -> Result<(), Error>;
+
+    /// Returns the ID tokens that have been exchanged, by this grant or by another one of the same job.
+    fn exchanged(&self) -> &Fingerprints;
 }
 
 /// The grant `token-exchange`: an ID token for an access token.
@@ -136,6 +141,9 @@ impl TokenExchange {
                 if failure.error.code().exit() == Exit::Refused {
                     self.refused.remember(&identity.token);
                 }
+                if !renews && self.tokens.exchanged().has(&identity.token) {
+                    failure.error = second_use(failure.error);
+                }
                 if answer_lost && failure.retry == Retry::Never && !renews {
                     failure.error = failure.error.with_detail(
                         "but",
@@ -147,6 +155,26 @@ impl TokenExchange {
             })
         })
     }
+}
+
+/// Says what a refusal means for an ID token that was taken before. Nothing documents whether the STS takes one twice; the
+/// vendor's own Terraform provider relies on it.
+fn second_use(error: Error) -> Error {
+    if error.oauth_error() != Some("invalid_grant") {
+        return error;
+    }
+    let mut own = Error::new(
+        Code::StsIdTokenUsed,
+        "the STS has exchanged this ID token before, and refuses it now: \"invalid_grant\"",
+    )
+    .with_oauth_error("invalid_grant");
+    if let Some(status) = error.http_status() {
+        own = own.with_http_status(status);
+    }
+    for (label, value) in error.details() {
+        own = own.with_detail(label, value.clone());
+    }
+    own
 }
 
 impl Grant for TokenExchange {
@@ -165,6 +193,9 @@ impl Grant for TokenExchange {
             None => self.tokens.fetch(by)?,
         };
         let outcome = self.exchange(session, &mut identity, by);
+        if outcome.is_ok() && !self.tokens.renews() {
+            self.tokens.exchanged().remember(&identity.token);
+        }
         let mut state = self.state();
         state.expiry = identity.expiry;
         // Each further credential is made of a fresh ID token where there is one.

@@ -39,6 +39,10 @@ pub struct Report {
     pub is_exec: bool,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// The renewals and hand-outs of a run that stays beside its command.
+    pub renewal: Option<Value>,
+    /// True while the command of a renewing run is still to run.
+    pub is_interim: bool,
     /// A failure that the run found without failing itself: `doctor` tells of every check.
     pub failure: Option<Error>,
 }
@@ -80,6 +84,7 @@ impl Report {
             "granted_scope": self.granted_scope.as_deref().map(safe),
             "expires_at": self.expires_at,
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
+            "renewal": self.renewal.as_ref().map(|renewal| shown_value(renewal, console)),
             "settings": shown_members(&self.settings, console),
         })
     }
@@ -151,7 +156,7 @@ mod tests {
                 "claims": {"iss": "i", "sub": "s", "aud": ["a"], "exp": 1}, "claims_status": "decoded, not verified",
                 "provider": "github", "format": null, "available": true, "reason": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
                 "warnings": ["w : :set-env: :"],
-                "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
+                "renewal": null, "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })
         );
         let good = Report::default().render(None, Duration::ZERO, &console);

@@ -72,6 +72,10 @@ macro_rules! config {
         "A variable names a host, or another identity, that an earlier step could have planted to collect the ID token.",
         "If it is right, say so with the flag that belongs to it, such as --sts-endpoint, --api-endpoint, --grant or --ca-file.",
         "EQUINIX_STS_ENDPOINT names https://sts.example, which is not a host under equinix.com";
+    RenewalFailed = "renewal-failed", Internal,
+        "A run with `--renew` could not start: no loopback port or no thread could be had.",
+        "Check that 127.0.0.1 can be bound, and the limits on open files and processes (ulimit -n, ulimit -u).",
+        "no port of 127.0.0.1 can be had: permission denied";
     RenewalUnclear = "renewal-unclear", Safety,
         "The environment says in part that this runs inside `equinix-wif exec --renew`, and in part that it does not. An earlier step could have planted the one to hand over a token of its own.",
         "Inside such a run leave its variables as they are. Outside of it unset EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN and EQUINIX_STS_ENDPOINT, and find out which step set them.",
