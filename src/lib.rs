@@ -37,6 +37,7 @@ mod sandbox;
 pub mod secret;
 mod session;
 mod signals;
+mod socket;
 mod streams;
 mod text;
 
