@@ -27,6 +27,9 @@ mod http;
 mod identity;
 mod input;
 mod json;
+#[cfg(feature = "listener")]
+#[allow(dead_code, reason = "the sandbox needs less of it than a run that renews")]
+mod listener;
 mod output;
 mod platform;
 mod random;
@@ -39,6 +42,7 @@ mod sandbox;
 pub mod secret;
 mod session;
 mod signals;
+mod socket;
 mod streams;
 mod text;
 

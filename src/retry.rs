@@ -284,7 +284,11 @@ impl Retries<'_> {
                 code.name(),
                 wait.as_secs_f64()
             );
-            if self.is_quiet { self.console.detail(&line) } else { self.console.note(&line) }
+            if self.is_quiet {
+                self.console.detail(&line);
+            } else {
+                self.console.note(&line);
+            }
             self.clock.sleep(wait);
             once_used |= failure.retry == Retry::Once;
             earlier = Some(failure.error.message().to_owned());
@@ -328,7 +332,8 @@ mod tests {
         let clock = FixedClock::at(0);
         let (console, lines) = captured::console(Verbosity::Normal, false);
         let deadline = Deadline::after(clock.now(), Duration::from_secs(limit));
-        let retries = Retries { clock: &clock, deadline, random: &|| random, console: &console, is_quiet: false };
+        let retries =
+            Retries { clock: &clock, deadline, random: &|| random, console: &console, is_quiet: false };
         let result = retries.run("asking", |attempt| {
             match script.get(attempt.number as usize - 1).or(script.last()).unwrap() {
                 None => Ok(attempt.number),
@@ -415,7 +420,8 @@ mod tests {
         let clock = FixedClock::at(0);
         let (console, _) = captured::console(Verbosity::Normal, false);
         let deadline = Deadline::within(Duration::from_secs(600));
-        let retries = Retries { clock: &clock, deadline, random: &|| 1.0, console: &console, is_quiet: false };
+        let retries =
+            Retries { clock: &clock, deadline, random: &|| 1.0, console: &console, is_quiet: false };
         let mut seen = Vec::new();
         let result = retries.run("asking", |attempt| {
             seen.push((attempt.end() == deadline, attempt.connect_timeout().as_secs()));

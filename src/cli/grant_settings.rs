@@ -10,11 +10,12 @@ use serde_json::json;
 use crate::cli::resolve::{Resolved, Resolver, Source};
 use crate::cli::row::{Row, Setting};
 use crate::cli::table::{
-    GRANT, MIN_TTL, PROJECT_ID, PROVIDER, ROWS, SCOPE, STS_API, STS_ENDPOINT, SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE,
+    GRANT, MIN_TTL, PROJECT_ID, PROVIDER, ROWS, SCOPE, STS_API, STS_ENDPOINT, SUBJECT_TOKEN_ENV,
+    SUBJECT_TOKEN_FILE,
 };
 use crate::error::{Code, Error};
-use crate::grant::settings::GrantSettings;
 use crate::grant::enclosing_run::{self, Parent};
+use crate::grant::settings::GrantSettings;
 use crate::grant::sts::{Api, Sts};
 use crate::grant::{self, GRANTS, scope, token_exchange};
 use crate::http::url::{Refusal, Url};

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::child;
-use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
 #[cfg(feature = "renew")]
 use crate::cli::renewal_settings::RenewalSettings;
+use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
 use crate::cli::table::{ALLOW_WORKSPACE, KEEP_OIDC_ENV, KEEP_SECRETS};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
@@ -132,7 +132,8 @@ fn prepare(
     };
     let keeper = refresh_token_file(&grant, &policy)?;
     #[cfg(feature = "renew")]
-    let renewal = settings.renewal.map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?))).transpose()?;
+    let renewal =
+        settings.renewal.map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?))).transpose()?;
     #[cfg(feature = "renew")]
     let is_renewed = renewal.is_some();
     #[cfg(not(feature = "renew"))]

@@ -20,7 +20,8 @@ impl Passing {
     /// Forgets those that have ended.
     pub fn forget(&mut self, now: i64, console: &Console) {
         let all = std::mem::take(&mut self.0).into_iter();
-        let (ended, living): (Vec<_>, Vec<_>) = all.partition(|(_, ends)| ends.saturating_add(AFTERWARDS) < now);
+        let (ended, living): (Vec<_>, Vec<_>) =
+            all.partition(|(_, ends)| ends.saturating_add(AFTERWARDS) < now);
         self.0 = living;
         for (secret, _) in &ended {
             // A server may have given the same one out again.

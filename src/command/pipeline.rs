@@ -19,7 +19,6 @@ use crate::platform::Platform;
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
 use crate::session::Session;
-use crate::text::quote;
 
 use super::choice::Choice;
 use super::keeper::Keeper;
@@ -353,9 +352,8 @@ impl Pipeline {
         if settings.grant.takes_identity() && waits {
             grant.prepare(&self.session, by);
         }
-        let credential = self
-            .token(&*grant, settings, by)
-            .map_err(|error| self.explain_refusal(error, settings, by))?;
+        let credential =
+            self.token(&*grant, settings, by).map_err(|error| self.explain_refusal(error, settings, by))?;
         Ok((grant, credential))
     }
 

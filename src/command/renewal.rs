@@ -20,7 +20,7 @@ use crate::listener::{self, Limits, Listener};
 use crate::output::sink::{self, KeptFile, Policy};
 use crate::random;
 use crate::renew::ledger::Ledger;
-use crate::renew::local_sts::LocalSts;
+use crate::renew::local_sts::{Announced, LocalSts};
 use crate::renew::source::{Observer, TokenSource};
 use crate::report::Report;
 use crate::report::console::Console;
@@ -158,12 +158,14 @@ impl Renewal {
             ledger: Arc::clone(&ledger),
             console: Arc::clone(&session.console),
             clock: Arc::clone(&session.clock),
-            announced: Default::default(),
+            announced: Announced::default(),
         };
         let listener = listener
             .serve(Arc::new(sts), Limits::STANDARD)
             .map_err(|error| failed("the listener cannot be started", &error))?;
-        session.console.note(&format!("fresh tokens are handed out at {base} for as long as the command runs"));
+        session
+            .console
+            .note(&format!("fresh tokens are handed out at {base} for as long as the command runs"));
         command
             .env(names::STS_ENDPOINT, base)
             .env(names::SCOPE, main_scope)
@@ -272,21 +274,21 @@ impl Observer for Watch {
         if before.is_some_and(|before| before.code() == error.code()) {
             return;
         }
-        let mut text = format!(
-            "no new access token for {scope}: {} [{}]",
-            error.message(),
-            error.code().name()
-        );
+        let mut text =
+            format!("no new access token for {scope}: {} [{}]", error.message(), error.code().name());
         for (label, value) in error.details() {
             text.push_str(&format!("\n  {label}: {value}"));
         }
         text.push_str(&format!("\nhint: {}", error.cure()));
-        text.push_str("\nIt is tried again while the command runs; the token before it is handed out until it ends.");
+        text.push_str(
+            "\nIt is tried again while the command runs; the token before it is handed out until it ends.",
+        );
         self.console().warn(&text);
     }
 
     fn tick(&self) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(c, _)| Arc::clone(c));
+        let waiting =
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(c, _)| Arc::clone(c));
         if let Some(credential) = waiting {
             self.write(&credential);
         }

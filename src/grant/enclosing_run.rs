@@ -61,7 +61,8 @@ pub fn is_handle(text: &str) -> bool {
 /// Both variables are easily planted by an earlier step, and whoever answers at the address decides what token this job goes
 /// on with. So a job that has an identity of its own never asks there, and neither does one of which only a part fits.
 pub fn find(env: &Env) -> Result<Option<Parent>, Error> {
-    let Some(handle) = env.text(names::SUBJECT_TOKEN).ok().flatten().filter(|text| text.starts_with(PREFIX)) else {
+    let Some(handle) = env.text(names::SUBJECT_TOKEN).ok().flatten().filter(|text| text.starts_with(PREFIX))
+    else {
         return Ok(None);
     };
     let unclear = |why: String| {
@@ -76,9 +77,10 @@ pub fn find(env: &Env) -> Result<Option<Parent>, Error> {
         Some(_) => return unclear(format!("but {} does not name its address", names::STS_ENDPOINT)),
         None => return unclear(format!("but {} is not set", names::STS_ENDPOINT)),
     };
-    let leads = PLATFORMS.iter().map(|platform| platform.facts()).flat_map(|facts| {
-        facts.secret_variables().chain(facts.leads.iter().copied())
-    });
+    let leads = PLATFORMS
+        .iter()
+        .map(|platform| platform.facts())
+        .flat_map(|facts| facts.secret_variables().chain(facts.leads.iter().copied()));
     let others = [names::OWN_SUBJECT_TOKEN, names::SUBJECT_TOKEN_FILE, names::SUBJECT_TOKEN_ENV_VAR];
     if let Some(name) = leads.chain(others).find(|name| *name != names::SUBJECT_TOKEN && env.has(name)) {
         return unclear(format!("but {name} leads to an identity as well, which such a run takes away"));
@@ -96,9 +98,10 @@ struct EnclosingRun {
 
 impl EnclosingRun {
     fn of(settings: &GrantSettings) -> Result<Self, Error> {
-        let parent = settings.parent.as_ref().ok_or_else(|| {
-            Error::new(Code::Internal, "this does not run inside equinix-wif exec --renew")
-        })?;
+        let parent = settings
+            .parent
+            .as_ref()
+            .ok_or_else(|| Error::new(Code::Internal, "this does not run inside equinix-wif exec --renew"))?;
         Ok(Self {
             sts: Sts { endpoint: parent.endpoint.clone(), api: Api::default() },
             handle: Arc::clone(&parent.handle),
@@ -160,13 +163,22 @@ mod tests {
         let handle = (names::SUBJECT_TOKEN, HANDLE);
         for (pairs, why) in [
             (vec![(names::SUBJECT_TOKEN, "ewh_short"), STS], "not a whole one"),
-            (vec![(names::SUBJECT_TOKEN, "ewh_0123456789abcdefghijklmnopqrstuvwxyzABCDE-."), STS], "not a whole"),
+            (
+                vec![(names::SUBJECT_TOKEN, "ewh_0123456789abcdefghijklmnopqrstuvwxyzABCDE-."), STS],
+                "not a whole",
+            ),
             (vec![handle], "EQUINIX_STS_ENDPOINT is not set"),
             (vec![handle, (STS.0, "https://sts.eqix.equinix.com")], "does not name its address"),
             (vec![handle, (STS.0, "https://127.0.0.1:1")], "does not name its address"),
             (vec![handle, (STS.0, "http://127.0.0.1:1/x")], "does not name its address"),
-            (vec![handle, STS, ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")], "ACTIONS_ID_TOKEN_REQUEST_URL leads"),
-            (vec![handle, STS, ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x")], "ACTIONS_ID_TOKEN_REQUEST_TOKEN leads"),
+            (
+                vec![handle, STS, ("ACTIONS_ID_TOKEN_REQUEST_URL", "https://x")],
+                "ACTIONS_ID_TOKEN_REQUEST_URL leads",
+            ),
+            (
+                vec![handle, STS, ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "x")],
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN leads",
+            ),
             (vec![handle, STS, (names::OWN_SUBJECT_TOKEN, "x")], "EQUINIX_WIF_SUBJECT_TOKEN leads"),
             (vec![handle, STS, (names::SUBJECT_TOKEN_FILE, "x")], "leads to an identity"),
             (vec![handle, STS, (names::SUBJECT_TOKEN_ENV_VAR, "x")], "leads to an identity"),

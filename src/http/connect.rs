@@ -10,8 +10,9 @@ use rustls::ClientConfig;
 
 use crate::deadline::Deadline;
 use crate::secret::Secret;
+use crate::socket::Socket;
 
-use super::connection::{Connection, Socket};
+use super::connection::Connection;
 use super::fault::{Fault, NameProblem};
 use super::url::ip;
 use super::{proxy, tls};

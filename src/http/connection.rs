@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,6 +12,7 @@ use ureq::unversioned::transport::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::deadline::Deadline;
+use crate::socket::Socket;
 
 use super::MAX_HEADERS;
 
@@ -25,7 +25,7 @@ pub(super) enum Connection {
 impl Connection {
     /// Bounds everything from now on.
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
-        self.socket().deadline = deadline;
+        self.socket().set_deadline(deadline);
     }
 
     /// Returns the TLS version that was agreed on, if TLS is used.
@@ -87,63 +87,6 @@ impl Write for Connection {
             Self::Plain(_) => Ok(()),
             Self::Tls(stream) => stream.flush(),
         }
-    }
-}
-
-/// A TCP socket with a deadline. However many reads and writes something takes, TLS's own among them, each has only what
-/// is left.
-pub(super) struct Socket {
-    stream: TcpStream,
-    deadline: Deadline,
-    is_polling: bool,
-}
-
-impl Socket {
-    pub(super) fn new(stream: TcpStream, deadline: Deadline) -> io::Result<Self> {
-        // Nothing is sent in small pieces, so there is nothing to collect and wait for.
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, deadline, is_polling: false })
-    }
-
-    fn set_polling(&mut self, on: bool) -> io::Result<()> {
-        self.is_polling = on;
-        self.stream.set_nonblocking(on)
-    }
-
-    /// Calls the system until it is not interrupted by a signal, each time with what is left of the deadline.
-    fn bounded<T>(
-        &mut self,
-        set_timeout: fn(&TcpStream, Option<std::time::Duration>) -> io::Result<()>,
-        mut call: impl FnMut(&mut TcpStream) -> io::Result<T>,
-    ) -> io::Result<T> {
-        loop {
-            let left = self.deadline.left().ok_or(ErrorKind::TimedOut)?;
-            set_timeout(&self.stream, Some(left))?;
-            match call(&mut self.stream) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Some systems say so when a time limit has passed.
-                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.is_polling => {
-                    return Err(ErrorKind::TimedOut.into());
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-}
-
-impl Read for Socket {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bounded(TcpStream::set_read_timeout, |stream| stream.read(buffer))
-    }
-}
-
-impl Write for Socket {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bounded(TcpStream::set_write_timeout, |stream| stream.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -74,18 +74,13 @@ impl LocalSts {
     /// Holds a request against everything that can be said without a token, and finds the source for its scope.
     fn judge(&self, request: &Request) -> Result<&Arc<TokenSource>, Refusal> {
         let invalid = |status, why: &str| Err((status, "invalid_request", why.to_owned()));
-        if request.header("host") != Some(self.address.to_string().as_str()) {
-            return invalid(421, "this is another host");
-        }
         let Some(body) = &request.body else { return invalid(413, "the request is too large") };
         let media_type = request.header("content-type").and_then(|value| value.split(';').next());
         if !media_type.unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
             return Err((400, "invalid_request", format!("the content type must be {FORM}")));
         }
         let Some(form) = Form::parse(body) else { return invalid(400, "the form cannot be read") };
-        let field = |name: &str| {
-            form.get(name).map_err(|()| (400, "invalid_request", format!("{name} is given more than once")))
-        };
+        let field = |name: &str| form.get(name).map_err(|why| (400, "invalid_request", why));
         let given = field("subject_token")?.unwrap_or_default();
         if !bool::from(given.as_bytes().ct_eq(self.handle.reveal().as_bytes())) {
             return Err((401, "invalid_client", "subject_token is not the handle of this run".to_owned()));
@@ -103,7 +98,11 @@ impl LocalSts {
         }
         .ok_or_else(|| {
             let scope = quote(field("scope").ok().flatten().unwrap_or_default());
-            (400, "invalid_scope", format!("this run hands out no token for {scope}; --renew-scope allows it"))
+            (
+                400,
+                "invalid_scope",
+                format!("this run hands out no token for {scope}; --renew-scope allows it"),
+            )
         })
     }
 
@@ -122,11 +121,11 @@ impl LocalSts {
             }
             "invalid_scope" => {
                 self.ledger.refused_scope();
-                let mut scopes = self.announced.scopes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut scopes =
+                    self.announced.scopes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 if scopes.len() < ANNOUNCED && scopes.insert(description.clone()) {
-                    self.console.warn(&format!(
-                        "the command asked for a token that it may not have: {description}"
-                    ));
+                    self.console
+                        .warn(&format!("the command asked for a token that it may not have: {description}"));
                 }
             }
             _ => {}
@@ -201,6 +200,10 @@ fn described(asker: Asker) -> String {
 
 impl Service for LocalSts {
     fn answer(&self, request: &Request) -> Reply {
+        // A page in a browser that has found the port by another name is not the command.
+        if request.header("host") != Some(self.address.to_string().as_str()) {
+            return Reply::json(421, &json!({"message": "Misdirected Request"}));
+        }
         if !Api::ALL.iter().any(|api| api.path() == request.path) {
             return Reply::not_found();
         }

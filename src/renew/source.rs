@@ -145,11 +145,6 @@ impl TokenSource {
         drop(self.asked.wait_timeout(cache, wait).unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Returns the token that may be handed out now, without waiting for one.
-    pub fn cached(&self) -> Option<Served> {
-        self.lock().held(&self.now())
-    }
-
     /// Returns a token, and waits for one until the deadline if need be.
     pub fn token(&self, until: Deadline) -> Result<Served, Unavailable> {
         let mut cache = self.lock();

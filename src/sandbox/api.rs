@@ -6,15 +6,15 @@ use std::sync::Mutex;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use oxhttp::model::Method;
 use serde_json::{Map, Value, json};
 
 use super::job::Prepared;
 use super::sts::Callers;
-use super::wire::{Call, Reply, Service, lock};
+use super::wire::{ScopedReply, Service, lock};
 use super::{Fault, Hush, keys};
 use crate::env::names;
 use crate::error::Error;
+use crate::listener::{Reply, Request};
 use crate::secret::Secret;
 
 /// The path for a new access token.
@@ -100,7 +100,7 @@ impl Api {
         job.folders.push(folder);
     }
 
-    fn post(&self, call: &Call) -> Reply {
+    fn post(&self, call: &Request) -> Reply {
         match self.token(call) {
             Ok(body) => Reply::json(200, &body),
             Err(Refusal::Request(message)) => Reply::json(
@@ -126,7 +126,7 @@ impl Api {
         }
     }
 
-    fn token(&self, call: &Call) -> Result<Value, Refusal> {
+    fn token(&self, call: &Request) -> Result<Value, Refusal> {
         let media_type = call.header("content-type").and_then(|value| value.split(';').next());
         if !media_type.unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
             return Err(Refusal::Request("the content type must be application/json"));
@@ -206,14 +206,15 @@ impl State {
 }
 
 impl Service for Api {
-    fn answer(&self, call: &Call) -> Reply {
-        if ![TOKEN_PATH, REFRESH_PATH].contains(&call.path.as_str()) {
+    fn answer(&self, call: &Request) -> ScopedReply {
+        let reply = if ![TOKEN_PATH, REFRESH_PATH].contains(&call.path.as_str()) {
             Reply::not_found()
-        } else if call.method == Method::POST {
+        } else if call.method == "POST" {
             self.post(call)
         } else {
             Reply::method_not_allowed("POST")
-        }
+        };
+        reply.into()
     }
 }
 

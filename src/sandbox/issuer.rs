@@ -6,16 +6,16 @@
 
 use std::sync::Mutex;
 
-use oxhttp::model::Method;
 use serde_json::{Value, json};
 
 use super::facts::Facts;
 use super::job::TOKEN_PATH;
 use super::keys::{self, SigningKey};
-use super::wire::{self, Call, Reply, Service, lock};
+use super::wire::{ScopedReply, Service, lock};
 use super::{Fault, Hush, SimulatedPlatform};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
+use crate::listener::{Reply, Request, form};
 use crate::secret::Secret;
 
 /// The age of the expiry of a token of [`Fault::ExpiredToken`], in seconds.
@@ -134,7 +134,7 @@ impl Issuer {
     }
 
     /// GitHub's ID-token endpoint.
-    fn id_token(&self, call: &Call) -> Reply {
+    fn id_token(&self, call: &Request) -> Reply {
         let scheme_and_token = call.header("authorization").and_then(|value| value.split_once(' '));
         let allowed = scheme_and_token.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("bearer") && token.trim() == self.bearer.reveal()
@@ -143,7 +143,7 @@ impl Issuer {
             return Reply::json(401, &json!({ "message": "The request token is missing or not valid." }))
                 .with("www-authenticate", "Bearer");
         }
-        let query = wire::pairs(&call.query).unwrap_or_default();
+        let query = form::pairs(&call.query).unwrap_or_default();
         let get = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         // The address comes with this parameter, and a client that loses it would fail on the real one.
         if get("api-version").is_none() {
@@ -157,13 +157,13 @@ impl Issuer {
 }
 
 impl Service for Issuer {
-    fn answer(&self, call: &Call) -> Reply {
+    fn answer(&self, call: &Request) -> ScopedReply {
         let path = call.path.as_str();
         let known = [self.discovery_path(), self.jwks_path()].contains(&path)
             || self.platform == SimulatedPlatform::Github && path == TOKEN_PATH;
-        if !known {
+        let reply = if !known {
             Reply::not_found()
-        } else if call.method != Method::GET {
+        } else if call.method != "GET" {
             Reply::method_not_allowed("GET")
         } else if path == self.discovery_path() {
             Reply::json(200, &self.discovery())
@@ -171,7 +171,8 @@ impl Service for Issuer {
             Reply::json(200, &self.key.set())
         } else {
             self.id_token(call)
-        }
+        };
+        reply.into()
     }
 }
 

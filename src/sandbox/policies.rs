@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::sts::{ID_TOKEN, Refusal, Sts, invalid};
-use super::wire::{Call, Reply};
+use crate::listener::{Reply, Request};
 
 /// The path of the list.
 pub(super) const PATH: &str = "/v1/accessPoliciesGranted";
@@ -46,7 +46,7 @@ pub(super) const ALL: [AccessPolicy; 3] = [
 
 impl Sts {
     /// Answers a request for the list.
-    pub(super) fn policies(&self, call: &Call) -> Reply {
+    pub(super) fn policies(&self, call: &Request) -> Reply {
         match self.page(call) {
             Ok(page) => Reply::json(200, &page),
             // In this version of the API, members are in camelCase.
@@ -56,7 +56,7 @@ impl Sts {
         }
     }
 
-    fn page(&self, call: &Call) -> Result<Value, Refusal> {
+    fn page(&self, call: &Request) -> Result<Value, Refusal> {
         if call.has_header("authorization") {
             return Err(invalid("the list takes no Authorization header"));
         }

@@ -4,15 +4,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use oxhttp::model::Method;
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, SystemClock};
 use crate::identity::jwt;
 use crate::identity::signature::{self, IssuerKeys};
+use crate::listener::form::Form;
+use crate::listener::{Reply, Request};
 use crate::secret::Secret;
 
-use super::wire::{self, Call, Reply, Service, lock};
+use super::wire::{ScopedReply, Service, lock};
 use super::{Fault, Hush, job, keys, policies};
 
 /// The token endpoint of the older API version, the only one that clients without an ID token may ask.
@@ -101,15 +102,12 @@ impl Sts {
         }
     }
 
-    fn token(&self, call: &Call) -> Reply {
+    fn token(&self, call: &Request) -> ScopedReply {
         let Some(body) = &call.body else {
-            return Reply::json(
-                413,
-                &json!({ "error": "invalid_request", "error_description": "too large" }),
-            );
+            let refusal = json!({ "error": "invalid_request", "error_description": "too large" });
+            return Reply::json(413, &refusal).into();
         };
-        let form = std::str::from_utf8(body).ok().and_then(wire::pairs).unwrap_or_default();
-        let form = Form(&form);
+        let form = Form::parse(body).unwrap_or_default();
         let scope = form.get("scope").ok().flatten().unwrap_or_default();
         let reply = match self.grant(call, &form) {
             Ok(token) => token,
@@ -117,35 +115,35 @@ impl Sts {
                 Reply::json(400, &json!({ "error": error, "error_description": description }))
             }
         };
-        reply.with("pragma", "no-cache").scope(scope)
+        ScopedReply::for_scope(reply.with("pragma", "no-cache"), scope)
     }
 
-    fn grant(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
+    fn grant(&self, call: &Request, form: &Form) -> Result<Reply, Refusal> {
         let media_type =
             call.header("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         if !media_type.trim().eq_ignore_ascii_case(FORM) {
             return Err(invalid(format!("the content type must be {FORM}")));
         }
-        match form.required("grant_type")? {
+        match form.required("grant_type").map_err(invalid)? {
             GRANT => self.exchange(call, form),
             CLIENT_CREDENTIALS if call.path == ALPHA_PATH => self.for_client(call, form),
             _ => Err(("unsupported_grant_type", format!("the sandbox knows {GRANT} here"))),
         }
     }
 
-    fn exchange(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
+    fn exchange(&self, call: &Request, form: &Form) -> Result<Reply, Refusal> {
         if call.has_header("authorization") {
             return Err(invalid("token exchange takes no Authorization header"));
         }
-        if form.required("subject_token_type")? != ID_TOKEN {
+        if form.required("subject_token_type").map_err(invalid)? != ID_TOKEN {
             return Err(invalid(format!("subject_token_type must be {ID_TOKEN}")));
         }
-        let subject = self.subject(form.required("subject_token")?)?;
+        let subject = self.subject(form.required("subject_token").map_err(invalid)?)?;
         self.issue(form, |wanted| self.is_granted(&subject, wanted))
     }
 
     /// A client proves itself by an access token of the classic API. It is the same customer's, so it was granted the same.
-    fn for_client(&self, call: &Call, form: &Form<'_>) -> Result<Reply, Refusal> {
+    fn for_client(&self, call: &Request, form: &Form) -> Result<Reply, Refusal> {
         let caller = call.header("authorization").and_then(|value| value.split_once(' '));
         let is_known = caller.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("bearer")
@@ -157,8 +155,8 @@ impl Sts {
         self.issue(form, |wanted| self.grants.iter().any(|grant| grant.scope == wanted))
     }
 
-    fn issue(&self, form: &Form<'_>, is_granted: impl Fn(&str) -> bool) -> Result<Reply, Refusal> {
-        let scope = form.get("scope")?.unwrap_or_default();
+    fn issue(&self, form: &Form, is_granted: impl Fn(&str) -> bool) -> Result<Reply, Refusal> {
+        let scope = form.get("scope").map_err(invalid)?.unwrap_or_default();
         if !scope.split(' ').all(is_granted) {
             return Err(("invalid_scope", "the scope is not granted to this principal".to_owned()));
         }
@@ -223,46 +221,28 @@ impl Sts {
     }
 }
 
-/// The fields of a form.
-struct Form<'a>(&'a [(String, String)]);
-
-impl<'a> Form<'a> {
-    /// The field of this name, unless it is empty. None may be there twice.
-    fn get(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
-        let mut values = self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(invalid(format!("{name} is given more than once"))),
-            (None | Some(""), None) => Ok(None),
-            (value, None) => Ok(value),
-        }
-    }
-
-    fn required(&self, name: &str) -> Result<&'a str, Refusal> {
-        self.get(name)?.ok_or_else(|| invalid(format!("{name} is missing")))
-    }
-}
-
 impl Service for Sts {
-    fn answer(&self, call: &Call) -> Reply {
+    fn answer(&self, call: &Request) -> ScopedReply {
         let path = call.path.as_str();
         let is_list = path == policies::PATH;
         if is_list || TOKEN_PATHS.contains(&path) {
-            if call.method != Method::POST {
-                return Reply::method_not_allowed("POST");
+            if call.method != "POST" {
+                return Reply::method_not_allowed("POST").into();
             }
             return match self.disturbed() {
-                Some(reply) => reply,
-                None if is_list => self.policies(call),
+                Some(reply) => reply.into(),
+                None if is_list => self.policies(call).into(),
                 None => self.token(call),
             };
         }
-        match path {
-            DISCOVERY_PATH | JWKS_PATH if call.method != Method::GET => Reply::method_not_allowed("GET"),
+        let reply = match path {
+            DISCOVERY_PATH | JWKS_PATH if call.method != "GET" => Reply::method_not_allowed("GET"),
             DISCOVERY_PATH => Reply::json(200, &self.discovery()),
             // The access tokens of the sandbox are opaque: there is no key to verify them with.
             JWKS_PATH => Reply::json(200, &json!({ "keys": [] })),
             _ => Reply::not_found(),
-        }
+        };
+        reply.into()
     }
 }
 

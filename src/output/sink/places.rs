@@ -92,10 +92,7 @@ pub fn kept_file(policy: &Policy<'_>) -> Result<KeptFile, Error> {
 }
 
 /// Returns what can be made of the first temporary folder that is fit for it.
-fn first_fit<T>(
-    policy: &Policy<'_>,
-    make: impl Fn(&Candidate) -> Result<T, Unfit>,
-) -> Result<T, Error> {
+fn first_fit<T>(policy: &Policy<'_>, make: impl Fn(&Candidate) -> Result<T, Unfit>) -> Result<T, Error> {
     let mut tried = Vec::new();
     for candidate in candidates(policy.env) {
         match make(&candidate) {
