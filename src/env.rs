@@ -191,6 +191,9 @@ pub mod names {
         HOME = "HOME";
     }
 
+    /// The value of [`EXEC`] in a run of `exec --renew`.
+    pub const EXEC_RENEWS: &str = "renew";
+
     /// The variables that hold a client's id and secret.
     pub const CLIENT_SECRETS: [&str; 4] = [CLIENT_ID, CLIENT_SECRET, CLI_CLIENT_ID, CLI_CLIENT_SECRET];
 }

@@ -52,6 +52,11 @@ impl Session {
         self.is_in_background.store(true, Ordering::Relaxed);
     }
 
+    /// Tells whether something else is in the foreground, and writes to the same streams.
+    pub fn is_in_background(&self) -> bool {
+        self.is_in_background.load(Ordering::Relaxed)
+    }
+
     /// Makes attempts until one succeeds or fails for good, or `deadline` leaves no time for another one. `what` is the activity in messages, e.g. `exchanging the token`.
     pub fn retry<T>(
         &self,
@@ -64,7 +69,7 @@ impl Session {
             deadline,
             random: &self.random,
             console: &self.console,
-            is_quiet: self.is_in_background.load(Ordering::Relaxed),
+            is_quiet: self.is_in_background(),
         };
         retries.run(what, attempt)
     }

@@ -22,6 +22,7 @@ pub mod sandbox;
 pub mod summary;
 pub mod token;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -30,6 +31,7 @@ use crate::cli::settings::{Source, invalid};
 use crate::env::is_variable_name;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::grant::enclosing_run;
 use crate::output::sink;
 use crate::platform::PLATFORMS;
 use crate::report::console::Console;
@@ -73,6 +75,10 @@ fn json_text(value: &impl Serialize) -> String {
 /// The variable that makes the Equinix Terraform provider exchange by itself, if it is set beside a scope.
 fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
     let name = env.text(names::SUBJECT_TOKEN_ENV_VAR)?.unwrap_or_else(|| names::SUBJECT_TOKEN.to_owned());
-    let is_set = env.has(names::SCOPE) && is_variable_name(&name) && env.has(&name);
-    Ok(is_set.then_some(name))
+    if !env.has(names::SCOPE) || !is_variable_name(&name) {
+        return Ok(None);
+    }
+    // What is exchanged by itself inside a renewing run comes from the same place.
+    let is_other = |text: &OsString| !text.to_str().is_some_and(enclosing_run::is_handle);
+    Ok(env.os(&name).is_some_and(|text| is_other(&text)).then_some(name))
 }

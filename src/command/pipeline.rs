@@ -205,7 +205,7 @@ impl Pipeline {
             (expiry, _) => Some(expiry?),
         };
         #[cfg(feature = "renew")]
-        if self.platform().facts().renews {
+        if self.platform().renews(self.choice.wanted()) {
             self.passes(&fetched.token, expiry);
         }
         Ok(Identity { token: fetched.token, claims, verified: false, expiry, skew: fetched.skew })
@@ -444,7 +444,7 @@ impl SubjectTokens for Pipeline {
     }
 
     fn renews(&self) -> bool {
-        self.platform().facts().renews
+        self.platform().renews(self.choice.wanted())
     }
 
     fn exchanged(&self) -> &Fingerprints {

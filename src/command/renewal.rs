@@ -35,9 +35,6 @@ use super::pipeline::Pipeline;
 /// without one.
 const WITHOUT_SCOPE: &str = "equinix-wif";
 
-/// The mark of a renewing run, for the command.
-const MARK: &str = "renew";
-
 /// Everything that a renewing run needs and that can fail, opened before a token exists.
 pub struct Opened {
     listener: Listener,
@@ -170,7 +167,7 @@ impl Renewal {
             .env(names::STS_ENDPOINT, base)
             .env(names::SCOPE, main_scope)
             .env(names::SUBJECT_TOKEN, handle.reveal())
-            .env(names::EXEC, MARK);
+            .env(names::EXEC, names::EXEC_RENEWS);
         match watch.path() {
             Some(path) => command.env(names::TOKEN_FILE, path),
             // One of a run around this one would end with that one's token.
@@ -200,8 +197,7 @@ fn warn_of_end(job: &Pipeline, grant: &dyn Grant) {
     let Renewable::Until(end) = grant.renewable_until() else { return };
     let left = end.saturating_sub(job.session().clock.unix_time());
     job.warn(&format!(
-        "{} gives this job one ID token, which ends at {} (in {left} s): the access token can be renewed until then, and not after",
-        job.platform().facts().name,
+        "this job has one ID token, which ends at {} (in {left} s): until then the access token can be renewed, and not after",
         rfc3339(end)
     ));
 }

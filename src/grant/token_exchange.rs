@@ -125,8 +125,10 @@ impl TokenExchange {
         let renews = self.tokens.renews();
         session.retry("exchanging the token", by, |attempt| {
             if renews && (answer_lost || identity.is_short(&*session.clock)) {
-                *identity = self.tokens.fetch(by)?;
-                answer_lost = false;
+                let fresh = self.tokens.fetch(by)?;
+                // A file may still hold the same.
+                answer_lost &= fresh.token.reveal() == identity.token.reveal();
+                *identity = fresh;
             }
             check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
             self.tokens.check_life(identity)?;
@@ -141,10 +143,10 @@ impl TokenExchange {
                 if failure.error.code().exit() == Exit::Refused {
                     self.refused.remember(&identity.token);
                 }
-                if !renews && self.tokens.exchanged().has(&identity.token) {
+                if self.tokens.exchanged().has(&identity.token) {
                     failure.error = second_use(failure.error);
                 }
-                if answer_lost && failure.retry == Retry::Never && !renews {
+                if answer_lost && failure.retry == Retry::Never {
                     failure.error = failure.error.with_detail(
                         "but",
                         "the answer to an earlier attempt was lost; if Equinix takes each ID token only once, that attempt used it up",
@@ -193,7 +195,7 @@ impl Grant for TokenExchange {
             None => self.tokens.fetch(by)?,
         };
         let outcome = self.exchange(session, &mut identity, by);
-        if outcome.is_ok() && !self.tokens.renews() {
+        if outcome.is_ok() {
             self.tokens.exchanged().remember(&identity.token);
         }
         let mut state = self.state();

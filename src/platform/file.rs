@@ -34,6 +34,11 @@ impl Platform for File {
         path(&wanted.location).map(drop)
     }
 
+    /// A file may be written anew, as Kubernetes does. Standard input gives what it has once.
+    fn renews(&self, wanted: &Wanted) -> bool {
+        wanted.location.file.as_deref().is_some_and(|path| !is_stdin(path))
+    }
+
     fn fetch(&self, _: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
         let path = path(&wanted.location)?;
         let shown = if is_stdin(path) { "standard input".to_owned() } else { quote(&path.to_string_lossy()) };

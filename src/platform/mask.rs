@@ -79,10 +79,15 @@ impl Masks {
         for mask in &self.0 {
             match mask {
                 Mask::None | Mask::Program([]) => {}
-                Mask::Line(line) => session
-                    .console
-                    .mask(secret, *line)
-                    .map_err(|_| fail("the mask could not be written to standard error".to_owned()))?,
+                Mask::Line(line) => {
+                    let most = if session.is_in_background() { WHOLE_IN_A_PIPE } else { usize::MAX };
+                    for piece in pieces(secret, most) {
+                        let written = session.console.mask(&piece, *line);
+                        written.map_err(|_| {
+                            fail("the mask could not be written to standard error".to_owned())
+                        })?;
+                    }
+                }
                 Mask::Program([program, arguments @ ..]) => {
                     child::feed(program, arguments, secret, by)
                         .map_err(|why| fail(format!("{program} could not hide the token: {why}")))?;
@@ -93,12 +98,45 @@ impl Masks {
     }
 }
 
+/// The length of a secret whose mask fits into one write that no other writer of a pipe can come between. POSIX promises that
+/// for 512 bytes, Linux for 4096 (`PIPE_BUF`); some are for the command around the secret.
+const WHOLE_IN_A_PIPE: usize = if cfg!(target_os = "linux") { 4000 } else { 440 };
+
+/// Cuts a secret into pieces of about the same length, each of which can be hidden by itself. A runner that hides every piece
+/// hides the whole.
+fn pieces(secret: &Secret, most: usize) -> Vec<Secret> {
+    let text = secret.reveal();
+    let count = text.len().div_ceil(most).max(1);
+    let length = text.len().div_ceil(count).max(1);
+    // What can be masked is ASCII.
+    text.as_bytes()
+        .chunks(length)
+        .filter_map(|piece| std::str::from_utf8(piece).ok())
+        .map(Secret::new)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::session::fixed;
+
+    #[test]
+    fn a_long_secret_is_hidden_in_pieces_that_are_written_whole() {
+        for (length, most, expected) in [
+            (10, 4000, vec![10]),
+            (4000, 4000, vec![4000]),
+            (4001, 4000, vec![2001, 2000]),
+            (9000, 4000, vec![3000; 3]),
+            (32_768, usize::MAX, vec![32_768]),
+        ] {
+            let secret = Secret::new("s".repeat(length));
+            let found: Vec<_> = pieces(&secret, most).iter().map(|piece| piece.reveal().len()).collect();
+            assert_eq!(found, expected, "{length}");
+        }
+    }
 
     fn lines(pairs: &[(&str, &str)]) -> usize {
         Masks::of(&Env::fixed(pairs.iter().copied()), None).0.len()

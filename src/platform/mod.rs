@@ -124,6 +124,11 @@ pub trait Platform: Sync {
     /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
     fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error>;
 
+    /// Tells whether a later request gives a fresh ID token.
+    fn renews(&self, _wanted: &Wanted) -> bool {
+        self.facts().renews
+    }
+
     /// Returns the place where the token is asked for; `None` where a ready token is handed over.
     fn endpoint(&self, _env: &Env) -> Result<Option<Endpoint>, Error> {
         Ok(None)
@@ -193,6 +198,16 @@ pub fn is_reserved(name: &str) -> bool {
 fn inside_exec(error: Error, env: &Env) -> Error {
     if !env.has(names::EXEC) {
         return error;
+    }
+    if env.is(names::EXEC, names::EXEC_RENEWS) {
+        let note = format!(
+            "this runs inside equinix-wif exec --renew ({} is \"{}\"), which keeps the identity of the job to itself and hands out access tokens",
+            names::EXEC,
+            names::EXEC_RENEWS
+        );
+        return error.with_detail("note", note).with_cure(
+            "Get an access token with equinix-wif token, which asks that run. What shows or needs the identity itself has to run outside of it.",
+        );
     }
     error
         .with_detail("note", format!("this runs inside equinix-wif exec ({} is set), which takes away the variables that lead to ID tokens", names::EXEC))
