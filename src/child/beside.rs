@@ -14,7 +14,8 @@
 //! - The leader of a session or of a group cannot leave it either: a container's first process, or what `setsid` has
 //!   started. Container runtimes send their signals to the first process alone.
 //!
-//! What the command itself sends is not sent back to it: either it was meant for its whole group, or for this process.
+//! Two senders are known. What the command itself sends is not sent back to it: either it was meant for its whole group, or
+//! for this process. And timeout(1) sends to its child and then to its group, which it leads unless it has `--foreground`.
 //!
 //! # Ends
 //!
@@ -28,8 +29,9 @@ pub(crate) use unix::Beside;
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{File, OpenOptions};
+    use std::fs::{self, File, OpenOptions};
     use std::io;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, ExitStatus};
     use std::thread;
@@ -37,7 +39,8 @@ mod unix {
 
     use rustix::io::Errno;
     use rustix::process::{
-        Pid, Signal, WaitOptions, WaitStatus, getpgrp, getpid, getsid, kill_process, setpgid, wait, waitpid,
+        Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, getsid, kill_process, setpgid, wait,
+        waitpid,
     };
     use rustix::stdio::{dup2_stdin, dup2_stdout};
     use signal_hook::consts::{
@@ -86,20 +89,22 @@ mod unix {
             // Before the command is there: no signal is lost, and none ends this process alone.
             let mut signals = SignalsInfo::new(first.iter().chain(&[SIGCHLD])).map_err(failed)?;
             signals::leave_to_command();
+            let has_terminal = has_terminal();
+            let leaves = !has_terminal && getpgrp() != getpid();
             let child = command.spawn().map_err(|error| found_but_not_started(&program, &error))?;
+            let is_apart = leaves && setpgid(None, None).is_ok();
+            // Whether the command has got one of these by itself is not known. So early it has no handler: the first one
+            // has ended it then, and the second changes nothing.
+            let early = signals.pending().collect();
             for signal in late {
                 signals.add_signal(signal).map_err(failed)?;
             }
-            let has_terminal = has_terminal();
-            let is_apart = !has_terminal && getpgrp() != getpid() && setpgid(None, None).is_ok();
             release_streams();
             Ok(Self {
                 command: Pid::from_child(&child),
                 ended: None,
-                // Sent on whoever sent them. The command may have got one of them by itself; it has no handler yet, so
-                // that one ends it, and the second changes nothing.
-                early: signals.pending().collect(),
                 signals,
+                early,
                 is_apart,
                 has_job_control: has_terminal && !is_session_leader(),
                 is_asked_to_stop: false,
@@ -111,7 +116,9 @@ mod unix {
         /// Waits for the command's end. The result is its exit status, in a shell's terms.
         pub(crate) fn wait(mut self) -> u8 {
             for origin in std::mem::take(&mut self.early) {
-                self.send_on(origin.signal);
+                if sender(&origin) != Some(self.command) {
+                    self.send_on(origin.signal);
+                }
             }
             loop {
                 self.look();
@@ -129,7 +136,7 @@ mod unix {
 
         /// Tells whether a signal is one that the command has got by itself, or has sent.
         fn is_out_of_place(&self, origin: &Origin) -> bool {
-            if origin.process.is_some_and(|sender| sender.pid == self.command.as_raw_pid()) {
+            if sender(origin).is_some_and(|sender| sender == self.command || self.is_timeout(sender)) {
                 return true;
             }
             let is_from_kernel = match origin.cause {
@@ -141,6 +148,14 @@ mod unix {
             // When a terminal goes away, the kernel tells the leader of the session alone.
             let is_leader_s = origin.signal == SIGHUP && is_session_leader();
             is_from_kernel && !self.is_apart && !is_leader_s
+        }
+
+        /// Tells whether a process is a timeout(1) that sends to the command's group too.
+        fn is_timeout(&self, sender: Pid) -> bool {
+            let program = std::env::args_os().next().unwrap_or_default();
+            getpgid(Some(self.command)) == Ok(sender)
+                && fs::read(format!("/proc/{}/cmdline", sender.as_raw_pid()))
+                    .is_ok_and(|line| is_timeout_of_group(&line, program.as_bytes()))
         }
 
         fn send_on(&mut self, signal: i32) {
@@ -212,6 +227,11 @@ mod unix {
         }
     }
 
+    /// Returns the process that has sent a signal, unless it is the kernel or out of sight.
+    fn sender(origin: &Origin) -> Option<Pid> {
+        origin.process.and_then(|process| Pid::from_raw(process.pid))
+    }
+
     #[cfg(target_os = "linux")]
     use signals::is_ignored;
 
@@ -225,6 +245,18 @@ mod unix {
     /// command has inherited that.
     fn is_handled_late(signal: i32) -> bool {
         cfg!(not(target_os = "linux")) && [SIGHUP, SIGINT, SIGQUIT].contains(&signal)
+    }
+
+    /// Tells of a command line whether it is that of a timeout(1) without `--foreground`. Its own options end where the
+    /// program stands at the latest.
+    fn is_timeout_of_group(line: &[u8], program: &[u8]) -> bool {
+        let mut words = line.split(|byte| *byte == 0);
+        let name = words.next().and_then(|word| word.rsplit(|byte| *byte == b'/').next());
+        let is_foreground = |word: &[u8]| {
+            word.starts_with(b"--f")
+                || word.starts_with(b"-") && !word.starts_with(b"--") && word.contains(&b'f')
+        };
+        name == Some(b"timeout") && !words.take_while(|word| *word != program).any(is_foreground)
     }
 
     fn is_session_leader() -> bool {
@@ -241,6 +273,27 @@ mod unix {
         if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
             dup2_stdin(&null).ok();
             dup2_stdout(&null).ok();
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::is_timeout_of_group;
+
+        #[test]
+        fn a_timeout_of_the_group_is_told_from_its_command_line() {
+            for (line, expected) in [
+                ("timeout 60 p exec -- make -f x", true),
+                ("/usr/bin/timeout -k 5 -s HUP 60 p", true),
+                ("timeout --foreground 60 p", false),
+                ("timeout -k 5 --fore 60 p", false),
+                ("timeout -vf 60 p", false),
+                ("sh -c p", false),
+                ("my-timeout 60 p", false),
+                ("", false),
+            ] {
+                assert_eq!(is_timeout_of_group(line.replace(' ', "\0").as_bytes(), b"p"), expected, "{line}");
+            }
         }
     }
 }

@@ -51,6 +51,7 @@ pub(crate) fn checks() -> Vec<Check> {
         the_first_process::is_ended_by_a_signal_in_every_phase,
         the_first_process::leaves_what_its_parent_ignores,
         the_first_process::hands_no_handler_to_a_command,
+        the_first_process::beside_a_command_sends_signals_on_and_reaps_orphans,
         an_empty_root::is_enough_with_the_libraries,
         an_empty_root::is_enough_for_the_static_program,
         streams::that_do_not_block_get_everything_from_a_slow_reader
@@ -150,6 +151,30 @@ mod the_first_process {
         let outside = seen(Job::github().exec(command).wrap_shell(["env", "--default-signal"]));
         assert!(inside.lines().count() == 3, "{inside}");
         assert_eq!(inside, outside);
+    }
+
+    pub(super) fn beside_a_command_sends_signals_on_and_reaps_orphans() {
+        need_root();
+        // The orphan of the inner shell ends first, and the command does not wait for it. Then only its own status is left.
+        let script = "for name in HUP INT QUIT TERM USR1 ALRM; do trap \"echo $name\" $name; done; trap 'exit 7' USR2\n\
+            sh -c ': & echo $! >\"$TMPDIR/orphan\"'; orphan=$(cat \"$TMPDIR/orphan\"); while test -e /proc/$orphan; do sleep 0.02; done\n\
+            echo $PPID ready >&2; while :; do sleep 0.02 & wait $!; done";
+        let container = CONTAINER.into_iter().chain(["-pf", "--mount-proc"]);
+        let running =
+            Job::github().arg("--renew").wrap_shell(container.clone()).exec(["bash", "-c", script]).start();
+        assert!(running.stderr_gets("1 ready\n"), "the first process reaps what is not its own");
+        for name in ["HUP", "INT", "QUIT", "TERM", "USR1", "ALRM", "USR2"] {
+            signal(&running, name);
+            assert!(name == "USR2" || running.stdout_gets(&format!("{name}\n")));
+        }
+        let outcome = running.wait();
+        outcome.require(outcome.status == Some(7), "the status is the command's");
+        outcome.stdout_is("HUP\nINT\nQUIT\nTERM\nUSR1\nALRM\n");
+        for (script, status) in [("kill -KILL $$", 128 + 9), ("exit 3", 3)] {
+            let job = Job::github().arg("--renew").wrap_shell(container.clone());
+            let outcome = job.exec(["sh", "-c", script]).run();
+            outcome.require(outcome.status == Some(status), "the status tells the command's end");
+        }
     }
 }
 

@@ -5,12 +5,15 @@
 use std::time::Duration;
 
 use crate::support::job::Job;
+use crate::support::outcome::Outcome;
 use crate::tools::{need_python, need_script};
 use crate::{Check, checks};
 
 /// What is checked here.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
+        a_command_beside_the_program_has_each_signal_of_the_terminal_once,
+        a_command_beside_the_program_learns_that_the_terminal_is_gone,
         a_query_of_terraform_is_not_waited_for_at_a_terminal,
         exec_gives_its_command_the_terminal,
         is_coloured_on_a_terminal_unless_that_is_not_wanted,
@@ -84,6 +87,104 @@ fn exec_gives_its_command_the_terminal() {
     need_python();
     let outcome = Job::gitlab().wrap_shell(["python3", "-c", python]).exec(["sh", "-c", script]).run();
     outcome.stdout_is("status 45\n");
+}
+
+/// A command that writes a line for each signal, in the order in which they come, and ends by USR2.
+const COUNTER: &str = r"
+import os, signal
+tmp = os.environ['TMPDIR']
+reader, writer = os.pipe()
+os.set_blocking(writer, False)
+signal.set_wakeup_fd(writer)
+for each in ('HUP', 'INT', 'QUIT', 'WINCH', 'CONT', 'USR1', 'USR2'): signal.signal(signal.Signals['SIG' + each], lambda *_: None)
+with open(tmp + '/new', 'w') as ids: print(os.getpid(), os.getppid(), file=ids)
+os.rename(tmp + '/new', tmp + '/ids')
+name = ''
+while name != 'USR2':
+    name = signal.Signals(os.read(reader, 1)[0]).name[3:]
+    with open(tmp + '/seen', 'a') as seen: print(name, file=seen)
+os._exit(7)
+";
+
+/// What the drivers below have in common: a terminal with the program and the command, and what becomes of them.
+const DRIVER: &str = r"
+import fcntl, os, pty, signal, struct, sys, termios, time
+tmp, end = os.environ['TMPDIR'], time.monotonic() + 60
+def until(there, what):
+    while not there():
+        if time.monotonic() > end: sys.exit(f'in vain: {what}; {seen()}')
+        time.sleep(0.002)
+def seen():
+    try: return open(tmp + '/seen').read().split()
+    except FileNotFoundError: return []
+def has(name, count): until(lambda: seen().count(name) >= count, f'{name} {count}')
+def state(pid): return open(f'/proc/{pid}/stat').read().rpartition(') ')[2][0]
+def start(*command):
+    global pid, terminal, command_id, program_id
+    pid, terminal = pty.fork()
+    if pid == 0:
+        for each in ('INT', 'QUIT', 'HUP'): signal.signal(signal.Signals['SIG' + each], signal.SIG_DFL)
+        os.execvp(command[0], command)
+    until(lambda: os.path.exists(tmp + '/ids'), 'the command runs')
+    command_id, program_id = map(int, open(tmp + '/ids').read().split())
+";
+
+fn beside_a_command(driver: &str) -> Outcome {
+    need_python();
+    let driver = format!("{DRIVER}{driver}");
+    let job = Job::gitlab().arg("--renew").wrap_shell(["python3", "-c", &driver]);
+    job.exec(["python3", "-c", COUNTER]).run()
+}
+
+fn a_command_beside_the_program_has_each_signal_of_the_terminal_once() {
+    let outcome = beside_a_command(
+        r#"
+start('bash', '-c', 'set -m; "$@"; echo stopped $?; read -r; fg >/dev/null; echo ended $?', 'bash', *sys.argv[1:])
+def type(key, name, count):
+    os.write(terminal, key)
+    has(name, count)
+for count in 1, 2, 3:
+    type(b'\x03', 'INT', count)
+    type(b'\x1c', 'QUIT', count)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack('HHHH', 20 + count, 80, 0, 0))
+    has('WINCH', count)
+    # Whatever the program would send on besides comes before this.
+    os.kill(program_id, signal.SIGUSR1)
+    has('USR1', count)
+os.write(terminal, b'\x1a')
+shown = b''
+def shows(text):
+    global shown
+    while text not in shown: shown += os.read(terminal, 4096)
+shows(b'stopped 148')
+assert (state(command_id), state(program_id)) == ('T', 'T')
+os.write(terminal, b'\n')
+until(lambda: 'T' not in (state(command_id), state(program_id)), 'both go on')
+type(b'\x03', 'INT', 4)
+os.kill(program_id, signal.SIGUSR2)
+shows(b'ended 7')
+os.waitpid(pid, 0)
+print(*seen())
+"#,
+    );
+    let thrice = "INT QUIT WINCH USR1 ".repeat(3);
+    outcome.stdout_is(&format!("{thrice}CONT INT USR2\n"));
+}
+
+fn a_command_beside_the_program_learns_that_the_terminal_is_gone() {
+    let outcome = beside_a_command(
+        r"
+start(*sys.argv[1:])
+os.write(terminal, b'\x03')
+has('INT', 1)
+os.close(terminal)
+has('HUP', 1)
+os.kill(program_id, signal.SIGUSR2)
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print(*[each for each in seen() if each != 'CONT'], status)
+",
+    );
+    outcome.stdout_is("INT HUP USR2 7\n");
 }
 
 fn a_query_of_terraform_is_not_waited_for_at_a_terminal() {

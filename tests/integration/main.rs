@@ -15,6 +15,7 @@
 mod support;
 
 mod command {
+    mod beside;
     mod cli;
     mod doctor;
     mod exec;

@@ -176,6 +176,11 @@ impl Running {
         self.process.stderr.gets(text.as_bytes(), Duration::from_secs(30))
     }
 
+    /// Waits until this text is on stdout; `false` after 30 s.
+    pub fn stdout_gets(&self, text: &str) -> bool {
+        self.process.stdout.gets(text.as_bytes(), Duration::from_secs(30))
+    }
+
     /// Waits for the end and checks what always has to hold.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {
