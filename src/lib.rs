@@ -64,6 +64,13 @@ pub mod fuzzing {
         pub use crate::json::parse;
     }
 
+    /// The server on loopback.
+    #[cfg(feature = "listener")]
+    pub mod listener {
+        pub use crate::listener::form::Form;
+        pub use crate::listener::{Limits, receive_bytes};
+    }
+
     /// The platforms.
     pub mod platform {
         pub use crate::platform::{Wanted, github, select, variables};

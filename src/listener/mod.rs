@@ -27,14 +27,15 @@ use std::time::Duration;
 
 use self::gate::Gate;
 #[cfg(fuzzing)]
-pub use self::receive::any;
+pub use self::receive::receive_bytes;
 pub use self::reply::Reply;
 pub use self::request::Request;
 
 /// The time until connections are accepted again after that has failed: mostly there are too many files open.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The stack of a connection's thread. In builds for debugging, a JSON text of the greatest depth takes half of it.
+/// The stack of a connection's thread. In builds for debugging, the deepest JSON text takes more than a quarter of it; what
+/// is not used costs no memory.
 const STACK: usize = 512 * 1024;
 
 /// Answers requests.

@@ -234,10 +234,14 @@ impl Write for Fixed<'_> {
 /// Reads any bytes as a request, without a connection. A request that is refused has a status; a client that does not
 /// say anything gets none.
 #[cfg(any(test, fuzzing))]
-pub fn any(bytes: &[u8], limits: &Limits) -> Result<Request, Option<u16>> {
+pub fn receive_bytes(bytes: &[u8], limits: &Limits) -> Result<Request, Option<u16>> {
     let mut source = BufReader::new(Fixed { unread: bytes, written: Vec::new() });
     receive(&mut source, limits).map_err(|failure| match failure {
         Failure::Gone(_) => None,
         Failure::Refused(status, _) => Some(status),
     })
 }
+
+#[cfg(test)]
+#[path = "receive_tests.rs"]
+mod tests;
