@@ -2,6 +2,10 @@
 //!
 //! The command gets a handle in place of the job's identity. What it leads to is this process alone.
 
+#[cfg(test)]
+#[path = "renewal_tests.rs"]
+mod tests;
+
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -53,6 +53,12 @@ impl Console {
         lock(&self.redactor).add(secret.reveal());
     }
 
+    /// Returns how many secrets are known.
+    #[cfg(test)]
+    pub fn known_secrets(&self) -> usize {
+        lock(&self.redactor).known()
+    }
+
     /// Forgets a secret that is worth nothing any more.
     #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only long runs forget"))]
     pub fn forget(&self, secret: &Secret) {

@@ -127,6 +127,12 @@ impl Redactor {
         }
     }
 
+    /// Returns how many secrets are known.
+    #[cfg(test)]
+    pub fn known(&self) -> usize {
+        self.secrets.len()
+    }
+
     /// Forgets a secret that is worth nothing any more. A run that goes on for days would otherwise know more and more of
     /// them.
     #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only long runs forget"))]
