@@ -75,7 +75,7 @@ impl fmt::Debug for Env {
 macro_rules! variables {
     ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
         $(
-            $(#[doc = $doc])+ #[cfg_attr(not(feature = "classic-grants"), allow(dead_code, reason = "some are the classic grants'"))] pub const $constant: &str = $name;
+            $(#[doc = $doc])+ #[cfg_attr(not(all(feature = "classic-grants", feature = "renew")), allow(dead_code, reason = "some are the classic grants' or a renewing run's"))] pub const $constant: &str = $name;
         )+
         /// Every name with its description, for the documentation.
         pub const ALL: &[(&str, &str)] = &[$(($name, concat!($($doc),+))),+];

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-#[cfg(feature = "classic-grants")]
 use crate::cli::commands::Command;
 use crate::cli::row::{Arity, ListSetting, PathSetting, Row, Setting};
 use crate::cli::typed::Typed;
