@@ -155,7 +155,7 @@ impl Running {
         loop {
             // The thread waits for a connection, so it gets one. There may be no file left for it: then once more.
             TcpStream::connect_timeout(&self.address, PAUSE).ok();
-            if self.gate.is_closed_within(PAUSE) {
+            if self.gate.is_closed_within(PAUSE) || thread.is_finished() {
                 break;
             }
         }
