@@ -141,7 +141,7 @@ impl Renewal {
         };
         let main = source(&main_scope, true, grant, settings.clone());
         main.start_with(Arc::clone(first));
-        watch.renewed(&main_scope, first);
+        watch.renewed(main.scope(), first);
         let mut sources = vec![main];
         for scope in further_scopes {
             let settings = GrantSettings { scope: Some(scope.clone()), ..settings.clone() };
@@ -256,20 +256,20 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn renewed(&self, scope: &str, credential: &Arc<Credential>) {
+    fn renewed(&self, scope: &Arc<str>, credential: &Arc<Credential>) {
         self.ledger.renewed(self.now(), scope, credential.expires_at);
-        if scope == self.main_scope {
+        if **scope == *self.main_scope {
             self.write(credential);
         }
         self.job.forget_ended();
     }
 
-    fn recovered(&self, scope: &str, credential: &Credential) {
+    fn recovered(&self, scope: &Arc<str>, credential: &Credential) {
         let until = credential.expires_at_text();
         self.console().note(&format!("renewing works again: there is a token for {scope} until {until}"));
     }
 
-    fn failed(&self, scope: &str, error: &Error, before: Option<&Error>) {
+    fn failed(&self, scope: &Arc<str>, error: &Error, before: Option<&Error>) {
         self.ledger.failed(self.now(), scope, error.code());
         if before.is_some_and(|before| before.code() == error.code()) {
             return;

@@ -28,7 +28,8 @@ pub fn caller(_: SocketAddr, _: SocketAddr) -> Option<Caller> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::cmp::Reverse;
-    use std::fs;
+    use std::fs::{self, File};
+    use std::io::{BufRead, BufReader};
     use std::net::{IpAddr, Ipv6Addr, SocketAddr};
     use std::path::Path;
 
@@ -40,16 +41,17 @@ mod linux {
             IpAddr::V4(v4) => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()),
             IpAddr::V6(_) => address,
         };
-        let listed = |file: &str, peer, local| row(&fs::read_to_string(file).ok()?, peer, local);
+        let listed = |file: &str, peer, local| row(BufReader::new(File::open(file).ok()?), peer, local);
         let (uid, inode) =
             listed("/proc/net/tcp", peer, local).or_else(|| listed("/proc/net/tcp6", v6(peer), v6(local)))?;
         Some(Caller { pid: holder(inode), uid: Some(uid) })
     }
 
-    /// Finds the user and the inode of the socket with these ends in the text of `/proc/net/tcp`.
-    pub(super) fn row(table: &str, near: SocketAddr, far: SocketAddr) -> Option<(u32, u64)> {
+    /// Finds the user and the inode of the socket with these ends in the text of `/proc/net/tcp`. It can be long: a connection
+    /// stays in it for a minute after its end.
+    pub(super) fn row(table: impl BufRead, near: SocketAddr, far: SocketAddr) -> Option<(u32, u64)> {
         let (near, far) = (written(near), written(far));
-        table.lines().skip(1).find_map(|line| {
+        table.lines().map_while(Result::ok).skip(1).find_map(|line| {
             let mut words = line.split_ascii_whitespace().skip(1);
             if words.next()? != near || words.next()? != far {
                 return None;
@@ -109,14 +111,14 @@ mod linux {
    4: 0100007F:C352 0100007F:1F90 01 00000000:00000000 00:00000000 00000000
 ";
             let local = at("127.0.0.1:8080");
-            assert_eq!(row(table, at("127.0.0.1:50000"), local), Some((1001, 33)));
-            assert_eq!(row(table, at("127.0.0.1:50001"), local), None, "closed: that is not root");
-            assert_eq!(row(table, at("127.0.0.1:50002"), local), None, "cut off");
-            assert_eq!(row(table, at("127.0.0.1:50003"), local), None);
+            assert_eq!(row(table.as_bytes(), at("127.0.0.1:50000"), local), Some((1001, 33)));
+            assert_eq!(row(table.as_bytes(), at("127.0.0.1:50001"), local), None, "closed: that is not root");
+            assert_eq!(row(table.as_bytes(), at("127.0.0.1:50002"), local), None, "cut off");
+            assert_eq!(row(table.as_bytes(), at("127.0.0.1:50003"), local), None);
             let table = "head
    0: 0000000000000000FFFF00000100007F:C350 0000000000000000FFFF00000100007F:1F90 01 0:0 0:0 0  7 0 9 1";
             assert_eq!(
-                row(table, at("[::ffff:127.0.0.1]:50000"), at("[::ffff:127.0.0.1]:8080")),
+                row(table.as_bytes(), at("[::ffff:127.0.0.1]:50000"), at("[::ffff:127.0.0.1]:8080")),
                 Some((7, 9))
             );
         }

@@ -1,7 +1,7 @@
 //! The account of a renewing run: every renewal and every hand-out, for its report.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -18,26 +18,63 @@ pub struct Ledger(Mutex<Entries>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    renewals: List,
-    hand_outs: List,
+    renewals: List<Renewal>,
+    hand_outs: List<HandOut>,
     wrong_handles: u64,
     refused_scopes: u64,
 }
 
 /// The newest entries, and the number of older ones.
-#[derive(Debug, Default)]
-struct List {
-    newest: VecDeque<Value>,
+#[derive(Debug)]
+struct List<T> {
+    newest: VecDeque<T>,
     dropped: u64,
 }
 
-impl List {
-    fn push(&mut self, entry: Value) {
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self { newest: VecDeque::new(), dropped: 0 }
+    }
+}
+
+impl<T> List<T> {
+    fn push(&mut self, entry: T) {
         if self.newest.len() == LISTED {
             self.newest.pop_front();
             self.dropped = self.dropped.saturating_add(1);
         }
         self.newest.push_back(entry);
+    }
+}
+
+#[derive(Debug)]
+struct Renewal {
+    at: i64,
+    scope: Arc<str>,
+    outcome: Result<i64, Code>,
+}
+
+impl Renewal {
+    fn to_json(&self) -> Value {
+        let Self { at, scope, outcome } = self;
+        let until = outcome.as_ref().ok().map(|until| rfc3339(*until));
+        let code = outcome.as_ref().err().map(|code| code.name());
+        json!({"at": rfc3339(*at), "scope": **scope, "expires_at": until, "code": code})
+    }
+}
+
+#[derive(Debug)]
+struct HandOut {
+    at: i64,
+    scope: Arc<str>,
+    until: i64,
+    asker: Asker,
+}
+
+impl HandOut {
+    fn to_json(&self) -> Value {
+        let Self { at, scope, until, asker: Asker { pid, uid } } = self;
+        json!({"at": rfc3339(*at), "scope": **scope, "expires_at": rfc3339(*until), "pid": pid, "uid": uid})
     }
 }
 
@@ -52,23 +89,18 @@ pub struct Asker {
 
 impl Ledger {
     /// Notes that a new token has come.
-    pub fn renewed(&self, at: i64, scope: &str, until: i64) {
-        let entry = json!({"at": rfc3339(at), "scope": scope, "expires_at": rfc3339(until), "code": null});
-        self.lock().renewals.push(entry);
+    pub fn renewed(&self, at: i64, scope: &Arc<str>, until: i64) {
+        self.lock().renewals.push(Renewal { at, scope: Arc::clone(scope), outcome: Ok(until) });
     }
 
     /// Notes that no new token could be obtained.
-    pub fn failed(&self, at: i64, scope: &str, code: Code) {
-        let entry = json!({"at": rfc3339(at), "scope": scope, "expires_at": null, "code": code.name()});
-        self.lock().renewals.push(entry);
+    pub fn failed(&self, at: i64, scope: &Arc<str>, code: Code) {
+        self.lock().renewals.push(Renewal { at, scope: Arc::clone(scope), outcome: Err(code) });
     }
 
     /// Notes that a token was handed out.
-    pub fn handed_out(&self, at: i64, scope: &str, until: i64, asker: Asker) {
-        let Asker { pid, uid } = asker;
-        let entry =
-            json!({"at": rfc3339(at), "scope": scope, "expires_at": rfc3339(until), "pid": pid, "uid": uid});
-        self.lock().hand_outs.push(entry);
+    pub fn handed_out(&self, at: i64, scope: &Arc<str>, until: i64, asker: Asker) {
+        self.lock().hand_outs.push(HandOut { at, scope: Arc::clone(scope), until, asker });
     }
 
     /// Counts a request without the handle. Returns how many there were.
@@ -89,9 +121,9 @@ impl Ledger {
     pub fn to_json(&self) -> Value {
         let entries = self.lock();
         json!({
-            "renewals": entries.renewals.newest,
+            "renewals": entries.renewals.newest.iter().map(Renewal::to_json).collect::<Vec<_>>(),
             "renewals_not_listed": entries.renewals.dropped,
-            "hand_outs": entries.hand_outs.newest,
+            "hand_outs": entries.hand_outs.newest.iter().map(HandOut::to_json).collect::<Vec<_>>(),
             "hand_outs_not_listed": entries.hand_outs.dropped,
             "wrong_handles": entries.wrong_handles,
             "refused_scopes": entries.refused_scopes,
@@ -109,12 +141,12 @@ mod tests {
 
     #[test]
     fn the_newest_are_listed_and_the_others_counted() {
-        let ledger = Ledger::default();
+        let (ledger, scope) = (Ledger::default(), Arc::from("s"));
         for at in 0..1_005 {
-            ledger.handed_out(at, "s", 3600, Asker { pid: Some(7), uid: None });
+            ledger.handed_out(at, &scope, 3600, Asker { pid: Some(7), uid: None });
         }
-        ledger.renewed(5, "s", 3605);
-        ledger.failed(6, "s", Code::ServerError);
+        ledger.renewed(5, &scope, 3605);
+        ledger.failed(6, &scope, Code::ServerError);
         assert_eq!((ledger.wrong_handle(), ledger.wrong_handle(), ledger.refused_scope()), (1, 2, 1));
         let json = ledger.to_json();
         assert_eq!(json["hand_outs"].as_array().unwrap().len(), LISTED);

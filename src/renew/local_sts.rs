@@ -39,8 +39,9 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// The number of refused scopes that are announced, each once.
 const ANNOUNCED: usize = 20;
 
-/// The most looks at whose process asked, in a second. One costs more than the whole rest of an answer.
-const LOOKS_A_SECOND: u32 = 20;
+/// The part of the time that may go into finding out whose process asked: one in this many. It can cost more than the whole
+/// rest of an answer, and a command that asks very often is known by then.
+const LOOKS: u32 = 100;
 
 /// The local STS.
 pub struct LocalSts {
@@ -64,7 +65,7 @@ pub struct LocalSts {
 #[derive(Debug, Default)]
 pub struct Announced {
     scopes: std::sync::Mutex<BTreeSet<String>>,
-    looks: std::sync::Mutex<(Option<Instant>, u32)>,
+    next_look: std::sync::Mutex<Option<Instant>>,
 }
 
 /// A refusal: status, OAuth error and description.
@@ -172,19 +173,15 @@ impl LocalSts {
     /// Finds out whose process asked, unless that was found out very often just now.
     fn asker(&self, request: &Request) -> Asker {
         let Some(peer) = request.peer else { return Asker::default() };
-        {
-            let mut looks = self.announced.looks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let now = Instant::now();
-            if looks.0.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-                *looks = (Some(now), 0);
-            }
-            looks.1 += 1;
-            if looks.1 > LOOKS_A_SECOND {
-                return Asker::default();
-            }
+        // Held meanwhile: a second one at the same time would find the system just as busy.
+        let Ok(mut next) = self.announced.next_look.try_lock() else { return Asker::default() };
+        let begin = Instant::now();
+        if next.is_some_and(|next| begin < next) {
+            return Asker::default();
         }
-        peer::caller(peer, self.address)
-            .map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
+        let found = peer::caller(peer, self.address);
+        *next = begin.checked_add(begin.elapsed().saturating_mul(LOOKS));
+        found.map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
     }
 }
 

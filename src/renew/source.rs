@@ -21,13 +21,13 @@ pub type Obtain = Box<dyn Fn() -> Result<Credential, Error> + Send + Sync>;
 /// Gets to know what happens to a source's tokens.
 pub trait Observer: Send + Sync {
     /// A new token has come and is about to be handed out.
-    fn renewed(&self, scope: &str, credential: &Arc<Credential>);
+    fn renewed(&self, scope: &Arc<str>, credential: &Arc<Credential>);
 
     /// A new token has come after failures.
-    fn recovered(&self, scope: &str, credential: &Credential);
+    fn recovered(&self, scope: &Arc<str>, credential: &Credential);
 
     /// No new token could be obtained. `before` is the error of the attempt before this one, if that failed as well.
-    fn failed(&self, scope: &str, error: &Error, before: Option<&Error>);
+    fn failed(&self, scope: &Arc<str>, error: &Error, before: Option<&Error>);
 
     /// Time has passed: called now and then, at least once a minute while something may become due.
     fn tick(&self);
@@ -49,7 +49,7 @@ impl Unavailable {
 
 /// A source of access tokens for one scope. Any number of threads may ask; one request at a time goes to the server.
 pub struct TokenSource {
-    scope: String,
+    scope: Arc<str>,
     cache: Mutex<Cache>,
     /// Wakes the thread that obtains tokens.
     asked: Condvar,
@@ -70,7 +70,7 @@ impl TokenSource {
         observer: Arc<dyn Observer>,
     ) -> Arc<Self> {
         let cache = Mutex::new(Cache::new(is_kept_fresh));
-        let scope = scope.to_owned();
+        let scope = Arc::from(scope);
         let (asked, changed) = (Condvar::new(), Condvar::new());
         Arc::new(Self { scope, cache, asked, changed, clock, obtain, observer })
     }
@@ -81,7 +81,7 @@ impl TokenSource {
     }
 
     /// Returns the scope.
-    pub fn scope(&self) -> &str {
+    pub fn scope(&self) -> &Arc<str> {
         &self.scope
     }
 
