@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::Watch;
 use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::command::choice::Choice;
@@ -35,7 +38,7 @@ struct Made {
 /// The token of this number. No two have a part in common.
 fn token(number: u32) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, &number.to_le_bytes());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(digest)
 }
 
 impl Grant for Made {
