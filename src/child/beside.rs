@@ -244,8 +244,8 @@ mod unix {
         false
     }
 
-    /// Where it cannot be told what is ignored, the signals that nohup and shells ignore get their handlers only after the
-    /// command has inherited that.
+    /// Tells whether a signal gets its handler only after the command has inherited that it is ignored, as nohup and shells
+    /// ignore some: where that cannot be asked.
     fn is_handled_late(signal: i32) -> bool {
         cfg!(not(target_os = "linux")) && [SIGHUP, SIGINT, SIGQUIT].contains(&signal)
     }
