@@ -39,7 +39,7 @@ mod unix {
 
     use rustix::io::Errno;
     use rustix::process::{
-        Pid, Signal, WaitOptions, WaitStatus, getpgid, getpgrp, getpid, getsid, kill_process, setpgid, wait,
+        Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, setpgid, test_kill_process_group, wait,
         waitpid,
     };
     use rustix::stdio::{dup2_stdin, dup2_stdout};
@@ -68,8 +68,8 @@ mod unix {
         early: Vec<Origin>,
         /// True if this process has left the command's process group: then no signal reaches both.
         is_apart: bool,
-        /// True if a shell with job control may be waiting for this process.
-        has_job_control: bool,
+        leads: Leads,
+        has_terminal: bool,
         /// True if this process was asked to stop, and has sent that on.
         is_asked_to_stop: bool,
         /// True while the command is stopped.
@@ -90,7 +90,8 @@ mod unix {
             let mut signals = SignalsInfo::new(first.iter().chain(&[SIGCHLD])).map_err(failed)?;
             signals::leave_to_command();
             let has_terminal = has_terminal();
-            let leaves = !has_terminal && getpgrp() != getpid();
+            let leads = Leads::now();
+            let leaves = !has_terminal && leads == Leads::Nothing;
             let child = command.spawn().map_err(|error| found_but_not_started(&program, &error))?;
             let is_apart = leaves && setpgid(None, None).is_ok();
             // Whether the command has got one of these by itself is not known. So early it has no handler: the first one
@@ -106,7 +107,8 @@ mod unix {
                 signals,
                 early,
                 is_apart,
-                has_job_control: has_terminal && !is_session_leader(),
+                leads,
+                has_terminal,
                 is_asked_to_stop: false,
                 is_stopped: false,
                 is_to_follow: false,
@@ -146,16 +148,16 @@ mod unix {
                 _ => false,
             };
             // When a terminal goes away, the kernel tells the leader of the session alone.
-            let is_leader_s = origin.signal == SIGHUP && is_session_leader();
+            let is_leader_s = origin.signal == SIGHUP && self.leads == Leads::Session;
             is_from_kernel && !self.is_apart && !is_leader_s
         }
 
         /// Tells whether a process is a timeout(1) that sends to the command's group too.
         fn is_timeout(&self, sender: Pid) -> bool {
             let program = std::env::args_os().next().unwrap_or_default();
-            getpgid(Some(self.command)) == Ok(sender)
-                && fs::read(format!("/proc/{}/cmdline", sender.as_raw_pid()))
-                    .is_ok_and(|line| is_timeout_of_group(&line, program.as_bytes()))
+            let about = |id: Pid, what: &str| fs::read(format!("/proc/{}/{what}", id.as_raw_pid()));
+            group_of(&about(self.command, "stat").unwrap_or_default()) == Some(sender)
+                && about(sender, "cmdline").is_ok_and(|line| is_timeout_of_group(&line, program.as_bytes()))
         }
 
         fn send_on(&mut self, signal: i32) {
@@ -220,7 +222,8 @@ mod unix {
         /// Stops with the command, so that the shell sees its job stopped, or whoever asked for it sees it done. Where
         /// nobody looks at this process nobody would make it go on either, so it does not stop there.
         fn follow(&mut self) {
-            if std::mem::take(&mut self.is_to_follow) && (self.has_job_control || self.is_asked_to_stop) {
+            let has_job_control = self.has_terminal && self.leads != Leads::Session;
+            if std::mem::take(&mut self.is_to_follow) && (has_job_control || self.is_asked_to_stop) {
                 self.is_asked_to_stop = false;
                 kill_process(getpid(), Signal::STOP).ok();
             }
@@ -241,10 +244,16 @@ mod unix {
         false
     }
 
-    /// Where it cannot be told what is ignored, the signals that nohup and shells ignore get their handlers only after the
-    /// command has inherited that.
+    /// Tells whether a signal gets its handler only after the command has inherited that it is ignored, as nohup and shells
+    /// ignore some: where that cannot be asked.
     fn is_handled_late(signal: i32) -> bool {
         cfg!(not(target_os = "linux")) && [SIGHUP, SIGINT, SIGQUIT].contains(&signal)
+    }
+
+    /// Returns the process group in a line of proc(5)'s `stat`. It comes second behind the state, and that behind the name.
+    fn group_of(stat: &[u8]) -> Option<Pid> {
+        let (_, fields) = std::str::from_utf8(stat).ok()?.rsplit_once(") ")?;
+        fields.split(' ').nth(2)?.parse().ok().and_then(Pid::from_raw)
     }
 
     /// Tells of a command line whether it is that of a timeout(1) without `--foreground`. Its own options end where the
@@ -259,8 +268,27 @@ mod unix {
         name == Some(b"timeout") && !words.take_while(|word| *word != program).any(is_foreground)
     }
 
-    fn is_session_leader() -> bool {
-        getsid(None).is_ok_and(|session| session == getpid())
+    /// What this process is the leader of.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Leads {
+        Nothing,
+        Group,
+        Session,
+    }
+
+    impl Leads {
+        /// Finds it out without a number of the group or of the session: in a PID namespace that may be 0, for one from
+        /// outside, which `rustix` does not expect.
+        fn now() -> Self {
+            if test_kill_process_group(getpid()) == Err(Errno::SRCH) {
+                Self::Nothing
+            } else if setpgid(None, None).is_ok() {
+                // It has had this group before.
+                Self::Group
+            } else {
+                Self::Session
+            }
+        }
     }
 
     fn has_terminal() -> bool {
@@ -278,7 +306,17 @@ mod unix {
 
     #[cfg(test)]
     mod tests {
-        use super::is_timeout_of_group;
+        use rustix::process::Pid;
+
+        use super::{group_of, is_timeout_of_group};
+
+        #[test]
+        fn the_group_is_read_from_the_line_of_a_process() {
+            assert_eq!(group_of(b"12 (a) b) S 7 34 5 0 -1\n"), Pid::from_raw(34));
+            for line in ["", "12 (a)", "12 (a) S 7", "12 (a) S 7 0 0", "12 (a) S 7 x"] {
+                assert_eq!(group_of(line.as_bytes()), None);
+            }
+        }
 
         #[test]
         fn a_timeout_of_the_group_is_told_from_its_command_line() {

@@ -121,8 +121,8 @@ fn the_reference_has_the_members_of_the_query() {
 fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
-    // Those of cargo, curl, git, gh and docker, and a mistake in an example.
-    let others = "cap-drop check deny-self-hosted-runners env-file fail-with-body features from ignore-missing lib locked no-default-features nocapture pattern \
+    // Those of cargo, curl, git, gh, docker and timeout, and a mistake in an example.
+    let others = "cap-drop check deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked no-default-features nocapture pattern \
                   preserve-env profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

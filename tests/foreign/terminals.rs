@@ -92,6 +92,7 @@ fn exec_gives_its_command_the_terminal() {
 /// A command that writes a line for each signal, in the order in which they come, and ends by USR2.
 const COUNTER: &str = r"
 import os, signal
+signal.alarm(90)
 tmp = os.environ['TMPDIR']
 reader, writer = os.pipe()
 os.set_blocking(writer, False)
@@ -110,6 +111,7 @@ os._exit(7)
 const DRIVER: &str = r"
 import fcntl, os, pty, signal, struct, sys, termios, time
 tmp, end = os.environ['TMPDIR'], time.monotonic() + 60
+signal.alarm(80)
 def until(there, what):
     while not there():
         if time.monotonic() > end: sys.exit(f'in vain: {what}; {seen()}')
@@ -156,7 +158,8 @@ shown = b''
 def shows(text):
     global shown
     while text not in shown: shown += os.read(terminal, 4096)
-shows(b'stopped 148')
+# 128 and 19: the program follows its command by STOP.
+shows(b'stopped 147')
 assert (state(command_id), state(program_id)) == ('T', 'T')
 os.write(terminal, b'\n')
 until(lambda: 'T' not in (state(command_id), state(program_id)), 'both go on')

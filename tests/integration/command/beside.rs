@@ -57,6 +57,8 @@ impl Pair {
         let running = job.exec(["bash", "-c", &script]).start();
         let ids = until("the command runs", || fs::read_to_string(tmp.join("pids")).ok());
         let ids: Vec<u32> = ids.split_whitespace().map(|id| id.parse().unwrap()).collect();
+        let leads = || field(ids[1], 2) == Some(ids[1].to_string());
+        until("the program leads the group or has left it", || leads().then_some(()));
         Self { running, tmp, command: ids[0], beside: ids[1] }
     }
 
