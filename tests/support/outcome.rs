@@ -41,6 +41,7 @@ pub struct Scene {
     pub(super) refresh_token_files: Vec<PathBuf>,
     pub(super) grant: String,
     pub(super) masks_unchecked: bool,
+    pub(super) leaves_token_file: bool,
     pub(super) output: PathBuf,
     pub(super) env: PathBuf,
     pub(super) summary: PathBuf,
@@ -165,6 +166,14 @@ impl Outcome {
 
     fn collect_secrets(&mut self) {
         let (scene, secrets) = (&self.scene, &mut self.secrets);
+        let sent = self.sts.received.iter().chain(&self.issuer.received);
+        let texts = self.files.values().chain(sent).map(|bytes| String::from_utf8_lossy(bytes));
+        let streams = [self.stdout.as_str().into(), self.stderr.as_str().into()];
+        for text in scene.inputs.iter().map(|text| text.as_str().into()).chain(streams).chain(texts) {
+            for handle in leak::handles(&text) {
+                secrets.add(Kind::Handle, handle);
+            }
+        }
         secrets.add(Kind::Bearer, &scene.bearer);
         for proxy in &scene.proxies {
             let authority = proxy.split_once("://").map_or(proxy.as_str(), |(_, rest)| rest);
@@ -230,6 +239,7 @@ impl Outcome {
         match kind {
             Kind::AccessToken => self.scene.shell || self.scene.command != "id-token",
             Kind::IdToken => self.scene.shell || self.scene.command == "id-token",
+            Kind::Handle => self.scene.command == "exec",
             Kind::Bearer | Kind::StsBearer | Kind::Stored | Kind::RefreshToken | Kind::Other => false,
         }
     }
@@ -294,12 +304,18 @@ impl Outcome {
             }
             let runner_file = (*path == scene.output && runner_sink)
                 || (*path == scene.env && runner_sink && scene.export_env);
-            let private = printed.as_deref() == Some(path) && self.status == Some(0);
+            let kept = kept_file(path);
+            if kept.is_some() && !scene.leaves_token_file {
+                violations.push(format!("the run has left {name}"));
+            }
+            let private =
+                (printed.as_deref() == Some(path) && self.status == Some(0)) || kept == Some(".token");
             let declared = scene.file_sinks.contains(path) && self.may_deliver();
             let is_sink = runner_file || private || declared;
             let keeps = scene.refresh_token_files.contains(path);
             let is_allowed = |kind| match kind {
                 Kind::RefreshToken => keeps,
+                Kind::Handle => declared,
                 _ => is_sink && self.deliverable(kind),
             };
             if keeps {
@@ -390,6 +406,25 @@ impl Outcome {
                 }
             }
         }
+    }
+
+    /// Every access token that the STS gave, and every ID token that was minted for the job, has been masked on a line of its
+    /// own. For runs that have not ended in the middle of a renewal.
+    #[track_caller]
+    pub fn masks_every_token(&self) -> &Self {
+        let (_, masks) = self.without_masks();
+        let minted = self.scene.minted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let tokens = self.secrets.of(Kind::AccessToken).into_iter().map(str::to_owned).chain(minted);
+        for token in tokens {
+            let is_masked = masks.iter().any(|(_, mask)| *mask == token);
+            self.require(is_masked, &format!("the token {token:?} is masked as a whole"));
+        }
+        self
+    }
+
+    /// The access tokens that the STS gave, in their order.
+    pub fn access_tokens(&self) -> Vec<&str> {
+        self.secrets.of(Kind::AccessToken)
     }
 
     /// Checks that nothing secret was sent to another server of the test, e.g. where a redirect points.
@@ -626,6 +661,12 @@ impl Outcome {
         }
         text
     }
+}
+
+/// What ends the name of a file that lives as long as a run of `exec --renew`: its token, or the lock beside it.
+fn kept_file(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?.strip_prefix("equinix-wif-")?;
+    [".token", ".lock"].into_iter().find(|end| name.ends_with(end))
 }
 
 fn found(place: &str, hit: &leak::Hit<'_>) -> String {
