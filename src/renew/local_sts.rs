@@ -201,6 +201,9 @@ impl Service for LocalSts {
         if request.header("host") != Some(self.address.to_string().as_str()) {
             return Reply::json(421, &json!({"message": "Misdirected Request"}));
         }
+        if request.has_header("origin") {
+            return Reply::json(403, &json!({"message": "Forbidden"}));
+        }
         if !Api::ALL.iter().any(|api| api.path() == request.path) {
             return Reply::not_found();
         }
