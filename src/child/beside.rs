@@ -268,7 +268,7 @@ mod unix {
         name == Some(b"timeout") && !words.take_while(|word| *word != program).any(is_foreground)
     }
 
-    /// What this process is the leader of.
+    /// The leadership of this process.
     #[derive(Clone, Copy, PartialEq)]
     enum Leads {
         Nothing,

@@ -292,7 +292,7 @@ mod the_command {
             String::from_utf8_lossy(&outcome.files[&outcome.root().join("tmp/left")]).trim().to_owned();
         outcome.require(outcome.status == Some(3), "the status is the command's");
         outcome.within(Duration::from_secs(60));
-        assert_eq!(field(&left, 0).as_deref(), Some("S"), "it lives");
+        assert!(field(&left, 0).is_some_and(|state| state != "Z"), "it lives");
         send("KILL", left.parse::<u32>().unwrap());
     }
 
