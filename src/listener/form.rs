@@ -38,6 +38,7 @@ impl Form {
     }
 
     /// Returns the field of this name, which must be there.
+    #[cfg_attr(not(feature = "sandbox"), allow(dead_code, reason = "the sandbox alone requires fields"))]
     pub fn required(&self, name: &str) -> Result<&str, String> {
         self.get(name)?.ok_or_else(|| format!("{name} is missing"))
     }

@@ -48,11 +48,6 @@ impl Reply {
         self
     }
 
-    /// Returns the body.
-    pub fn body(&self) -> &str {
-        &self.body
-    }
-
     /// Returns what is sent. The answer to a HEAD request has the headers only.
     pub(super) fn to_bytes(&self, is_head: bool) -> Zeroizing<Vec<u8>> {
         let (status, reason, length) = (self.status, reason(self.status), self.body.len());

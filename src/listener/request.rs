@@ -23,11 +23,6 @@ impl Request {
         self.values(name).next().and_then(text)
     }
 
-    /// Returns the headers of this name that are text.
-    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.values(name).filter_map(text)
-    }
-
     /// Tells whether there is a header of this name, text or not.
     pub fn has_header(&self, name: &str) -> bool {
         self.values(name).next().is_some()
@@ -69,9 +64,7 @@ mod tests {
         let request = Request::made_up("GET", "/a?b?c", &headers, "");
         assert_eq!((request.path.as_str(), request.query.as_str()), ("/a", "b?c"));
         assert_eq!(request.header("ACCEPT"), Some("a"));
-        assert_eq!(request.headers("accept").collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!((request.header("x-name"), request.has_header("x-name")), (None, true), "not text");
-        assert_eq!(request.headers("x-name").collect::<Vec<_>>(), ["u"]);
         assert_eq!((request.header("host"), request.has_header("host")), (None, false));
     }
 }
