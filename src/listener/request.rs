@@ -9,6 +9,7 @@ pub struct Request {
     /// The path, as it was sent: nothing is decoded. It begins with `/`, but for `OPTIONS *`.
     pub path: String,
     /// The query without its question mark. Empty when there is none.
+    #[cfg_attr(not(feature = "sandbox"), allow(dead_code, reason = "the sandbox alone looks at it"))]
     pub query: String,
     /// The body; `None` when it is too large.
     pub body: Option<Vec<u8>>,
