@@ -28,6 +28,7 @@ pub mod process;
 #[cfg(feature = "sandbox")]
 pub mod program;
 pub mod runner;
+pub mod scratch;
 #[cfg(unix)]
 pub mod script;
 pub mod server;
