@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::memmem::Finder;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
@@ -36,14 +37,14 @@ struct Known {
 }
 
 impl Known {
-    fn contains(&mut self, piece: &str) -> bool {
+    /// Tells whether the secret has a piece as it is, or one of its encoded forms has it in the alphabet for URLs.
+    fn contains(&mut self, piece: &Finder<'_>, url_safe: &Finder<'_>) -> bool {
         let Self { secret, forms, .. } = self;
-        if secret.contains(piece) {
-            return true;
+        let found = |finder: &Finder<'_>, text: &str| finder.find(text.as_bytes()).is_some();
+        found(piece, secret) || {
+            let forms = forms.get_or_insert_with(|| encoded_forms(secret));
+            forms.iter().any(|form| found(url_safe, form))
         }
-        let url_safe = piece.replace('+', "-").replace('/', "_");
-        let forms = forms.get_or_insert_with(|| encoded_forms(secret));
-        forms.iter().any(|form| form.contains(&url_safe))
     }
 
     /// Tells whether a text has a piece of a secret with letters of other scripts, which no alphabet of tokens holds.
@@ -212,7 +213,9 @@ impl Redactor {
     }
 
     fn contains(&mut self, piece: &str) -> bool {
-        self.secrets.iter_mut().any(|known| known.contains(piece))
+        let url_safe = piece.replace('+', "-").replace('/', "_");
+        let (piece, url_safe) = (Finder::new(piece), Finder::new(&url_safe));
+        self.secrets.iter_mut().any(|known| known.contains(&piece, &url_safe))
     }
 }
 

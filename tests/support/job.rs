@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use super::leak::{Kind, Secrets};
 use super::outcome::{Outcome, Scene, files_below};
 use super::process::{Capture, Process, Running};
+use super::scratch;
 use super::server::{Bound, Moment, Queue, Reply, Request, Script, Watch};
 use super::tls::{self, Leaf};
 use super::token::{self, Facts, Token};
@@ -128,7 +129,7 @@ impl Job {
         });
         let job = Self {
             platform,
-            folder: tempfile::Builder::new().prefix("equinix-wif-").tempdir().unwrap(),
+            folder: tempfile::Builder::new().prefix("equinix-wif-").tempdir_in(scratch::place()).unwrap(),
             facts,
             event,
             issuer: Bound::new(),

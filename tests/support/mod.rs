@@ -30,6 +30,7 @@ pub mod program;
 #[cfg(all(target_os = "linux", feature = "renew"))]
 pub mod renewing;
 pub mod runner;
+pub mod scratch;
 #[cfg(unix)]
 pub mod script;
 pub mod server;

@@ -17,8 +17,12 @@ pub fn parse(bytes: &[u8], windows: bool) -> Result<Vec<(String, String)>, Strin
 
 /// The entries that take effect and the error after them: the runner applies each before it reads the next.
 pub fn apply(bytes: &[u8], windows: bool) -> (Vec<(String, String)>, Option<String>) {
-    let text = decode(bytes);
-    let mut lines = Lines { text: &text, at: 0, windows };
+    apply_text(&decode(bytes), windows)
+}
+
+/// [`apply`] for what was decoded before.
+pub fn apply_text(text: &str, windows: bool) -> (Vec<(String, String)>, Option<String>) {
+    let mut lines = Lines { text, at: 0, windows };
     let mut entries = Vec::new();
     while let Some(line) = lines.next() {
         if line.text.is_empty() {
@@ -101,7 +105,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// .NET's `File.ReadAllText`: UTF-8 unless a byte order mark says otherwise; what is no character is replaced.
-fn decode(bytes: &[u8]) -> String {
+pub fn decode(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
         String::from_utf16_lossy(&units)

@@ -701,7 +701,7 @@ fn signatures_that_do_not_hold() {
         case("no metadata", Job::github, 7, &["signature fail issuer-metadata", NOT_ASKED], &["(404)"]),
         case(
             "an issuer that fails",
-            || discovery(Job::github(), Reply::status(503)),
+            || discovery(Job::github(), Reply::status(503)).args(["--timeout", "2"]),
             0,
             &["signature warn", NOT_ASKED],
             &["not verified", "(503)"],

@@ -234,24 +234,67 @@ fn a_wait_that_does_not_fit_ends_the_run_now() {
 
 #[test]
 fn the_deadline_ends_a_run_that_would_retry() {
+    type Case = (fn() -> Job, fn(&Outcome));
+    fn asks(seconds: &str) -> Reply {
+        Reply::status(503).header("Retry-After", seconds)
+    }
+    fn job() -> Job {
+        Job::github().args(["--timeout", "2"])
+    }
     let _turn = measured();
-    let asks = |seconds: &str| Reply::status(503).header("Retry-After", seconds);
-    let outcome = Job::github().args(["--timeout", "2"]).sts_always(asks("2")).run();
-    outcome.fails(8, "server-error").sts_requests(1).within(Duration::from_millis(1500));
-    // A second wait does not fit any more.
-    let outcome = Job::github().args(["--timeout", "2"]).sts_always(asks("1")).run();
-    outcome.fails(8, "server-error").sts_requests(2).within(Duration::from_secs(3));
-    reports(&outcome, &json!({"attempts": 2}));
-    // What is left for the exchange is what the ID token has not used up.
-    let outcome =
-        Job::github().args(["--timeout", "2"]).id_token_reply(asks("1")).sts_always(Reply::stall()).run();
-    outcome.fails(8, "deadline").id_token_requests(2).sts_requests(1).within(Duration::from_secs(3));
-    reports(&outcome, &json!({"attempts": 1, "stage": "exchange"}));
-    // That the time is over does not hide what it was used up with.
-    let outcome = Job::github().args(["--timeout", "2"]).sts_queue([busy(503), Reply::stall()]).run();
-    outcome.fails(8, "deadline").stderr_has("attempt before: the STS failed (503)");
-    let outcome = Job::github().env("EQUINIX_WIF_TIMEOUT", "1").sts_always(Reply::stall()).run();
-    outcome.fails(8, "deadline").within(Duration::from_secs(2));
+    let cases: [(&str, Case); 5] = [
+        (
+            "a wait that does not fit",
+            (
+                || job().sts_always(asks("2")),
+                |outcome| {
+                    outcome.fails(8, "server-error").sts_requests(1).within(Duration::from_millis(1500));
+                },
+            ),
+        ),
+        (
+            "a second wait that does not fit",
+            (
+                || job().sts_always(asks("1")),
+                |outcome| {
+                    outcome.fails(8, "server-error").sts_requests(2).within(Duration::from_secs(3));
+                    reports(outcome, &json!({"attempts": 2}));
+                },
+            ),
+        ),
+        (
+            // What is left for the exchange is what the ID token has not used up.
+            "a wait for the ID token",
+            (
+                || job().id_token_reply(asks("1")).sts_always(Reply::stall()),
+                |outcome| {
+                    outcome.fails(8, "deadline").id_token_requests(2).sts_requests(1);
+                    outcome.within(Duration::from_secs(3));
+                    reports(outcome, &json!({"attempts": 1, "stage": "exchange"}));
+                },
+            ),
+        ),
+        (
+            // That the time is over does not hide what it was used up with.
+            "silence after a failure",
+            (
+                || job().sts_queue([busy(503), Reply::stall()]),
+                |outcome| {
+                    outcome.fails(8, "deadline").stderr_has("attempt before: the STS failed (503)");
+                },
+            ),
+        ),
+        (
+            "a variable's time",
+            (
+                || Job::github().env("EQUINIX_WIF_TIMEOUT", "1").sts_always(Reply::stall()),
+                |outcome| {
+                    outcome.fails(8, "deadline").within(Duration::from_secs(2));
+                },
+            ),
+        ),
+    ];
+    each(&cases, |(job, check)| check(&job().run()));
 }
 
 /// What happens to the first attempt, and whether its answer may have been lost: then the ID token may be used up.
