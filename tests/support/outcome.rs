@@ -378,6 +378,8 @@ impl Outcome {
         ];
         // The classic access token says who asks the STS.
         let is_caller = |kind| kind == Kind::AccessToken && self.scene.grant == "sts-client-credentials";
+        // A run that goes on sends back each refresh token that it got.
+        let is_next = |kind| kind == Kind::RefreshToken && self.scene.grant == "refresh-token";
         for (server, log, authorization, in_body) in servers {
             for request in &log.requests {
                 let mut check = |place: &str, text: &[u8], allowed: &dyn Fn(Kind) -> bool| {
@@ -395,26 +397,27 @@ impl Outcome {
                         own && (kind == authorization || is_caller(kind))
                     });
                 }
-                check("the body", &request.body, &in_body);
+                check("the body", &request.body, &|kind| in_body(kind) || is_next(kind));
             }
             // Also what never became a request.
             for bytes in &log.received {
-                if let Some(hit) =
-                    finder.leak(bytes, |kind| kind == authorization || in_body(kind) || is_caller(kind))
-                {
+                if let Some(hit) = finder.leak(bytes, |kind| {
+                    kind == authorization || in_body(kind) || is_caller(kind) || is_next(kind)
+                }) {
                     violations.push(found(&format!("in what was sent to the {server}"), &hit));
                 }
             }
         }
     }
 
-    /// Every access token that the STS gave, and every ID token that was minted for the job, has been masked on a line of its
+    /// Every access token that the STS gave, and every ID token that the issuer gave, has been masked on a line of its
     /// own. For runs that have not ended in the middle of a renewal.
     #[track_caller]
     pub fn masks_every_token(&self) -> &Self {
         let (_, masks) = self.without_masks();
-        let minted = self.scene.minted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let tokens = self.secrets.of(Kind::AccessToken).into_iter().map(str::to_owned).chain(minted);
+        let payloads = self.issuer.replies.iter().map(|reply| String::from_utf8_lossy(reply.payload()));
+        let id_tokens = payloads.flat_map(|text| leak::members(&text, "value"));
+        let tokens = self.secrets.of(Kind::AccessToken).into_iter().map(str::to_owned).chain(id_tokens);
         for token in tokens {
             let is_masked = masks.iter().any(|(_, mask)| *mask == token);
             self.require(is_masked, &format!("the token {token:?} is masked as a whole"));

@@ -648,10 +648,10 @@ mod inside {
         let script = r#"
             for _ in 1 2 3; do
                 EQUINIX_API_TOKEN=
-                file=$("$WIF" token); . "$file"; rm "$file"
+                file=$("$WIF" token --format env-file); . "$file"; rm "$file"
                 test -n "$EQUINIX_API_TOKEN"
                 EQUINIX_API_TOKEN=
-                eval "$("$WIF" token --output -)"
+                eval "$("$WIF" token --format shell)"
                 test -n "$EQUINIX_API_TOKEN"
             done
         "#;
@@ -716,9 +716,9 @@ mod inside {
     fn what_needs_the_identity_says_where_it_is() {
         let script = r#"
             cd "$TMPDIR"
-            ! "$WIF" inspect >out 2>inspect
-            ! "$WIF" id-token --audience x --format raw >>out 2>id-token
-            ! "$WIF" policies --project-id project:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013 >>out 2>policies
+            ! "$WIF" inspect --audience x 2>&1 >out | cat >inspect
+            ! "$WIF" id-token --audience x --format raw 2>&1 >>out | cat >id-token
+            ! "$WIF" policies --audience x --project-id project:0f1d5c9b-2f6e-4c62-b4a5-2a6c8de7f013 2>&1 >>out | cat >policies
         "#;
         each(&everywhere(), |make| {
             let outcome = running(make(), script).run();
