@@ -214,7 +214,7 @@ fn warn_of_short_life(job: &Pipeline, credential: &Credential) {
     let left = here.iter().find_map(|platform| Some((platform.facts().name, platform.time_left(env, now)?)));
     if let Some((platform, left)) = left.filter(|(_, left)| *left > credential.expires_in) {
         job.warn(&format!(
-            "the access token lives {} s, but {platform} lets this job run for another {left} s: what the command does after {} fails, since nothing renews the token",
+            "the access token lives {} s, but {platform} lets this job run for another {left} s: what the command does after {} fails, since nothing renews the token; exec --renew does",
             credential.expires_in,
             credential.expires_at_text()
         ));
