@@ -142,21 +142,24 @@ impl Fingerprints {
 /// Secrets that a server has refused. None of them is sent again by this process: what was wrong with it stays wrong, and
 /// accounts can be locked after a few attempts.
 #[derive(Debug, Default)]
-pub struct Refused(Fingerprints);
+pub struct Refused(Mutex<Vec<([u8; 32], Code)>>);
 
 impl Refused {
     /// Refuses a secret that a server has refused before. `what` is the secret in messages, e.g. `the ID token`.
-    pub fn check(&self, secret: &Secret, what: &str, code: Code) -> Result<(), Error> {
-        if !self.0.has(secret) {
-            return Ok(());
+    pub fn check(&self, secret: &Secret, what: &str) -> Result<(), Error> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = fingerprint(secret);
+        match known.iter().find(|(known, _)| *known == own) {
+            None => Ok(()),
+            Some((_, code)) => {
+                Err(Error::new(*code, format!("{what} was refused before, so it was not sent again")))
+            }
         }
-        let message = format!("{what} was refused before, so it was not sent again");
-        Err(Error::new(code, message))
     }
 
-    /// Remembers a secret that was refused. Of the secret itself nothing is kept.
-    pub fn remember(&self, secret: &Secret) {
-        self.0.remember(secret);
+    /// Remembers a secret that was refused, and with which code. Of the secret itself nothing is kept.
+    pub fn remember(&self, secret: &Secret, code: Code) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((fingerprint(secret), code));
     }
 }
 
@@ -175,12 +178,13 @@ mod tests {
     #[test]
     fn a_refused_secret_is_refused_for_the_rest_of_the_process() {
         let refused = Refused::default();
-        let check = |secret| refused.check(secret, "the ID token", Code::StsDenied);
+        let check = |secret| refused.check(secret, "the ID token");
         let (one, other) = (Secret::new("hush-1"), Secret::new("hush-2"));
         assert!(check(&one).is_ok());
-        refused.remember(&one);
+        refused.remember(&one, Code::StsScopeDenied);
         let error = check(&one).unwrap_err();
         assert_eq!(error.message(), "the ID token was refused before, so it was not sent again");
+        assert_eq!(error.code(), Code::StsScopeDenied);
         assert!(check(&other).is_ok());
         assert!(!format!("{refused:?}").contains("hush"));
     }

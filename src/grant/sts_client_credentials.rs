@@ -57,7 +57,7 @@ impl StsClientCredentials {
     }
 
     fn ask(&self, session: &Session, caller: &Secret, by: Deadline) -> Result<Credential, Error> {
-        self.refused.check(caller, "the caller's token", Code::StsDenied)?;
+        self.refused.check(caller, "the caller's token")?;
         session.retry("asking the STS for the token", by, |attempt| {
             let request = Request {
                 sts: &self.sts,
@@ -67,7 +67,7 @@ impl StsClientCredentials {
             };
             request.send(&session.http, &*session.clock, &session.console, attempt).inspect_err(|failure| {
                 if failure.retry == Retry::Never {
-                    self.refused.remember(caller);
+                    self.refused.remember(caller, Code::StsDenied);
                 }
             })
         })

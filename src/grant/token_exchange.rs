@@ -132,7 +132,7 @@ impl TokenExchange {
             }
             check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
             self.tokens.check_life(identity)?;
-            self.refused.check(&identity.token, "the ID token", Code::StsDenied)?;
+            self.refused.check(&identity.token, "the ID token")?;
             let request = Request {
                 sts: &self.config.sts,
                 scope: &self.config.scope,
@@ -140,11 +140,11 @@ impl TokenExchange {
                 proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
             };
             request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
-                if failure.error.code().exit() == Exit::Refused {
-                    self.refused.remember(&identity.token);
-                }
                 if self.tokens.exchanged().has(&identity.token) {
                     failure.error = second_use(failure.error);
+                }
+                if failure.error.code().exit() == Exit::Refused {
+                    self.refused.remember(&identity.token, failure.error.code());
                 }
                 if answer_lost && failure.retry == Retry::Never {
                     failure.error = failure.error.with_detail(

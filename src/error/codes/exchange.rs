@@ -14,7 +14,7 @@ macro_rules! exchange {
         "the STS refused the exchange: \"invalid_scope\" (400)\n  scope:    \"roleassignments:00000000-0000-4000-8000-000000000001\"";
     StsIdTokenUsed = "sts-id-token-used", Refused,
         "The STS has exchanged this ID token before and refused it the second time. The platform gives the job only this one, so the run cannot renew its access token.",
-        "Give the work an access token that lasts: ask for fewer things in one run, or split it into jobs. Report it to Equinix, with the message: its Terraform provider exchanges an ID token more than once as well.",
+        "If it was refused the second time, the STS takes each ID token only once: split the work into jobs that end before their access token does, and tell Equinix, whose Terraform provider exchanges an ID token more than once as well. If it had been taken several times, something has changed at Equinix meanwhile: look at the OIDC provider and the grant.",
         "the STS has exchanged this ID token before, and refuses it now: \"invalid_grant\" (400)";
     StsForbidden = "sts-forbidden", Refused,
         "The STS, or something in front of it, forbade the request.",

@@ -87,7 +87,7 @@ impl Request<'_> {
         by: Deadline,
     ) -> Result<Credential, Error> {
         for (what, secret) in &self.secrets {
-            refused.check(secret, what, Code::ApiDenied)?;
+            refused.check(secret, what)?;
         }
         session.retry("asking for the token", by, |attempt| self.attempt(session, refused, attempt))
     }
@@ -126,7 +126,7 @@ impl Request<'_> {
     /// Remembers that what was sent did not work, or may not have worked.
     fn never_again(&self, refused: &Refused) {
         for (_, secret) in &self.secrets {
-            refused.remember(secret);
+            refused.remember(secret, Code::ApiDenied);
         }
     }
 }

@@ -68,7 +68,10 @@ impl Asked<'_> {
             error = error.with_oauth_error(quote(name).trim_matches('"'));
         }
         match &oauth.description {
-            Some(description) => error = error.with_detail("STS says", quote(description)),
+            Some(description) => {
+                let label = if matches!(self.proof, Proof::Handle(_)) { "it says" } else { "STS says" };
+                error = error.with_detail(label, quote(description));
+            }
             None if oauth.error.is_none() && !response.body.is_empty() => {
                 let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
                 error = error.with_detail("answer", format!("{} bytes of {kind}", response.body.len()));
@@ -113,6 +116,9 @@ impl Asked<'_> {
         };
         let asked = self.noun;
         let what = match name {
+            _ if matches!(self.proof, Proof::Handle(_)) => {
+                format!("the equinix-wif exec --renew around this command hands out no token ({status})")
+            }
             Some(name) => format!("the STS refused the {asked}: {} ({status})", quote(name)),
             None => format!("the STS refused the {asked} ({status})"),
         };
