@@ -19,6 +19,7 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::env::names;
 use crate::error::{Code, Error};
+use crate::grant::token_exchange::SubjectTokens;
 use crate::grant::{Grant, Renewable};
 use crate::handle;
 use crate::listener::{self, Limits, Listener};
@@ -128,6 +129,7 @@ impl Renewal {
             job: Arc::clone(job),
             ledger: Arc::clone(&ledger),
             main_scope: main_scope.clone(),
+            renews: settings.parent.is_some() || (settings.grant.takes_identity() && job.renews()),
             file: Mutex::new(file),
             waiting: Mutex::default(),
         });
@@ -209,6 +211,8 @@ struct Watch {
     job: Arc<Pipeline>,
     ledger: Arc<Ledger>,
     main_scope: String,
+    /// True if each renewal has a new ID token to show.
+    renews: bool,
     /// The file with the token of the main scope.
     file: Mutex<Option<KeptFile>>,
     /// The token that could not be written to it, with the code that was said.
@@ -278,9 +282,11 @@ impl Observer for Watch {
             text.push_str(&format!("\n  {label}: {value}"));
         }
         text.push_str(&format!("\nhint: {}", error.cure()));
-        text.push_str(
-            "\nIt is tried again while the command runs; the token before it is handed out until it ends.",
-        );
+        text.push_str(if self.renews || error.code().exit().retryable() {
+            "\nIt is tried again while the command runs; until then the token before it is handed out, as long as it lasts."
+        } else {
+            "\nWhat was refused is not sent again; the token before it is handed out, as long as it lasts."
+        });
         self.console().warn(&text);
     }
 

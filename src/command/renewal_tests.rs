@@ -90,6 +90,7 @@ fn run(fails: fn(i64) -> Option<Code>) -> Run {
         job: Arc::clone(&job),
         ledger: Arc::clone(&ledger),
         main_scope: "s".to_owned(),
+        renews: true,
         file: Mutex::default(),
         waiting: Mutex::default(),
     });
