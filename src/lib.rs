@@ -23,6 +23,7 @@ mod docs_tests;
 mod env;
 mod error;
 mod grant;
+mod handle;
 mod http;
 mod identity;
 mod input;

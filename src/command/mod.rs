@@ -31,7 +31,7 @@ use crate::cli::settings::{Source, invalid};
 use crate::env::is_variable_name;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
-use crate::grant::enclosing_run;
+use crate::handle::is_handle;
 use crate::output::sink;
 use crate::platform::PLATFORMS;
 use crate::report::console::Console;
@@ -79,6 +79,6 @@ fn shadowing_variable(env: &Env) -> Result<Option<String>, Error> {
         return Ok(None);
     }
     // What is exchanged by itself inside a renewing run comes from the same place.
-    let is_other = |text: &OsString| !text.to_str().is_some_and(enclosing_run::is_handle);
+    let is_other = |text: &OsString| !text.to_str().is_some_and(is_handle);
     Ok(env.os(&name).is_some_and(|text| is_other(&text)).then_some(name))
 }

@@ -15,7 +15,8 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::env::names;
 use crate::error::{Code, Error};
-use crate::grant::{Grant, Renewable, enclosing_run};
+use crate::grant::{Grant, Renewable};
+use crate::handle;
 use crate::listener::{self, Limits, Listener};
 use crate::output::sink::{self, KeptFile, Policy};
 use crate::random;
@@ -46,11 +47,8 @@ impl Opened {
     /// Opens the listener and the file.
     pub fn new(policy: &Policy<'_>, console: &Console) -> Result<Self, Error> {
         let listener = Listener::bind().map_err(|error| failed("no port of 127.0.0.1 can be had", &error))?;
-        let handle = Secret::new(format!(
-            "{}{}",
-            enclosing_run::PREFIX,
-            URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)
-        ));
+        let handle =
+            Secret::new(format!("{}{}", handle::PREFIX, URL_SAFE_NO_PAD.encode(random::bytes::<32>()?)));
         console.guard(&handle);
         // Most commands do without it.
         let file = sink::kept_file(policy)

@@ -11,6 +11,7 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::handle::{PREFIX, is_handle};
 use crate::http::url::Url;
 use crate::platform::PLATFORMS;
 use crate::secret::Secret;
@@ -19,12 +20,6 @@ use crate::session::Session;
 use super::settings::GrantSettings;
 use super::sts::{Api, Proof, Request, Sts};
 use super::{Facts, Grant, Renewable};
-
-/// The beginning of every handle.
-pub const PREFIX: &str = "ewh_";
-
-/// The number of base64url characters after it: 256 bits.
-pub const LENGTH: usize = 43;
 
 /// The facts about the grant.
 pub const FACTS: Facts = Facts {
@@ -47,13 +42,6 @@ impl fmt::Debug for Parent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Parent").field(&self.endpoint.origin()).finish()
     }
-}
-
-/// Tells whether a text is a handle.
-pub fn is_handle(text: &str) -> bool {
-    text.strip_prefix(PREFIX).is_some_and(|rest| {
-        rest.len() == LENGTH && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    })
 }
 
 /// Finds the run of `exec --renew` around this process.

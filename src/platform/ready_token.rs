@@ -2,6 +2,7 @@
 
 use crate::env::{Env, names as shared};
 use crate::error::{Code, Error};
+use crate::handle;
 use crate::secret::Secret;
 use crate::text::{is_reference, quote};
 
@@ -16,6 +17,11 @@ impl ReadyToken {
         // Without any of them the first is missed: the one that people are told to use.
         let first = names.first().copied().unwrap_or_default();
         let name = names.iter().copied().find(|name| env.has(name)).unwrap_or(first);
+        if env.os(name).is_some_and(|value| value.to_string_lossy().starts_with(handle::PREFIX)) {
+            let what =
+                format!("the variable {name} holds a handle of equinix-wif exec --renew, and no ID token");
+            return Err(inside_exec(Error::new(self.missing, what), env));
+        }
         let token = read(env, name, self.missing).map_err(|error| match self.cure {
             Some(cure) if is_about_the_value(error.code(), self.missing) => error.with_cure(cure(wanted)),
             _ => error,
@@ -106,6 +112,12 @@ mod tests {
             assert_eq!(error.code(), Code::IdTokenMalformed);
             assert!(error.message().contains("begins with \"Bearer\"") && !error.message().contains("a.b"));
         }
+        let inside =
+            [("T", "ewh_x"), ("EQUINIX_WIF_EXEC", "renew"), (shared::EXPIRES_AT, "2026-11-22T04:00:00Z")];
+        let error = TOKEN.read(&Env::fixed(inside), &Wanted::default()).unwrap_err();
+        assert_eq!(error.code(), Code::TokenEnvEmpty);
+        assert!(error.message().contains("a handle") && !error.message().contains("ewh_"), "{error}");
+        assert!(error.cure().contains("equinix-wif token"), "{error}");
         for value in ["a.b.c", "$", "$a.b", "%x"] {
             let fetched = TOKEN.read(&Env::fixed([("T", value)]), &Wanted::default()).unwrap();
             assert_eq!(fetched.token.reveal(), value);
