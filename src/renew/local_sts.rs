@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -23,6 +23,7 @@ use crate::report::console::Console;
 use crate::secret::Secret;
 use crate::text::quote;
 
+use super::budget::Budget;
 use super::cache::Served;
 use super::ledger::{Asker, Ledger};
 use super::source::{TokenSource, Unavailable};
@@ -38,9 +39,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The number of refused scopes that are announced, each once.
 const ANNOUNCED: usize = 20;
-
-/// The most looks at whose process asked, in a second. One costs more than the whole rest of an answer.
-const LOOKS_A_SECOND: u32 = 20;
 
 /// The local STS.
 pub struct LocalSts {
@@ -64,7 +62,8 @@ pub struct LocalSts {
 #[derive(Debug, Default)]
 pub struct Announced {
     scopes: std::sync::Mutex<BTreeSet<String>>,
-    looks: std::sync::Mutex<(Option<Instant>, u32)>,
+    /// A look costs more than the whole rest of an answer: the more processes and connections there are, the longer it takes.
+    looks: Budget,
 }
 
 /// A refusal: status, OAuth error and description.
@@ -169,22 +168,11 @@ impl LocalSts {
         Reply::json(400, &body(if is_scope { "invalid_scope" } else { "invalid_grant" }))
     }
 
-    /// Finds out whose process asked, unless that was found out very often just now.
+    /// Finds out whose process asked, unless a lot of time went into that just now.
     fn asker(&self, request: &Request) -> Asker {
         let Some(peer) = request.peer else { return Asker::default() };
-        {
-            let mut looks = self.announced.looks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let now = Instant::now();
-            if looks.0.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-                *looks = (Some(now), 0);
-            }
-            looks.1 += 1;
-            if looks.1 > LOOKS_A_SECOND {
-                return Asker::default();
-            }
-        }
-        peer::caller(peer, self.address)
-            .map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
+        let found = self.announced.looks.spend(|| peer::caller(peer, self.address)).flatten();
+        found.map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
     }
 }
 
