@@ -4,13 +4,13 @@
 //! what no test may forget: no secret in any output that is not its sink, none sent to a server that it is not for,
 //! and on GitHub a mask before anything else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -38,6 +38,20 @@ type Finish = Arc<dyn Fn(Token) -> String + Send + Sync>;
 /// Answers in place of the server's default, when it wants to.
 type Hook = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
 
+/// The access tokens that the STS has given.
+pub type Issued = Arc<Mutex<Vec<AccessToken>>>;
+
+/// An access token that the STS has given.
+#[derive(Debug, Clone)]
+pub struct AccessToken {
+    /// The token.
+    pub text: String,
+    /// When it was given.
+    pub at: Instant,
+    /// How long it lives.
+    pub life: Duration,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Platform {
     Github,
@@ -58,6 +72,7 @@ pub struct Job {
     sts_leaf: Option<Leaf>,
     issuer_replies: Vec<Reply>,
     sts_replies: Vec<Reply>,
+    lives: VecDeque<u64>,
     issuer_hooks: Vec<Hook>,
     sts_hooks: Vec<Hook>,
     changes: Vec<ClaimsChange>,
@@ -85,6 +100,7 @@ struct Expected {
     files: Vec<PathBuf>,
     refresh_token_files: Vec<PathBuf>,
     masks_unchecked: bool,
+    leaves_token_file: bool,
     secrets: Secrets,
 }
 
@@ -121,6 +137,7 @@ impl Job {
             sts_leaf: None,
             issuer_replies: Vec::new(),
             sts_replies: Vec::new(),
+            lives: VecDeque::new(),
             issuer_hooks: Vec::new(),
             sts_hooks: Vec::new(),
             changes: Vec::new(),
@@ -256,6 +273,23 @@ impl Job {
     pub fn exec<A: Into<OsString>>(mut self, command: impl IntoIterator<Item = A>) -> Self {
         self.tail = command.into_iter().map(Into::into).collect();
         self.command("exec")
+    }
+
+    /// `exec` stays beside its command.
+    pub fn renew(self) -> Self {
+        self.arg("--renew")
+    }
+
+    /// The lives of the access tokens that the STS gives by default, in seconds. The last one is that of all further ones.
+    pub fn lives(mut self, lives: impl IntoIterator<Item = u64>) -> Self {
+        self.lives = lives.into_iter().collect();
+        self.args(["--min-ttl", "0"])
+    }
+
+    /// The run is killed, so its token file may stay behind.
+    pub fn leaves_token_file(mut self) -> Self {
+        self.expected.leaves_token_file = true;
+        self
     }
 
     /// Adds an argument after the default ones.
@@ -673,10 +707,12 @@ impl Job {
         let queue = Queue::before(script);
         let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
-        let queue = Queue::before(StsScript { hooks: self.sts_hooks });
+        let issued = Issued::default();
+        let script = StsScript { hooks: self.sts_hooks, lives: self.lives, issued: Arc::clone(&issued) };
+        let queue = Queue::before(script);
         let queue = self.sts_replies.into_iter().fold(queue, Queue::reply);
         let sts = self.sts.serve(self.sts_leaf, StsFront { masks, queue });
-        Running { process, issuer, sts, scene, folder: self.folder, secrets: self.expected.secrets }
+        Running { process, issuer, sts, scene, folder: self.folder, secrets: self.expected.secrets, issued }
     }
 
     fn process_command(&self, env: &BTreeMap<OsString, OsString>, args: &[OsString]) -> Command {
@@ -735,6 +771,7 @@ impl Job {
             refresh_token_files: self.expected.refresh_token_files.clone(),
             grant: self.grant.clone().unwrap_or_default(),
             masks_unchecked: self.expected.masks_unchecked,
+            leaves_token_file: self.expected.leaves_token_file,
             output: named_file(env, "GITHUB_OUTPUT", self.output_path()),
             env: named_file(env, "GITHUB_ENV", self.env_path()),
             summary: named_file(env, "GITHUB_STEP_SUMMARY", self.summary_path()),
@@ -861,6 +898,26 @@ impl Script for IssuerScript {
 /// The token endpoint of both API versions.
 struct StsScript {
     hooks: Vec<Hook>,
+    lives: VecDeque<u64>,
+    issued: Issued,
+}
+
+impl StsScript {
+    /// An answer with a new access token: the life is in this member.
+    fn success(&mut self, mut answer: Value, life_in: &str) -> Reply {
+        let next = if self.lives.len() > 1 { self.lives.pop_front() } else { self.lives.front().copied() };
+        if let Some(life) = next {
+            answer[life_in] = if answer[life_in].is_string() { json!(life.to_string()) } else { json!(life) };
+        }
+        let life = &answer[life_in];
+        let life = life.as_u64().or_else(|| life.as_str()?.parse().ok()).unwrap();
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).push(AccessToken {
+            text: answer["access_token"].as_str().unwrap().to_owned(),
+            at: Instant::now(),
+            life: Duration::from_secs(life),
+        });
+        Reply::json(&answer)
+    }
 }
 
 impl Script for StsScript {
@@ -869,7 +926,7 @@ impl Script for StsScript {
             return reply;
         }
         if ["/oauth2/v1/token", "/oauth2/v1/refreshaccesstoken"].contains(&request.target.as_str()) {
-            return classic(request);
+            return self.classic(request);
         }
         if !["/use/token", "/v1/token"].contains(&request.target.as_str()) {
             return problem(404, "Not Found");
@@ -885,7 +942,7 @@ impl Script for StsScript {
         if form("grant_type") == "client_credentials" && request.target == "/use/token" {
             return match request.header("authorization").and_then(|text| text.strip_prefix("Bearer ")) {
                 _ if form("scope").is_empty() => sts_error("invalid_scope", "no scope"),
-                Some(_) => Reply::json(&sts_success()),
+                Some(_) => self.success(sts_success(), "expires_in"),
                 None => sts_error("invalid_client", "no caller"),
             };
         }
@@ -901,34 +958,36 @@ impl Script for StsScript {
         if form("scope").is_empty() {
             return sts_error("invalid_scope", "no scope");
         }
-        Reply::json(&sts_success())
+        self.success(sts_success(), "expires_in")
     }
 }
 
-/// The classic API for access tokens.
-fn classic(request: &Request) -> Reply {
-    if request.method != "POST" {
-        return problem(405, "Method Not Allowed");
+impl StsScript {
+    /// The classic API for access tokens.
+    fn classic(&mut self, request: &Request) -> Reply {
+        if request.method != "POST" {
+            return problem(405, "Method Not Allowed");
+        }
+        if request.header("content-type") != Some("application/json") {
+            return classic_error(400, "4001", "the body is no JSON");
+        }
+        let body = request.json().unwrap_or_default();
+        let is_there = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
+        let wanted: &[&str] = match (request.target.as_str(), body["grant_type"].as_str()) {
+            ("/oauth2/v1/token", Some("client_credentials")) => &["client_id", "client_secret"],
+            ("/oauth2/v1/token", _) => &["client_id", "client_secret", "user_name", "user_password"],
+            (_, None) => &["client_id", "client_secret", "refresh_token"],
+            _ => return classic_error(400, "4002", "no grant type belongs here"),
+        };
+        if !wanted.iter().all(|name| is_there(name)) {
+            return classic_error(400, "4003", "a member is missing");
+        }
+        let mut answer = classic_success();
+        if body["grant_type"] == "client_credentials" {
+            answer.as_object_mut().unwrap().retain(|name, _| !name.starts_with("refresh_token"));
+        }
+        self.success(answer, "token_timeout")
     }
-    if request.header("content-type") != Some("application/json") {
-        return classic_error(400, "4001", "the body is no JSON");
-    }
-    let body = request.json().unwrap_or_default();
-    let is_there = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
-    let wanted: &[&str] = match (request.target.as_str(), body["grant_type"].as_str()) {
-        ("/oauth2/v1/token", Some("client_credentials")) => &["client_id", "client_secret"],
-        ("/oauth2/v1/token", _) => &["client_id", "client_secret", "user_name", "user_password"],
-        (_, None) => &["client_id", "client_secret", "refresh_token"],
-        _ => return classic_error(400, "4002", "no grant type belongs here"),
-    };
-    if !wanted.iter().all(|name| is_there(name)) {
-        return classic_error(400, "4003", "a member is missing");
-    }
-    let mut answer = classic_success();
-    if body["grant_type"] == "client_credentials" {
-        answer.as_object_mut().unwrap().retain(|name, _| !name.starts_with("refresh_token"));
-    }
-    Reply::json(&answer)
 }
 
 /// The body of a good answer of the classic API, with a new access token and a new refresh token.

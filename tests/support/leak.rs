@@ -28,6 +28,8 @@ pub enum Kind {
     Stored,
     /// A new refresh token: into its file.
     RefreshToken,
+    /// The handle of a run of `exec --renew`: to its command, and to nobody else.
+    Handle,
     /// Anything else: nowhere. In particular a proxy's password.
     Other,
 }
@@ -226,6 +228,13 @@ pub fn jwts(text: &str) -> Vec<&str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let words = text.split(|c| !inside(c));
     words.filter(|word| word.starts_with("eyJ") && word.matches('.').count() >= 2).collect()
+}
+
+/// Everything in a text that is the handle of a run of `exec --renew`.
+pub fn handles(text: &str) -> Vec<&str> {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    let found = text.match_indices("ewh_").map(|(at, _)| &text[at..]);
+    found.filter_map(|rest| rest.get(..47)).filter(|word| word.chars().all(inside)).collect()
 }
 
 /// The values of all JSON members of this name, also in a text that is not quite JSON.

@@ -27,6 +27,8 @@ pub mod pages;
 pub mod process;
 #[cfg(feature = "sandbox")]
 pub mod program;
+#[cfg(all(target_os = "linux", feature = "renew"))]
+pub mod renewing;
 pub mod runner;
 #[cfg(unix)]
 pub mod script;

@@ -41,6 +41,7 @@ pub struct Scene {
     pub(super) refresh_token_files: Vec<PathBuf>,
     pub(super) grant: String,
     pub(super) masks_unchecked: bool,
+    pub(super) leaves_token_file: bool,
     pub(super) output: PathBuf,
     pub(super) env: PathBuf,
     pub(super) summary: PathBuf,
@@ -165,6 +166,14 @@ impl Outcome {
 
     fn collect_secrets(&mut self) {
         let (scene, secrets) = (&self.scene, &mut self.secrets);
+        let sent = self.sts.received.iter().chain(&self.issuer.received);
+        let texts = self.files.values().chain(sent).map(|bytes| String::from_utf8_lossy(bytes));
+        let streams = [self.stdout.as_str().into(), self.stderr.as_str().into()];
+        for text in scene.inputs.iter().map(|text| text.as_str().into()).chain(streams).chain(texts) {
+            for handle in leak::handles(&text) {
+                secrets.add(Kind::Handle, handle);
+            }
+        }
         secrets.add(Kind::Bearer, &scene.bearer);
         for proxy in &scene.proxies {
             let authority = proxy.split_once("://").map_or(proxy.as_str(), |(_, rest)| rest);
@@ -230,6 +239,7 @@ impl Outcome {
         match kind {
             Kind::AccessToken => self.scene.shell || self.scene.command != "id-token",
             Kind::IdToken => self.scene.shell || self.scene.command == "id-token",
+            Kind::Handle => self.scene.command == "exec",
             Kind::Bearer | Kind::StsBearer | Kind::Stored | Kind::RefreshToken | Kind::Other => false,
         }
     }
@@ -294,12 +304,18 @@ impl Outcome {
             }
             let runner_file = (*path == scene.output && runner_sink)
                 || (*path == scene.env && runner_sink && scene.export_env);
-            let private = printed.as_deref() == Some(path) && self.status == Some(0);
+            let kept = kept_file(path);
+            if kept.is_some() && !scene.leaves_token_file {
+                violations.push(format!("the run has left {name}"));
+            }
+            let private =
+                (printed.as_deref() == Some(path) && self.status == Some(0)) || kept == Some(".token");
             let declared = scene.file_sinks.contains(path) && self.may_deliver();
             let is_sink = runner_file || private || declared;
             let keeps = scene.refresh_token_files.contains(path);
             let is_allowed = |kind| match kind {
                 Kind::RefreshToken => keeps,
+                Kind::Handle => declared,
                 _ => is_sink && self.deliverable(kind),
             };
             if keeps {
@@ -362,6 +378,8 @@ impl Outcome {
         ];
         // The classic access token says who asks the STS.
         let is_caller = |kind| kind == Kind::AccessToken && self.scene.grant == "sts-client-credentials";
+        // A run that goes on sends back each refresh token that it got.
+        let is_next = |kind| kind == Kind::RefreshToken && self.scene.grant == "refresh-token";
         for (server, log, authorization, in_body) in servers {
             for request in &log.requests {
                 let mut check = |place: &str, text: &[u8], allowed: &dyn Fn(Kind) -> bool| {
@@ -379,17 +397,37 @@ impl Outcome {
                         own && (kind == authorization || is_caller(kind))
                     });
                 }
-                check("the body", &request.body, &in_body);
+                check("the body", &request.body, &|kind| in_body(kind) || is_next(kind));
             }
             // Also what never became a request.
             for bytes in &log.received {
-                if let Some(hit) =
-                    finder.leak(bytes, |kind| kind == authorization || in_body(kind) || is_caller(kind))
-                {
+                if let Some(hit) = finder.leak(bytes, |kind| {
+                    kind == authorization || in_body(kind) || is_caller(kind) || is_next(kind)
+                }) {
                     violations.push(found(&format!("in what was sent to the {server}"), &hit));
                 }
             }
         }
+    }
+
+    /// Every access token that the STS gave, and every ID token that the issuer gave, has been masked on a line of its
+    /// own. For runs that have not ended in the middle of a renewal.
+    #[track_caller]
+    pub fn masks_every_token(&self) -> &Self {
+        let (_, masks) = self.without_masks();
+        let payloads = self.issuer.replies.iter().map(|reply| String::from_utf8_lossy(reply.payload()));
+        let id_tokens = payloads.flat_map(|text| leak::members(&text, "value"));
+        let tokens = self.secrets.of(Kind::AccessToken).into_iter().map(str::to_owned).chain(id_tokens);
+        for token in tokens {
+            let is_masked = masks.iter().any(|(_, mask)| *mask == token);
+            self.require(is_masked, &format!("the token {token:?} is masked as a whole"));
+        }
+        self
+    }
+
+    /// The access tokens that the STS gave, in their order.
+    pub fn access_tokens(&self) -> Vec<&str> {
+        self.secrets.of(Kind::AccessToken)
     }
 
     /// Checks that nothing secret was sent to another server of the test, e.g. where a redirect points.
@@ -626,6 +664,12 @@ impl Outcome {
         }
         text
     }
+}
+
+/// What ends the name of a file that lives as long as a run of `exec --renew`: its token, or the lock beside it.
+fn kept_file(path: &Path) -> Option<&'static str> {
+    let name = path.file_name()?.to_str()?.strip_prefix("equinix-wif-")?;
+    [".token", ".lock"].into_iter().find(|end| name.ends_with(end))
 }
 
 fn found(place: &str, hit: &leak::Hit<'_>) -> String {

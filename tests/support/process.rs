@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::job::{AccessToken, Issued};
 use super::leak::Secrets;
 use super::outcome::{Outcome, Run, Scene};
 use super::server::Server;
@@ -145,6 +146,7 @@ pub struct Running {
     pub(super) scene: Scene,
     pub(super) secrets: Secrets,
     pub(super) folder: TempDir,
+    pub(super) issued: Issued,
 }
 
 impl Running {
@@ -179,6 +181,16 @@ impl Running {
     /// Waits until this text is on stdout; `false` after 30 s.
     pub fn stdout_gets(&self, text: &str) -> bool {
         self.process.stdout.gets(text.as_bytes(), Duration::from_secs(30))
+    }
+
+    /// What has come on stderr so far.
+    pub fn stderr_now(&self) -> String {
+        String::from_utf8_lossy(&self.process.stderr.bytes()).into_owned()
+    }
+
+    /// The access tokens that the STS has given so far.
+    pub fn issued(&self) -> Vec<AccessToken> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for the end and checks what always has to hold.

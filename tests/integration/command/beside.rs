@@ -221,7 +221,8 @@ mod a_signal {
 
     #[test]
     fn that_cannot_be_handled_leaves_the_command_running() {
-        let pair = Pair::start(in_session(Job::gitlab(), MEMBER), &[&traps(&ALL), LOOP]);
+        let job = Job::gitlab().leaves_token_file();
+        let pair = Pair::start(in_session(job, MEMBER), &[&traps(&ALL), LOOP]);
         send("KILL", pair.beside);
         until("the program is gone", || field(pair.beside, 0).is_none_or(|state| state == "Z").then_some(()));
         send("USR1", pair.command);
