@@ -21,6 +21,7 @@ mod command {
     mod exec;
     mod inspect;
     mod policies;
+    mod renew;
     mod sandbox;
 }
 mod exchange {
