@@ -19,6 +19,9 @@ const HAND_OUT_BEFORE: Duration = Duration::from_secs(30);
 /// The same while a new one cannot be obtained: an old token is better than none.
 const HAND_OUT_BEFORE_WHILE_FAILING: Duration = Duration::from_secs(10);
 
+/// The least that has to be left whatever its life is. Clients take one that lives for 0 seconds for one that does not expire.
+const SHORTEST_LEFT: Duration = Duration::from_secs(1);
+
 /// The wait after a refusal that should last. The next attempt is a new exchange of a new ID token, and what an administrator
 /// has broken, an administrator can mend. A secret that was refused is not sent again, whatever stands here: its grant sees
 /// to that.
@@ -109,7 +112,8 @@ impl Held {
     /// The time that has to be left when it is handed out.
     fn hand_out_before(&self, is_failing: bool) -> Duration {
         let usual = HAND_OUT_BEFORE.min(self.life / 4);
-        if is_failing { usual.min(HAND_OUT_BEFORE_WHILE_FAILING) } else { usual }
+        let least = if is_failing { usual.min(HAND_OUT_BEFORE_WHILE_FAILING) } else { usual };
+        least.max(SHORTEST_LEFT)
     }
 }
 
@@ -279,6 +283,19 @@ mod tests {
             let left = life - last_served;
             assert_eq!(word(&cache.ask(&moment(start, last_served))), format!("serve {left}"), "{life}");
             assert_eq!(word(&cache.ask(&moment(start, last_served + 1))), "wait", "{life}");
+        }
+    }
+
+    #[test]
+    fn less_than_a_second_is_never_handed_out() {
+        for life in 1..6 {
+            let (mut cache, start) = cache(true, life);
+            for tenth in 0..life * 10 {
+                let now = Moment { monotonic: start + Duration::from_millis(tenth * 100), wall: 1_000 };
+                if let Answer::Serve(served) = cache.ask(&now) {
+                    assert!(served.left.as_secs() > 0, "{life}: {:?}", served.left);
+                }
+            }
         }
     }
 

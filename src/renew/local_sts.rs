@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use subtle::ConstantTimeEq;
@@ -23,6 +23,7 @@ use crate::report::console::Console;
 use crate::secret::Secret;
 use crate::text::quote;
 
+use super::budget::Budget;
 use super::cache::Served;
 use super::ledger::{Asker, Ledger};
 use super::source::{TokenSource, Unavailable};
@@ -38,10 +39,6 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The number of refused scopes that are announced, each once.
 const ANNOUNCED: usize = 20;
-
-/// The part of the time that may go into finding out whose process asked: one in this many. It can cost more than the whole
-/// rest of an answer, and a command that asks very often is known by then.
-const LOOKS: u32 = 100;
 
 /// The local STS.
 pub struct LocalSts {
@@ -65,7 +62,8 @@ pub struct LocalSts {
 #[derive(Debug, Default)]
 pub struct Announced {
     scopes: std::sync::Mutex<BTreeSet<String>>,
-    next_look: std::sync::Mutex<Option<Instant>>,
+    /// A look costs more than the whole rest of an answer: the more processes and connections there are, the longer it takes.
+    looks: Budget,
 }
 
 /// A refusal: status, OAuth error and description.
@@ -170,17 +168,10 @@ impl LocalSts {
         Reply::json(400, &body(if is_scope { "invalid_scope" } else { "invalid_grant" }))
     }
 
-    /// Finds out whose process asked, unless that was found out very often just now.
+    /// Finds out whose process asked, unless a lot of time went into that just now.
     fn asker(&self, request: &Request) -> Asker {
         let Some(peer) = request.peer else { return Asker::default() };
-        // Held meanwhile: a second one at the same time would find the system just as busy.
-        let Ok(mut next) = self.announced.next_look.try_lock() else { return Asker::default() };
-        let begin = Instant::now();
-        if next.is_some_and(|next| begin < next) {
-            return Asker::default();
-        }
-        let found = peer::caller(peer, self.address);
-        *next = begin.checked_add(begin.elapsed().saturating_mul(LOOKS));
+        let found = self.announced.looks.spend(|| peer::caller(peer, self.address)).flatten();
         found.map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
     }
 }

@@ -110,13 +110,8 @@ impl TokenSource {
             }
         }
         let outcome = (self.obtain)().map(Arc::new).map_err(Arc::new);
-        let before = {
-            let mut cache = self.lock();
-            let before = cache.failure().cloned();
-            cache.done(&self.now(), outcome.clone(), random::fraction());
-            before
-        };
-        self.changed.notify_all();
+        // Whoever is answered with it finds it told of, and in its file.
+        let before = self.lock().failure().cloned();
         match (&outcome, before) {
             (Ok(credential), before) => {
                 if before.is_some() {
@@ -126,6 +121,8 @@ impl TokenSource {
             }
             (Err(error), before) => self.observer.failed(&self.scope, error, before.as_deref()),
         }
+        self.lock().done(&self.now(), outcome, random::fraction());
+        self.changed.notify_all();
         self.lock().due(&self.now())
     }
 
@@ -171,5 +168,88 @@ impl TokenSource {
 
     fn lock(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::fixed::FixedClock;
+    use crate::credential::Kind;
+    use crate::error::Code;
+    use crate::secret::Secret;
+
+    /// Looks at each call whether the source hands the new token, or the failure, out already.
+    #[derive(Default)]
+    struct Looking {
+        source: Mutex<Option<Arc<TokenSource>>>,
+        seen: Mutex<Vec<String>>,
+    }
+
+    impl Looking {
+        fn sees(&self, what: &str) {
+            let source = self.source.lock().unwrap().clone().unwrap();
+            let answer = match source.token(Deadline::within(Duration::ZERO)) {
+                Ok(served) => served.credential.token.reveal().to_owned(),
+                Err(unavailable) => {
+                    unavailable.error.map_or("nothing", |error| error.code().name()).to_owned()
+                }
+            };
+            self.seen.lock().unwrap().push(format!("{what}, {answer}"));
+        }
+    }
+
+    impl Observer for Looking {
+        fn renewed(&self, _: &Arc<str>, credential: &Arc<Credential>) {
+            self.sees(&format!("renewed {}", credential.token.reveal()));
+        }
+
+        fn recovered(&self, _: &Arc<str>, credential: &Credential) {
+            self.sees(&format!("recovered {}", credential.token.reveal()));
+        }
+
+        fn failed(&self, _: &Arc<str>, error: &Error, _: Option<&Error>) {
+            self.sees(&format!("failed {}", error.code().name()));
+        }
+
+        fn tick(&self) {}
+    }
+
+    #[test]
+    fn an_outcome_is_told_of_before_anybody_is_answered_with_it() {
+        let clock = Arc::new(FixedClock::at(1_000));
+        let observer = Arc::new(Looking::default());
+        let count = Mutex::new(0);
+        let obtain = move || {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            if *count % 2 == 1 {
+                return Err(Error::new(Code::StsDenied, "no"));
+            }
+            let token = Secret::new(format!("token-{count}"));
+            Ok(Credential::new(Kind::AccessToken, token, 3600, 1_000_000))
+        };
+        let source = TokenSource::new(
+            "s",
+            true,
+            Arc::<FixedClock>::clone(&clock),
+            Box::new(obtain),
+            Arc::<Looking>::clone(&observer),
+        );
+        *observer.source.lock().unwrap() = Some(Arc::clone(&source));
+        for _ in 0..3 {
+            source.renew_if_due();
+            clock.sleep(Duration::from_secs(3_000));
+        }
+        *observer.source.lock().unwrap() = None;
+        assert_eq!(
+            *observer.seen.lock().unwrap(),
+            [
+                "failed sts-denied, nothing",
+                "recovered token-2, sts-denied",
+                "renewed token-2, sts-denied",
+                "failed sts-denied, token-2"
+            ]
+        );
     }
 }

@@ -1,0 +1,77 @@
+//! A limit on the time that goes into something that is worth less than an answer in time.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The part of the time that may be spent in the long run.
+const PART: u32 = 200;
+
+/// The time that may be spent at once.
+const BURST: Duration = Duration::from_millis(100);
+
+/// The time that was spent, less what has been earned since.
+#[derive(Debug, Default)]
+pub struct Budget(Mutex<Spent>);
+
+#[derive(Debug, Default)]
+struct Spent {
+    time: Duration,
+    at: Option<Instant>,
+}
+
+impl Budget {
+    /// Does something if there is time for it. How long it takes is known afterwards only, and differs from machine to
+    /// machine: so a count would be no limit.
+    pub fn spend<T>(&self, act: impl FnOnce() -> T) -> Option<T> {
+        let begun = Instant::now();
+        if !self.lock().has_some(begun) {
+            return None;
+        }
+        let outcome = act();
+        let took = begun.elapsed();
+        let mut spent = self.lock();
+        spent.time = spent.time.saturating_add(took);
+        Some(outcome)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Spent> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spent {
+    fn has_some(&mut self, now: Instant) -> bool {
+        let earned =
+            self.at.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at) / PART);
+        self.time = self.time.saturating_sub(earned);
+        self.time < BURST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_slow_is_done_seldom() {
+        let start = Instant::now();
+        for (cost, expected) in [(10, 40), (200, 2), (5_000, 1)] {
+            let mut spent = Spent::default();
+            // A minute, in which somebody asks every ten milliseconds.
+            let mut done = 0;
+            for moment in 0..6_000 {
+                if spent.has_some(start + Duration::from_millis(moment * 10)) {
+                    spent.time += Duration::from_millis(cost);
+                    done += 1;
+                }
+            }
+            assert!((expected..=expected + 1).contains(&done), "{cost}: {done}");
+        }
+    }
+
+    #[test]
+    fn what_is_fast_is_always_done() {
+        let budget = Budget::default();
+        assert_eq!((0..50).filter_map(|_| budget.spend(|| ())).count(), 50);
+    }
+}
