@@ -34,7 +34,7 @@ use super::token::warn_of_shadowing;
 pub struct Prepared {
     /// The command.
     pub command: Command,
-    /// What hands out fresh tokens while it runs, if this process stays beside it.
+    /// The source of fresh tokens for as long as it runs, if this process stays beside it.
     #[cfg(feature = "renew")]
     pub renewal: Option<Renewal>,
 }
