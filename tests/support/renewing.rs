@@ -22,12 +22,13 @@ pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The type that the handle has to be called, since that is what clients send.
 pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
-/// Shows the environment and waits for a line, which is empty: whatever else stood there could be read in part when the time
-/// for a look is over. Then it ends with the status in the file. It does not outlive the job's folder.
+/// Shows the environment and waits for the file with its status. A line in the pipe makes it look at once; one that comes when
+/// its time to wait is over can be lost. It does not outlive the job's folder.
 const COMMAND: &str = r#"mkfifo "$TMPDIR/go"; exec 3<>"$TMPDIR/go"
 tr '\0' '\n' </proc/$$/environ >"$TMPDIR/environment"
 echo ready
-while [[ -d $TMPDIR ]]; do if read -r -t 2 -u 3; then exit "$(<"$TMPDIR/status")"; fi; done"#;
+while [[ -d $TMPDIR && ! -e $TMPDIR/status ]]; do read -r -t 2 -u 3; done
+exit "$(<"$TMPDIR/status")""#;
 
 /// More than any answer takes: a request is held for 20 s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -126,7 +127,8 @@ impl Live {
 
 /// Lets the command end with this status.
 fn go(tmp: &Path, status: u8) {
-    fs::write(tmp.join("status"), status.to_string()).unwrap();
+    fs::write(tmp.join("new"), status.to_string()).unwrap();
+    fs::rename(tmp.join("new"), tmp.join("status")).unwrap();
     OpenOptions::new().write(true).open(tmp.join("go")).unwrap().write_all(b"\n").unwrap();
 }
 

@@ -215,7 +215,7 @@ fn garbage(bytes: impl Into<Vec<u8>>) -> Row {
     })
 }
 
-/// A thousand good requests, eight at a time.
+/// So many requests, eight at a time.
 fn flood(requests: usize, alter: fn(&mut Client), status: u16) -> Row {
     let row = clients(move |client| {
         let mut client = client.clone();
@@ -305,7 +305,7 @@ fn crowd(count: usize) -> Row {
 
 /// So many who ask while the token is being renewed, over and over.
 fn crowd_during_renewals(count: usize) -> Row {
-    Row::new(Job::github().lives([4, 4, 4, 3600]), 4..=4, move |live| {
+    Row::new(Job::github().lives([4, 4, 3600]), 3..=3, move |live| {
         let client = live.client.clone();
         at_once(count, |_| {
             loop {
@@ -314,7 +314,7 @@ fn crowd_during_renewals(count: usize) -> Row {
                 if answer.left() > 1000 {
                     break;
                 }
-                thread::park_timeout(Duration::from_millis(200));
+                thread::park_timeout(Duration::from_millis(300));
             }
         });
     })
@@ -454,7 +454,7 @@ faults! {
             gives_no_token: lasts(End::IdToken, "id-token-malformed", |_| Reply::json(&json!({"value": "x"})));
         }
         clients {
-            a_flood: flood(1600, |_| {}, 200);
+            a_flood: flood(1200, |_| {}, 200);
             a_flood_without_the_handle: flood(1600, |client| client.handle.clear(), 401);
             a_flood_for_other_scopes: flood(800, |client| OTHER.clone_into(&mut client.scope), 400);
             more_than_there_may_be_that_say_nothing: silent(300, |_| "");
@@ -472,7 +472,7 @@ faults! {
             two_lengths: garbage(b"POST /use/token HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx");
             an_endless_chunk: garbage(b"POST /use/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n");
             two_hundred_at_once: crowd(200);
-            forty_during_renewals: crowd_during_renewals(40);
+            twenty_during_renewals: crowd_during_renewals(20);
             one_that_waits_when_the_command_ends: ends_amidst_requests();
         }
         the_machine {
