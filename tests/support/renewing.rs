@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,13 @@ pub const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The type that the handle has to be called, since that is what clients send.
 pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
-/// Shows the environment and waits for the status to end with. It does not outlive the job's folder.
+/// Shows the environment and waits for the file with its status. A line in the pipe makes it look at once; one that comes when
+/// its time to wait is over can be lost. It does not outlive the job's folder.
 const COMMAND: &str = r#"mkfifo "$TMPDIR/go"; exec 3<>"$TMPDIR/go"
 tr '\0' '\n' </proc/$$/environ >"$TMPDIR/environment"
 echo ready
-while [[ -d $TMPDIR ]]; do if read -r -t 2 -u 3 status; then exit "$status"; fi; done"#;
+while [[ -d $TMPDIR && ! -e $TMPDIR/status ]]; do read -r -t 2 -u 3; done
+exit "$(<"$TMPDIR/status")""#;
 
 /// More than any answer takes: a request is held for 20 s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,9 +50,7 @@ impl Live {
     pub fn start(job: Job) -> Self {
         let tmp = job.tmp();
         let running = job.renew().token_in("tmp/environment").exec(["bash", "-c", COMMAND]).start();
-        if !running.stdout_gets("ready\n") {
-            panic!("the command does not run:\n{}", running.stderr_now());
-        }
+        assert!(running.stdout_gets("ready\n"), "the command does not run:\n{}", running.stderr_now());
         let text = fs::read_to_string(tmp.join("environment")).unwrap();
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         let env: BTreeMap<String, String> = pairs.map(|(name, value)| (name.into(), value.into())).collect();
@@ -75,10 +75,22 @@ impl Live {
         token
     }
 
-    /// Waits until a token is handed out that is none of these.
+    /// The token that the command had when it started. Only that one is sure to be the first, however late somebody asks.
+    pub fn first_token(&self) -> String {
+        self.env["EQUINIX_API_TOKEN"].clone()
+    }
+
+    /// Asks until there is a token of an hour, the last one of those that live for seconds.
     #[track_caller]
-    pub fn token_after(&self, earlier: &[String]) -> String {
-        until("there is a new token", || Some(self.token()).filter(|token| !earlier.contains(token)))
+    pub fn last_token(&self) -> String {
+        until("there is a token of an hour", || {
+            let token = self.token();
+            self.running
+                .issued()
+                .iter()
+                .any(|issued| issued.text == token && issued.life.as_secs() > 1000)
+                .then_some(token)
+        })
     }
 
     /// The file that the command finds its token in.
@@ -89,8 +101,7 @@ impl Live {
     /// Ends the command with this status, which has to be that of the run.
     #[track_caller]
     pub fn ends(self, status: u8) -> Outcome {
-        let mut go = OpenOptions::new().write(true).open(self.tmp.join("go")).unwrap();
-        writeln!(go, "{status}").unwrap();
+        go(&self.tmp, status);
         let outcome = self.running.wait();
         outcome.require(outcome.status == Some(i32::from(status)), "the exit status is the command's");
         outcome
@@ -101,8 +112,7 @@ impl Live {
     pub fn killed(self) -> Outcome {
         self.running.signal("KILL");
         let Self { running, tmp, .. } = self;
-        let mut go = OpenOptions::new().write(true).open(tmp.join("go")).unwrap();
-        writeln!(go, "0").unwrap();
+        go(&tmp, 0);
         let outcome = running.wait();
         outcome.require(outcome.signal == Some(9), "the signal ended it");
         outcome
@@ -113,6 +123,13 @@ impl Live {
     pub fn end(self) -> Outcome {
         self.ends(43)
     }
+}
+
+/// Lets the command end with this status.
+fn go(tmp: &Path, status: u8) {
+    fs::write(tmp.join("new"), status.to_string()).unwrap();
+    fs::rename(tmp.join("new"), tmp.join("status")).unwrap();
+    OpenOptions::new().write(true).open(tmp.join("go")).unwrap().write_all(b"\n").unwrap();
 }
 
 /// Waits for something that no stream tells.
