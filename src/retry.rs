@@ -304,7 +304,7 @@ impl Retries<'_> {
 /// Adds why nothing more was tried, where that does not follow from the error itself.
 fn explain(error: Error, reason: Reason) -> Error {
     match reason {
-        Reason::AskedForTooMuch(wait) => error.with_detail(
+        Reason::AskedForTooMuch(wait) => error.with_retry_after(wait).with_detail(
             "not tried again",
             format!("the server asks to wait {} s, which is more than is left of --timeout", wait.as_secs()),
         ),

@@ -10,6 +10,7 @@
 mod codes;
 
 use std::fmt;
+use std::time::Duration;
 
 pub use codes::Code;
 
@@ -162,6 +163,7 @@ struct Parts {
     http_status: Option<u16>,
     oauth_error: Option<String>,
     attempts: Option<u32>,
+    retry_after: Option<Duration>,
     echoed_secret: bool,
 }
 
@@ -177,6 +179,7 @@ impl Error {
             http_status: None,
             oauth_error: None,
             attempts: None,
+            retry_after: None,
             echoed_secret: false,
         }))
     }
@@ -213,6 +216,13 @@ impl Error {
     #[must_use]
     pub fn with_oauth_error(mut self, error: impl Into<String>) -> Self {
         self.0.oauth_error = Some(error.into());
+        self
+    }
+
+    /// Records for how long the server asks to be left alone.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
         self
     }
 
@@ -268,6 +278,12 @@ impl Error {
     /// Tells whether the server's answer held a secret of ours.
     pub fn echoed_secret(&self) -> bool {
         self.0.echoed_secret
+    }
+
+    /// Returns for how long the server asks to be left alone, if that is why there was no further attempt.
+    #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only a run that goes on can wait"))]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Returns how many attempts were made, if requests were involved.

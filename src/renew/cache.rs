@@ -27,6 +27,9 @@ const SHORTEST_LEFT: Duration = Duration::from_secs(1);
 /// to that.
 const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 
+/// The longest wait that a server is granted. One that asks for a day must not end a run that will last for hours.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(900);
+
 /// A moment on both clocks. The monotonic one stands still while a machine sleeps, the other one can be set.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -216,7 +219,7 @@ fn wait_after(error: &Error, number: u32, random: f64) -> Duration {
     }
     let failed = Failed {
         attempt: number,
-        retry: Retry::Again { after: None },
+        retry: Retry::Again { after: error.retry_after().map(|wait| wait.min(LONGEST_RETRY_AFTER)) },
         once_used: false,
         is_limited: error.code() == Code::RateLimited,
         left: Some(Duration::MAX),
@@ -347,6 +350,15 @@ mod tests {
         assert!(cache.failure().is_some());
         cache.done(&moment(start, 3001), Ok(credential(3600, 7601)), 0.0);
         assert!(cache.failure().is_none());
+    }
+
+    #[test]
+    fn a_server_that_asks_for_a_wait_gets_it_within_reason() {
+        for (asked, least, most) in [(120, 120, 240), (86_400, 900, 1_800)] {
+            let error = Error::new(Code::RateLimited, "no").with_retry_after(Duration::from_secs(asked));
+            let waits = [0.0, 0.5, 1.0].map(|random| wait_after(&error, 1, random).as_secs());
+            assert!(waits.iter().all(|wait| (least..=most).contains(wait)), "{asked}: {waits:?}");
+        }
     }
 
     #[test]
