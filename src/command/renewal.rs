@@ -26,7 +26,7 @@ use crate::listener::{self, Limits, Listener};
 use crate::output::sink::{self, KeptFile, Policy};
 use crate::random;
 use crate::renew::ledger::Ledger;
-use crate::renew::local_sts::{Announced, LocalSts};
+use crate::renew::local_sts::{Announced, HOLD, LocalSts};
 use crate::renew::source::{Observer, TokenSource};
 use crate::report::Report;
 use crate::report::console::Console;
@@ -159,6 +159,7 @@ impl Renewal {
             ledger: Arc::clone(&ledger),
             console: Arc::clone(&session.console),
             clock: Arc::clone(&session.clock),
+            hold: HOLD,
             announced: Announced::default(),
         };
         let listener = listener

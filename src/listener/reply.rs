@@ -38,6 +38,18 @@ impl Reply {
         Self::json(status, &json!({ "message": message }))
     }
 
+    /// Returns the body.
+    #[cfg(test)]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// Returns a header that was added.
+    #[cfg(test)]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// Adds a header. One with control characters is left out: it could be taken for more than one.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

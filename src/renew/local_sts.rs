@@ -29,7 +29,7 @@ use super::ledger::{Asker, Ledger};
 use super::source::{TokenSource, Unavailable};
 
 /// The time for which a request is held while a token is being obtained. The Terraform provider gives up after 30 s.
-const HOLD: Duration = Duration::from_secs(20);
+pub const HOLD: Duration = Duration::from_secs(20);
 
 /// The wait that a client is asked for when nothing came of it, in seconds.
 const RETRY_AFTER: &str = "5";
@@ -54,6 +54,8 @@ pub struct LocalSts {
     pub console: Arc<Console>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The time for which a request is held while a token is being obtained.
+    pub hold: Duration,
     /// The state of what was announced.
     pub announced: Announced,
 }
@@ -134,7 +136,7 @@ impl LocalSts {
     }
 
     fn hand_out(&self, request: &Request, source: &TokenSource) -> Reply {
-        match source.token(Deadline::within(HOLD)) {
+        match source.token(Deadline::within(self.hold)) {
             Ok(Served { credential, left }) => {
                 let expires_at = credential.expires_at;
                 let asker = self.asker(request);
@@ -205,5 +207,152 @@ impl Service for LocalSts {
             Ok(source) => self.hand_out(request, source),
             Err(refusal) => self.refuse(request, refusal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::fixed::FixedClock;
+    use crate::credential::Credential;
+    use crate::error::Error;
+    use crate::renew::source::Observer;
+    use crate::report::console::Verbosity;
+    use crate::report::console::captured::{self, Lines};
+
+    const HANDLE: &str = "ewh_0123456789abcdefghijklmnopqrstuvwxyzABCDE-_";
+    const FORM_TYPE: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+    const HOST: (&str, &str) = ("host", "127.0.0.1:4321");
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn renewed(&self, _: &Arc<str>, _: &Arc<Credential>) {}
+        fn recovered(&self, _: &Arc<str>, _: &Credential) {}
+        fn failed(&self, _: &Arc<str>, _: &Error, _: Option<&Error>) {}
+        fn tick(&self) {}
+    }
+
+    /// A local STS whose token has this many seconds, or cannot be obtained for this reason.
+    fn sts(outcome: Result<u64, Code>) -> (LocalSts, Lines) {
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(1_000));
+        let obtain = move || match outcome {
+            Ok(life) => {
+                let secret = Secret::new("an-access-token-of-the-test");
+                Ok(Credential::new(Kind::AccessToken, secret, life, 1_000 + i64::try_from(life).unwrap()))
+            }
+            Err(code) => Err(Error::new(code, "it was not to be")),
+        };
+        let source = TokenSource::new("b a", true, Arc::clone(&clock), Box::new(obtain), Arc::new(Nobody));
+        source.renew_if_due();
+        let sts = LocalSts {
+            address: HOST.1.parse().unwrap(),
+            handle: Arc::new(Secret::new(HANDLE)),
+            sources: vec![source],
+            ledger: Arc::default(),
+            console: Arc::new(console),
+            clock,
+            hold: Duration::from_millis(1),
+            announced: Announced::default(),
+        };
+        (sts, lines)
+    }
+
+    fn form(changes: &[(&str, &str)]) -> String {
+        let mut fields = vec![
+            ("grant_type", GRANT),
+            ("scope", "a%20b"),
+            ("subject_token", HANDLE),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+        ];
+        for (name, value) in changes {
+            fields.retain(|(known, _)| known != name);
+            fields.push((name, value));
+        }
+        fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    }
+
+    fn ask(sts: &LocalSts, body: &str) -> Reply {
+        sts.answer(&Request::made_up("POST", "/use/token", &[HOST, FORM_TYPE], body))
+    }
+
+    #[test]
+    fn the_handle_gets_a_token_at_both_paths_with_what_is_left_of_it() {
+        let (sts, _) = sts(Ok(3600));
+        sts.clock.sleep(Duration::from_secs(600));
+        for path in ["/use/token", "/v1/token"] {
+            let reply = sts.answer(&Request::made_up("POST", path, &[HOST, FORM_TYPE], &form(&[])));
+            assert_eq!(reply.status, 200);
+            let expected = json!({
+                "access_token": "an-access-token-of-the-test", "token_type": "Bearer", "expires_in": 3000, "scope": "b a",
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            });
+            assert_eq!(serde_json::from_str::<serde_json::Value>(reply.body()).unwrap(), expected);
+        }
+        assert_eq!(ask(&sts, &form(&[("scope", "")])).status, 200, "without a scope it is the run's own");
+        assert_eq!(sts.ledger.to_json()["hand_outs"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn whatever_is_wrong_gets_no_token() {
+        let (sts, _) = sts(Ok(3600));
+        let near = format!("{}x", &HANDLE[..HANDLE.len() - 1]);
+        for (changes, status, error) in [
+            (vec![("subject_token", near.as_str())], 401, "invalid_client"),
+            (vec![("subject_token", "")], 401, "invalid_client"),
+            (vec![("grant_type", "client_credentials")], 400, "unsupported_grant_type"),
+            (vec![("grant_type", "")], 400, "unsupported_grant_type"),
+            (vec![("subject_token_type", "x")], 400, "invalid_request"),
+            (vec![("scope", "a")], 400, "invalid_scope"),
+            (vec![("scope", "a%20b%20c")], 400, "invalid_scope"),
+        ] {
+            let reply = ask(&sts, &form(&changes));
+            assert_eq!(reply.status, status, "{changes:?}");
+            assert!(reply.body().contains(error) && !reply.body().contains("an-access"), "{}", reply.body());
+        }
+        let twice = format!("{}&subject_token={HANDLE}", form(&[]));
+        assert_eq!(ask(&sts, &twice).status, 400);
+        let with = |method: &str, path: &str, headers: &[(&str, &str)]| {
+            sts.answer(&Request::made_up(method, path, headers, &form(&[]))).status
+        };
+        assert_eq!(with("POST", "/use/token", &[("host", "localhost:4321"), FORM_TYPE]), 421);
+        assert_eq!(with("POST", "/use/token", &[FORM_TYPE]), 421);
+        assert_eq!(with("POST", "/use/token", &[HOST, FORM_TYPE, ("origin", "http://127.0.0.1:4321")]), 403);
+        assert_eq!(with("POST", "/use/token", &[HOST]), 400);
+        assert_eq!(with("POST", "/use/token", &[HOST, ("content-type", "application/json")]), 400);
+        assert_eq!(with("GET", "/use/token", &[HOST, FORM_TYPE]), 405);
+        assert_eq!(with("POST", "/", &[HOST, FORM_TYPE]), 404);
+        assert_eq!(sts.ledger.to_json()["hand_outs"].as_array().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_may_pass_is_a_503_and_what_lasts_a_400_with_the_code() {
+        for (code, status, error) in [
+            (Code::ServerError, 503, "temporarily_unavailable"),
+            (Code::StsDenied, 400, "invalid_grant"),
+            (Code::StsScopeDenied, 400, "invalid_scope"),
+        ] {
+            let (sts, _) = sts(Err(code));
+            let reply = ask(&sts, &form(&[]));
+            assert_eq!(reply.status, status);
+            assert!(reply.body().contains(error) && reply.body().contains(code.name()), "{}", reply.body());
+            assert_eq!(reply.header("retry-after"), (status == 503).then_some(RETRY_AFTER));
+        }
+    }
+
+    #[test]
+    fn strangers_and_wrong_scopes_are_told_once() {
+        let (sts, lines) = sts(Ok(3600));
+        for _ in 0..30 {
+            ask(&sts, &form(&[("subject_token", "x")]));
+            ask(&sts, &form(&[("scope", "c")]));
+        }
+        let text = lines.text();
+        assert_eq!(text.matches("10 requests with a wrong handle").count(), 1, "{text}");
+        assert_eq!(text.matches("--renew-scope").count(), 1, "{text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+        let json = sts.ledger.to_json();
+        assert_eq!((&json["wrong_handles"], &json["refused_scopes"]), (&json!(30), &json!(30)));
     }
 }
