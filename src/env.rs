@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
+use memchr::memmem;
+
 use crate::error::{Code, Error};
 
 /// The environment variables of a run: the process's own, or a fixed set in tests.
@@ -50,6 +52,19 @@ impl Env {
                 })
             })
             .transpose()
+    }
+
+    /// Returns the variables whose value has one of these texts in it, whole.
+    pub fn names_with(&self, texts: &[OsString]) -> Vec<OsString> {
+        let has = |value: &OsStr| {
+            let mut texts = texts.iter().map(|text| text.as_encoded_bytes());
+            texts.any(|text| memmem::find(value.as_encoded_bytes(), text).is_some())
+        };
+        let named = |(name, value): (OsString, OsString)| has(&value).then_some(name);
+        match &self.0 {
+            Source::Process => std::env::vars_os().filter_map(named).collect(),
+            Source::Fixed(map) => map.clone().into_iter().filter_map(named).collect(),
+        }
     }
 
     /// Tells whether the variable is set and not empty.
@@ -222,6 +237,13 @@ mod tests {
         let error = env.text("A").unwrap_err();
         assert_eq!(error.code().name(), "cfg-env-not-utf8");
         assert_eq!(error.message(), "the environment variable A is not valid UTF-8");
+    }
+
+    #[test]
+    fn copies_of_a_value_are_found() {
+        let env = Env::fixed([("A", "a-token"), ("B", "Bearer a-token"), ("C", "a-toke"), ("D", "")]);
+        assert_eq!(env.names_with(&["a-token".into()]), ["A", "B"]);
+        assert!(env.names_with(&[]).is_empty());
     }
 
     #[test]

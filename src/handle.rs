@@ -3,6 +3,11 @@
 /// The beginning of every handle. No JWT begins like this.
 pub const PREFIX: &str = "ewh_";
 
+/// The scope under which a token of the classic API is handed out, which knows no scopes. Equinix's clients exchange nothing
+/// without one.
+#[cfg(feature = "renew")]
+pub const WITHOUT_SCOPE: &str = "equinix-wif";
+
 /// The number of base64url characters after it: 256 bits.
 const LENGTH: usize = 43;
 

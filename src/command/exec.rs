@@ -160,6 +160,9 @@ fn prepare(
     let mut command = Command::new(program);
     command.args(arguments);
     if !keep_oidc_env {
+        for name in platform::copies_of_identity(&job.settings().source, env) {
+            command.env_remove(name);
+        }
         for name in platform::identity_variables(&job.settings().source) {
             command.env_remove(name);
         }
@@ -172,6 +175,14 @@ fn prepare(
         command.env_remove(names::SUBJECT_TOKEN_FILE);
         // No secret. An inner run says by it why there is no ID token.
         command.env(names::EXEC, "1");
+        // What is handed on by a run around this one is no identity, and lets the command renew.
+        if let Some(parent) = &grant.parent {
+            command
+                .env(names::STS_ENDPOINT, parent.endpoint.origin())
+                .env(names::SUBJECT_TOKEN, parent.handle.reveal())
+                .envs(grant.scope.as_ref().map(|scope| (names::SCOPE, scope)))
+                .env(names::EXEC, names::EXEC_RENEWS);
+        }
     }
     if !keep_secrets {
         for name in names::CLIENT_SECRETS {

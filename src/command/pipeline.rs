@@ -4,6 +4,8 @@
 //! `token`, `id-token` and `exec` run all of it; `inspect` and `doctor` take its steps one by one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "renew")]
+use std::time::Duration;
 
 use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::credential::{Credential, Kind};
@@ -11,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
 use crate::grant::sts::policies::{self, Question};
 use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
-use crate::grant::{self, Fingerprints, Grant};
+use crate::grant::{self, Grant, Uses};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
@@ -33,7 +35,7 @@ pub struct Pipeline {
     /// The place for a refresh token that comes with the access token.
     keeper: Keeper,
     /// The ID tokens that have been exchanged, where the platform gives no others.
-    exchanged: Fingerprints,
+    exchanged: Uses,
     /// The secrets that end while a long run goes on. `None` for a run that is over before they are.
     #[cfg(feature = "renew")]
     passing: Mutex<Option<Passing>>,
@@ -55,7 +57,7 @@ impl Pipeline {
             session,
             notes: Mutex::default(),
             keeper: Keeper::default(),
-            exchanged: Fingerprints::default(),
+            exchanged: Uses::default(),
             #[cfg(feature = "renew")]
             passing: Mutex::default(),
         })
@@ -142,7 +144,7 @@ impl Pipeline {
     #[cfg(feature = "renew")]
     pub fn forget_ended(&self) {
         if let Some(passing) = self.passing().as_mut() {
-            passing.forget(self.session.clock.unix_time(), &self.session.console);
+            passing.forget(self.session.clock.now(), &self.session.console);
         }
     }
 
@@ -151,9 +153,12 @@ impl Pipeline {
     fn passes(&self, secret: &Secret, ends: Option<i64>) {
         let mut passing = self.passing();
         let (Some(passing), Some(ends)) = (passing.as_mut(), ends) else { return };
-        passing.add(secret, ends);
+        let clock = &self.session.clock;
+        let left = u64::try_from(ends.saturating_sub(clock.unix_time())).unwrap_or(0);
+        let mut add = |secret: &Secret| passing.add(secret, clock.now(), Duration::from_secs(left));
+        add(secret);
         if let [_, _, signature] = secret.reveal().split('.').collect::<Vec<_>>().as_slice() {
-            passing.add(&Secret::new(*signature), ends);
+            add(&Secret::new(*signature));
         }
     }
 
@@ -447,7 +452,7 @@ impl SubjectTokens for Pipeline {
         self.platform().renews(self.choice.wanted())
     }
 
-    fn exchanged(&self) -> &Fingerprints {
+    fn exchanged(&self) -> &Uses {
         &self.exchanged
     }
 

@@ -19,12 +19,13 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::env::names;
 use crate::error::{Code, Error};
-use crate::grant::token_exchange::SubjectTokens;
 use crate::grant::{Grant, Renewable};
 use crate::handle;
+use crate::identity::SHORTEST_LIFE;
 use crate::listener::{self, Limits, Listener};
 use crate::output::sink::{self, KeptFile, Policy};
 use crate::random;
+use crate::renew::cache::is_lasting;
 use crate::renew::ledger::Ledger;
 use crate::renew::local_sts::{Announced, HOLD, LocalSts};
 use crate::renew::source::{Observer, TokenSource};
@@ -36,10 +37,6 @@ use crate::text::quote;
 
 use super::main_job::refresh_token_file;
 use super::pipeline::Pipeline;
-
-/// The scope under which a token of the classic API is handed out, which knows no scopes. Equinix's clients exchange nothing
-/// without one.
-const WITHOUT_SCOPE: &str = "equinix-wif";
 
 /// Everything that a renewing run needs and that can fail, opened before a token exists.
 pub struct Opened {
@@ -107,6 +104,9 @@ pub struct Renewal {
     listener: listener::Running,
     ledger: Arc<Ledger>,
     watch: Arc<Watch>,
+    sources: Vec<Arc<TokenSource>>,
+    /// The time for which a renewal is waited for at the end, since its answer must not be lost.
+    patience: Duration,
 }
 
 impl Renewal {
@@ -124,18 +124,19 @@ impl Renewal {
         job.go_on();
         let session = job.session();
         let ledger = Arc::new(Ledger::default());
-        let main_scope = settings.scope.as_deref().unwrap_or(WITHOUT_SCOPE).to_owned();
+        let main_scope = settings.scope.as_deref().unwrap_or(handle::WITHOUT_SCOPE).to_owned();
         let watch = Arc::new(Watch {
             job: Arc::clone(job),
             ledger: Arc::clone(&ledger),
             main_scope: main_scope.clone(),
-            renews: settings.parent.is_some() || (settings.grant.takes_identity() && job.renews()),
+            renews: settings.parent.is_some() || settings.grant.takes_identity(),
             file: Mutex::new(file),
             waiting: Mutex::default(),
         });
         let source = |scope: &str, is_main: bool, grant: Arc<dyn Grant>, settings: GrantSettings| {
             let job = Arc::clone(job);
-            let obtain = move || job.token(&*grant, &settings, Deadline::within(timeout));
+            let obtain =
+                move |failures| job.token(&*grant, &settings, Deadline::within(patience(timeout, failures)));
             let observer = Arc::clone(&watch) as Arc<dyn Observer>;
             TokenSource::new(scope, is_main, Arc::clone(&session.clock), Box::new(obtain), observer)
         };
@@ -155,7 +156,7 @@ impl Renewal {
         let sts = LocalSts {
             address: listener.address(),
             handle: Arc::clone(&handle),
-            sources,
+            sources: sources.clone(),
             ledger: Arc::clone(&ledger),
             console: Arc::clone(&session.console),
             clock: Arc::clone(&session.clock),
@@ -172,13 +173,16 @@ impl Renewal {
             .env(names::STS_ENDPOINT, base)
             .env(names::SCOPE, main_scope)
             .env(names::SUBJECT_TOKEN, handle.reveal())
-            .env(names::EXEC, names::EXEC_RENEWS);
+            .env(names::EXEC, names::EXEC_RENEWS)
+            // Whose secret this run uses is none of the command's business, and would contradict the handle.
+            .env_remove(names::GRANT);
         match watch.path() {
             Some(path) => command.env(names::TOKEN_FILE, path),
             // One of a run around this one would end with that one's token.
             None => command.env_remove(names::TOKEN_FILE),
         };
-        let renewal = Self { listener, ledger, watch };
+        let patience = if settings.grant.rotates() { timeout } else { Duration::ZERO };
+        let renewal = Self { listener, ledger, watch, sources, patience };
         renewal.account(report, true);
         Ok(renewal)
     }
@@ -186,6 +190,9 @@ impl Renewal {
     /// Ends it: the port is closed, the file is gone, and the report has the account.
     pub fn end(self, report: &mut Report) {
         self.listener.stop();
+        for source in &self.sources {
+            source.end(self.patience);
+        }
         self.watch.remove_file();
         self.account(report, false);
     }
@@ -197,12 +204,20 @@ impl Renewal {
     }
 }
 
+/// Returns how long a renewal may take. The first ones are short: what goes wrong is to be told before those who wait for a
+/// token are sent away. A server that is only slow gets the whole time then.
+fn patience(timeout: Duration, failures: u32) -> Duration {
+    const FIRST: Duration = Duration::from_secs(8);
+    timeout.min(FIRST.saturating_mul(2_u32.saturating_pow(failures.min(8))))
+}
+
 /// Warns of a run that can be renewed up to a moment only.
 fn warn_of_end(job: &Pipeline, grant: &dyn Grant) {
     let Renewable::Until(end) = grant.renewable_until() else { return };
+    let end = end.saturating_sub(SHORTEST_LIFE);
     let left = end.saturating_sub(job.session().clock.unix_time());
     job.warn(&format!(
-        "this job has one ID token, which ends at {} (in {left} s): until then the access token can be renewed, and not after",
+        "this job has one ID token, with which the access token can be renewed until {} (in {left} s), and not after",
         rfc3339(end)
     ));
 }
@@ -212,7 +227,7 @@ struct Watch {
     job: Arc<Pipeline>,
     ledger: Arc<Ledger>,
     main_scope: String,
-    /// True if each renewal has a new ID token to show.
+    /// True if what was refused may be taken another time. A stored secret is never sent again.
     renews: bool,
     /// The file with the token of the main scope.
     file: Mutex<Option<KeptFile>>,
@@ -283,10 +298,11 @@ impl Observer for Watch {
             text.push_str(&format!("\n  {label}: {value}"));
         }
         text.push_str(&format!("\nhint: {}", error.cure()));
-        text.push_str(if self.renews || error.code().exit().retryable() {
+        let is_at_an_end = !self.renews || matches!(error.code(), Code::IdTokenExpiring | Code::ClaimExpired);
+        text.push_str(if !is_lasting(error) || !is_at_an_end {
             "\nIt is tried again while the command runs; until then the token before it is handed out, as long as it lasts."
         } else {
-            "\nWhat was refused is not sent again; the token before it is handed out, as long as it lasts."
+            "\nThere is nothing else to try; the token before it is handed out, as long as it lasts."
         });
         self.console().warn(&text);
     }

@@ -110,7 +110,7 @@ fn run(fails: fn(i64) -> Option<Code>) -> Run {
         findings: Vec::new(),
     };
     let (of_job, of_grant) = (Arc::clone(&job), Arc::clone(&grant));
-    let obtain = move || of_job.token(&*of_grant, &settings, Deadline::within(MINUTE));
+    let obtain = move |_| of_job.token(&*of_grant, &settings, Deadline::within(MINUTE));
     let observer = Arc::clone(&watch) as Arc<dyn Observer>;
     let source = TokenSource::new("s", true, clock, Box::new(obtain), observer);
     Run { job, grant, source, ledger, watch, lines }

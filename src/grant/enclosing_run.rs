@@ -14,11 +14,13 @@ use crate::error::{Code, Error};
 use crate::handle::{PREFIX, is_handle};
 use crate::http::url::Url;
 use crate::platform::PLATFORMS;
+use crate::retry::Attempt;
 use crate::secret::Secret;
 use crate::session::Session;
 
 use super::settings::GrantSettings;
 use super::sts::{Api, Proof, Request, Sts};
+use super::token_exchange;
 use super::{Facts, Grant, Renewable};
 
 /// The facts about the grant.
@@ -70,8 +72,13 @@ pub fn find(env: &Env) -> Result<Option<Parent>, Error> {
         .map(|platform| platform.facts())
         .flat_map(|facts| facts.secret_variables().chain(facts.leads.iter().copied()));
     let others = [names::OWN_SUBJECT_TOKEN, names::SUBJECT_TOKEN_FILE, names::SUBJECT_TOKEN_ENV_VAR];
+    // A job whose secret is stored says so by its grant, wherever the secret itself is.
+    let grant = (!env.is(names::GRANT, token_exchange::FACTS.name)).then_some(names::GRANT);
+    let others = others.into_iter().chain(names::CLIENT_SECRETS).chain(grant);
     if let Some(name) = leads.chain(others).find(|name| *name != names::SUBJECT_TOKEN && env.has(name)) {
-        return unclear(format!("but {name} leads to an identity as well, which such a run takes away"));
+        return unclear(format!(
+            "but {name} leads to an identity of this job as well, which such a run takes away"
+        ));
     }
     Ok(Some(Parent { endpoint, handle: Arc::new(Secret::new(handle)) }))
 }
@@ -105,7 +112,13 @@ impl Grant for EnclosingRun {
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
+        let origin = self.sts.endpoint.origin();
+        session
+            .console
+            .note(&format!("asking the equinix-wif exec --renew around this command, at {origin}"));
         session.retry("asking the enclosing run", by, |attempt| {
+            // It holds a request for longer than an attempt at a server takes.
+            let attempt = Attempt { is_patient: true, ..attempt };
             let request = Request {
                 sts: &self.sts,
                 scope: &self.scope,
@@ -170,6 +183,9 @@ mod tests {
             (vec![handle, STS, (names::OWN_SUBJECT_TOKEN, "x")], "EQUINIX_WIF_SUBJECT_TOKEN leads"),
             (vec![handle, STS, (names::SUBJECT_TOKEN_FILE, "x")], "leads to an identity"),
             (vec![handle, STS, (names::SUBJECT_TOKEN_ENV_VAR, "x")], "leads to an identity"),
+            (vec![handle, STS, (names::GRANT, "client-credentials")], "EQUINIX_WIF_GRANT leads"),
+            (vec![handle, STS, (names::CLIENT_SECRET, "x")], "EQUINIX_API_CLIENTSECRET leads"),
+            (vec![handle, STS, (names::CLI_CLIENT_ID, "x")], "EQUINIX_CLIENT_ID leads"),
         ] {
             let outcome = outcome(&pairs);
             assert!(outcome.starts_with("renewal-unclear: ") && outcome.contains(why), "{why}: {outcome}");

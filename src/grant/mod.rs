@@ -121,20 +121,25 @@ pub enum Renewable {
     Unknown,
 }
 
-/// Secrets that can be recognised, although nothing of them is kept.
+/// Counts how often secrets were used. Of the secrets themselves nothing is kept.
 #[derive(Debug, Default)]
-pub struct Fingerprints(Mutex<Vec<[u8; 32]>>);
+pub struct Uses(Mutex<Vec<([u8; 32], u32)>>);
 
-impl Fingerprints {
-    /// Tells whether a secret is one of them.
-    pub fn has(&self, secret: &Secret) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&fingerprint(secret))
+impl Uses {
+    /// Returns how often a secret was used.
+    pub fn count(&self, secret: &Secret) -> u32 {
+        let own = fingerprint(secret);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(known, _)| *known == own).map_or(0, |(_, count)| *count)
     }
 
-    /// Adds a secret.
-    pub fn remember(&self, secret: &Secret) {
-        if !self.has(secret) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(fingerprint(secret));
+    /// Counts one more use.
+    pub fn add(&self, secret: &Secret) {
+        let own = fingerprint(secret);
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.iter_mut().find(|(known, _)| *known == own) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None => known.push((own, 1)),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::session::Session;
 
 use super::settings::GrantSettings;
 use super::sts::{Proof, Request, Sts, check_issuer};
-use super::{Facts, Fingerprints, Grant, Refused, Renewable};
+use super::{Facts, Grant, Refused, Renewable, Uses};
 
 /// The facts about the grant.
 pub const FACTS: Facts = Facts {
@@ -65,7 +65,7 @@ pub trait SubjectTokens: Send + Sync {
     fn check_life(&self, identity: &Identity) -> Result<(), Error>;
 
     /// Returns the ID tokens that have been exchanged, by this grant or by another one of the same job.
-    fn exchanged(&self) -> &Fingerprints;
+    fn exchanged(&self) -> &Uses;
 }
 
 /// The grant `token-exchange`: an ID token for an access token.
@@ -83,6 +83,8 @@ struct State {
     identity: Option<Identity>,
     /// The moment when the last one that was used expires (Unix time).
     expiry: Option<i64>,
+    /// True if an exchange of this grant has succeeded.
+    has_exchanged: bool,
 }
 
 impl TokenExchange {
@@ -113,6 +115,22 @@ impl TokenExchange {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Says what a refusal may mean for an ID token that was exchanged before. Nothing documents whether the STS takes one
+    /// twice; the vendor's own Terraform provider relies on it. One that was taken twice shows that it does.
+    fn explain_second_use(&self, error: Error, identity: &Identity) -> Error {
+        if error.oauth_error() != Some("invalid_grant") || self.tokens.exchanged().count(&identity.token) != 1
+        {
+            return error;
+        }
+        if self.state().has_exchanged {
+            return second_use(&error);
+        }
+        error.with_detail(
+            "note",
+            "this ID token has been exchanged for another scope before; if the STS takes each one only once, that is why",
+        )
+    }
+
     /// Exchanges an ID token, with a fresh one where the first has grown too old or may have been used in an attempt whose
     /// answer was lost.
     fn exchange(
@@ -140,11 +158,13 @@ impl TokenExchange {
                 proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
             };
             request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
-                if self.tokens.exchanged().has(&identity.token) {
-                    failure.error = second_use(failure.error);
-                }
                 if failure.error.code().exit() == Exit::Refused {
-                    self.refused.remember(&identity.token, failure.error.code());
+                    failure.error = self.explain_second_use(failure.error, identity);
+                    // A run that goes on for hours asks again, seldom: what was refused can be mended at Equinix meanwhile,
+                    // and no account is locked by an ID token.
+                    if !session.is_in_background() {
+                        self.refused.remember(&identity.token, failure.error.code());
+                    }
                 }
                 if answer_lost && failure.retry == Retry::Never {
                     failure.error = failure.error.with_detail(
@@ -159,12 +179,8 @@ impl TokenExchange {
     }
 }
 
-/// Says what a refusal means for an ID token that was taken before. Nothing documents whether the STS takes one twice; the
-/// vendor's own Terraform provider relies on it.
-fn second_use(error: Error) -> Error {
-    if error.oauth_error() != Some("invalid_grant") {
-        return error;
-    }
+/// The error of an ID token that the STS has taken once.
+fn second_use(error: &Error) -> Error {
     let mut own = Error::new(
         Code::StsIdTokenUsed,
         "the STS has exchanged this ID token before, and refuses it now: \"invalid_grant\"",
@@ -195,10 +211,11 @@ impl Grant for TokenExchange {
             None => self.tokens.fetch(by)?,
         };
         let outcome = self.exchange(session, &mut identity, by);
-        if outcome.is_ok() {
-            self.tokens.exchanged().remember(&identity.token);
-        }
         let mut state = self.state();
+        if outcome.is_ok() {
+            self.tokens.exchanged().add(&identity.token);
+            state.has_exchanged = true;
+        }
         state.expiry = identity.expiry;
         // Each further credential is made of a fresh ID token where there is one.
         state.identity = (!self.tokens.renews()).then_some(identity);

@@ -21,7 +21,7 @@ use claims::Now;
 use jwt::UnverifiedClaims;
 
 /// An ID token with less life than this is not sent any more, in seconds: it could expire on its way.
-const SHORTEST_LIFE: i64 = 30;
+pub const SHORTEST_LIFE: i64 = 30;
 
 /// An ID token that has been read.
 #[derive(Debug)]

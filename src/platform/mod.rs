@@ -16,6 +16,7 @@ mod mask;
 mod nowhere;
 mod ready_token;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::deadline::Deadline;
@@ -187,6 +188,19 @@ pub fn identity_variables(location: &TokenLocation) -> Vec<&str> {
         }
     }
     all
+}
+
+/// Returns the variables that hold an ID token of this job, or a secret with which one can be had, under any name: jobs copy
+/// them.
+pub fn copies_of_identity(location: &TokenLocation, env: &Env) -> Vec<OsString> {
+    /// The shortest value whose copies are looked for. Nothing shorter is a token.
+    const SHORTEST: usize = 16;
+    let of_platforms = PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables());
+    let mut names: Vec<&str> = of_platforms.chain(SUBJECT_TOKENS.iter().copied()).collect();
+    names.extend(location.variables());
+    let values = names.into_iter().filter_map(|name| env.os(name));
+    let values: Vec<_> = values.filter(|value| value.len() >= SHORTEST).collect();
+    env.names_with(&values)
 }
 
 /// Tells whether a platform has reserved variables that begin like this name, in upper case.

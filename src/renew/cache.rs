@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::credential::Credential;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Exit};
 use crate::retry::{Decision, Failed, Retry, RetryPolicy};
 
 /// The largest time before the end at which a token is renewed, unless a fifth of its life is more.
@@ -30,6 +30,9 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(60);
 /// The longest wait that a server is granted. One that asks for a day must not end a run that will last for hours.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(900);
 
+/// The shortest wait after a renewal that brought the same token again.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// A moment on both clocks. The monotonic one stands still while a machine sleeps, the other one can be set.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -48,6 +51,13 @@ impl Moment {
         let wall = u64::try_from(self.wall.saturating_sub(earlier.wall)).unwrap_or(0);
         self.monotonic.saturating_duration_since(earlier.monotonic).max(Duration::from_secs(wall))
     }
+}
+
+/// Tells whether a failure to renew is one that lasts. An answer that makes no sense is not: what answers in between may be a
+/// proxy on a bad day, and the run goes on for hours.
+pub fn is_lasting(error: &Error) -> bool {
+    let exit = error.code().exit();
+    !exit.retryable() && exit != Exit::Protocol
 }
 
 /// A token, with the time that is left of it.
@@ -88,8 +98,11 @@ pub struct Cache {
     is_kept_fresh: bool,
     held: Option<Held>,
     failure: Option<Failure>,
+    /// The wait after a renewal that brought the same token again.
+    pause: Option<(Moment, Duration)>,
     is_busy: bool,
     is_wanted: bool,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -131,10 +144,6 @@ struct Failure {
 }
 
 impl Failure {
-    fn is_lasting(&self) -> bool {
-        !self.error.code().exit().retryable()
-    }
-
     fn wait_left(&self, now: &Moment) -> Duration {
         self.wait.saturating_sub(now.since(&self.at))
     }
@@ -143,7 +152,15 @@ impl Failure {
 impl Cache {
     /// Begins without a token.
     pub fn new(is_kept_fresh: bool) -> Self {
-        Self { is_kept_fresh, held: None, failure: None, is_busy: false, is_wanted: false }
+        Self {
+            is_kept_fresh,
+            held: None,
+            failure: None,
+            pause: None,
+            is_busy: false,
+            is_wanted: false,
+            is_over: false,
+        }
     }
 
     /// Returns the token that may be handed out, if there is one.
@@ -160,7 +177,7 @@ impl Cache {
         match (self.held(now), &self.failure) {
             (Some(served), _) => Answer::Serve(served),
             (None, Some(failure))
-                if failure.is_lasting() && !self.is_busy && !failure.wait_left(now).is_zero() =>
+                if is_lasting(&failure.error) && !self.is_busy && !failure.wait_left(now).is_zero() =>
             {
                 Answer::Fail(Arc::clone(&failure.error))
             }
@@ -170,20 +187,33 @@ impl Cache {
 
     /// Returns what is to be done next.
     pub fn due(&self, now: &Moment) -> Due {
-        if self.is_busy || !(self.is_kept_fresh || self.is_wanted) {
+        if self.is_over || self.is_busy || !(self.is_kept_fresh || self.is_wanted) {
             return Due::WhenAsked;
         }
         let until_old = self.held.as_ref().map(|held| held.left(now).saturating_sub(held.renew_before()));
         let until_again = self.failure.as_ref().map(|failure| failure.wait_left(now));
-        match until_again.or(until_old).unwrap_or_default() {
+        let pause =
+            self.pause.as_ref().map_or(Duration::ZERO, |(since, wait)| wait.saturating_sub(now.since(since)));
+        match until_again.or(until_old).unwrap_or_default().max(pause) {
             Duration::ZERO => Due::Now,
             wait => Due::In(wait),
         }
     }
 
-    /// Notes that a token is being obtained.
-    pub fn begin(&mut self) {
+    /// Notes that a token is being obtained. Returns how many attempts have failed since the last one that did not.
+    pub fn begin(&mut self) -> u32 {
         self.is_busy = true;
+        self.failure.as_ref().map_or(0, |failure| failure.number)
+    }
+
+    /// Ends it: no further token will be obtained.
+    pub fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Tells whether a token is being obtained.
+    pub fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     /// Takes the outcome. `random` is a number in 0..1.
@@ -195,7 +225,14 @@ impl Cache {
                 // Since the request was sent, some of its life may have passed.
                 let until = u64::try_from(credential.expires_at.saturating_sub(now.wall)).unwrap_or(0);
                 let left = life.min(Duration::from_secs(until));
-                (self.failure, self.is_wanted) = (None, false);
+                (self.failure, self.is_wanted, self.pause) = (None, false, None);
+                let token = credential.token.reveal();
+                let same = self.held.as_ref().filter(|held| held.credential.token.reveal() == token);
+                // A server that keeps its tokens gives this one out until it ends. What is left of it is no life of its own.
+                let life = same.map_or(life, |held| held.life.max(life));
+                if same.is_some() {
+                    self.pause = Some((*now, (left / 2).max(LEAST_PAUSE)));
+                }
                 self.held = Some(Held { credential, life, left, came: *now });
             }
             Err(error) => {
@@ -214,7 +251,7 @@ impl Cache {
 
 /// Returns how long to wait after a failure, which the retry policy decides as for every other.
 fn wait_after(error: &Error, number: u32, random: f64) -> Duration {
-    if !error.code().exit().retryable() {
+    if is_lasting(error) {
         return AFTER_REFUSAL;
     }
     let failed = Failed {
@@ -350,6 +387,25 @@ mod tests {
         assert!(cache.failure().is_some());
         cache.done(&moment(start, 3001), Ok(credential(3600, 7601)), 0.0);
         assert!(cache.failure().is_none());
+    }
+
+    #[test]
+    fn a_server_that_gives_the_same_token_out_again_is_asked_ever_sooner_and_not_at_once() {
+        let (mut cache, start) = cache(true, 3600);
+        let mut at = 2_880;
+        let mut asked = 0;
+        while at < 3_569 {
+            cache.begin();
+            let left = 3600 - at;
+            cache.done(&moment(start, at), Ok(credential(left, 4_600)), 0.0);
+            assert_eq!(word(&cache.ask(&moment(start, at))), format!("serve {left}"));
+            let Due::In(wait) = cache.due(&moment(start, at)) else { panic!("at once, at {at}") };
+            assert_eq!(wait, (Duration::from_secs(left) / 2).max(LEAST_PAUSE));
+            at += wait.as_secs().max(1);
+            asked += 1;
+        }
+        assert!(asked <= 6, "{asked}");
+        assert_eq!(word(&cache.ask(&moment(start, 3_571))), "wait", "by its own life it is near its end");
     }
 
     #[test]

@@ -237,7 +237,7 @@ mod tests {
     fn sts(outcome: Result<u64, Code>) -> (LocalSts, Lines) {
         let (console, lines) = captured::console(Verbosity::Normal, false);
         let clock: Arc<dyn Clock> = Arc::new(FixedClock::at(1_000));
-        let obtain = move || match outcome {
+        let obtain = move |_| match outcome {
             Ok(life) => {
                 let secret = Secret::new("an-access-token-of-the-test");
                 Ok(Credential::new(Kind::AccessToken, secret, life, 1_000 + i64::try_from(life).unwrap()))

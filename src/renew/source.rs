@@ -9,14 +9,14 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::random;
 
-use super::cache::{Answer, Cache, Due, Moment, Served};
+use super::cache::{Answer, Cache, Due, Moment, Served, is_lasting};
 
 /// The longest sleep of the thread. A machine's clock may be set, or the machine may have slept: what is due is seen after
 /// this time at the latest.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Obtains a token, for as long as it may take.
-pub type Obtain = Box<dyn Fn() -> Result<Credential, Error> + Send + Sync>;
+/// Obtains a token. It is told how many attempts have failed just before.
+pub type Obtain = Box<dyn Fn(u32) -> Result<Credential, Error> + Send + Sync>;
 
 /// Gets to know what happens to a source's tokens.
 pub trait Observer: Send + Sync {
@@ -43,7 +43,7 @@ pub struct Unavailable {
 impl Unavailable {
     /// Tells whether asking again soon may help.
     pub fn may_pass(&self) -> bool {
-        self.error.as_ref().is_none_or(|error| error.code().exit().retryable())
+        self.error.as_ref().is_none_or(|error| !is_lasting(error))
     }
 }
 
@@ -102,14 +102,14 @@ impl TokenSource {
 
     /// Obtains a token if it is time to, and tells what comes next.
     pub fn renew_if_due(&self) -> Due {
-        {
+        let failures = {
             let mut cache = self.lock();
             match cache.due(&self.now()) {
                 Due::Now => cache.begin(),
                 later => return later,
             }
-        }
-        let outcome = (self.obtain)().map(Arc::new).map_err(Arc::new);
+        };
+        let outcome = (self.obtain)(failures).map(Arc::new).map_err(Arc::new);
         // Whoever is answered with it finds it told of, and in its file.
         let before = self.lock().failure().cloned();
         match (&outcome, before) {
@@ -160,6 +160,13 @@ impl TokenSource {
             self.asked.notify_one();
             cache = self.changed.wait_timeout(cache, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Ends it: no further token will be obtained. With `patience`, one that is being obtained is waited for.
+    pub fn end(&self, patience: Duration) {
+        let mut cache = self.lock();
+        cache.end();
+        drop(self.changed.wait_timeout_while(cache, patience, |cache| cache.is_busy()));
     }
 
     fn now(&self) -> Moment {
@@ -220,7 +227,7 @@ mod tests {
         let clock = Arc::new(FixedClock::at(1_000));
         let observer = Arc::new(Looking::default());
         let count = Mutex::new(0);
-        let obtain = move || {
+        let obtain = move |_| {
             let mut count = count.lock().unwrap();
             *count += 1;
             if *count % 2 == 1 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cli::settings::GrantSettings;
 use crate::command::pipeline::Pipeline;
 use crate::deadline::Deadline;
+use crate::error::{Code, Error};
 
 use super::list::{Checks, Status};
 
@@ -22,9 +23,8 @@ impl Checks {
             "this is inside equinix-wif exec --renew at {place}, which keeps the identity of the job and hands out access tokens"
         );
         self.add("run", Status::Ok, text);
-        self.scope(settings);
-        if self.failed("scope") {
-            return self.add("token", Status::Skip, "the scope cannot be asked for");
+        if settings.scope.is_none() {
+            return self.fail("token", Error::new(Code::CfgScopeMissing, "no scope is set"));
         }
         if !masks_can_be_read {
             return self.add("token", Status::Skip, "the runner would not read its mask");

@@ -129,6 +129,14 @@ pub(super) enum Proof<'a> {
 }
 
 impl Proof<'_> {
+    /// Returns who is asked.
+    fn peer(&self) -> Peer {
+        match self {
+            Self::IdToken { .. } | Self::Caller(_) => PEER,
+            Self::Handle(_) => Peer { name: "the equinix-wif exec --renew around this command", ..PEER },
+        }
+    }
+
     fn secret(&self) -> &Secret {
         match self {
             Self::IdToken { token, .. } | Self::Caller(token) | Self::Handle(token) => token,
@@ -228,11 +236,15 @@ impl Request<'_> {
                     ("subject_token", token.reveal()),
                     ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
                 ];
-                http.send(PEER, &HttpRequest::post_form(&url, &fields), attempt)?
+                http.send(self.proof.peer(), &HttpRequest::post_form(&url, &fields), attempt)?
             }
             Proof::Caller(token) => {
                 let fields = [("grant_type", "client_credentials"), ("scope", self.scope)];
-                http.send(PEER, &HttpRequest::post_form(&url, &fields).with_bearer(token), attempt)?
+                http.send(
+                    self.proof.peer(),
+                    &HttpRequest::post_form(&url, &fields).with_bearer(token),
+                    attempt,
+                )?
             }
         };
         let outcome = if response.status == 200 {
