@@ -106,6 +106,7 @@ impl Renewed<'_> {
 /// A renewing run.
 pub struct Renewal {
     listener: listener::Running,
+    sources: Vec<Arc<TokenSource>>,
     ledger: Arc<Ledger>,
     watch: Arc<Watch>,
 }
@@ -155,7 +156,7 @@ impl Renewal {
         let sts = LocalSts {
             address: listener.address(),
             handle: Arc::clone(&handle),
-            sources,
+            sources: sources.clone(),
             ledger: Arc::clone(&ledger),
             console: Arc::clone(&session.console),
             clock: Arc::clone(&session.clock),
@@ -177,14 +178,15 @@ impl Renewal {
             // One of a run around this one would end with that one's token.
             None => command.env_remove(names::TOKEN_FILE),
         };
-        let renewal = Self { listener, ledger, watch };
+        let renewal = Self { listener, sources, ledger, watch };
         renewal.account(report, true);
         Ok(renewal)
     }
 
-    /// Ends it: the port is closed, the file is gone, and the report has the account.
+    /// Ends it: the port is closed, nothing is renewed, the file is gone, and the report has the account.
     pub fn end(self, report: &mut Report) {
         self.listener.stop();
+        self.sources.iter().for_each(|source| source.end());
         self.watch.remove_file();
         self.account(report, false);
     }

@@ -84,6 +84,7 @@ pub struct Cache {
     failure: Option<Failure>,
     is_busy: bool,
     is_wanted: bool,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -136,7 +137,7 @@ impl Failure {
 impl Cache {
     /// Begins without a token.
     pub fn new(is_kept_fresh: bool) -> Self {
-        Self { is_kept_fresh, held: None, failure: None, is_busy: false, is_wanted: false }
+        Self { is_kept_fresh, held: None, failure: None, is_busy: false, is_wanted: false, is_over: false }
     }
 
     /// Returns the token that may be handed out, if there is one.
@@ -163,7 +164,7 @@ impl Cache {
 
     /// Returns what is to be done next.
     pub fn due(&self, now: &Moment) -> Due {
-        if self.is_busy || !(self.is_kept_fresh || self.is_wanted) {
+        if self.is_over || self.is_busy || !(self.is_kept_fresh || self.is_wanted) {
             return Due::WhenAsked;
         }
         let until_old = self.held.as_ref().map(|held| held.left(now).saturating_sub(held.renew_before()));
@@ -172,6 +173,11 @@ impl Cache {
             Duration::ZERO => Due::Now,
             wait => Due::In(wait),
         }
+    }
+
+    /// Notes that nobody needs a token any more.
+    pub fn end(&mut self) {
+        self.is_over = true;
     }
 
     /// Notes that a token is being obtained.
@@ -294,6 +300,15 @@ mod tests {
         assert_eq!(cache.due(&moment(start, 100_000)), Due::WhenAsked, "nobody has asked for the new one");
         assert_eq!(Cache::new(false).due(&moment(start, 0)), Due::WhenAsked);
         assert_eq!(Cache::new(true).due(&moment(start, 0)), Due::Now);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_renewed() {
+        let (mut cache, start) = cache(true, 12);
+        cache.end();
+        assert_eq!(cache.due(&moment(start, 6)), Due::WhenAsked);
+        cache.ask(&moment(start, 100));
+        assert_eq!(cache.due(&moment(start, 100)), Due::WhenAsked);
     }
 
     #[test]

@@ -80,6 +80,11 @@ impl TokenSource {
         self.lock().done(&self.now(), Ok(credential), random::fraction());
     }
 
+    /// Ends the renewals. One that is under way goes on.
+    pub fn end(&self) {
+        self.lock().end();
+    }
+
     /// Returns the scope.
     pub fn scope(&self) -> &Arc<str> {
         &self.scope
