@@ -18,7 +18,7 @@ use crate::clock::rfc3339;
 use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::env::names;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, Exit};
 use crate::grant::{Grant, Renewable};
 use crate::handle;
 use crate::identity::SHORTEST_LIFE;
@@ -187,7 +187,7 @@ impl Renewal {
         Ok(renewal)
     }
 
-    /// Ends it: the port is closed, the file is gone, and the report has the account.
+    /// Ends it: the port is closed, nothing is renewed, the file is gone, and the report has the account.
     pub fn end(self, report: &mut Report) {
         self.listener.stop();
         for source in &self.sources {
@@ -299,7 +299,7 @@ impl Observer for Watch {
         }
         text.push_str(&format!("\nhint: {}", error.cure()));
         let is_at_an_end = !self.renews || matches!(error.code(), Code::IdTokenExpiring | Code::ClaimExpired);
-        text.push_str(if !is_lasting(error) || !is_at_an_end {
+        text.push_str(if !is_lasting(error) || !is_at_an_end || error.code().exit() == Exit::Protocol {
             "\nIt is tried again while the command runs; until then the token before it is handed out, as long as it lasts."
         } else {
             "\nThere is nothing else to try; the token before it is handed out, as long as it lasts."

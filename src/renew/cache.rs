@@ -53,11 +53,9 @@ impl Moment {
     }
 }
 
-/// Tells whether a failure to renew is one that lasts. An answer that makes no sense is not: what answers in between may be a
-/// proxy on a bad day, and the run goes on for hours.
+/// Tells whether a failure to renew is one that lasts.
 pub fn is_lasting(error: &Error) -> bool {
-    let exit = error.code().exit();
-    !exit.retryable() && exit != Exit::Protocol
+    !error.code().exit().retryable()
 }
 
 /// A token, with the time that is left of it.
@@ -251,7 +249,8 @@ impl Cache {
 
 /// Returns how long to wait after a failure, which the retry policy decides as for every other.
 fn wait_after(error: &Error, number: u32, random: f64) -> Duration {
-    if is_lasting(error) {
+    // An answer that makes no sense may come from a proxy on a bad day, and the run goes on for hours.
+    if is_lasting(error) && error.code().exit() != Exit::Protocol {
         return AFTER_REFUSAL;
     }
     let failed = Failed {
@@ -351,6 +350,15 @@ mod tests {
         assert_eq!(cache.due(&moment(start, 100_000)), Due::WhenAsked, "nobody has asked for the new one");
         assert_eq!(Cache::new(false).due(&moment(start, 0)), Due::WhenAsked);
         assert_eq!(Cache::new(true).due(&moment(start, 0)), Due::Now);
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_renewed() {
+        let (mut cache, start) = cache(true, 12);
+        cache.end();
+        assert_eq!(cache.due(&moment(start, 6)), Due::WhenAsked);
+        cache.ask(&moment(start, 100));
+        assert_eq!(cache.due(&moment(start, 100)), Due::WhenAsked);
     }
 
     #[test]

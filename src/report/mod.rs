@@ -3,6 +3,7 @@
 
 pub mod console;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -75,7 +76,7 @@ impl Report {
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             "oauth_error": error.and_then(Error::oauth_error).map(safe),
             "server_echoed_secret": echoed,
-            "claims": self.claims.as_ref().map(|claims| shown_members(claims, console)),
+            "claims": self.claims.as_ref().map(|claims| Shown::new(console).members(claims)),
             "claims_status": self.claims.as_ref().map(|_| claims_status(self.verified)),
             "provider": self.provider,
             "format": self.format,
@@ -84,8 +85,8 @@ impl Report {
             "granted_scope": self.granted_scope.as_deref().map(safe),
             "expires_at": self.expires_at,
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
-            "renewal": self.renewal.as_ref().map(|renewal| shown_value(renewal, console)),
-            "settings": shown_members(&self.settings, console),
+            "renewal": self.renewal.as_ref().map(|renewal| Shown::new(console).value(renewal)),
+            "settings": Shown::new(console).members(&self.settings),
         })
     }
 }
@@ -100,19 +101,40 @@ pub fn claims_status(verified: bool) -> &'static str {
     if verified { "verified" } else { "decoded, not verified" }
 }
 
-fn shown_members(members: &Map<String, Value>, console: &Console) -> Map<String, Value> {
-    members.iter().map(|(name, value)| (name.clone(), shown_value(value, console))).collect()
+/// Makes texts safe to show, each once: that takes its time, and a long list has few that differ.
+struct Shown<'a> {
+    console: &'a Console,
+    known: BTreeMap<String, String>,
 }
 
-/// A value whose texts are safe to show. Nothing that is longer than a claim should be gets through.
-fn shown_value(value: &Value, console: &Console) -> Value {
-    match value {
-        Value::String(text) => Value::String(console.safe(quote(text).trim_matches('"'))),
-        Value::Array(items) => items.iter().map(|item| shown_value(item, console)).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (console.safe(name), shown_value(value, console))).collect()
+impl<'a> Shown<'a> {
+    fn new(console: &'a Console) -> Self {
+        Self { console, known: BTreeMap::new() }
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        if let Some(known) = self.known.get(text) {
+            return known.clone();
         }
-        other => other.clone(),
+        let safe = self.console.safe(text);
+        self.known.insert(text.to_owned(), safe.clone());
+        safe
+    }
+
+    fn members(&mut self, members: &Map<String, Value>) -> Map<String, Value> {
+        members.iter().map(|(name, value)| (name.clone(), self.value(value))).collect()
+    }
+
+    /// A value whose texts are safe to show. Nothing that is longer than a claim should be gets through.
+    fn value(&mut self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(quote(text).trim_matches('"'))),
+            Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (self.text(name), self.value(value))).collect()
+            }
+            other => other.clone(),
+        }
     }
 }
 
@@ -121,6 +143,18 @@ mod tests {
     use super::*;
     use crate::report::console::{Verbosity, captured};
     use crate::secret::Secret;
+
+    #[test]
+    fn looks_through_a_text_once_however_often_it_comes() {
+        let (console, _) = captured::console(Verbosity::Quiet, false);
+        console.guard(&Secret::new("the-bearer-of-this-run"));
+        let mut shown = Shown::new(&console);
+        let entry = json!({"scope": "with the-bearer-of-this-run", "pid": 7});
+        let list = shown.value(&json!(vec![entry; 1000]));
+        assert_eq!(list.as_array().map(Vec::len), Some(1000));
+        assert_eq!((&list[0], &list[999]), (&json!({"scope": "with ***", "pid": 7}), &list[0]));
+        assert_eq!(shown.known.len(), 3, "scope, its value, and pid");
+    }
 
     #[test]
     fn tells_everything_but_secrets() {

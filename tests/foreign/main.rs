@@ -26,6 +26,8 @@ mod tools;
 mod world;
 
 mod action;
+#[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
+mod api;
 mod completions;
 mod component;
 mod consumers;
@@ -34,6 +36,8 @@ mod documents;
 mod faults;
 mod interop;
 mod itself;
+#[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
+mod long_applies;
 mod memory;
 mod packaging;
 mod pages;
@@ -41,6 +45,8 @@ mod pages;
 mod peers;
 mod proxies;
 mod readers;
+#[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
+mod renewal;
 mod review;
 mod shells;
 mod terminals;
@@ -67,6 +73,11 @@ use checks;
 
 fn modules() -> Vec<(&'static str, Vec<Check>)> {
     Vec::from([
+        // The longest check is the first one here, so that the others are made beside it.
+        #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
+        ("renewal", renewal::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
+        ("long_applies", long_applies::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("action", action::checks()),
         #[cfg(unix)]

@@ -41,7 +41,7 @@ pub(crate) fn checks() -> Vec<Check> {
     ]
 }
 
-const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
+pub(crate) const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
 
 /// What an example has in place of a reader's own values.
 const PLACEHOLDERS: [(&str, &str); 2] =
@@ -72,27 +72,32 @@ fn names() -> Vec<String> {
     names
 }
 
-fn adapted(text: &str) -> String {
+pub(crate) fn adapted(text: &str) -> String {
     PLACEHOLDERS.iter().fold(text.to_owned(), |text, (placeholder, value)| text.replace(placeholder, value))
 }
 
 /// A folder with an example's files and the providers. The configuration is the example's to the letter; elsewhere the
 /// placeholders are filled in.
-fn example(name: &str, files: &[(&str, &str)]) -> World {
-    let mut mirror = Mirror::for_terraform();
+pub(crate) fn example(name: &str, files: &[(&str, &str)]) -> World {
     let world = World::new();
     let folder = examples().join(name);
     world.put("main.tf", &folder.join("main.tf"));
     for (from, to) in files {
         world.write_script(to, &adapted(&fs::read_to_string(folder.join(from)).unwrap()));
     }
+    write_providers(&world);
+    world
+}
+
+/// Puts the providers into a folder, in a mirror, and the settings with which Terraform finds them there.
+pub(crate) fn write_providers(world: &World) {
+    let mut mirror = Mirror::for_terraform();
     // Terraform's own host for providers that are named without one.
     let host = ["registry", "terraform", "io"].join(".");
     let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign/terraform/provider.py");
     mirror.add(&format!("{host}/equinix/equinix"), "4.8.0", &stand_in);
     mirror.add(&format!("{host}/hashicorp/external"), "2.3.5", &suite().join("provider.py"));
-    mirror.write(&world);
-    world
+    mirror.write(world);
 }
 
 /// The lines before every script: Terraform finds its providers, and its state is kept where it can be looked at.
@@ -106,34 +111,44 @@ fn prepared(world: &World, script: &str) -> String {
 
 /// Runs an example's own pipeline in its platform's emulator.
 fn in_emulator(name: &str, platform: &str, sandbox: &[&str]) -> (World, Run) {
-    let (file, place) = if platform == "github" {
-        need_act();
-        ("github.yml", ".github/workflows/deploy.yml")
+    let files = if platform == "github" {
+        [("github.yml", pipeline(platform))]
     } else {
-        need_gitlab_ci_local();
-        ("gitlab-ci.yml", ".gitlab-ci.yml")
+        [("gitlab-ci.yml", pipeline(platform))]
     };
-    let world = example(name, &[(file, place)]);
-    world.write(".gitignore", "/*\n!/.git*\n!/main.tf\n");
-    // The example brings them along.
-    let first = prepared(&world, "unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE");
-    let run = if platform == "github" {
-        world.repository("https://github.example/octo-org/octo-repo.git");
-        world.run_act(sandbox, &GIVEN, &first)
-    } else {
-        world.repository("git@gitlab.example:octo-group/octo-project.git");
-        // The sandbox has one name for the ID token; the provider alone reads another.
-        let declared = format!("    {OF_THE_PROVIDER}:\n");
-        let pipeline = fs::read_to_string(world.path(place)).unwrap();
-        let name = if pipeline.contains(&declared) { OF_THE_PROVIDER } else { OWN };
-        let given: Vec<&str> = [name].into_iter().chain(GIVEN).collect();
-        world.run_gitlab_ci_local(sandbox, &given, &format!("{first}\n{name}=${OWN}"))
-    };
+    let world = example(name, &files);
+    let run = emulate(&world, platform, sandbox);
     (world, run)
 }
 
+/// Where a platform finds its pipelines.
+pub(crate) fn pipeline(platform: &str) -> &'static str {
+    if platform == "github" { ".github/workflows/deploy.yml" } else { ".gitlab-ci.yml" }
+}
+
+/// Runs the pipeline in a folder in its platform's emulator.
+pub(crate) fn emulate(world: &World, platform: &str, sandbox: &[&str]) -> Run {
+    world.write(".gitignore", "/*\n!/.git*\n!/main.tf\n");
+    // The pipeline brings them along.
+    let first = prepared(world, "unset EQUINIX_TOKEN_EXCHANGE_SCOPE EQUINIX_WIF_AUDIENCE");
+    if platform == "github" {
+        need_act();
+        world.repository("https://github.example/octo-org/octo-repo.git");
+        world.run_act(sandbox, &GIVEN, &first)
+    } else {
+        need_gitlab_ci_local();
+        world.repository("git@gitlab.example:octo-group/octo-project.git");
+        // The sandbox has one name for the ID token; the provider alone reads another.
+        let declared = format!("    {OF_THE_PROVIDER}:\n");
+        let pipeline = fs::read_to_string(world.path(pipeline(platform))).unwrap();
+        let name = if pipeline.contains(&declared) { OF_THE_PROVIDER } else { OWN };
+        let given: Vec<&str> = [name].into_iter().chain(GIVEN).collect();
+        world.run_gitlab_ci_local(sandbox, &given, &format!("{first}\n{name}=${OWN}"))
+    }
+}
+
 /// What the stand-in did: every time it needed a token.
-struct Use {
+pub(crate) struct Use {
     way: String,
     token: String,
     variables: Vec<String>,
@@ -155,7 +170,7 @@ fn uses(run: &Run) -> Vec<Use> {
 
 /// Every use was by this way, with a token as the sandbox's STS makes them, and nothing of it is in the log.
 #[track_caller]
-fn used(run: &Run, way: &str, times: usize) -> Vec<Use> {
+pub(crate) fn used(run: &Run, way: &str, times: usize) -> Vec<Use> {
     let uses = uses(run);
     assert_eq!(uses.len(), times, "{}", run.log);
     for used in &uses {
@@ -168,12 +183,12 @@ fn used(run: &Run, way: &str, times: usize) -> Vec<Use> {
     uses
 }
 
-fn shows(text: &str, token: &str) -> bool {
+pub(crate) fn shows(text: &str, token: &str) -> bool {
     let mut pieces = token.as_bytes().windows(16).map(|piece| std::str::from_utf8(piece).unwrap());
     pieces.any(|piece| text.contains(piece))
 }
 
-fn has(used: &Use, name: &str) -> bool {
+pub(crate) fn has(used: &Use, name: &str) -> bool {
     used.variables.iter().any(|variable| variable == name)
 }
 
@@ -193,7 +208,7 @@ fn plan(world: &World) -> String {
 
 /// A state is there, with what the data source gave, and nothing of a token.
 #[track_caller]
-fn keeps_no_token(world: &World, uses: &[Use]) {
+pub(crate) fn keeps_no_token(world: &World, uses: &[Use]) {
     let state = state(world);
     assert!(state.contains("equinix_fabric_metros") && state.contains("FR"), "{state}");
     for used in uses {

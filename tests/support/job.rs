@@ -79,6 +79,7 @@ pub struct Job {
     changes: Vec<ClaimsChange>,
     finish: Finish,
     minted: Arc<Mutex<Vec<String>>>,
+    issued: Issued,
     env: Vec<(OsString, Option<OsString>)>,
     command: String,
     grant: Option<String>,
@@ -144,6 +145,7 @@ impl Job {
             changes: Vec::new(),
             finish: Arc::new(|token| token.mint()),
             minted: Arc::default(),
+            issued: Issued::default(),
             env: Vec::new(),
             command: "token".to_owned(),
             grant: None,
@@ -285,6 +287,11 @@ impl Job {
     pub fn lives(mut self, lives: impl IntoIterator<Item = u64>) -> Self {
         self.lives = lives.into_iter().collect();
         self.args(["--min-ttl", "0"])
+    }
+
+    /// The access tokens that the STS gives by default, for an API that takes them.
+    pub fn issued(&self) -> Issued {
+        Arc::clone(&self.issued)
     }
 
     /// The run is killed, so its token file may stay behind.
@@ -708,7 +715,7 @@ impl Job {
         let queue = Queue::before(script);
         let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
-        let issued = Issued::default();
+        let issued = self.issued;
         let script = StsScript { hooks: self.sts_hooks, lives: self.lives, issued: Arc::clone(&issued) };
         let queue = Queue::before(script);
         let queue = self.sts_replies.into_iter().fold(queue, Queue::reply);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-pub const PAGES: [&str; 17] = [
+pub const PAGES: [&str; 18] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -21,6 +21,7 @@ pub const PAGES: [&str; 17] = [
     "docs/github-action.md",
     "docs/gitlab-component.md",
     "docs/terraform.md",
+    "docs/long-applies.md",
 ];
 
 pub fn root() -> &'static Path {
@@ -55,7 +56,8 @@ pub mod markdown {
         for (event, range) in events(page) {
             match (event, &mut open) {
                 (Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(tag))), _) => {
-                    assert!(page[range.clone()].trim_end().ends_with("\n```"), "a block is not closed");
+                    let last = page[range.clone()].trim_end().rsplit('\n').next();
+                    assert_eq!(last.map(str::trim), Some("```"), "a block is not closed");
                     let (before, inside) = (&page[done..range.start], &page[range.clone()]);
                     prose += &format!("{before}{}", "\n".repeat(inside.matches('\n').count()));
                     done = range.end;

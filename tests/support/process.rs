@@ -115,8 +115,8 @@ impl Process {
     }
 
     /// Waits for the process and for the end of both streams; `None` when that takes too long.
-    fn end(&mut self) -> Option<ExitStatus> {
-        let deadline = self.started + LIMIT;
+    fn end(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let deadline = self.started + limit;
         let left = || deadline.saturating_duration_since(Instant::now());
         let streams_ended = (0..2).all(|_| self.ended.recv_timeout(left()).is_ok());
         // The streams end with the process, as a rule: what waits here is one that has closed them early.
@@ -195,15 +195,21 @@ impl Running {
 
     /// Waits for the end and checks what always has to hold.
     #[track_caller]
-    pub fn wait(mut self) -> Outcome {
-        let status = self.process.end();
+    pub fn wait(self) -> Outcome {
+        self.wait_for(LIMIT)
+    }
+
+    /// [`Running::wait`] for a run that is meant to take long.
+    #[track_caller]
+    pub fn wait_for(mut self, limit: Duration) -> Outcome {
+        let status = self.process.end(limit);
         let elapsed = self.process.started.elapsed();
         let run = Run {
             status,
             elapsed,
             stdout: self.process.stdout.bytes(),
             stderr: self.process.stderr.bytes(),
-            limit: LIMIT,
+            limit,
         };
         drop(self.process);
         self.issuer.stop();

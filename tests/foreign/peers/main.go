@@ -1,5 +1,5 @@
 // Command peers is what we compare with and are judged by: Equinix's own Go clients, and a validator that reads the
-// OpenAPI documents which Equinix publishes with them. tests/foreign/peers.rs and documents.rs start it.
+// OpenAPI documents which Equinix publishes with them. tests/foreign/peers.rs, renewal.rs and documents.rs start it.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 )
 
 const usage = `peers ask CLIENT URL ARGUMENT…      let a client of Equinix ask, and print what it read as JSON
+peers work API SOURCES SPAN         let token sources ask an API for so long, and print what came of it as JSON
 peers watch REPORT -- COMMAND…      run a command whose requests to Equinix go through the validator
 peers send METHOD URL TYPE BODY     send a request as it is
 peers version`
@@ -23,6 +24,8 @@ func run(args []string) error {
 	switch {
 	case len(args) > 2 && args[0] == "ask":
 		return ask(args[1], args[2], args[3:])
+	case len(args) == 4 && args[0] == "work":
+		return work(args[1], args[2], args[3])
 	case len(args) > 3 && args[0] == "watch" && args[2] == "--":
 		return watch(args[1], args[3:])
 	case len(args) == 5 && args[0] == "send":

@@ -1,20 +1,23 @@
-"""A stand-in for Equinix's Terraform provider: it takes its credentials from where that one takes them, in the same order,
-and asks no API for anything. Which way it took, and with which token, goes to $SEEN/uses, one JSON object a line.
+"""A stand-in for Equinix's Terraform provider: it takes its credentials from where that one takes them, in the same order.
+Which way it took, and with which token, goes to $SEEN/uses, one JSON object a line.
 
 What it copies, and nothing else: the arguments for credentials with their variables and defaults; that a scope and a
-subject token win over a token; that it exchanges when the token is first needed, at /use/token, and says what the STS
-answered when it is refused; and the data source `equinix_fabric_metros`, with made-up metros. The protocol's side is the
-package `tf`."""
+subject token win over a token; that each operation exchanges when it first needs a token, at /use/token, and again when
+ten seconds or less are left of it, and says what the STS answered when it is refused; the data source
+`equinix_fabric_metros`, with made-up metros and no request to an API; and the resource `equinix_fabric_stream`, which is
+created by a request and asked for until it is there, and which is not in the state when that fails. It does not try
+again where the original does. The protocol's side is the package `tf`."""
 
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 from tf import types
-from tf.iface import DataSource, Provider, ReadDataContext
+from tf.iface import DataSource, Provider, ReadDataContext, Resource
 from tf.runner import run_provider
 from tf.schema import Attribute, Schema
 
@@ -51,20 +54,39 @@ def exchange(settings, subject_token):
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(address, urllib.parse.urlencode(form).encode(), timeout=20) as answer:
-            return json.load(answer)["access_token"]
+            return json.load(answer)
     except urllib.error.HTTPError as error:
         raise Refused(f"STS token exchange failed with status {error.code}: {error.read().decode()}") from None
 
 
-def credential(settings):
-    """The way that is taken, and the token."""
-    subject_token = settings["token_exchange_subject_token"]
-    subject_token = subject_token or os.environ.get(settings["token_exchange_subject_token_env_var"], "")
-    if settings["token_exchange_scope"] and subject_token:
-        return "exchange", exchange(settings, subject_token)
-    if settings["token"]:
-        return "token", settings["token"]
-    raise Refused("no credential but a client id and secret, which this stand-in does not know")
+class Credential:
+    """The token of one operation."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.token = None
+        self.end = None
+
+    def get(self):
+        if self.token is None or (self.end is not None and self.end - time.monotonic() <= 10):
+            way, self.token = self.obtain()
+            variables = sorted(name for name in os.environ if name.startswith(TOLD))
+            with open(os.environ["SEEN"] + "/uses", "a") as uses:
+                uses.write(json.dumps({"way": way, "token": self.token, "variables": variables}) + "\n")
+        return self.token
+
+    def obtain(self):
+        """The way that is taken, and the token."""
+        settings = self.settings
+        subject_token = settings["token_exchange_subject_token"]
+        subject_token = subject_token or os.environ.get(settings["token_exchange_subject_token_env_var"], "")
+        if settings["token_exchange_scope"] and subject_token:
+            answer = exchange(settings, subject_token)
+            self.end = time.monotonic() + answer["expires_in"]
+            return "exchange", answer["access_token"]
+        if settings["token"]:
+            return "token", settings["token"]
+        raise Refused("no credential but a client id and secret, which this stand-in does not know")
 
 
 class Metros(DataSource):
@@ -88,14 +110,66 @@ class Metros(DataSource):
 
     def read(self, ctx: ReadDataContext, config):
         try:
-            way, token = credential(self.settings)
+            Credential(self.settings).get()
         except Refused as why:
             ctx.diagnostics.add_error("Failed retrieving metros", str(why))
             return None
-        variables = sorted(name for name in os.environ if name.startswith(TOLD))
-        with open(os.environ["SEEN"] + "/uses", "a") as uses:
-            uses.write(json.dumps({"way": way, "token": token, "variables": variables}) + "\n")
         return {**config, "data": [{"code": "AM"}, {"code": "FR"}], "id": "metros"}
+
+
+class Stream(Resource):
+    def __init__(self, provider):
+        self.settings = provider.settings
+
+    @classmethod
+    def get_name(cls):
+        return "fabric_stream"
+
+    @classmethod
+    def get_schema(cls):
+        return Schema(
+            attributes=[
+                Attribute("type", types.String(), required=True),
+                Attribute("name", types.String(), required=True),
+                Attribute("state", types.String(), computed=True),
+                Attribute("uuid", types.String(), computed=True),
+            ]
+        )
+
+    def ask(self, credential, method, path, body=None):
+        """A request to the API. A refusal is final, also that of a token."""
+        request = urllib.request.Request(self.settings["endpoint"] + "/fabric/v4/streams" + path, method=method)
+        request.add_header("Authorization", "Bearer " + credential.get())
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+            request.data = json.dumps(body).encode()
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Refused(f"{error.code} {error.reason} {error.read().decode()}") from None
+
+    def create(self, ctx, planned):
+        credential = Credential(self.settings)
+        try:
+            stream = self.ask(credential, "POST", "", {"type": planned["type"], "name": planned["name"]})
+            while stream["state"] != "PROVISIONED":
+                time.sleep(0.5)
+                stream = self.ask(credential, "GET", "/" + stream["uuid"])
+        except Refused as why:
+            ctx.diagnostics.add_error("Failed creating stream", str(why))
+            return None
+        return {**planned, "state": stream["state"], "uuid": stream["uuid"]}
+
+    def read(self, ctx, current):
+        return current
+
+    def update(self, ctx, current, planned):
+        return planned
+
+    def delete(self, ctx, current):
+        return None
 
 
 class Equinix(Provider):
@@ -126,7 +200,7 @@ class Equinix(Provider):
         return [Metros]
 
     def get_resources(self):
-        return []
+        return [Stream]
 
 
 run_provider(Equinix(), sys.argv)
