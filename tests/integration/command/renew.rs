@@ -497,7 +497,9 @@ exit 43"#
             outcome.sts.requests.iter().map(|request| request.form_value("subject_token")).collect();
         assert_eq!(tokens.into_iter().collect::<Vec<_>>(), [Some(outcome.id_token())]);
         outcome
-            .stderr_has("warning: this job has one ID token, which ends at 20")
+            .stderr_has(
+                "warning: this job has one ID token, with which the access token can be renewed until 20",
+            )
             .stderr_has("and not after");
         assert!(!outcome.report.as_ref().unwrap()["warnings"].as_array().unwrap().is_empty());
         Job::github().renew().exec(["true"]).run().succeeds().stderr_lacks("one ID token");
@@ -622,7 +624,9 @@ mod inside {
             "$WIF" token --format raw --output "$TMPDIR/token"; test "$(cat "$TMPDIR/token")" = "$EQUINIX_API_TOKEN"
             token=$EQUINIX_API_TOKEN
             EQUINIX_API_TOKEN= "$WIF" exec -- sh -c "test \"\$EQUINIX_API_TOKEN\" = '$token'"
-            "$WIF" exec -- sh -c 'test -z "${EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN:-}"'
+            "$WIF" exec -- sh -c 'test "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN $EQUINIX_WIF_EXEC" = "$0 renew"' \
+                "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"
+            "$WIF" exec -- "$WIF" exec -- "$WIF" token --format raw | grep -qxF "$EQUINIX_API_TOKEN"
             "$WIF" exec --renew -- sh -c '
                 test "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN" != "$0" && test "$EQUINIX_STS_ENDPOINT" != "$1" &&
                 test "$("$WIF" token --format raw)" = "$2" && test "$(cat "$EQUINIX_WIF_TOKEN_FILE")" = "$2"
@@ -633,7 +637,7 @@ mod inside {
             let outcome = running(make(), script).token_in("tmp/token").run();
             ran(&outcome);
             was_renewed(&outcome, 1);
-            assert_eq!(entries(&outcome, "hand_outs").len(), 6);
+            assert_eq!(entries(&outcome, "hand_outs").len(), 9);
         });
     }
 
