@@ -161,3 +161,70 @@ fn its_grant_can_renew_until_the_only_token_ends() {
     assert_eq!(error.code(), Code::NetConnect);
     assert_eq!(grant.renewable_until(), Renewable::Until(NOW + 600));
 }
+
+/// Answers one request after another on a port of this machine, each with the next status and body.
+#[cfg(feature = "renew")]
+fn answers(script: Vec<(u16, Value)>) -> (Url, std::thread::JoinHandle<()>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let server = std::thread::spawn(move || {
+        for (status, body) in script {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"token-type%3Aid_token") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            let body = body.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}",
+                body.len()
+            );
+            stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+        }
+    });
+    (url, server)
+}
+
+#[cfg(feature = "renew")]
+#[test]
+fn a_refused_id_token_is_sent_again_only_by_a_run_that_goes_on() {
+    let refused = || (403, json!({"error": "access_denied"}));
+    let granted = |token: &str| {
+        let access_token_type = crate::credential::Kind::AccessToken.token_type_uri();
+        let answer = json!({"access_token": token, "issued_token_type": access_token_type, "token_type": "Bearer", "expires_in": 3600});
+        (200, answer)
+    };
+    let script = vec![
+        refused(),
+        granted("the-first-access-token"),
+        (400, json!({"error": "invalid_grant"})),
+        granted("another-access-token"),
+        (400, json!({"error": "invalid_grant"})),
+    ];
+    let (endpoint, server) = answers(script);
+    let (job, by, _) = job(&json!({}), Validation::Basic);
+    let job = job.unwrap();
+    let config = Config {
+        sts: Sts { endpoint, api: Api::Alpha },
+        local_issuers_only: None,
+        scope: "roleassignments:o".to_owned(),
+        min_ttl: 60,
+    };
+    let code = |grant: &TokenExchange| job.obtain(grant, by).map(drop).unwrap_err().code();
+    let short = TokenExchange::new(config.clone(), job.clone());
+    assert_eq!(code(&short), Code::StsDenied);
+    assert_eq!(
+        job.obtain(&short, by).unwrap_err().message(),
+        "the ID token was refused before, so it was not sent again"
+    );
+    job.go_on();
+    let long = TokenExchange::new(config, job.clone());
+    assert!(job.obtain(&long, by).is_ok());
+    assert_eq!(code(&long), Code::StsIdTokenUsed, "taken once");
+    assert!(job.obtain(&long, by).is_ok());
+    assert_eq!(code(&long), Code::StsDenied, "taken twice, so that is not the reason");
+    server.join().unwrap();
+}

@@ -75,8 +75,9 @@ mod environment {
         let id_token = job.mint();
         let job = job
             .env(SUBJECT_TOKEN, id_token.clone())
-            .env("OTHER_TOKEN", id_token)
+            .env("OTHER_TOKEN", id_token.clone())
             .env("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "OTHER_TOKEN")
+            .env("A_COPY", format!("Bearer {id_token}"))
             .env("HTTPS_PROXY", "http://proxy.example:3128")
             .env("NO_PROXY", "internal.example")
             .args(["--provider", "github"])
@@ -94,6 +95,7 @@ mod environment {
             "ACTIONS_ID_TOKEN_REQUEST_URL",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
             "OTHER_TOKEN",
+            "A_COPY",
             "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR",
             "EQUINIX_API_CLIENTID",
             "EQUINIX_API_CLIENTSECRET",
@@ -748,7 +750,7 @@ mod what_an_earlier_step_planted {
     fn is_not_taken_for_a_run_around() {
         type Plant = fn(Job, &str) -> Job;
         const HANDLE: &str = "ewh_0123456789abcdefghijklmnopqrstuvwxyzABCDE-_";
-        let cases: [(&str, Plant); 9] = [
+        let cases: [(&str, Plant); 11] = [
             ("GitHub's identity besides", |job, url| job.env(SUBJECT_TOKEN, HANDLE).env(ENDPOINT, url)),
             ("half of GitHub's identity besides", |job, url| {
                 job.unset("ACTIONS_ID_TOKEN_REQUEST_URL").env(SUBJECT_TOKEN, HANDLE).env(ENDPOINT, url)
@@ -760,6 +762,15 @@ mod what_an_earlier_step_planted {
             }),
             ("a file besides", |job, url| {
                 let job = job.without_id_token_permission().env("EQUINIX_WIF_SUBJECT_TOKEN_FILE", "id-token");
+                job.env(SUBJECT_TOKEN, HANDLE).env(ENDPOINT, url)
+            }),
+            ("a stored secret besides", |job, url| {
+                let job =
+                    job.without_id_token_permission().env("EQUINIX_WIF_GRANT", "client-credentials").client();
+                job.env(SUBJECT_TOKEN, HANDLE).env(ENDPOINT, url)
+            }),
+            ("a grant with a stored secret besides", |job, url| {
+                let job = job.without_id_token_permission().env("EQUINIX_WIF_GRANT", "refresh-token");
                 job.env(SUBJECT_TOKEN, HANDLE).env(ENDPOINT, url)
             }),
             ("no address", |job, _| job.without_id_token_permission().env(SUBJECT_TOKEN, HANDLE)),
@@ -813,6 +824,19 @@ mod a_stored_secret {
         was_renewed(&outcome, 3);
         assert!(outcome.sts.requests.iter().all(|request| request.path() == "/oauth2/v1/token"));
         outcome.stderr_lacks("one ID token");
+    }
+
+    #[test]
+    fn is_behind_what_the_program_gets_inside() {
+        let script = r#"
+            test "$("$WIF" token --format raw)" = "$EQUINIX_API_TOKEN"
+            "$WIF" exec -- sh -c 'test -n "$EQUINIX_API_TOKEN"'
+            "$WIF" doctor | grep '^ok  *token '
+        "#;
+        let job = Job::bare().grant("client-credentials").client();
+        let outcome = job.renew().exec(["sh", "-ec", script]).run();
+        outcome.succeeds();
+        assert_eq!(outcome.sts.requests.len(), 1);
     }
 
     #[test]
