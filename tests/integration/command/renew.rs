@@ -595,13 +595,13 @@ mod the_report {
 mod inside {
     use super::*;
 
-    fn running(job: Job, script: &str) -> Job {
+    pub(super) fn running(job: Job, script: &str) -> Job {
         let script = format!("set -euo pipefail\n{script}\nexit 43");
         job.renew().env("WIF", env!("CARGO_BIN_EXE_equinix-wif")).exec(["bash", "-c", &script])
     }
 
     #[track_caller]
-    fn ran(outcome: &Outcome) {
+    pub(super) fn ran(outcome: &Outcome) {
         outcome.require(outcome.status == Some(43), "every line of the script succeeds");
     }
 
@@ -811,6 +811,7 @@ mod what_an_earlier_step_planted {
 
 #[cfg(feature = "classic-grants")]
 mod a_stored_secret {
+    use super::inside::{ran, running};
     use super::*;
 
     #[test]
@@ -834,8 +835,8 @@ mod a_stored_secret {
             "$WIF" doctor | grep '^ok  *token '
         "#;
         let job = Job::bare().grant("client-credentials").client();
-        let outcome = job.renew().exec(["sh", "-ec", script]).run();
-        outcome.succeeds();
+        let outcome = running(job, script).run();
+        ran(&outcome);
         assert_eq!(outcome.sts.requests.len(), 1);
     }
 
