@@ -9,6 +9,7 @@ use crate::identity::audience;
 use crate::identity::expect::{self, Expectation};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::near_miss::near_miss;
+use crate::identity::stability;
 use crate::identity::times;
 use crate::json;
 use crate::text::quote;
@@ -147,6 +148,9 @@ pub fn checks(
             check_run(token, &expected.run, findings);
             Ok(())
         });
+        if let Some(unstable) = stability::unstable(token) {
+            outcomes.push(("subject", Ok(vec![Finding::warning(unstable.warning())])));
+        }
     }
     if !expected.expectations.is_empty() {
         outcomes.push(("expectations", expect::check(&expected.expectations, token).map(|()| Vec::new())));

@@ -4,6 +4,7 @@
 //! by `iss`. Where nothing depends on which issuer it is, all of them count together.
 
 use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::stability::{Twin, Unstable};
 use crate::identity::subject;
 
 /// The registered claims that tell what a token is for and how long (RFC 7519 section 4.1).
@@ -25,6 +26,25 @@ struct Issuer {
     remark: fn(&UnverifiedClaims) -> Option<String>,
     /// Says what else a refused subject may have been called, of any text.
     other_name: fn(&str) -> Option<String>,
+    /// Finds out what changes in the subject from run to run, if the token is this issuer's.
+    changes: fn(&UnverifiedClaims) -> Option<Unstable>,
+    /// Finds out the other subject that the same job has at another time, if the token is this issuer's.
+    twin: fn(&UnverifiedClaims) -> Option<Twin>,
+}
+
+impl Issuer {
+    /// An issuer of which nothing is known. Each one names what differs.
+    const NEUTRAL: Self = Self {
+        reported: &[],
+        shown: &[],
+        public: &[],
+        visibility: "",
+        form: |_| None,
+        remark: |_| None,
+        other_name: |_| None,
+        changes: |_| None,
+        twin: |_| None,
+    };
 }
 
 /// The form of a subject whose issuer has several.
@@ -71,6 +91,7 @@ const ISSUERS: &[Issuer] = &[
         form: subject::github_form,
         remark: subject::reusable_workflow,
         other_name: subject::older_github_name,
+        ..Issuer::NEUTRAL
     },
     // GitLab.
     Issuer {
@@ -105,9 +126,8 @@ const ISSUERS: &[Issuer] = &[
         ],
         public: &["project_path", "ref", "environment", "ref_protected"],
         visibility: "project_visibility",
-        form: |_| None,
         remark: subject::merge_request_from_fork,
-        other_name: |_| None,
+        ..Issuer::NEUTRAL
     },
     #[cfg(test)]
     Issuer {
@@ -115,9 +135,16 @@ const ISSUERS: &[Issuer] = &[
         shown: &["run", "stage"],
         public: &["stage"],
         visibility: "made_up_visibility",
-        form: |_| None,
-        remark: |_| None,
-        other_name: |_| None,
+        changes: |token| {
+            let nonce = token.text("nonce_of_run")?;
+            let part = "a nonce";
+            token.subject().ends_with(&format!("/{nonce}")).then_some(Unstable {
+                part,
+                cure: None,
+                groups: None,
+            })
+        },
+        ..Issuer::NEUTRAL
     },
 ];
 
@@ -157,6 +184,16 @@ pub fn form(token: &UnverifiedClaims) -> Option<Form> {
 /// Returns what an administrator should know about whom these claims describe.
 pub fn remarks(token: &UnverifiedClaims) -> Vec<String> {
     ISSUERS.iter().filter_map(|issuer| (issuer.remark)(token)).collect()
+}
+
+/// Returns what changes in the token's subject from run to run, if anything is known to.
+pub(super) fn changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    ISSUERS.iter().find_map(|issuer| (issuer.changes)(token))
+}
+
+/// Returns the other subject that the same job has at another time, if there is one.
+pub fn twin(token: &UnverifiedClaims) -> Option<Twin> {
+    ISSUERS.iter().find_map(|issuer| (issuer.twin)(token))
 }
 
 /// Returns a note on a subject that was refused: what else it may have been called when the grant was made.
