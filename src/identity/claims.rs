@@ -7,6 +7,7 @@
 use crate::error::{Code, Error};
 use crate::identity::audience;
 use crate::identity::expect::{self, Expectation};
+use crate::identity::issuer;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::near_miss::near_miss;
 use crate::identity::stability;
@@ -146,6 +147,7 @@ pub fn checks(
         gather("times", &|findings| times::check(token, now, findings));
         gather("run", &|findings| {
             check_run(token, &expected.run, findings);
+            findings.extend(issuer::oddities(token));
             Ok(())
         });
         if let Some(unstable) = stability::unstable(token) {

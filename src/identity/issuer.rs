@@ -3,6 +3,7 @@
 //! Enterprise servers and self-managed instances have hosts of their own, so tokens are told apart by their claims and not
 //! by `iss`. Where nothing depends on which issuer it is, all of them count together.
 
+use crate::identity::claims::Finding;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::stability::{Twin, Unstable};
 use crate::identity::subject;
@@ -28,6 +29,8 @@ struct Issuer {
     other_name: fn(&str) -> Option<String>,
     /// Finds out what changes in the subject from run to run, if the token is this issuer's.
     changes: fn(&UnverifiedClaims) -> Option<Unstable>,
+    /// Finds an oddity of the job that the claims tell.
+    oddity: fn(&UnverifiedClaims) -> Option<Finding>,
     /// Finds out the other subject that the same job has at another time, if the token is this issuer's.
     twin: fn(&UnverifiedClaims) -> Option<Twin>,
 }
@@ -43,6 +46,7 @@ impl Issuer {
         remark: |_| None,
         other_name: |_| None,
         changes: |_| None,
+        oddity: |_| None,
         twin: |_| None,
     };
 }
@@ -129,6 +133,49 @@ const ISSUERS: &[Issuer] = &[
         remark: subject::merge_request_from_fork,
         ..Issuer::NEUTRAL
     },
+    // CircleCI.
+    Issuer {
+        reported: &[
+            "oidc.circleci.com/project-id",
+            "oidc.circleci.com/pipeline-id",
+            "oidc.circleci.com/workflow-id",
+            "oidc.circleci.com/vcs-origin",
+            "oidc.circleci.com/vcs-ref",
+            "oidc.circleci.com/context-ids",
+            "oidc.circleci.com/ssh-rerun",
+        ],
+        shown: &[
+            "oidc.circleci.com/org-id",
+            "oidc.circleci.com/project-id",
+            "oidc.circleci.com/pipeline-definition-id",
+            "oidc.circleci.com/pipeline-id",
+            "oidc.circleci.com/workflow-id",
+            "oidc.circleci.com/job-id",
+            "oidc.circleci.com/vcs-origin",
+            "oidc.circleci.com/vcs-ref",
+            "oidc.circleci.com/context-ids",
+            "oidc.circleci.com/ssh-rerun",
+        ],
+        public: &["oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref"],
+        changes: subject::circleci_changes,
+        oddity: subject::circleci_ssh,
+        ..Issuer::NEUTRAL
+    },
+    // Bitbucket.
+    Issuer {
+        reported: &["repositoryUuid", "pipelineUuid", "stepUuid", "branchName"],
+        shown: &[
+            "workspaceUuid",
+            "repositoryUuid",
+            "deploymentEnvironmentUuid",
+            "branchName",
+            "pipelineUuid",
+            "pipelineRunUuid",
+            "stepUuid",
+        ],
+        changes: subject::bitbucket_changes,
+        ..Issuer::NEUTRAL
+    },
     #[cfg(test)]
     Issuer {
         reported: &["run"],
@@ -189,6 +236,11 @@ pub fn remarks(token: &UnverifiedClaims) -> Vec<String> {
 /// Returns what changes in the token's subject from run to run, if anything is known to.
 pub(super) fn changes(token: &UnverifiedClaims) -> Option<Unstable> {
     ISSUERS.iter().find_map(|issuer| (issuer.changes)(token))
+}
+
+/// Returns what is odd about the job, as its token tells.
+pub(super) fn oddities(token: &UnverifiedClaims) -> Vec<Finding> {
+    ISSUERS.iter().filter_map(|issuer| (issuer.oddity)(token)).collect()
 }
 
 /// Returns the other subject that the same job has at another time, if there is one.

@@ -1,8 +1,11 @@
 //! Remarks on a subject, for explanations only. Nothing is ever decided by parsing it: organizations can
 //! replace the whole text by a template, and platforms have changed their defaults before.
 
+use crate::error::Code;
+use crate::identity::claims::Finding;
 use crate::identity::issuer::Form;
 use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::stability::Unstable;
 use crate::text::quote;
 
 /// GitHub's default until 2026-07-15: `repo:owner/name:…`.
@@ -85,6 +88,37 @@ pub(super) fn merge_request_from_fork(token: &UnverifiedClaims) -> Option<String
             "this is a merge request from a fork: project_path and the subject describe the fork (project {source}), while the job runs in project {runs_in}"
         )
     })
+}
+
+/// CircleCI's subjects, `org/…/project/…/user/…`, name the user who caused the run; runs by schedule have another one.
+pub(super) fn circleci_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("oidc.circleci.com/project-id")?;
+    token.subject().contains("/user/").then_some(Unstable {
+        part: "the id of the user who caused the run",
+        cure: Some(
+            "Use a context of CircleCI in the job, register oidc.circleci.com/context-ids as groupMembershipClaim of the OIDC provider, and grant to the group that is the context's id.",
+        ),
+        groups: Some("oidc.circleci.com/context-ids"),
+    })
+}
+
+/// Warns of a job that was run again with SSH: somebody may be working in it by hand.
+pub(super) fn circleci_ssh(token: &UnverifiedClaims) -> Option<Finding> {
+    let is_odd = token.claims.get("oidc.circleci.com/ssh-rerun")?.as_bool() == Some(true);
+    is_odd.then(|| {
+        Finding::strict(
+            Code::ClaimDebugJob,
+            "the ID token says oidc.circleci.com/ssh-rerun: this job was run again with SSH, so somebody may be working in it by hand",
+        )
+    })
+}
+
+/// Bitbucket's subjects end in the id of the step, which is new in each run. No claim is a list, so no group can help.
+pub(super) fn bitbucket_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("repositoryUuid")?;
+    let step = token.text("stepUuid")?;
+    let part = "the id of the step";
+    token.subject().ends_with(step).then_some(Unstable { part, cure: None, groups: None })
 }
 
 #[cfg(test)]

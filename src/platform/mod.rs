@@ -2,9 +2,11 @@
 //!
 //! A platform is one file in this folder and one line in [`PLATFORMS`]. Most of it is data ([`Facts`]); the rest says
 //! whether it is here (from documented values, without any I/O), fetches the ID token, and knows which issuer and run the
-//! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
-//! platforms, know one by its name.
+//! token should name. Outside this folder only the formats that write GitHub's and CircleCI's own files, and the sandbox, which
+//! imitates platforms, know one by its name.
 
+mod bitbucket;
+pub mod circleci;
 mod env;
 mod facts;
 mod file;
@@ -33,6 +35,8 @@ pub use mask::Masks;
 pub const PLATFORMS: &[&dyn Platform] = &[
     &github::GitHub,
     &gitlab::GitLab,
+    &circleci::CircleCi,
+    &bitbucket::Bitbucket,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -110,7 +114,7 @@ pub trait Platform: Sync {
     /// Tells whether this job runs there. Exact documented values only, no I/O.
     fn here(&self, env: &Env) -> Evidence {
         let Facts { markers, imitators, .. } = self.facts();
-        let hold = |(name, value): &(&str, &str)| env.is(name, value);
+        let hold = |marker: &(&str, &str)| facts::holds(env, marker);
         let texts: Vec<_> = markers.iter().map(|(name, value)| flag_evidence(env, name, value)).collect();
         Evidence {
             is_here: !markers.is_empty() && markers.iter().all(hold) && !imitators.iter().any(hold),
@@ -119,10 +123,16 @@ pub trait Platform: Sync {
     }
 
     /// Makes sure that there is a way to an ID token at all: everything that can be said without asking anybody.
-    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error>;
+    /// A token that is ready in a variable is read.
+    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
+        self.facts().supply.read(env, wanted).map(drop)
+    }
 
     /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error>;
+    /// A token that is ready in a variable is read.
+    fn fetch(&self, session: &Session, wanted: &Wanted, _by: Deadline) -> Result<Fetched, Error> {
+        self.facts().supply.read(&session.env, wanted)
+    }
 
     /// Tells whether a later request gives a fresh ID token.
     fn renews(&self, _wanted: &Wanted) -> bool {
@@ -140,8 +150,12 @@ pub trait Platform: Sync {
     }
 
     /// Returns the claims that tie a token to this run.
-    fn run_bindings(&self, _env: &Env) -> Result<Vec<RunBinding>, Error> {
-        Ok(Vec::new())
+    fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
+        let mut bindings = Vec::new();
+        for &(claim, variable) in self.facts().run {
+            bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
+        }
+        Ok(bindings)
     }
 
     /// Returns how long this job may go on, in seconds, if the environment tells. `now` is Unix time.
@@ -263,7 +277,9 @@ pub fn select(
 
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
-    if let Some((_, _, what)) = UNSUPPORTED.iter().find(|(name, value, _)| env.is(name, value)) {
+    if let Some((_, _, what)) =
+        UNSUPPORTED.iter().find(|(name, value, _)| facts::holds(env, &(*name, *value)))
+    {
         return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
@@ -280,13 +296,18 @@ fn not_ci(env: &Env) -> Error {
 
 /// The variables, with their values, by which a platform is recognised.
 fn markers(facts: &Facts) -> String {
-    facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    let shown = |(name, value): &(&str, &str)| match *value {
+        facts::ANY => (*name).to_owned(),
+        value => format!("{name}={value}"),
+    };
+    facts.markers.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// Describes the value of a variable that has a single value on its platform.
 fn flag_evidence(env: &Env, name: &str, expected: &str) -> String {
     match env.os(name) {
         None => format!("{name} is not set"),
+        Some(_) if expected == facts::ANY => format!("{name} is set"),
         Some(value) if value == expected => format!("{name} is \"{expected}\""),
         Some(value) => format!("{name} is {} instead of \"{expected}\"", quote(&value.to_string_lossy())),
     }
@@ -355,7 +376,7 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, env, file, made-up")
+            (Code::CfgValueInvalid, "auto, github, gitlab, circleci, bitbucket, env, file, made-up")
         );
     }
 

@@ -36,6 +36,8 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod bitbucket;
+    mod circleci;
     mod claims;
     mod expect;
     mod github;
