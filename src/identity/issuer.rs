@@ -176,6 +176,68 @@ const ISSUERS: &[Issuer] = &[
         changes: subject::bitbucket_changes,
         ..Issuer::NEUTRAL
     },
+    // Fly.io, whose tokens come in a file.
+    Issuer {
+        reported: &["app_name", "machine_id"],
+        shown: &["org_name", "app_name", "app_id", "machine_name", "machine_id", "region"],
+        changes: subject::fly_changes,
+        ..Issuer::NEUTRAL
+    },
+    // HCP Terraform.
+    Issuer {
+        reported: &[
+            "terraform_full_workspace",
+            "terraform_workspace_id",
+            "terraform_run_phase",
+            "terraform_run_id",
+        ],
+        shown: &[
+            "terraform_organization_name",
+            "terraform_organization_id",
+            "terraform_project_name",
+            "terraform_project_id",
+            "terraform_workspace_name",
+            "terraform_workspace_id",
+            "terraform_full_workspace",
+            "terraform_run_phase",
+            "terraform_run_id",
+        ],
+        twin: subject::terraform_s_other_phase,
+        ..Issuer::NEUTRAL
+    },
+    // Kubernetes.
+    Issuer { reported: &["kubernetes.io"], shown: &["kubernetes.io"], ..Issuer::NEUTRAL },
+    // Spacelift.
+    Issuer {
+        reported: &["spaceId", "callerType", "callerId", "runType", "runId", "scope"],
+        shown: &["spaceId", "callerType", "callerId", "runType", "runId", "scope"],
+        twin: subject::spacelift_s_other_scope,
+        ..Issuer::NEUTRAL
+    },
+    // Semaphore.
+    Issuer {
+        reported: &["prj_id", "repo", "ref", "wf_id", "job_id", "job_type"],
+        shown: &[
+            "org",
+            "org_id",
+            "prj",
+            "prj_id",
+            "repo",
+            "repo_slug",
+            "ref",
+            "ref_type",
+            "branch",
+            "tag",
+            "pr",
+            "pr_branch",
+            "wf_id",
+            "ppl_id",
+            "job_id",
+            "job_type",
+        ],
+        oddity: subject::semaphore_debug,
+        ..Issuer::NEUTRAL
+    },
     #[cfg(test)]
     Issuer {
         reported: &["run"],

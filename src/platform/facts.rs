@@ -20,6 +20,8 @@ pub struct Facts {
     pub markers: &'static [(&'static str, &'static str)],
     /// Variables, with their exact values, of other systems that set the markers as well.
     pub imitators: &'static [(&'static str, &'static str)],
+    /// True if its runs are started inside jobs of other systems and inherit their variables.
+    pub is_inside_others: bool,
     /// The variables that this program reads because of the platform, each with its meaning, for the documentation.
     pub variables: &'static [(&'static str, &'static str)],
     /// The variables that hold a secret with which ID tokens can be obtained, or the ID token.
@@ -129,6 +131,7 @@ impl Facts {
         name: "",
         markers: &[],
         imitators: &[],
+        is_inside_others: false,
         variables: &[],
         secrets: &[],
         leads: &[],
@@ -156,6 +159,11 @@ impl Facts {
     /// Tells whether the environment has a marker of this platform.
     pub fn is_marked(&self, env: &Env) -> bool {
         self.markers.iter().any(|marker| holds(env, marker))
+    }
+
+    /// Tells whether the environment has a variable that could be a marker of this platform, whatever its value.
+    pub fn is_named(&self, env: &Env) -> bool {
+        self.markers.iter().any(|(name, _)| env.has(name))
     }
 
     /// Tells whether what leads to this platform's ID tokens is in the environment.

@@ -12,11 +12,15 @@ mod facts;
 mod file;
 pub mod github;
 pub mod gitlab;
+mod hcp_terraform;
+mod kubernetes;
 #[cfg(test)]
 pub mod made_up;
 mod mask;
 mod nowhere;
 mod ready_token;
+mod semaphore;
+mod spacelift;
 
 use std::path::PathBuf;
 
@@ -37,17 +41,41 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &gitlab::GitLab,
     &circleci::CircleCi,
     &bitbucket::Bitbucket,
+    &hcp_terraform::HcpTerraform,
+    &kubernetes::Kubernetes,
+    &spacelift::Spacelift,
+    &semaphore::Semaphore,
     &env::Variable,
     &file::File,
     #[cfg(test)]
     &made_up::MadeUp,
 ];
 
-/// Systems that are recognised and cannot be served: the variable that says so with its exact value, and the sentence for
-/// their users.
+/// Systems that are recognised and cannot be served: the variable that says so with its exact value or
+/// [`facts::ANY`], and the sentence for their users: what is missing there, and what to use instead.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (github::names::FORGEJO_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
     (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
+    (
+        "CI",
+        "woodpecker",
+        "a Woodpecker job: Woodpecker gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
+    (
+        "DRONE",
+        "true",
+        "a Drone job: Drone gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret; Harness CI has one for a variable",
+    ),
+    (
+        "TRAVIS",
+        "true",
+        "a Travis CI job: Travis CI gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
+    (
+        "TEAMCITY_VERSION",
+        facts::ANY,
+        "a TeamCity build: TeamCity gives builds no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
 ];
 
 /// The wishes for an ID token.
@@ -166,7 +194,14 @@ pub trait Platform: Sync {
 
 /// Returns the providers that say they are here.
 pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
-    PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here).collect()
+    let here = PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here);
+    let (inside, around): (Vec<_>, Vec<_>) = here.partition(|provider| provider.facts().is_inside_others);
+    // What runs inside a job has inherited the job's variables. Without a token of its own, its marker is only a name.
+    let with_token = |platform: &&dyn Platform| platform.facts().secret_variables().any(|name| env.has(name));
+    if around.is_empty() || inside.iter().any(with_token) {
+        return inside;
+    }
+    around
 }
 
 /// Returns the platform around this process, for a run that needs no identity of it. Two are an error: a variable that was
@@ -283,8 +318,14 @@ fn not_ci(env: &Env) -> Error {
         return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
-    let looked_at: Vec<_> = known.clone().map(|platform| platform.here(env).text).collect();
-    let error = error.with_detail("looked at", looked_at.join("; "));
+    // Most of the systems have nothing in common with this job.
+    let near: Vec<_> = known.clone().filter(|platform| platform.facts().is_named(env)).collect();
+    let looked_at: Vec<_> = near.iter().map(|platform| platform.here(env).text).collect();
+    let looked_at = match looked_at.as_slice() {
+        [] => "no variable that tells a platform is set".to_owned(),
+        texts => texts.join("; "),
+    };
+    let error = error.with_detail("looked at", looked_at);
     // What leads to ID tokens was passed on, for instance into a container, and the marker was not.
     match known.map(|platform| platform.facts()).find(|facts| facts.leads_on(env)) {
         Some(facts) => error
@@ -362,6 +403,68 @@ mod tests {
         assert_eq!(pick(Some("gitlab"), TokenLocation::default(), &[GITHUB, GITLAB]).unwrap(), "gitlab");
     }
 
+    /// The variables of a job of this platform.
+    fn job(platform: &dyn Platform) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let shown = |(name, value): &(&'static str, &'static str)| {
+            (*name, if *value == facts::ANY { "something" } else { *value })
+        };
+        platform.facts().markers.iter().map(shown)
+    }
+
+    fn ids(pairs: Vec<(&str, &str)>) -> Vec<&'static str> {
+        detected(&Env::fixed(pairs)).iter().map(|platform| platform.facts().id).collect()
+    }
+
+    /// The pairs that are no error: two platforms, a variable that is there as well, and the platform that the job runs on.
+    const RESOLVED: &[(&str, &str, Option<(&str, &str)>, &str)] = &[
+        ("github", "hcp-terraform", None, "github"),
+        ("gitlab", "hcp-terraform", None, "gitlab"),
+        ("circleci", "hcp-terraform", None, "circleci"),
+        ("bitbucket", "hcp-terraform", None, "bitbucket"),
+        ("hcp-terraform", "spacelift", None, "spacelift"),
+        ("hcp-terraform", "semaphore", None, "semaphore"),
+        ("hcp-terraform", "made-up", None, "made-up"),
+        ("github", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN", "x")), "hcp-terraform"),
+        ("gitlab", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN_EQUINIX", "x")), "hcp-terraform"),
+        ("circleci", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN", "x")), "hcp-terraform"),
+        // A pod is no platform of its own.
+        ("gitlab", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "gitlab"),
+        ("github", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "github"),
+        ("semaphore", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "semaphore"),
+    ];
+
+    fn by_id(id: &str) -> &'static dyn Platform {
+        PLATFORMS.iter().copied().find(|platform| platform.facts().id == id).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_shows_two_platforms_is_one_s_or_an_error() {
+        for (one, other, more, expected) in RESOLVED {
+            let pairs: Vec<_> = job(by_id(one)).chain(job(by_id(other))).chain(*more).collect();
+            assert_eq!(ids(pairs), [*expected], "{one} and {other}, {more:?}");
+        }
+        let marked: Vec<_> =
+            PLATFORMS.iter().copied().filter(|platform| !platform.facts().markers.is_empty()).collect();
+        for (at, one) in marked.iter().enumerate() {
+            let first = one.facts().id;
+            assert_eq!(ids(job(*one).collect()), [first]);
+            for other in marked.iter().skip(at + 1) {
+                let second = other.facts().id;
+                let is_resolved =
+                    RESOLVED.iter().any(|(a, b, more, _)| (*a, *b) == (first, second) && more.is_none());
+                let found = ids(job(*one).chain(job(*other)).collect());
+                assert_eq!(found.len(), if is_resolved { 1 } else { 2 }, "{first} and {second}: {found:?}");
+            }
+            // A variable of a system without ID tokens changes nothing, except where it imitates.
+            for (name, value, _) in UNSUPPORTED {
+                let value = if *value == facts::ANY { "something" } else { *value };
+                let imitates = one.facts().imitators.contains(&(*name, value));
+                let expected: &[&str] = if imitates { &[] } else { &[first] };
+                assert_eq!(ids(job(*one).chain([(*name, value)]).collect()), expected, "{first} and {name}");
+            }
+        }
+    }
+
     #[test]
     fn near_misses_are_not_a_platform() {
         for value in ["", "TRUE", "1", "yes", "false"] {
@@ -376,7 +479,10 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, circleci, bitbucket, env, file, made-up")
+            (
+                Code::CfgValueInvalid,
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, env, file, made-up"
+            )
         );
     }
 

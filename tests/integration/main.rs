@@ -42,9 +42,13 @@ mod identity {
     mod expect;
     mod github;
     mod gitlab;
+    mod hcp_terraform;
     mod hostile_tokens;
+    mod kubernetes;
+    mod semaphore;
     mod signature;
     mod sources;
+    mod spacelift;
     mod unavailable;
 }
 mod output {

@@ -145,12 +145,12 @@ impl Findings<'_> {
         self.job.platform().here(&self.job.session().env).text
     }
 
-    /// Returns the platforms that this job does not run on, with the reason. Those that are only ever chosen say nothing.
+    /// Returns the platforms that this job does not run on although it has a variable of theirs, with the reason.
     pub(super) fn others(&self) -> Vec<(&'static str, String)> {
         let chosen = self.job.platform().facts().id;
         PLATFORMS
             .iter()
-            .filter(|other| other.facts().id != chosen && !other.facts().markers.is_empty())
+            .filter(|other| other.facts().id != chosen && other.facts().is_named(&self.job.session().env))
             .map(|other| (other.facts().id, other.here(&self.job.session().env).text))
             .collect()
     }
