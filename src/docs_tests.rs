@@ -116,7 +116,7 @@ fn no_page_mentions_an_unknown_variable() {
     // What is written, not read.
     known.extend(["EQUINIX_API_TOKEN", "EQUINIX_API_TOKEN_EXPIRES_AT"]);
     known.extend(["EQUINIX_SANDBOX_REFRESH_TOKEN_FILE", "EQUINIX_SANDBOX_PASSWORD_FILE"]);
-    for path in PAGES {
+    for path in PAGES.iter().copied() {
         let text = page(path);
         let words = text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
         for word in words.filter(|word| word.starts_with("EQUINIX_")) {
@@ -142,9 +142,29 @@ fn formats_are_those_of_the_registry() {
 #[test]
 fn providers_are_those_of_the_registry() {
     let expected: Vec<_> = platforms().map(|p| (code(p.facts().id), p.facts().name.to_owned())).collect();
-    assert_eq!(ids("docs/platforms.md", "## Providers", 1), expected);
+    let without_link = |(id, name): (String, String)| {
+        let page = format!(" ([page](platforms/{}.md))", id.trim_matches('`'));
+        (id, name.replace(&page, ""))
+    };
+    let found: Vec<_> = ids("docs/platforms.md", "## Providers", 1).into_iter().map(without_link).collect();
+    assert_eq!(found, expected);
     let formats: Vec<_> = platforms().map(|p| (code(p.facts().id), code(p.facts().format))).collect();
     assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
+}
+
+/// A platform with a page of its own has the same headings as the others, and is linked to from the table.
+#[test]
+fn the_pages_of_platforms_have_the_same_headings() {
+    let headings =
+        ["## Ten lines to paste", "## Trust to enter at Equinix", "## What is masked", "## Limits"];
+    let table = rows("docs/platforms.md", "## Providers");
+    let pages = PAGES.iter().filter_map(|path| path.strip_prefix("docs/platforms/"));
+    for name in pages {
+        let text = prose(&format!("docs/platforms/{name}"));
+        let found: Vec<_> = text.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(found, headings, "{name}");
+        assert!(table.iter().any(|row| row[1].contains(&format!("(platforms/{name})"))), "{name}");
+    }
 }
 
 #[cfg(feature = "sandbox")]
@@ -205,7 +225,8 @@ fn validation_modes_are_those_of_the_program() {
         }
     }
     // What strict makes an error is named with its code.
-    for name in ["claim-aud", "claim-run-binding", "endpoint-untrusted", "scope-mismatch"] {
+    for name in ["claim-aud", "claim-debug-job", "claim-run-binding", "endpoint-untrusted", "scope-mismatch"]
+    {
         let row = table.iter().find(|row| row[2].starts_with("warning") && row[3].contains(&code(name)));
         assert!(row.is_some(), "docs/usage.md does not say that strict makes it {name}");
     }
@@ -281,6 +302,11 @@ fn detection_is_as_told() {
         (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &[]),
         (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &[]),
         (&[("GITLAB_CI", "true")], &["gitlab"]),
+        (&[("CIRCLECI", "true")], &["circleci"]),
+        (&[("BITBUCKET_BUILD_NUMBER", "7")], &["bitbucket"]),
+        (&[("TFC_RUN_ID", "run-7")], &["hcp-terraform"]),
+        (&[("TF_VAR_spacelift_run_id", "01HZ")], &["spacelift"]),
+        (&[("SEMAPHORE", "true")], &["semaphore"]),
     ] {
         assert_eq!(here(pairs), ids);
         let table = rows("docs/platforms.md", "## Providers");

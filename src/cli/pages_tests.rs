@@ -121,12 +121,14 @@ fn the_reference_has_the_members_of_the_query() {
 fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
-    // Those of cargo, curl, git, gh, docker and timeout, and a mistake in an example.
-    let others = "cap-drop check deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked no-default-features nocapture pattern \
-                  preserve-env profile read-only release repo rm scpe sign signer-workflow source-ref strict target test";
+    // Those of cargo, circleci, curl, git, gh, kubectl, docker and timeout, and a mistake in an example.
+    let others = "cap-drop check claims deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked no-default-features nocapture pattern \
+                  preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let files =
+        |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let docs = files("docs/platforms").chain(files("docs"));
     let pages = docs.chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|page| root.join(page)));
     for path in pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         let text = std::fs::read_to_string(&path).unwrap().replace("<!--", "").replace("-->", "");

@@ -7,8 +7,10 @@
 use crate::error::{Code, Error};
 use crate::identity::audience;
 use crate::identity::expect::{self, Expectation};
+use crate::identity::issuer;
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::near_miss::near_miss;
+use crate::identity::stability;
 use crate::identity::times;
 use crate::json;
 use crate::text::quote;
@@ -145,8 +147,12 @@ pub fn checks(
         gather("times", &|findings| times::check(token, now, findings));
         gather("run", &|findings| {
             check_run(token, &expected.run, findings);
+            findings.extend(issuer::oddities(token));
             Ok(())
         });
+        if let Some(unstable) = stability::unstable(token) {
+            outcomes.push(("subject", Ok(vec![Finding::warning(unstable.warning())])));
+        }
     }
     if !expected.expectations.is_empty() {
         outcomes.push(("expectations", expect::check(&expected.expectations, token).map(|()| Vec::new())));

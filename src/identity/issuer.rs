@@ -3,7 +3,9 @@
 //! Enterprise servers and self-managed instances have hosts of their own, so tokens are told apart by their claims and not
 //! by `iss`. Where nothing depends on which issuer it is, all of them count together.
 
+use crate::identity::claims::Finding;
 use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::stability::{Twin, Unstable};
 use crate::identity::subject;
 
 /// The registered claims that tell what a token is for and how long (RFC 7519 section 4.1).
@@ -25,6 +27,28 @@ struct Issuer {
     remark: fn(&UnverifiedClaims) -> Option<String>,
     /// Says what else a refused subject may have been called, of any text.
     other_name: fn(&str) -> Option<String>,
+    /// Finds out what changes in the subject from run to run, if the token is this issuer's.
+    changes: fn(&UnverifiedClaims) -> Option<Unstable>,
+    /// Finds an oddity of the job that the claims tell.
+    oddity: fn(&UnverifiedClaims) -> Option<Finding>,
+    /// Finds out the other subject that the same job has at another time, if the token is this issuer's.
+    twin: fn(&UnverifiedClaims) -> Option<Twin>,
+}
+
+impl Issuer {
+    /// An issuer of which nothing is known. Each one names what differs.
+    const NEUTRAL: Self = Self {
+        reported: &[],
+        shown: &[],
+        public: &[],
+        visibility: "",
+        form: |_| None,
+        remark: |_| None,
+        other_name: |_| None,
+        changes: |_| None,
+        oddity: |_| None,
+        twin: |_| None,
+    };
 }
 
 /// The form of a subject whose issuer has several.
@@ -71,6 +95,7 @@ const ISSUERS: &[Issuer] = &[
         form: subject::github_form,
         remark: subject::reusable_workflow,
         other_name: subject::older_github_name,
+        ..Issuer::NEUTRAL
     },
     // GitLab.
     Issuer {
@@ -105,9 +130,113 @@ const ISSUERS: &[Issuer] = &[
         ],
         public: &["project_path", "ref", "environment", "ref_protected"],
         visibility: "project_visibility",
-        form: |_| None,
         remark: subject::merge_request_from_fork,
-        other_name: |_| None,
+        ..Issuer::NEUTRAL
+    },
+    // CircleCI.
+    Issuer {
+        reported: &[
+            "oidc.circleci.com/project-id",
+            "oidc.circleci.com/pipeline-id",
+            "oidc.circleci.com/workflow-id",
+            "oidc.circleci.com/vcs-origin",
+            "oidc.circleci.com/vcs-ref",
+            "oidc.circleci.com/context-ids",
+            "oidc.circleci.com/ssh-rerun",
+        ],
+        shown: &[
+            "oidc.circleci.com/org-id",
+            "oidc.circleci.com/project-id",
+            "oidc.circleci.com/pipeline-definition-id",
+            "oidc.circleci.com/pipeline-id",
+            "oidc.circleci.com/workflow-id",
+            "oidc.circleci.com/job-id",
+            "oidc.circleci.com/vcs-origin",
+            "oidc.circleci.com/vcs-ref",
+            "oidc.circleci.com/context-ids",
+            "oidc.circleci.com/ssh-rerun",
+        ],
+        public: &["oidc.circleci.com/vcs-origin", "oidc.circleci.com/vcs-ref"],
+        changes: subject::circleci_changes,
+        oddity: subject::circleci_ssh,
+        ..Issuer::NEUTRAL
+    },
+    // Bitbucket.
+    Issuer {
+        reported: &["repositoryUuid", "pipelineUuid", "stepUuid", "branchName"],
+        shown: &[
+            "workspaceUuid",
+            "repositoryUuid",
+            "deploymentEnvironmentUuid",
+            "branchName",
+            "pipelineUuid",
+            "pipelineRunUuid",
+            "stepUuid",
+        ],
+        changes: subject::bitbucket_changes,
+        ..Issuer::NEUTRAL
+    },
+    // Fly.io, whose tokens come in a file.
+    Issuer {
+        reported: &["app_name", "machine_id"],
+        shown: &["org_name", "app_name", "app_id", "machine_name", "machine_id", "region"],
+        changes: subject::fly_changes,
+        ..Issuer::NEUTRAL
+    },
+    // HCP Terraform.
+    Issuer {
+        reported: &[
+            "terraform_full_workspace",
+            "terraform_workspace_id",
+            "terraform_run_phase",
+            "terraform_run_id",
+        ],
+        shown: &[
+            "terraform_organization_name",
+            "terraform_organization_id",
+            "terraform_project_name",
+            "terraform_project_id",
+            "terraform_workspace_name",
+            "terraform_workspace_id",
+            "terraform_full_workspace",
+            "terraform_run_phase",
+            "terraform_run_id",
+        ],
+        twin: subject::terraform_s_other_phase,
+        ..Issuer::NEUTRAL
+    },
+    // Kubernetes.
+    Issuer { reported: &["kubernetes.io"], shown: &["kubernetes.io"], ..Issuer::NEUTRAL },
+    // Spacelift.
+    Issuer {
+        reported: &["spaceId", "callerType", "callerId", "runType", "runId", "scope"],
+        shown: &["spaceId", "callerType", "callerId", "runType", "runId", "scope"],
+        twin: subject::spacelift_s_other_scope,
+        ..Issuer::NEUTRAL
+    },
+    // Semaphore.
+    Issuer {
+        reported: &["prj_id", "repo", "ref", "wf_id", "job_id", "job_type"],
+        shown: &[
+            "org",
+            "org_id",
+            "prj",
+            "prj_id",
+            "repo",
+            "repo_slug",
+            "ref",
+            "ref_type",
+            "branch",
+            "tag",
+            "pr",
+            "pr_branch",
+            "wf_id",
+            "ppl_id",
+            "job_id",
+            "job_type",
+        ],
+        oddity: subject::semaphore_debug,
+        ..Issuer::NEUTRAL
     },
     #[cfg(test)]
     Issuer {
@@ -115,9 +244,16 @@ const ISSUERS: &[Issuer] = &[
         shown: &["run", "stage"],
         public: &["stage"],
         visibility: "made_up_visibility",
-        form: |_| None,
-        remark: |_| None,
-        other_name: |_| None,
+        changes: |token| {
+            let nonce = token.text("nonce_of_run")?;
+            let part = "a nonce";
+            token.subject().ends_with(&format!("/{nonce}")).then_some(Unstable {
+                part,
+                cure: None,
+                groups: None,
+            })
+        },
+        ..Issuer::NEUTRAL
     },
 ];
 
@@ -157,6 +293,21 @@ pub fn form(token: &UnverifiedClaims) -> Option<Form> {
 /// Returns what an administrator should know about whom these claims describe.
 pub fn remarks(token: &UnverifiedClaims) -> Vec<String> {
     ISSUERS.iter().filter_map(|issuer| (issuer.remark)(token)).collect()
+}
+
+/// Returns what changes in the token's subject from run to run, if anything is known to.
+pub(super) fn changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    ISSUERS.iter().find_map(|issuer| (issuer.changes)(token))
+}
+
+/// Returns what is odd about the job, as its token tells.
+pub(super) fn oddities(token: &UnverifiedClaims) -> Vec<Finding> {
+    ISSUERS.iter().filter_map(|issuer| (issuer.oddity)(token)).collect()
+}
+
+/// Returns the other subject that the same job has at another time, if there is one.
+pub fn twin(token: &UnverifiedClaims) -> Option<Twin> {
+    ISSUERS.iter().find_map(|issuer| (issuer.twin)(token))
 }
 
 /// Returns a note on a subject that was refused: what else it may have been called when the grant was made.

@@ -11,6 +11,7 @@ pub mod issuer;
 pub mod jwt;
 pub mod near_miss;
 pub mod signature;
+pub mod stability;
 pub mod subject;
 pub mod times;
 

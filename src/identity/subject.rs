@@ -1,8 +1,11 @@
 //! Remarks on a subject, for explanations only. Nothing is ever decided by parsing it: organizations can
 //! replace the whole text by a template, and platforms have changed their defaults before.
 
+use crate::error::Code;
+use crate::identity::claims::Finding;
 use crate::identity::issuer::Form;
 use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::stability::{Twin, Unstable};
 use crate::text::quote;
 
 /// GitHub's default until 2026-07-15: `repo:owner/name:…`.
@@ -87,12 +90,88 @@ pub(super) fn merge_request_from_fork(token: &UnverifiedClaims) -> Option<String
     })
 }
 
+/// CircleCI's subjects, `org/…/project/…/user/…`, name the user who caused the run; runs by schedule have another one.
+pub(super) fn circleci_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("oidc.circleci.com/project-id")?;
+    token.subject().contains("/user/").then_some(Unstable {
+        part: "the id of the user who caused the run",
+        cure: Some(
+            "Use a context of CircleCI in the job, register oidc.circleci.com/context-ids as groupMembershipClaim of the OIDC provider, and grant to the group that is the context's id.",
+        ),
+        groups: Some("oidc.circleci.com/context-ids"),
+    })
+}
+
+/// Warns of a job that was run again with SSH: somebody may be working in it by hand.
+pub(super) fn circleci_ssh(token: &UnverifiedClaims) -> Option<Finding> {
+    let is_odd = token.claims.get("oidc.circleci.com/ssh-rerun")?.as_bool() == Some(true);
+    is_odd.then(|| {
+        Finding::strict(
+            Code::ClaimDebugJob,
+            "the ID token says oidc.circleci.com/ssh-rerun: this job was run again with SSH, so somebody may be working in it by hand",
+        )
+    })
+}
+
+/// Bitbucket's subjects end in the id of the step, which is new in each run. No claim is a list, so no group can help.
+pub(super) fn bitbucket_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("repositoryUuid")?;
+    let step = token.text("stepUuid")?;
+    let part = "the id of the step";
+    token.subject().ends_with(step).then_some(Unstable { part, cure: None, groups: None })
+}
+
+/// Fly.io's subjects end in the machine, and each deployment may have a new one.
+pub(super) fn fly_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("app_name")?;
+    let names = ["machine_id", "machine_name"].map(|claim| token.text(claim));
+    let part = "the name of the machine";
+    let is_named = names.into_iter().flatten().any(|name| token.subject().ends_with(&format!(":{name}")));
+    is_named.then_some(Unstable { part, cure: None, groups: None })
+}
+
+/// HCP Terraform's subjects end in the phase, so each workspace has two of them.
+pub(super) fn terraform_s_other_phase(token: &UnverifiedClaims) -> Option<Twin> {
+    token.text("terraform_run_phase")?;
+    let subject = token.subject();
+    let (rest, about, other) = match subject.rsplit_once(":run_phase:")? {
+        (rest, "plan") => (rest, "in the apply phase; a grant of its own is needed for it", "apply"),
+        (rest, "apply") => (rest, "in the plan phase; a grant of its own is needed for it", "plan"),
+        _ => return None,
+    };
+    Some(Twin { about, subject: format!("{rest}:run_phase:{other}") })
+}
+
+/// Spacelift's subjects end in the scope: planning reads and applying writes.
+pub(super) fn spacelift_s_other_scope(token: &UnverifiedClaims) -> Option<Twin> {
+    token.text("spaceId")?;
+    let subject = token.subject();
+    let (rest, about, other) = match subject.rsplit_once(":scope:")? {
+        (rest, "read") => (rest, "while it applies; a grant of its own is needed for it", "write"),
+        (rest, "write") => (rest, "while it plans; a grant of its own is needed for it", "read"),
+        _ => return None,
+    };
+    Some(Twin { about, subject: format!("{rest}:scope:{other}") })
+}
+
+/// Warns of Semaphore's debug sessions, in which somebody works by hand.
+pub(super) fn semaphore_debug(token: &UnverifiedClaims) -> Option<Finding> {
+    token.text("ppl_id")?;
+    let kind = token.text("job_type").filter(|kind| ["debug_job", "project_debug_job"].contains(kind))?;
+    let text = format!(
+        "the ID token says job_type {}: this is a debug session, so somebody may be working in it by hand",
+        quote(kind)
+    );
+    Some(Finding::strict(Code::ClaimDebugJob, text))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::identity::issuer::remarks;
+    use crate::identity::issuer::{remarks, twin};
+    use crate::identity::stability::unstable;
 
     fn token(claims: &Value) -> UnverifiedClaims {
         UnverifiedClaims { header: serde_json::Map::new(), claims: claims.as_object().unwrap().clone() }
@@ -136,6 +215,45 @@ mod tests {
         let bare = json!({"sub": "repo:octo/web:x", "repository": "octo/web"});
         assert_eq!(github_form(&token(&bare)), Some(Form { about: WITHOUT_IDS, other: None }));
         assert_eq!(github_form(&token(&json!({"sub": "project_path:g/p:x"}))), None);
+    }
+
+    #[test]
+    fn what_changes_is_told_by_the_claims() {
+        let part = |claims: &Value| unstable(&token(claims)).map(|unstable| unstable.part);
+        let of = |sub: &str, (name, value): (&str, &str), (other, text): (&str, &str)| json!({"sub": sub, name: value, other: text});
+        let (project, repository) = (("oidc.circleci.com/project-id", "p"), ("repositoryUuid", "{r}"));
+        let (step, none) = (("stepUuid", "{s}"), ("x", "y"));
+        let (app, machine) = (("app_name", "a"), ("machine_name", "m"));
+        for (claims, expected) in [
+            (of("org/o/project/p/user/u", project, none), Some("the id of the user who caused the run")),
+            (of("org/o/project/p", project, none), None),
+            (of("org/o/project/p/user/u", none, none), None),
+            (of("{r}:{s}", repository, step), Some("the id of the step")),
+            (of("{r}:{e}:{s}", repository, step), Some("the id of the step")),
+            (of("{r}", repository, step), None),
+            (of("{r}:{s}", step, none), None),
+            (of("o:a:m", app, machine), Some("the name of the machine")),
+            (of("o:a", app, machine), None),
+        ] {
+            assert_eq!(part(&claims), expected, "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_other_subject_is_told_by_the_claims() {
+        let other = |claims: &Value| twin(&token(claims)).map(|twin| twin.subject);
+        for (claims, expected) in [
+            (json!({"sub": "o:run_phase:plan", "terraform_run_phase": "plan"}), Some("o:run_phase:apply")),
+            (json!({"sub": "o:run_phase:apply", "terraform_run_phase": "apply"}), Some("o:run_phase:plan")),
+            (json!({"sub": "organization:o:module:m:operation:test_run", "terraform_run_phase": "x"}), None),
+            (json!({"sub": "o:run_phase:plan"}), None),
+            (json!({"sub": "space:s:scope:read", "spaceId": "s"}), Some("space:s:scope:write")),
+            (json!({"sub": "space:s:scope:write", "spaceId": "s"}), Some("space:s:scope:read")),
+            (json!({"sub": "space:s:scope:read"}), None),
+            (json!({"sub": "template", "spaceId": "s"}), None),
+        ] {
+            assert_eq!(other(&claims).as_deref(), expected, "{claims}");
+        }
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! A ready ID token in an environment variable, from any system.
 
-use crate::deadline::Deadline;
 use crate::env::Env;
-use crate::error::{Code, Error};
-use crate::session::Session;
+use crate::error::Code;
 
 use super::facts::{Facts, ReadyToken, Supply};
-use super::{Evidence, Fetched, Platform, SUBJECT_TOKENS, Wanted};
+use super::{Evidence, Platform, SUBJECT_TOKENS};
 
 /// The generic provider for variables, chosen by `--subject-token-env`.
 pub(super) struct Variable;
@@ -23,13 +21,5 @@ impl Platform for Variable {
 
     fn here(&self, _: &Env) -> Evidence {
         Evidence { is_here: false, text: "chosen by the setting subject-token-env".to_owned() }
-    }
-
-    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
-        TOKEN.read(env, wanted).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, _: Deadline) -> Result<Fetched, Error> {
-        TOKEN.read(&session.env, wanted)
     }
 }

@@ -15,11 +15,13 @@ pub struct Facts {
     pub id: &'static str,
     /// The name, for help and messages.
     pub name: &'static str,
-    /// The variables that say that a job runs here, each with its exact value. A platform without any is never detected,
+    /// The variables that say that a job runs here, each with its exact value or [`ANY`]. A platform without any is never detected,
     /// only chosen.
     pub markers: &'static [(&'static str, &'static str)],
     /// Variables, with their exact values, of other systems that set the markers as well.
     pub imitators: &'static [(&'static str, &'static str)],
+    /// True if its runs are started inside jobs of other systems and inherit their variables.
+    pub is_inside_others: bool,
     /// The variables that this program reads because of the platform, each with its meaning, for the documentation.
     pub variables: &'static [(&'static str, &'static str)],
     /// The variables that hold a secret with which ID tokens can be obtained, or the ID token.
@@ -46,10 +48,20 @@ pub struct Facts {
     pub supply: Supply,
     /// The need to name an audience.
     pub audience: Audience,
+    /// The claims that tie a token to this run, each with the variable that it has to agree with.
+    pub run: &'static [(&'static str, &'static str)],
     /// True if a later request gives a fresh ID token. Otherwise there is one for the whole job.
     pub renews: bool,
     /// The advice for a token that has expired or is about to, if there is more to say than the error table has.
     pub advice_on_expiry: Option<&'static str>,
+}
+
+/// In the place of a marker's value: any. For systems that document a variable without a fixed value.
+pub const ANY: &str = "";
+
+/// Tells whether a marker holds: the variable has exactly this value, or is set where any will do.
+pub fn holds(env: &Env, (name, value): &(&str, &str)) -> bool {
+    if *value == ANY { env.has(name) } else { env.is(name, value) }
 }
 
 /// A folder that a variable names.
@@ -119,6 +131,7 @@ impl Facts {
         name: "",
         markers: &[],
         imitators: &[],
+        is_inside_others: false,
         variables: &[],
         secrets: &[],
         leads: &[],
@@ -132,6 +145,7 @@ impl Facts {
         format: "json",
         supply: Supply::File,
         audience: Audience::Checked,
+        run: &[],
         renews: false,
         advice_on_expiry: None,
     };
@@ -144,7 +158,12 @@ impl Facts {
 
     /// Tells whether the environment has a marker of this platform.
     pub fn is_marked(&self, env: &Env) -> bool {
-        self.markers.iter().any(|(name, value)| env.is(name, value))
+        self.markers.iter().any(|marker| holds(env, marker))
+    }
+
+    /// Tells whether the environment has a variable that could be a marker of this platform, whatever its value.
+    pub fn is_named(&self, env: &Env) -> bool {
+        self.markers.iter().any(|(name, _)| env.has(name))
     }
 
     /// Tells whether what leads to this platform's ID tokens is in the environment.

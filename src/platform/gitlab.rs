@@ -4,14 +4,12 @@
 //! when the job is handed to the runner, and cannot be renewed.
 
 use crate::clock;
-use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error};
-use crate::identity::claims::{ExpectedIssuer, RunBinding};
-use crate::session::Session;
+use crate::identity::claims::ExpectedIssuer;
 
 use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
-use super::{Fetched, Platform, SUBJECT_TOKENS, Wanted};
+use super::{Platform, SUBJECT_TOKENS, Wanted};
 
 /// The variables of GitLab's runner.
 pub mod names {
@@ -55,6 +53,13 @@ static FACTS: Facts = Facts {
         off: &["0", "f", "F", "false", "FALSE", "False"],
         cure: "Remove CI_DEBUG_TRACE from the job, or consent with --force. A runner whose configuration has debug_trace_disabled traces nothing, so with such a runner --force shows no token.",
     }),
+    // `project_id` describes the fork in a merge request from one, so the project is compared by `job_project_id`, which
+    // GitLab has since 18.4.
+    run: &[
+        ("job_id", names::CI_JOB_ID),
+        ("pipeline_id", names::CI_PIPELINE_ID),
+        ("job_project_id", names::CI_PROJECT_ID),
+    ],
     format: "env-file",
     supply: Supply::Variable(TOKEN),
     advice_on_expiry: Some(
@@ -71,31 +76,8 @@ impl Platform for GitLab {
         &FACTS
     }
 
-    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
-        TOKEN.read(env, wanted).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, _: Deadline) -> Result<Fetched, Error> {
-        TOKEN.read(&session.env, wanted)
-    }
-
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
         Ok(env.text(names::CI_SERVER_URL)?.map(ExpectedIssuer::Exactly))
-    }
-
-    fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
-        // `project_id` describes the fork in a merge request from one, so the project is compared by
-        // `job_project_id`, which GitLab has since 18.4.
-        let pairs = [
-            ("job_id", names::CI_JOB_ID),
-            ("pipeline_id", names::CI_PIPELINE_ID),
-            ("job_project_id", names::CI_PROJECT_ID),
-        ];
-        let mut bindings = Vec::new();
-        for (claim, variable) in pairs {
-            bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
-        }
-        Ok(bindings)
     }
 
     fn time_left(&self, env: &Env, now: i64) -> Option<u64> {

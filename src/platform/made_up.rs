@@ -1,14 +1,12 @@
 //! A platform that does not exist, for the unit tests: all that a system with ready tokens can need.
 
-use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error};
-use crate::identity::claims::{ExpectedIssuer, RunBinding};
-use crate::session::Session;
+use crate::identity::claims::ExpectedIssuer;
 
+use super::Platform;
 use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
 use super::mask::Mask;
-use super::{Fetched, Platform, Wanted};
 
 /// A system whose jobs have `MADE_UP=yes` and a token in `MADE_UP_TOKEN`.
 pub struct MadeUp;
@@ -43,6 +41,7 @@ static FACTS: Facts = Facts {
     summary: Some(names::MADE_UP_SUMMARY),
     trace: Some(Trace { variable: names::MADE_UP_TRACE, off: &["off"], cure: "Switch it off." }),
     mask: Mask::Line(|value| format!("!hide {value}")),
+    run: &[("run", names::MADE_UP_RUN)],
     format: "shell",
     supply: Supply::Variable(TOKEN),
     ..Facts::NEUTRAL
@@ -56,21 +55,7 @@ impl Platform for MadeUp {
         &FACTS
     }
 
-    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
-        TOKEN.read(env, wanted).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, _: Deadline) -> Result<Fetched, Error> {
-        TOKEN.read(&session.env, wanted)
-    }
-
     fn expected_issuer(&self, _: &Env) -> Result<Option<ExpectedIssuer>, Error> {
         Ok(Some(ExpectedIssuer::Exactly("https://made-up.example".to_owned())))
-    }
-
-    fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
-        let run = env.text(names::MADE_UP_RUN)?;
-        let bind = |value| RunBinding { claim: "run", variable: names::MADE_UP_RUN, value };
-        Ok(run.map(bind).into_iter().collect())
     }
 }

@@ -2,19 +2,25 @@
 //!
 //! A platform is one file in this folder and one line in [`PLATFORMS`]. Most of it is data ([`Facts`]); the rest says
 //! whether it is here (from documented values, without any I/O), fetches the ID token, and knows which issuer and run the
-//! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
-//! platforms, know one by its name.
+//! token should name. Outside this folder only the formats that write GitHub's and CircleCI's own files, and the sandbox, which
+//! imitates platforms, know one by its name.
 
+mod bitbucket;
+pub mod circleci;
 mod env;
 mod facts;
 mod file;
 pub mod github;
 pub mod gitlab;
+mod hcp_terraform;
+mod kubernetes;
 #[cfg(test)]
 pub mod made_up;
 mod mask;
 mod nowhere;
 mod ready_token;
+mod semaphore;
+mod spacelift;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,17 +40,43 @@ pub use mask::Masks;
 pub const PLATFORMS: &[&dyn Platform] = &[
     &github::GitHub,
     &gitlab::GitLab,
+    &circleci::CircleCi,
+    &bitbucket::Bitbucket,
+    &hcp_terraform::HcpTerraform,
+    &kubernetes::Kubernetes,
+    &spacelift::Spacelift,
+    &semaphore::Semaphore,
     &env::Variable,
     &file::File,
     #[cfg(test)]
     &made_up::MadeUp,
 ];
 
-/// Systems that are recognised and cannot be served: the variable that says so with its exact value, and the sentence for
-/// their users.
+/// Systems that are recognised and cannot be served: the variable that says so with its exact value or
+/// [`facts::ANY`], and the sentence for their users: what is missing there, and what to use instead.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
     (github::names::FORGEJO_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
     (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
+    (
+        "CI",
+        "woodpecker",
+        "a Woodpecker job: Woodpecker gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
+    (
+        "DRONE",
+        "true",
+        "a Drone job: Drone gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret; Harness CI has one for a variable",
+    ),
+    (
+        "TRAVIS",
+        "true",
+        "a Travis CI job: Travis CI gives jobs no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
+    (
+        "TEAMCITY_VERSION",
+        facts::ANY,
+        "a TeamCity build: TeamCity gives builds no ID tokens. Hand one of another system over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
 ];
 
 /// The wishes for an ID token.
@@ -111,7 +143,7 @@ pub trait Platform: Sync {
     /// Tells whether this job runs there. Exact documented values only, no I/O.
     fn here(&self, env: &Env) -> Evidence {
         let Facts { markers, imitators, .. } = self.facts();
-        let hold = |(name, value): &(&str, &str)| env.is(name, value);
+        let hold = |marker: &(&str, &str)| facts::holds(env, marker);
         let texts: Vec<_> = markers.iter().map(|(name, value)| flag_evidence(env, name, value)).collect();
         Evidence {
             is_here: !markers.is_empty() && markers.iter().all(hold) && !imitators.iter().any(hold),
@@ -120,10 +152,16 @@ pub trait Platform: Sync {
     }
 
     /// Makes sure that there is a way to an ID token at all: everything that can be said without asking anybody.
-    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error>;
+    /// A token that is ready in a variable is read.
+    fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
+        self.facts().supply.read(env, wanted).map(drop)
+    }
 
     /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error>;
+    /// A token that is ready in a variable is read.
+    fn fetch(&self, session: &Session, wanted: &Wanted, _by: Deadline) -> Result<Fetched, Error> {
+        self.facts().supply.read(&session.env, wanted)
+    }
 
     /// Tells whether a later request gives a fresh ID token.
     fn renews(&self, _wanted: &Wanted) -> bool {
@@ -141,8 +179,12 @@ pub trait Platform: Sync {
     }
 
     /// Returns the claims that tie a token to this run.
-    fn run_bindings(&self, _env: &Env) -> Result<Vec<RunBinding>, Error> {
-        Ok(Vec::new())
+    fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
+        let mut bindings = Vec::new();
+        for &(claim, variable) in self.facts().run {
+            bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
+        }
+        Ok(bindings)
     }
 
     /// Returns how long this job may go on, in seconds, if the environment tells. `now` is Unix time.
@@ -153,7 +195,14 @@ pub trait Platform: Sync {
 
 /// Returns the providers that say they are here.
 pub fn detected(env: &Env) -> Vec<&'static dyn Platform> {
-    PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here).collect()
+    let here = PLATFORMS.iter().copied().filter(|provider| provider.here(env).is_here);
+    let (inside, around): (Vec<_>, Vec<_>) = here.partition(|provider| provider.facts().is_inside_others);
+    // What runs inside a job has inherited the job's variables. Without a token of its own, its marker is only a name.
+    let with_token = |platform: &&dyn Platform| platform.facts().secret_variables().any(|name| env.has(name));
+    if around.is_empty() || inside.iter().any(with_token) {
+        return inside;
+    }
+    around
 }
 
 /// Returns the platform around this process, for a run that needs no identity of it. Two are an error: a variable that was
@@ -277,12 +326,20 @@ pub fn select(
 
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
-    if let Some((_, _, what)) = UNSUPPORTED.iter().find(|(name, value, _)| env.is(name, value)) {
+    if let Some((_, _, what)) =
+        UNSUPPORTED.iter().find(|(name, value, _)| facts::holds(env, &(*name, *value)))
+    {
         return error.with_detail("found", *what);
     }
     let known = PLATFORMS.iter().filter(|platform| !platform.facts().markers.is_empty());
-    let looked_at: Vec<_> = known.clone().map(|platform| platform.here(env).text).collect();
-    let error = error.with_detail("looked at", looked_at.join("; "));
+    // Most of the systems have nothing in common with this job.
+    let near: Vec<_> = known.clone().filter(|platform| platform.facts().is_named(env)).collect();
+    let looked_at: Vec<_> = near.iter().map(|platform| platform.here(env).text).collect();
+    let looked_at = match looked_at.as_slice() {
+        [] => "no variable that tells a platform is set".to_owned(),
+        texts => texts.join("; "),
+    };
+    let error = error.with_detail("looked at", looked_at);
     // What leads to ID tokens was passed on, for instance into a container, and the marker was not.
     match known.map(|platform| platform.facts()).find(|facts| facts.leads_on(env)) {
         Some(facts) => error
@@ -294,13 +351,18 @@ fn not_ci(env: &Env) -> Error {
 
 /// The variables, with their values, by which a platform is recognised.
 fn markers(facts: &Facts) -> String {
-    facts.markers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    let shown = |(name, value): &(&str, &str)| match *value {
+        facts::ANY => (*name).to_owned(),
+        value => format!("{name}={value}"),
+    };
+    facts.markers.iter().map(shown).collect::<Vec<_>>().join(" ")
 }
 
 /// Describes the value of a variable that has a single value on its platform.
 fn flag_evidence(env: &Env, name: &str, expected: &str) -> String {
     match env.os(name) {
         None => format!("{name} is not set"),
+        Some(_) if expected == facts::ANY => format!("{name} is set"),
         Some(value) if value == expected => format!("{name} is \"{expected}\""),
         Some(value) => format!("{name} is {} instead of \"{expected}\"", quote(&value.to_string_lossy())),
     }
@@ -355,6 +417,68 @@ mod tests {
         assert_eq!(pick(Some("gitlab"), TokenLocation::default(), &[GITHUB, GITLAB]).unwrap(), "gitlab");
     }
 
+    /// The variables of a job of this platform.
+    fn job(platform: &dyn Platform) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let shown = |(name, value): &(&'static str, &'static str)| {
+            (*name, if *value == facts::ANY { "something" } else { *value })
+        };
+        platform.facts().markers.iter().map(shown)
+    }
+
+    fn ids(pairs: Vec<(&str, &str)>) -> Vec<&'static str> {
+        detected(&Env::fixed(pairs)).iter().map(|platform| platform.facts().id).collect()
+    }
+
+    /// The pairs that are no error: two platforms, a variable that is there as well, and the platform that the job runs on.
+    const RESOLVED: &[(&str, &str, Option<(&str, &str)>, &str)] = &[
+        ("github", "hcp-terraform", None, "github"),
+        ("gitlab", "hcp-terraform", None, "gitlab"),
+        ("circleci", "hcp-terraform", None, "circleci"),
+        ("bitbucket", "hcp-terraform", None, "bitbucket"),
+        ("hcp-terraform", "spacelift", None, "spacelift"),
+        ("hcp-terraform", "semaphore", None, "semaphore"),
+        ("hcp-terraform", "made-up", None, "made-up"),
+        ("github", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN", "x")), "hcp-terraform"),
+        ("gitlab", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN_EQUINIX", "x")), "hcp-terraform"),
+        ("circleci", "hcp-terraform", Some(("TFC_WORKLOAD_IDENTITY_TOKEN", "x")), "hcp-terraform"),
+        // A pod is no platform of its own.
+        ("gitlab", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "gitlab"),
+        ("github", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "github"),
+        ("semaphore", "kubernetes", Some(("KUBERNETES_SERVICE_HOST", "10.96.0.1")), "semaphore"),
+    ];
+
+    fn by_id(id: &str) -> &'static dyn Platform {
+        PLATFORMS.iter().copied().find(|platform| platform.facts().id == id).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_shows_two_platforms_is_one_s_or_an_error() {
+        for (one, other, more, expected) in RESOLVED {
+            let pairs: Vec<_> = job(by_id(one)).chain(job(by_id(other))).chain(*more).collect();
+            assert_eq!(ids(pairs), [*expected], "{one} and {other}, {more:?}");
+        }
+        let marked: Vec<_> =
+            PLATFORMS.iter().copied().filter(|platform| !platform.facts().markers.is_empty()).collect();
+        for (at, one) in marked.iter().enumerate() {
+            let first = one.facts().id;
+            assert_eq!(ids(job(*one).collect()), [first]);
+            for other in marked.iter().skip(at + 1) {
+                let second = other.facts().id;
+                let is_resolved =
+                    RESOLVED.iter().any(|(a, b, more, _)| (*a, *b) == (first, second) && more.is_none());
+                let found = ids(job(*one).chain(job(*other)).collect());
+                assert_eq!(found.len(), if is_resolved { 1 } else { 2 }, "{first} and {second}: {found:?}");
+            }
+            // A variable of a system without ID tokens changes nothing, except where it imitates.
+            for (name, value, _) in UNSUPPORTED {
+                let value = if *value == facts::ANY { "something" } else { *value };
+                let imitates = one.facts().imitators.contains(&(*name, value));
+                let expected: &[&str] = if imitates { &[] } else { &[first] };
+                assert_eq!(ids(job(*one).chain([(*name, value)]).collect()), expected, "{first} and {name}");
+            }
+        }
+    }
+
     #[test]
     fn near_misses_are_not_a_platform() {
         for value in ["", "TRUE", "1", "yes", "false"] {
@@ -369,7 +493,10 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, env, file, made-up")
+            (
+                Code::CfgValueInvalid,
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, env, file, made-up"
+            )
         );
     }
 

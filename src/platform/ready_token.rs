@@ -6,8 +6,18 @@ use crate::handle;
 use crate::secret::Secret;
 use crate::text::{is_reference, quote};
 
-use super::facts::ReadyToken;
+use super::facts::{ReadyToken, Supply};
 use super::{Fetched, Wanted, inside_exec};
+
+impl Supply {
+    /// Takes the token out of its variable, where that is the way in which it is handed over.
+    pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
+        match self {
+            Self::Variable(token) => token.read(env, wanted),
+            Self::Request | Self::File => Err(Error::new(Code::Internal, "no variable holds the ID token")),
+        }
+    }
+}
 
 impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.

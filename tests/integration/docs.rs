@@ -295,7 +295,7 @@ mod links {
 
     #[test]
     fn every_link_leads_somewhere() {
-        for path in PAGES {
+        for path in PAGES.iter().copied() {
             for link in markdown::links(&prose(path)) {
                 if link.starts_with("https://") {
                     continue;
@@ -317,7 +317,7 @@ mod links {
 
     #[test]
     fn headings_are_unique() {
-        for path in PAGES {
+        for path in PAGES.iter().copied() {
             let mut seen = BTreeSet::new();
             for anchor in markdown::anchors(&prose(path)) {
                 assert!(seen.insert(anchor.clone()), "{path}: #{anchor} is ambiguous");
@@ -465,7 +465,7 @@ mod blocks_and_recipes {
 
     #[test]
     fn every_block_says_what_it_is() {
-        for path in PAGES {
+        for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
                 let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
@@ -583,6 +583,45 @@ mod blocks_and_recipes {
         assert_eq!(tried, 3);
     }
 
+    /// The presets for systems of which nothing has to be known, each in a job of the sandbox that is none of them.
+    #[cfg(unix)]
+    #[test]
+    fn the_presets_for_other_systems_work() {
+        let text = page("docs/platforms.md");
+        let (_, presets) = text.split_once("\n## Presets for other systems\n").unwrap();
+        let sections: Vec<&str> = presets.split("\n### ").skip(1).collect();
+        let names: Vec<&str> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+        let all = [
+            "Jenkins",
+            "Concourse",
+            "Harness",
+            "Tekton",
+            "Argo Workflows",
+            "Pulumi ESC",
+            "Vercel",
+            "Fly.io",
+            "Namespace",
+        ];
+        assert_eq!(names, all);
+        for (name, section) in names.iter().zip(sections) {
+            let [block] =
+                markdown::split(section).0.try_into().unwrap_or_else(|_| panic!("{name}: one block"));
+            let line = adapted(&block.text, "").replace("/run/equinix/token", "\"$folder/token\"");
+            // The job of the sandbox has its token where no platform would look for it.
+            let script = format!(
+                r#"folder=$(mktemp -d); export TMPDIR=$folder METAL_ID_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN VERCEL_OIDC_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN
+                printf %s "$METAL_ID_TOKEN" >"$folder/token"; unset GITLAB_CI CI_SERVER_URL EQUINIX_WIF_SUBJECT_TOKEN
+                out=$({line}) || exit
+                case $out in
+                    "Who this job is"*) case $out in *"2 principal "*) exit 42 ;; esac ;;
+                    *) . "$out"; rm -r "$folder"; test -n "$EQUINIX_API_TOKEN" && exit 42 ;;
+                esac"#
+            );
+            let output = in_sandbox(&["--platform", "gitlab"], &["sh", "-c"], &script);
+            assert_eq!(output.status.code(), Some(42), "{name}:\n{line}\n{}", told(&output));
+        }
+    }
+
     /// What a newcomer copies first is what tests/foreign/action.rs and tests/foreign/component.rs run.
     #[test]
     fn the_readme_s_recipes_are_those_that_are_run() {
@@ -596,7 +635,7 @@ mod blocks_and_recipes {
     #[test]
     fn step_outputs_that_are_named_exist() {
         let known = tables::outputs();
-        for path in PAGES {
+        for path in PAGES.iter().copied() {
             let text = page(path);
             for rest in text.split(".outputs.").skip(1) {
                 let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();

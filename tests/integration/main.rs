@@ -36,13 +36,19 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod bitbucket;
+    mod circleci;
     mod claims;
     mod expect;
     mod github;
     mod gitlab;
+    mod hcp_terraform;
     mod hostile_tokens;
+    mod kubernetes;
+    mod semaphore;
     mod signature;
     mod sources;
+    mod spacelift;
     mod unavailable;
 }
 mod output {

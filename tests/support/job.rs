@@ -53,11 +53,35 @@ pub struct AccessToken {
     pub life: Duration,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Platform {
     Github,
     Gitlab,
     Bare,
+    /// A system with ready tokens.
+    Of(&'static World),
+}
+
+/// A system that hands over a ready ID token. Its variables and claims are in the file that tests it.
+#[derive(Debug)]
+pub struct World {
+    /// The variable with the ID token; none where it is elsewhere.
+    pub token: Option<&'static str>,
+    /// The variables of its jobs. `{…}` are facts of the job: `issuer`, `host` of it, `root`.
+    pub variables: &'static [(&'static str, &'static str)],
+    /// The file in which the platform's own format puts the access token, if it has one.
+    pub sink: Option<&'static str>,
+    /// The issuer, with the issuer's base URL as `{issuer}`.
+    pub issuer: &'static str,
+    /// The claims of its tokens besides issuer, audience and times, as JSON. `{…}` as above.
+    pub claims: &'static str,
+}
+
+impl World {
+    fn fill(text: &str, issuer: &str, root: &Path) -> String {
+        let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
+        text.replace("{issuer}", issuer).replace("{host}", host).replace("{root}", &root.to_string_lossy())
+    }
 }
 
 /// A job that has not run yet.
@@ -122,6 +146,15 @@ impl Job {
         Self::new(Platform::Bare)
     }
 
+    /// A job of another system.
+    pub fn of(world: &'static World) -> Self {
+        let job = Self::new(Platform::Of(world));
+        match world.sink {
+            Some(file) => job.token_in(file),
+            None => job,
+        }
+    }
+
     fn new(platform: Platform) -> Self {
         let facts = Facts::default();
         let event = json!({
@@ -161,13 +194,13 @@ impl Job {
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
         let mut folders = vec![job.workspace(), job.runner_temp(), job.tmp()];
-        if platform != Platform::Github {
+        if !matches!(platform, Platform::Github) {
             folders.extend([job.project_dir(), job.project_tmp()]);
         }
         for folder in folders {
             fs::create_dir_all(folder).unwrap();
         }
-        if platform == Platform::Github {
+        if matches!(platform, Platform::Github) {
             for file in [job.output_path(), job.env_path(), job.summary_path()] {
                 fs::create_dir_all(file.parent().unwrap()).unwrap();
                 fs::write(file, "").unwrap();
@@ -246,6 +279,7 @@ impl Job {
         match self.platform {
             Platform::Github => format!("{}/_services/token", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
+            Platform::Of(world) => World::fill(world.issuer, &self.issuer_url(), self.root()),
         }
     }
 
@@ -580,6 +614,7 @@ impl Job {
         Minter {
             platform: self.platform,
             issuer: self.issuer(),
+            root: self.root().to_owned(),
             facts: self.facts.clone(),
             changes: self.changes.clone(),
             finish: Arc::clone(&self.finish),
@@ -603,6 +638,7 @@ impl Job {
             Platform::Github => self.github_environment(&mut set),
             Platform::Gitlab => self.gitlab_environment(&mut set),
             Platform::Bare => {}
+            Platform::Of(world) => self.world_environment(world, &mut set),
         }
         for (name, value) in &self.env {
             match value {
@@ -635,6 +671,15 @@ impl Job {
         let replaced = self.env.iter().any(|(name, _)| name == SUBJECT_TOKEN);
         if !replaced {
             set(SUBJECT_TOKEN, &self.mint());
+        }
+    }
+
+    fn world_environment<T>(&self, world: &World, set: &mut impl FnMut(&str, &dyn AsRef<OsStr>) -> T) {
+        for (name, value) in world.variables {
+            set(name, &World::fill(value, &self.issuer_url(), self.root()));
+        }
+        if let Some(variable) = world.token.filter(|token| !self.env.iter().any(|(name, _)| name == token)) {
+            set(variable, &self.mint());
         }
     }
 
@@ -691,7 +736,7 @@ impl Job {
     /// Starts the program, for tests that do something to it while it runs.
     #[track_caller]
     pub fn start(mut self) -> Running {
-        if self.platform == Platform::Github {
+        if matches!(self.platform, Platform::Github) {
             fs::create_dir_all(self.event_path().parent().unwrap()).unwrap();
             fs::write(self.event_path(), self.event.to_string()).unwrap();
         }
@@ -738,7 +783,8 @@ impl Job {
                 command
             }
         };
-        let cwd = if self.platform == Platform::Gitlab { self.project_dir() } else { self.workspace() };
+        let cwd =
+            if matches!(self.platform, Platform::Gitlab) { self.project_dir() } else { self.workspace() };
         command.args(args).env_clear().envs(env).current_dir(cwd);
         command
     }
@@ -841,6 +887,7 @@ pub fn sts_error(error: &str, description: &str) -> Reply {
 struct Minter {
     platform: Platform,
     issuer: String,
+    root: PathBuf,
     facts: Facts,
     changes: Vec<ClaimsChange>,
     finish: Finish,
@@ -852,6 +899,10 @@ impl Minter {
         let claims = match self.platform {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
+            Platform::Of(world) => {
+                let claims = World::fill(world.claims, &self.issuer, &self.root);
+                token::ready_claims(serde_json::from_str(&claims).unwrap(), &self.issuer, audience)
+            }
         };
         let mut token = Token::new(claims);
         for change in &self.changes {

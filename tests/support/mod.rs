@@ -28,6 +28,7 @@ pub mod process;
 #[cfg(feature = "sandbox")]
 pub mod program;
 #[cfg(all(target_os = "linux", feature = "renew"))]
+pub mod ready;
 pub mod renewing;
 pub mod runner;
 pub mod scratch;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-pub const PAGES: [&str; 18] = [
+pub const PAGES: &[&str] = &[
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -13,6 +13,12 @@ pub const PAGES: [&str; 18] = [
     "docs/client-credentials.md",
     "docs/trust.md",
     "docs/platforms.md",
+    "docs/platforms/bitbucket.md",
+    "docs/platforms/circleci.md",
+    "docs/platforms/hcp-terraform.md",
+    "docs/platforms/kubernetes.md",
+    "docs/platforms/semaphore.md",
+    "docs/platforms/spacelift.md",
     "docs/errors.md",
     "docs/security.md",
     "docs/security-review.md",
@@ -155,7 +161,7 @@ pub fn blocks(tag: &str) -> Vec<(String, String)> {
     let of = |path: &'static str| {
         markdown::split(&page(path)).0.into_iter().map(move |b| (format!("{path}:{}", b.line), b.tag, b.text))
     };
-    PAGES.into_iter().flat_map(of).filter(|(_, t, _)| t == tag).map(|(at, _, text)| (at, text)).collect()
+    PAGES.iter().copied().flat_map(of).filter(|(_, t, _)| t == tag).map(|(at, _, text)| (at, text)).collect()
 }
 
 /// Returns a text as a code span.

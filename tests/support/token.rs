@@ -155,6 +155,20 @@ pub fn gitlab_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
     facts.claims("gitlab", issuer, audience).into()
 }
 
+/// The claims of a token that lives for an hour.
+pub fn ready_claims(mut claims: Value, issuer: &str, audience: &str) -> Value {
+    for (name, value) in [
+        ("jti", json!(random_text(16))),
+        ("iss", json!(issuer)),
+        ("aud", json!(audience)),
+        ("iat", json!(now())),
+        ("exp", json!(now() + 3600)),
+    ] {
+        claims.as_object_mut().unwrap().entry(name).or_insert(value);
+    }
+    claims
+}
+
 /// A token in the making.
 #[derive(Debug, Clone)]
 pub struct Token {

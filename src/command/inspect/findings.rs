@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::command::pipeline::Pipeline;
 use crate::error::Error;
+use crate::identity::stability::{self, Unstable};
 use crate::identity::{Identity, issuer};
 use crate::platform::PLATFORMS;
 use crate::text::printable;
@@ -76,46 +77,61 @@ impl Findings<'_> {
         }
     }
 
+    /// Returns what changes in the subject from run to run, so that a principal made of it matches nothing tomorrow.
+    pub(super) fn unstable(&self) -> Option<Unstable> {
+        stability::unstable(&self.identity.claims)
+    }
+
+    /// Returns the principals to grant to: of this subject, and of the other one that the job has at another time, with when
+    /// that is. There are none if the subject changes from run to run.
+    pub(super) fn principals(&self) -> Vec<(Option<&'static str>, String)> {
+        if self.unstable().is_some() {
+            return Vec::new();
+        }
+        let mut principals = vec![(None, self.principal(self.identity.claims.subject()))];
+        if let Some(twin) = issuer::twin(&self.identity.claims) {
+            principals.push((Some(twin.about), self.principal(&twin.subject)));
+        }
+        principals
+    }
+
     /// Returns `principal:<owner>:<idp>:<sub>`, the subject as it stands in the token.
-    pub(super) fn principal(&self) -> String {
+    fn principal(&self, subject: &str) -> String {
         let owner = self.project_id.unwrap_or("<project-or-org-id>");
         let idp = self.idp_id.map_or("<idp>", |id| id.strip_prefix("idp:").unwrap_or(id));
-        format!(
-            "principal:{}:{}:{}",
-            printable(owner),
-            printable(idp),
-            printable(self.identity.claims.subject())
-        )
+        format!("principal:{}:{}:{}", printable(owner), printable(idp), printable(subject))
     }
 
     /// Returns the requests that set up the trust.
-    pub(super) fn setups(&self) -> [Setup; 3] {
+    pub(super) fn setups(&self) -> Vec<Setup> {
         let project = printable(self.project_id.unwrap_or("<project-id>"));
-        let principal = self.principal();
-        [
-            Setup::new(
-                "OIDC provider",
-                format!("https://sts.eqix.equinix.com/v1/projects/{project}/oidcProviders"),
-                json!({
-                    "name": "<a name>",
-                    "issuerLocation": printable(self.identity.claims.issuer()),
-                    "idpPrefix": "<a prefix>",
-                    "trustedClientIds": self.client_ids(),
-                }),
-            ),
-            Setup::new(
+        let mut provider = json!({
+            "name": "<a name>",
+            "issuerLocation": printable(self.identity.claims.issuer()),
+            "idpPrefix": "<a prefix>",
+            "trustedClientIds": self.client_ids(),
+        });
+        let groups = self.unstable().and_then(|unstable| unstable.groups);
+        if let (Some(claim), Some(members)) = (groups, provider.as_object_mut()) {
+            members.insert("groupMembershipClaim".to_owned(), claim.into());
+        }
+        let url = format!("https://sts.eqix.equinix.com/v1/projects/{project}/oidcProviders");
+        let mut setups = vec![Setup::new("OIDC provider", url, provider)];
+        for (_, principal) in self.principals() {
+            setups.push(Setup::new(
                 "Grant of a role (scope roleassignments:<org-id>)",
                 "https://access.eqix.equinix.com/v1/roleAssignments".to_owned(),
                 json!({"principal": principal, "roleId": "<role-id>", "assignmentScope": {"id": "<org-id>", "type": "ORGANIZATION"}}),
-            ),
-            Setup::new(
+            ));
+            setups.push(Setup::new(
                 "Grant of an access policy (scope: that policy's ERN)",
                 format!(
                     "https://access.eqix.equinix.com/v1/projects/{project}/accessPolicies/<access-policy-id>/grants"
                 ),
                 json!({"grantee": principal}),
-            ),
-        ]
+            ));
+        }
+        setups
     }
 
     /// Returns when the token expires (Unix time), and in how many seconds.
@@ -129,12 +145,12 @@ impl Findings<'_> {
         self.job.platform().here(&self.job.session().env).text
     }
 
-    /// Returns the platforms that this job does not run on, with the reason. Those that are only ever chosen say nothing.
+    /// Returns the platforms that this job does not run on although it has a variable of theirs, with the reason.
     pub(super) fn others(&self) -> Vec<(&'static str, String)> {
         let chosen = self.job.platform().facts().id;
         PLATFORMS
             .iter()
-            .filter(|other| other.facts().id != chosen && !other.facts().markers.is_empty())
+            .filter(|other| other.facts().id != chosen && other.facts().is_named(&self.job.session().env))
             .map(|other| (other.facts().id, other.here(&self.job.session().env).text))
             .collect()
     }

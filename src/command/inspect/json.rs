@@ -24,6 +24,8 @@ struct Document<'a> {
     subject: String,
     subject_form: Option<&'static str>,
     subject_in_other_form: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_changes: Option<Changes>,
     expires_at: Option<String>,
     expires_in: Option<i64>,
     claims: Map<String, Value>,
@@ -73,9 +75,27 @@ impl<'a> From<&'a Error> for Problem<'a> {
 struct Equinix {
     issuer_location: String,
     trusted_client_ids: Vec<String>,
-    principal: String,
+    /// None if the subject changes from run to run.
+    principal: Option<String>,
+    /// The same for another subject that the job has at another time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more_principals: Vec<More>,
     scope: String,
-    requests: [Setup; 3],
+    requests: Vec<Setup>,
+}
+
+#[derive(Serialize)]
+struct More {
+    about: &'static str,
+    principal: String,
+}
+
+/// A subject that cannot be granted to.
+#[derive(Serialize)]
+struct Changes {
+    part: &'static str,
+    message: String,
+    hint: &'static str,
 }
 
 /// Writes the findings as a line of JSON.
@@ -85,6 +105,10 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
     let form = issuer::form(token);
     let facts = findings.job.platform().facts();
     let other = |(id, why): (_, String)| Other { id, evidence: printable(&why) };
+    let mut principals = findings.principals().into_iter();
+    let principal = principals.next().map(|(_, principal)| principal);
+    let more = |(about, principal): (Option<_>, _)| More { about: about.unwrap_or_default(), principal };
+    let more_principals = principals.map(more).collect();
     let document = Document {
         v: 1,
         provider: Provider {
@@ -99,6 +123,11 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
         subject: printable(token.subject()),
         subject_form: form.as_ref().map(|form| form.about),
         subject_in_other_form: form.and_then(|form| form.other).map(|other| printable(&other)),
+        subject_changes: findings.unstable().map(|unstable| Changes {
+            part: unstable.part,
+            message: unstable.sentence(),
+            hint: unstable.advice(),
+        }),
         expires_at: findings.lifetime().map(|(expiry, _)| rfc3339(expiry)),
         expires_in: findings.lifetime().map(|(_, left)| left),
         claims: claims.into_iter().map(|(name, value)| (printable(&name), shown(&value))).collect(),
@@ -108,7 +137,8 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
         equinix: Equinix {
             issuer_location: printable(token.issuer()),
             trusted_client_ids: findings.client_ids(),
-            principal: findings.principal(),
+            principal,
+            more_principals,
             scope: findings.scope.clone().unwrap_or_else(|| SCOPE.to_owned()),
             requests: findings.setups(),
         },

@@ -62,12 +62,26 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
     page.title("What to enter at Equinix");
     page.row("1 provider", &format!("issuerLocation    {}", token.issuer()));
     page.row("", &format!("trustedClientIds  {}", findings.client_ids().join(", ")));
-    page.row("2 principal", &findings.principal());
-    page.row(
-        "",
-        "the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented",
-    );
-    page.row("3 grant", "of a role or an access policy, to that principal");
+    let principals = findings.principals();
+    if let Some(unstable) = findings.unstable() {
+        page.row("2 principal", &format!("none: {}", unstable.sentence()));
+        page.row("", &format!("hint: {}", unstable.advice()));
+        let groups = unstable.groups.is_some();
+        page.row("3 grant", if groups { "of a role or an access policy, to that group" } else { "none" });
+    } else {
+        for (about, principal) in &principals {
+            page.row(if about.is_none() { "2 principal" } else { "" }, principal);
+            if let Some(about) = about {
+                page.row("", about);
+            }
+        }
+        page.row(
+            "",
+            "the subject stands there as it is in the token; how Equinix encodes : / @ in it is not documented",
+        );
+        let all = if principals.len() > 1 { "to each of these principals" } else { "to that principal" };
+        page.row("3 grant", &format!("of a role or an access policy, {all}"));
+    }
     page.row(
         "4 scope",
         findings.scope.as_deref().unwrap_or("roleassignments:<org-id>, or the ERN of an access policy"),

@@ -40,6 +40,10 @@ macro_rules! claims {
         "The ID token names another run than this one, and --validation strict takes that as an error.",
         "Fetch the token in the job that uses it; do not pass it on through caches, artifacts or variables.",
         "the ID token says run_id \"7\", but GITHUB_RUN_ID is \"8\": it may come from another run";
+    ClaimDebugJob = "claim-debug-job", Claims,
+        "The ID token says that somebody may be working in this job by hand, for instance by SSH, and --validation strict takes that as an error.",
+        "Run the job again without a way into it.",
+        "the ID token says oidc.circleci.com/ssh-rerun: this job was run again with SSH, so somebody may be working in it by hand";
     ClaimSignature = "claim-signature", Claims,
         "The ID token's signature could not be verified with the issuer's keys (--verify-signature). It was not sent to Equinix.",
         "Make sure that the token comes from the issuer that it names. If it does, somebody has changed it on its way, or the issuer publishes keys that cannot be used.",

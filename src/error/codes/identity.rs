@@ -6,8 +6,8 @@ macro_rules! identity {
         $next! { $($rest),*; $($before)* Identity {
     AmbientNotCi = "ambient-not-ci", NoIdentity,
         "No supported CI platform was recognised, so there is no job identity to start from.",
-        "Run it inside a GitHub Actions or GitLab CI job, or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
-        "this does not look like a CI job with an identity\n  looked at: GITHUB_ACTIONS is not set; GITLAB_CI is not set";
+        "Run it inside a job of a platform that it knows (docs/platforms.md), or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
+        "this does not look like a CI job with an identity\n  looked at: no variable that tells a platform is set";
     GhIdTokenPermission = "gh-id-token-permission", NoIdentity,
         "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
         "Add to the job:\n    permissions:\n      id-token: write\n      contents: read\nIn a reusable workflow the calling job needs it too. If it is there, the variables were lost: docker run needs -e ACTIONS_ID_TOKEN_REQUEST_URL -e ACTIONS_ID_TOKEN_REQUEST_TOKEN, sudo needs --preserve-env, and act has no ID tokens.",

@@ -4,7 +4,7 @@ use crate::error::{Code, Error, Exit};
 use crate::grant::scope;
 use crate::grant::server_error::ServerError;
 use crate::http::Response;
-use crate::identity::issuer;
+use crate::identity::{issuer, stability};
 use crate::retry::Failure;
 use crate::text::quote;
 
@@ -123,6 +123,13 @@ impl Asked<'_> {
             None => format!("the STS refused the {asked} ({status})"),
         };
         let error = Error::new(code, what);
+        // Whatever else may be wrong, this subject cannot have been granted.
+        if let Some(unstable) = self.proof.claims().and_then(stability::unstable)
+            && matches!(name, Some("access_denied" | "invalid_grant" | "invalid_request"))
+        {
+            let cure = format!("{} Otherwise: {NOT_ACCEPTED}", unstable.advice());
+            return error.with_detail("cause", unstable.sentence()).with_cure(cure);
+        }
         let hint = match (&self.proof, name) {
             (_, Some("invalid_target")) => {
                 "Equinix does not know the target of this scope. Compare the ERN or id in it with the access policy or organization at Equinix."

@@ -3,6 +3,7 @@
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
 //! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
+mod bash_env;
 mod credential_process;
 mod dotenv;
 mod env_file;
@@ -32,6 +33,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &env_file::ENV_FILE,
     &dotenv::Dotenv,
     &shell::SHELL,
+    &bash_env::BASH_ENV,
     &powershell::POWERSHELL,
     &fish::FISH,
     &gitlab_dotenv::GitLabDotenv,
@@ -51,6 +53,8 @@ pub enum Destination {
     File,
     /// The runner file that this variable names: exists already, is appended to.
     RunnerFile(&'static str),
+    /// The file that this variable names, with commands for a shell: is appended to, and made if it is not there.
+    SourcedFile(&'static str),
     /// A new private file, whose path is printed: the file of `--output`, or one in a temporary folder.
     NewFile,
     /// The file of `--output`, which the platform publishes as an artifact.
@@ -222,7 +226,7 @@ mod tests {
         let error = by_name("yaml").err().unwrap();
         assert_eq!(
             error.details()[0].1,
-            "auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+            "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
         );
     }
 

@@ -193,7 +193,10 @@ impl Sink {
             (Destination::RunnerFile(variable), None) if !is_dash => {
                 (place, Self::Runner(RunnerFile::open(variable, policy.env)?))
             }
-            (Destination::RunnerFile(variable), _) => {
+            (Destination::SourcedFile(variable), None) if !is_dash => {
+                (place, Self::Runner(RunnerFile::open_sourced(variable, policy.env)?))
+            }
+            (Destination::RunnerFile(variable) | Destination::SourcedFile(variable), _) => {
                 let message =
                     format!("the format {} writes to {variable}; --output cannot change that", format.id());
                 return Err(Error::new(Code::CfgValueInvalid, message).with_cure(

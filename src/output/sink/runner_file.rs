@@ -1,4 +1,4 @@
-//! A file of the runner: appended to, never made.
+//! A file of the runner: appended to, and made only where a shell reads it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -10,7 +10,7 @@ use crate::platform::PLATFORMS;
 use crate::secret::SecretBytes;
 use crate::text::quote;
 
-use super::system::{is_ours, no_follow, reserve};
+use super::system::{is_ours, no_follow, private, reserve};
 use super::{entries, failed};
 
 /// The part of a file that is looked at, in bytes: nobody's outputs are longer, and what is longer is the runner's to
@@ -22,12 +22,49 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) struct RunnerFile {
     pub(super) variable: &'static str,
     file: File,
+    /// The path of a file that was made here and is not written yet: a run without a token leaves none.
+    made: Option<PathBuf>,
+}
+
+impl Drop for RunnerFile {
+    fn drop(&mut self) {
+        if let Some(path) = self.made.take()
+            && self.file.metadata().is_ok_and(|metadata| metadata.len() == 0)
+        {
+            fs::remove_file(path).ok();
+        }
+    }
 }
 
 const OTHER_USER: &str = "Run the container as the user that the file belongs to or as root (docker run --user), or use exec, which writes no file.";
 
 impl RunnerFile {
+    /// Opens a file with commands for a shell. Nothing is known of what is in it, and a shell does without it if it is not
+    /// there, so the first to write makes it.
+    pub(super) fn open_sourced(variable: &'static str, env: &Env) -> Result<Self, Error> {
+        let path = env.os(variable).map(PathBuf::from);
+        let make = |path: &PathBuf| {
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true);
+            no_follow(&mut options);
+            private(&mut options);
+            options.open(path).is_ok()
+        };
+        // One that is there is opened as it is, and the reason why none can be made is found again there.
+        let made = path.filter(make);
+        let mut new = Self::open_as(variable, env, false)?;
+        new.made = made;
+        Ok(new)
+    }
+
+    /// Opens a file that the runner has made, with a list of entries or a text.
     pub(super) fn open(variable: &'static str, env: &Env) -> Result<Self, Error> {
+        // The summary is a text, and the others are lists of entries.
+        let is_summary = PLATFORMS.iter().any(|platform| platform.facts().summary == Some(variable));
+        Self::open_as(variable, env, !is_summary)
+    }
+
+    fn open_as(variable: &'static str, env: &Env, has_entries: bool) -> Result<Self, Error> {
         let path = env.os(variable).map(PathBuf::from).ok_or_else(|| {
             Error::new(
                 Code::OutRunnerFileMissing,
@@ -69,10 +106,8 @@ impl RunnerFile {
             return Err(Error::new(Code::OutSymlink, format!("{shown} belongs to another user"))
                 .with_cure(OTHER_USER));
         }
-        let new = Self { variable, file };
-        // The summary is a text, and the others are lists of entries.
-        let is_summary = PLATFORMS.iter().any(|platform| platform.facts().summary == Some(variable));
-        if !is_summary {
+        let new = Self { variable, file, made: None };
+        if has_entries {
             let there = new.content().map_err(|error| cannot(&error, "cannot be read"))?;
             if let Some(why) = entries::obstacle(there.reveal()) {
                 let message = format!("{shown} {why}, so the runner would not read what is appended to it");

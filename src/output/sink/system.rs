@@ -29,6 +29,16 @@ pub(super) fn no_follow(options: &mut OpenOptions) {
 #[cfg(not(unix))]
 pub(super) fn no_follow(_: &mut OpenOptions) {}
 
+/// Sets the rights of a file that is made: its user may read and write it, and nobody else.
+#[cfg(unix)]
+pub(super) fn private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+pub(super) fn private(_: &mut OpenOptions) {}
+
 /// Makes sure that so many bytes can be appended: neither this process's limit nor, where the file system can tell, the
 /// disk or a quota is in the way. The file stays as long as it is.
 #[cfg(unix)]

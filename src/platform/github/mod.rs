@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::url::Url;
 use crate::http::{Peer, Request, Response};
-use crate::identity::claims::{ExpectedIssuer, Finding, RunBinding};
+use crate::identity::claims::{ExpectedIssuer, Finding};
 use crate::json::{self, SecretObject};
 use crate::retry::Failure;
 use crate::secret::Secret;
@@ -96,6 +96,12 @@ static FACTS: Facts = Facts {
     summary: Some(names::GITHUB_STEP_SUMMARY),
     mask: Mask::Line(mask),
     annotation: Some(annotation),
+    run: &[
+        ("repository", names::GITHUB_REPOSITORY),
+        ("repository_id", names::GITHUB_REPOSITORY_ID),
+        ("run_id", names::GITHUB_RUN_ID),
+        ("run_attempt", names::GITHUB_RUN_ATTEMPT),
+    ],
     format: "github",
     supply: Supply::Request,
     audience: Audience::Required,
@@ -187,20 +193,6 @@ impl Platform for GitHub {
             // GitHub Enterprise Server.
             _ => ExpectedIssuer::Exactly(format!("{server}/_services/token")),
         }))
-    }
-
-    fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
-        let pairs = [
-            ("repository", names::GITHUB_REPOSITORY),
-            ("repository_id", names::GITHUB_REPOSITORY_ID),
-            ("run_id", names::GITHUB_RUN_ID),
-            ("run_attempt", names::GITHUB_RUN_ATTEMPT),
-        ];
-        let mut bindings = Vec::new();
-        for (claim, variable) in pairs {
-            bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
-        }
-        Ok(bindings)
     }
 }
 

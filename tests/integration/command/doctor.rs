@@ -447,7 +447,7 @@ fn no_identity() {
             Job::bare,
             3,
             &["platform fail ambient-not-ci", "permission skip", "masks skip"],
-            &["GITHUB_ACTIONS is not set", "--subject-token-env"],
+            &["no variable that tells a platform is set", "--subject-token-env"],
         ),
         case(
             "two platforms",

@@ -81,7 +81,9 @@ mod platforms {
         for id in ["jenkins", "GitHub", "github ", "a\u{1b}[31m::b"] {
             println!("case: {id}");
             let outcome = fails(Job::github().args(["--provider", id]), 2, "cfg-value-invalid");
-            outcome.stderr_has("known: auto, github, gitlab, env, file").stderr_lacks("\u{1b}");
+            outcome
+                .stderr_has("known: auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, env, file")
+                .stderr_lacks("\u{1b}");
         }
     }
 
@@ -98,8 +100,10 @@ mod platforms {
             println!("case: {value:?}");
             let job = Job::bare().env("GITHUB_ACTIONS", value).env("GITLAB_CI", value);
             let outcome = fails(job, 3, "ambient-not-ci");
-            outcome.stderr_has("looked at: GITHUB_ACTIONS is ");
-            if !value.is_empty() {
+            if value.is_empty() {
+                outcome.stderr_has("looked at: no variable that tells a platform is set");
+            } else {
+                outcome.stderr_has("looked at: GITHUB_ACTIONS is ");
                 outcome.stderr_has(&format!("GITLAB_CI is \"{value}\" instead of \"true\""));
             }
         }
@@ -110,6 +114,22 @@ mod platforms {
         let outcome = fails(Job::bare(), 3, "ambient-not-ci");
         outcome.stderr_has("--subject-token-env").stderr_has("equinix-wif sandbox");
         assert_eq!(outcome.report.as_ref().unwrap()["retryable"], false);
+    }
+
+    #[test]
+    fn systems_without_id_tokens_are_told_what_to_use_instead() {
+        for (name, value, system) in [
+            ("CI", "woodpecker", "a Woodpecker job"),
+            ("DRONE", "true", "a Drone job"),
+            ("TRAVIS", "true", "a Travis CI job"),
+            ("TEAMCITY_VERSION", "2026.1 (build 208117)", "a TeamCity build"),
+        ] {
+            println!("case: {name}");
+            let outcome = fails(Job::bare().env(name, value), 3, "ambient-not-ci");
+            outcome.stderr_has(system).stderr_has("no ID tokens").stderr_has("a grant with a stored secret");
+            // A token of another system is as good there as anywhere.
+            prints_json(with_variable().env(name, value));
+        }
     }
 
     #[test]
