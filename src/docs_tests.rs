@@ -142,9 +142,29 @@ fn formats_are_those_of_the_registry() {
 #[test]
 fn providers_are_those_of_the_registry() {
     let expected: Vec<_> = platforms().map(|p| (code(p.facts().id), p.facts().name.to_owned())).collect();
-    assert_eq!(ids("docs/platforms.md", "## Providers", 1), expected);
+    let without_link = |(id, name): (String, String)| {
+        let page = format!(" ([page](platforms/{}.md))", id.trim_matches('`'));
+        (id, name.replace(&page, ""))
+    };
+    let found: Vec<_> = ids("docs/platforms.md", "## Providers", 1).into_iter().map(without_link).collect();
+    assert_eq!(found, expected);
     let formats: Vec<_> = platforms().map(|p| (code(p.facts().id), code(p.facts().format))).collect();
     assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
+}
+
+/// A platform with a page of its own has the same headings as the others, and is linked to from the table.
+#[test]
+fn the_pages_of_platforms_have_the_same_headings() {
+    let headings =
+        ["## Ten lines to paste", "## Trust to enter at Equinix", "## What is masked", "## Limits"];
+    let table = rows("docs/platforms.md", "## Providers");
+    let pages = PAGES.iter().filter_map(|path| path.strip_prefix("docs/platforms/"));
+    for name in pages {
+        let text = prose(&format!("docs/platforms/{name}"));
+        let found: Vec<_> = text.lines().filter(|line| line.starts_with("## ")).collect();
+        assert_eq!(found, headings, "{name}");
+        assert!(table.iter().any(|row| row[1].contains(&format!("(platforms/{name})"))), "{name}");
+    }
 }
 
 #[cfg(feature = "sandbox")]
@@ -278,11 +298,14 @@ fn detection_is_as_told() {
     };
     for (pairs, ids) in [
         (&[("GITHUB_ACTIONS", "true")][..], &["github"][..]),
-        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &[]),
+        (&[("FORGEJO_ACTIONS", "true")], &["forgejo"]),
+        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo"]),
+        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &["forgejo"]),
         (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &[]),
         (&[("GITLAB_CI", "true")], &["gitlab"]),
+        (&[("GITLAB_CI", "true"), ("FORGEJO_ACTIONS", "true")], &["gitlab", "forgejo"]),
     ] {
-        assert_eq!(here(pairs), ids);
+        assert_eq!(here(pairs), ids, "{pairs:?}");
         let table = rows("docs/platforms.md", "## Providers");
         for (name, _) in pairs {
             assert!(table.iter().any(|row| row[2].contains(&code(name))), "{name}");

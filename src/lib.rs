@@ -29,7 +29,10 @@ mod identity;
 mod input;
 mod json;
 #[cfg(feature = "listener")]
-#[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "the sandbox needs less of it than a run that renews"))]
+#[cfg_attr(
+    not(feature = "renew"),
+    allow(dead_code, reason = "the sandbox needs less of it than a run that renews")
+)]
 mod listener;
 mod output;
 mod platform;

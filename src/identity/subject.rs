@@ -36,9 +36,9 @@ fn split(subject: &str) -> Option<(&str, &str, &str)> {
 /// Finds out the form of a GitHub token's subject, and the same subject in the other default form where the claims allow to
 /// say it. A grant is made for one of the two texts, and a rename or transfer changes which one the tokens carry.
 ///
-/// `None` for tokens without a `repository` claim, which are not GitHub's.
+/// `None` for tokens without a `repository` claim, and for Forgejo's, which are not GitHub's.
 pub(super) fn github_form(token: &UnverifiedClaims) -> Option<Form> {
-    let repository = token.text("repository")?;
+    let repository = token.text("repository").filter(|_| !token.issuer().ends_with("/api/actions"))?;
     let subject = token.subject();
     if let Some(older) = without_ids(subject) {
         return Some(Form { about: WITH_IDS, other: Some(older) });
@@ -136,6 +136,8 @@ mod tests {
         let bare = json!({"sub": "repo:octo/web:x", "repository": "octo/web"});
         assert_eq!(github_form(&token(&bare)), Some(Form { about: WITHOUT_IDS, other: None }));
         assert_eq!(github_form(&token(&json!({"sub": "project_path:g/p:x"}))), None);
+        let forgejo = json!({"iss": "https://codeberg.org/api/actions", "sub": "repo:octo/web:x", "repository": "octo/web"});
+        assert_eq!(github_form(&token(&forgejo)), None);
     }
 
     #[test]

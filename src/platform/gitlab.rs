@@ -11,7 +11,7 @@ use crate::identity::claims::{ExpectedIssuer, RunBinding};
 use crate::session::Session;
 
 use super::facts::{Facts, Folder, ReadyToken, Supply, Trace};
-use super::{Fetched, Platform, SUBJECT_TOKENS, Wanted};
+use super::{Fetched, Platform, SUBJECT_TOKENS, Wanted, bind};
 
 /// The variables of GitLab's runner.
 pub mod names {
@@ -86,16 +86,14 @@ impl Platform for GitLab {
     fn run_bindings(&self, env: &Env) -> Result<Vec<RunBinding>, Error> {
         // `project_id` describes the fork in a merge request from one, so the project is compared by
         // `job_project_id`, which GitLab has since 18.4.
-        let pairs = [
-            ("job_id", names::CI_JOB_ID),
-            ("pipeline_id", names::CI_PIPELINE_ID),
-            ("job_project_id", names::CI_PROJECT_ID),
-        ];
-        let mut bindings = Vec::new();
-        for (claim, variable) in pairs {
-            bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
-        }
-        Ok(bindings)
+        bind(
+            env,
+            &[
+                ("job_id", names::CI_JOB_ID),
+                ("pipeline_id", names::CI_PIPELINE_ID),
+                ("job_project_id", names::CI_PROJECT_ID),
+            ],
+        )
     }
 
     fn time_left(&self, env: &Env, now: i64) -> Option<u64> {

@@ -23,6 +23,17 @@ pub enum Mask {
     Program(&'static [&'static str]),
 }
 
+impl Mask {
+    /// Tells whether another one says the same to the runner.
+    fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Line(one), Self::Line(other)) => one("x") == other("x"),
+            (Self::Program(one), Self::Program(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 /// The masks that protect a run: of the platform that the identity comes from, and of each one whose runner is around. A
 /// runner that is not there would never obey its command: the log would show the secret in it. One variable is easily planted, so
 /// what may only have been passed on by a runner counts for nothing where another one is.
@@ -39,7 +50,14 @@ impl Masks {
         let reading = facts.filter(|facts| {
             id == Some(facts.id) || facts.is_marked(env) || (may_be_passed_on && facts.is_around(env))
         });
-        Self(reading.map(|facts| facts.mask).filter(|mask| !matches!(mask, Mask::None)).collect())
+        let mut masks: Vec<Mask> = Vec::new();
+        for mask in reading.map(|facts| facts.mask) {
+            // A platform that imitates another one has its command.
+            if !matches!(mask, Mask::None) && !masks.iter().any(|known| known.is_same(mask)) {
+                masks.push(mask);
+            }
+        }
+        Self(masks)
     }
 
     /// Tells whether no runner can be told to hide anything.

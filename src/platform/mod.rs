@@ -8,6 +8,7 @@
 mod env;
 mod facts;
 mod file;
+mod forgejo;
 pub mod github;
 pub mod gitlab;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub mod made_up;
 mod mask;
 mod nowhere;
 mod ready_token;
+mod request;
 
 use std::path::PathBuf;
 
@@ -33,6 +35,7 @@ pub use mask::Masks;
 pub const PLATFORMS: &[&dyn Platform] = &[
     &github::GitHub,
     &gitlab::GitLab,
+    &forgejo::Forgejo,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -41,10 +44,11 @@ pub const PLATFORMS: &[&dyn Platform] = &[
 
 /// Systems that are recognised and cannot be served: the variable that says so with its exact value, and the sentence for
 /// their users.
-const UNSUPPORTED: &[(&str, &str, &str)] = &[
-    (github::names::FORGEJO_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
-    (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
-];
+const UNSUPPORTED: &[(&str, &str, &str)] = &[(
+    github::names::GITEA_ACTIONS,
+    "true",
+    "a Gitea job: Gitea gives jobs no ID tokens. Hand one over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+)];
 
 /// The wishes for an ID token.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +57,16 @@ pub struct Wanted {
     pub audience: Option<String>,
     /// The place of a ready token.
     pub location: TokenLocation,
+}
+
+impl Wanted {
+    /// Returns the audience to ask this platform for.
+    fn chosen_audience(&self, facts: &Facts) -> Result<&str, Error> {
+        self.audience.as_deref().ok_or_else(|| {
+            let message = format!("no audience is set, and {} needs one to issue an ID token", facts.name);
+            Error::new(Code::CfgAudienceMissing, message)
+        })
+    }
 }
 
 /// The place of a ready ID token, as far as the user named it.
@@ -261,6 +275,15 @@ pub fn select(
     }
 }
 
+/// The claims that tie a token to this run, each with the variable whose value it should have.
+fn bind(env: &Env, pairs: &[(&'static str, &'static str)]) -> Result<Vec<RunBinding>, Error> {
+    let mut bindings = Vec::new();
+    for &(claim, variable) in pairs {
+        bindings.extend(env.text(variable)?.map(|value| RunBinding { claim, variable, value }));
+    }
+    Ok(bindings)
+}
+
 fn not_ci(env: &Env) -> Error {
     let error = Error::new(Code::AmbientNotCi, "this does not look like a CI job with an identity");
     if let Some((_, _, what)) = UNSUPPORTED.iter().find(|(name, value, _)| env.is(name, value)) {
@@ -349,13 +372,12 @@ mod tests {
                     .unwrap_err();
             assert_eq!(error.code(), Code::AmbientNotCi, "{value}");
         }
-        let forgejo =
-            pick(None, TokenLocation::default(), &[GITHUB, ("FORGEJO_ACTIONS", "true")]).unwrap_err();
-        assert!(forgejo.details()[0].1.contains("Forgejo"));
+        let gitea = pick(None, TokenLocation::default(), &[GITHUB, ("GITEA_ACTIONS", "true")]).unwrap_err();
+        assert!(gitea.details()[0].1.contains("Gitea gives jobs no ID tokens"));
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, env, file, made-up")
+            (Code::CfgValueInvalid, "auto, github, gitlab, forgejo, env, file, made-up")
         );
     }
 
@@ -365,7 +387,9 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .map(|name| name.replace('_', "-"))
-            .filter(|name| !["mod", "facts", "mask", "nowhere", "ready-token"].contains(&name.as_str()))
+            .filter(|name| {
+                !["mod", "facts", "mask", "nowhere", "ready-token", "request"].contains(&name.as_str())
+            })
             .collect();
         files.sort();
         let mut ids: Vec<&str> = PLATFORMS.iter().map(|p| p.facts().id).collect();

@@ -38,6 +38,7 @@ mod http {
 mod identity {
     mod claims;
     mod expect;
+    mod forgejo;
     mod github;
     mod gitlab;
     mod hostile_tokens;

@@ -22,6 +22,7 @@ use super::scratch;
 use super::server::{Bound, Moment, Queue, Reply, Request, Script, Watch};
 use super::tls::{self, Leaf};
 use super::token::{self, Facts, Token};
+use super::worlds;
 
 /// The audience that jobs ask for unless told otherwise.
 pub const AUDIENCE: &str = "https://sts.eqix.equinix.example/metal";
@@ -54,10 +55,18 @@ pub struct AccessToken {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Platform {
+pub(super) enum Platform {
     Github,
     Gitlab,
+    Forgejo,
     Bare,
+}
+
+impl Platform {
+    /// Whether the job has GitHub's folders, files and variables.
+    fn is_like_github(self) -> bool {
+        matches!(self, Self::Github | Self::Forgejo)
+    }
 }
 
 /// A job that has not run yet.
@@ -116,6 +125,11 @@ impl Job {
         Self::new(Platform::Gitlab)
     }
 
+    /// A job on Forgejo with `enable-openid-connect: true`.
+    pub fn forgejo() -> Self {
+        Self::new(Platform::Forgejo)
+    }
+
     /// No CI at all.
     pub fn bare() -> Self {
         Self::new(Platform::Bare)
@@ -159,13 +173,13 @@ impl Job {
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
         let mut folders = vec![job.workspace(), job.runner_temp(), job.tmp()];
-        if platform != Platform::Github {
+        if !platform.is_like_github() {
             folders.extend([job.project_dir(), job.project_tmp()]);
         }
         for folder in folders {
             fs::create_dir_all(folder).unwrap();
         }
-        if platform == Platform::Github {
+        if platform.is_like_github() {
             for file in [job.output_path(), job.env_path(), job.summary_path()] {
                 fs::create_dir_all(file.parent().unwrap()).unwrap();
                 fs::write(file, "").unwrap();
@@ -243,6 +257,7 @@ impl Job {
     pub fn issuer(&self) -> String {
         match self.platform {
             Platform::Github => format!("{}/_services/token", self.issuer_url()),
+            Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
         }
     }
@@ -594,6 +609,12 @@ impl Job {
         }
         match self.platform {
             Platform::Github => self.github_environment(&mut set),
+            Platform::Forgejo => {
+                self.github_environment(&mut set);
+                for (name, value) in worlds::forgejo_variables(&self.issuer_url()) {
+                    set(name, &value);
+                }
+            }
             Platform::Gitlab => self.gitlab_environment(&mut set),
             Platform::Bare => {}
         }
@@ -684,7 +705,7 @@ impl Job {
     /// Starts the program, for tests that do something to it while it runs.
     #[track_caller]
     pub fn start(mut self) -> Running {
-        if self.platform == Platform::Github {
+        if self.platform.is_like_github() {
             fs::create_dir_all(self.event_path().parent().unwrap()).unwrap();
             fs::write(self.event_path(), self.event.to_string()).unwrap();
         }
@@ -844,6 +865,7 @@ impl Minter {
     fn mint(&self, audience: &str) -> String {
         let claims = match self.platform {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
+            Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
         };
         let mut token = Token::new(claims);

@@ -40,3 +40,4 @@ pub mod table;
 pub mod tls;
 pub mod token;
 pub mod turns;
+pub mod worlds;
