@@ -304,6 +304,10 @@ fn detection_is_as_told() {
         (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &[]),
         (&[("GITLAB_CI", "true")], &["gitlab"]),
         (&[("GITLAB_CI", "true"), ("FORGEJO_ACTIONS", "true")], &["gitlab", "forgejo"]),
+        (&[("BUILDKITE", "true")], &["buildkite"]),
+        (&[("BUILDKITE", "true"), ("GITHUB_ACTIONS", "true")], &["github", "buildkite"]),
+        (&[("BUILDKITE", "true"), ("GITLAB_CI", "true")], &["gitlab", "buildkite"]),
+        (&[("BUILDKITE", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "buildkite"]),
     ] {
         assert_eq!(here(pairs), ids, "{pairs:?}");
         let table = rows("docs/platforms.md", "## Providers");

@@ -14,7 +14,7 @@ use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
 use crate::grant::{self, Fingerprints, Grant};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
-use crate::identity::{Identity, issuer, signature, times};
+use crate::identity::{Identity, issuer, signature, subject, times};
 use crate::platform::Platform;
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
@@ -253,6 +253,9 @@ impl Pipeline {
         }
         if self.settings().validation != Validation::Off {
             claims::check_subject(&identity.claims)?;
+        }
+        if let Some(change) = subject::buildkite_changes(&identity.claims) {
+            self.warn(&change);
         }
         if self.settings().verify_signature {
             self.verify(&mut identity, by)?;

@@ -17,7 +17,7 @@ struct Issuer {
     shown: &'static [&'static str],
     /// Claims that `inspect` shows of a public project, whose logs everybody can read.
     public: &'static [&'static str],
-    /// The claim that is `public` in tokens of a public project.
+    /// The claim that is `public` in tokens of a public project. Empty where no claim tells.
     visibility: &'static str,
     /// Finds out the form of the subject, if the token is this issuer's.
     form: fn(&UnverifiedClaims) -> Option<Form>,
@@ -107,6 +107,27 @@ const ISSUERS: &[Issuer] = &[
         visibility: "project_visibility",
         form: |_| None,
         remark: subject::merge_request_from_fork,
+        other_name: |_| None,
+    },
+    // Buildkite.
+    Issuer {
+        reported: &["organization_slug", "pipeline_slug", "build_number"],
+        shown: &[
+            "organization_slug",
+            "organization_id",
+            "pipeline_slug",
+            "pipeline_id",
+            "cluster_id",
+            "build_number",
+            "build_branch",
+            "build_tag",
+            "build_source",
+            "step_key",
+        ],
+        public: &[],
+        visibility: "",
+        form: |_| None,
+        remark: subject::buildkite_changes,
         other_name: |_| None,
     },
     #[cfg(test)]

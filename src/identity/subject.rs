@@ -87,6 +87,21 @@ pub(super) fn merge_request_from_fork(token: &UnverifiedClaims) -> Option<String
     })
 }
 
+/// Buildkite's issuer, which all of its organizations share.
+pub const BUILDKITE: &str = "https://agent.buildkite.com";
+
+/// Remarks on a Buildkite job whose subject is another one in the next build: by default the commit is in it.
+pub fn buildkite_changes(token: &UnverifiedClaims) -> Option<String> {
+    let (_, tail) = token.subject().split_once(":commit:")?;
+    let commit = tail.split(':').next().unwrap_or_default();
+    (token.issuer() == BUILDKITE).then(|| {
+        format!(
+            "the subject has the commit in it ({}), so a grant for it matches no build of another commit: set BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM, for instance to pipeline_id, and make the grant for that",
+            quote(commit)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -138,6 +153,21 @@ mod tests {
         assert_eq!(github_form(&token(&json!({"sub": "project_path:g/p:x"}))), None);
         let forgejo = json!({"iss": "https://codeberg.org/api/actions", "sub": "repo:octo/web:x", "repository": "octo/web"});
         assert_eq!(github_form(&token(&forgejo)), None);
+    }
+
+    #[test]
+    fn a_buildkite_subject_with_a_commit_is_remarked_on() {
+        let with = |issuer: &str, subject: &str| {
+            remarks(&token(&json!({"iss": issuer, "sub": subject}))).into_iter().next()
+        };
+        let usual = "organization:octo:pipeline:web:ref:refs/heads/main:commit:4f0c1d:step:deploy";
+        let text = with(BUILDKITE, usual).unwrap();
+        assert!(
+            text.contains("(\"4f0c1d\")") && text.contains("BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM"),
+            "{text}"
+        );
+        assert_eq!(with(BUILDKITE, "0184990a-477b-4fa8-9968-496074483cee"), None);
+        assert_eq!(with("https://other.example", usual), None);
     }
 
     #[test]

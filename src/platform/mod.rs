@@ -5,6 +5,7 @@
 //! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
 //! platforms, know one by its name.
 
+mod buildkite;
 mod env;
 mod facts;
 mod file;
@@ -36,6 +37,7 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &github::GitHub,
     &gitlab::GitLab,
     &forgejo::Forgejo,
+    &buildkite::Buildkite,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -377,7 +379,7 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, forgejo, env, file, made-up")
+            (Code::CfgValueInvalid, "auto, github, gitlab, forgejo, buildkite, env, file, made-up")
         );
     }
 

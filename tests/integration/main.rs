@@ -36,6 +36,7 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod buildkite;
     mod claims;
     mod expect;
     mod forgejo;

@@ -59,6 +59,8 @@ pub(super) enum Platform {
     Github,
     Gitlab,
     Forgejo,
+    #[cfg(unix)]
+    Buildkite,
     Bare,
 }
 
@@ -99,6 +101,7 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
+    agent_script: String,
     expected: Box<Expected>,
 }
 
@@ -128,6 +131,30 @@ impl Job {
     /// A job on Forgejo with `enable-openid-connect: true`.
     pub fn forgejo() -> Self {
         Self::new(Platform::Forgejo)
+    }
+
+    /// A job on Buildkite, with a program that plays its agent in [`Job::agent`].
+    #[cfg(unix)]
+    pub fn buildkite() -> Self {
+        let (access, socket) = (token::random_text(40), token::random_text(40));
+        Self::new(Platform::Buildkite)
+            .secret(&access)
+            .secret(&socket)
+            .env("BUILDKITE_AGENT_ACCESS_TOKEN", access)
+            .env("BUILDKITE_AGENT_JOB_API_TOKEN", socket)
+    }
+
+    /// The folder with the program that plays Buildkite's agent, and with what it has noted.
+    #[cfg(unix)]
+    pub fn agent(&self) -> PathBuf {
+        self.root().join("agent")
+    }
+
+    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`].
+    #[cfg(unix)]
+    pub fn agent_script(mut self, lines: &str) -> Self {
+        self.agent_script = lines.to_owned();
+        self
     }
 
     /// No CI at all.
@@ -169,6 +196,7 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
+            agent_script: worlds::BUILDKITE_AGENT.to_owned(),
             expected: Box::default(),
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
@@ -259,6 +287,8 @@ impl Job {
             Platform::Github => format!("{}/_services/token", self.issuer_url()),
             Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
+            #[cfg(unix)]
+            Platform::Buildkite => "https://agent.buildkite.com".to_owned(),
         }
     }
 
@@ -616,6 +646,16 @@ impl Job {
                 }
             }
             Platform::Gitlab => self.gitlab_environment(&mut set),
+            #[cfg(unix)]
+            Platform::Buildkite => {
+                for (name, value) in worlds::buildkite_variables(&self.facts) {
+                    set(name, &value);
+                }
+                set("BUILDKITE_BUILD_CHECKOUT_PATH", &self.workspace());
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
+                set("PATH", &std::env::join_paths(folders).unwrap());
+            }
             Platform::Bare => {}
         }
         for (name, value) in &self.env {
@@ -709,6 +749,10 @@ impl Job {
             fs::create_dir_all(self.event_path().parent().unwrap()).unwrap();
             fs::write(self.event_path(), self.event.to_string()).unwrap();
         }
+        #[cfg(unix)]
+        if self.platform == Platform::Buildkite {
+            worlds::install_agent(&self.agent(), &self.agent_script, &self.mint());
+        }
         let env = self.environment();
         let args = self.command_line();
         let scene = self.scene(&env, &args);
@@ -720,6 +764,7 @@ impl Job {
             minted: Arc::clone(&self.minted),
             late: Arc::clone(&scene.late_masks),
             active: scene.github && !self.expected.masks_unchecked,
+            redactions: scene.redactions.clone(),
         };
         let script = IssuerScript {
             minter: self.minter(),
@@ -757,6 +802,14 @@ impl Job {
         command
     }
 
+    /// The notes of the program that is told what to hide, if this job has one.
+    fn redactions(&self) -> Option<PathBuf> {
+        #[cfg(unix)]
+        return (self.platform == Platform::Buildkite).then(|| self.agent().join("redacted"));
+        #[cfg(not(unix))]
+        None
+    }
+
     /// What the checks after the run need to know, taken down before it.
     fn scene(&self, env: &BTreeMap<OsString, OsString>, args: &[OsString]) -> Scene {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -782,6 +835,7 @@ impl Job {
             .unwrap_or_else(|| text_of(env, "EQUINIX_WIF_FORMAT"));
         Scene {
             github: is_github(env),
+            redactions: self.redactions(),
             command: named.cloned().unwrap_or_default(),
             export_env: wants("--export-env", "EQUINIX_WIF_EXPORT_ENV"),
             allow_workspace: wants("--allow-workspace", ""),
@@ -866,6 +920,8 @@ impl Minter {
         let claims = match self.platform {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
             Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
+            #[cfg(unix)]
+            Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
         };
         let mut token = Token::new(claims);
@@ -1058,13 +1114,15 @@ struct MaskWatch {
     minted: Arc<Mutex<Vec<String>>>,
     late: Arc<Mutex<Vec<String>>>,
     active: bool,
+    /// The notes of a program that is told what to hide, in place of lines that are read.
+    redactions: Option<PathBuf>,
 }
 
 impl MaskWatch {
     /// The mask of an ID token has to be out before the token is. What was written before the request may still be
     /// on its way through the pipe, so this waits a little before it complains.
     fn check(&self, request: &Request) {
-        if !self.active {
+        if !self.active && self.redactions.is_none() {
             return;
         }
         let body = String::from_utf8_lossy(&request.body);
@@ -1072,8 +1130,14 @@ impl MaskWatch {
         for token in minted {
             let sent =
                 token::signature_of(&token).is_some_and(|part| !part.is_empty() && body.contains(part));
-            let mask = format!("::add-mask::{token}\n");
-            if sent && !Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE) {
+            let is_masked = || match &self.redactions {
+                Some(notes) => worlds::is_redacted(notes, &token),
+                None => {
+                    let mask = format!("::add-mask::{token}\n");
+                    Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE)
+                }
+            };
+            if sent && !is_masked() {
                 self.late.lock().unwrap_or_else(PoisonError::into_inner).push(format!(
                     "the ID token reached the STS before its mask was out ({})",
                     request.target

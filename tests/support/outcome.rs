@@ -16,6 +16,7 @@ use super::leak::{self, Finder, Kind, Secrets};
 use super::runner;
 use super::server::{Reply, Request, Server};
 use super::token;
+use super::worlds;
 
 /// How the process ended.
 pub struct Run {
@@ -30,6 +31,7 @@ pub struct Run {
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Scene {
     pub(super) github: bool,
+    pub(super) redactions: Option<PathBuf>,
     pub(super) command: String,
     pub(super) export_env: bool,
     pub(super) allow_workspace: bool,
@@ -228,10 +230,25 @@ impl Outcome {
         self.check_streams(&finder, &mut violations);
         self.check_files(&finder, &mut violations);
         self.check_wire(&finder, &mut violations);
+        self.check_redactions(&mut violations);
         if !self.scene.masks_unchecked {
             violations.extend(self.scene.late_masks.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         }
         violations
+    }
+
+    /// What has been handed over has been hidden by the platform's program, whole.
+    fn check_redactions(&self, violations: &mut Vec<String>) {
+        let Some(notes) = &self.scene.redactions else { return };
+        if self.status != Some(0) || !["token", "exec"].contains(&self.scene.command.as_str()) {
+            return;
+        }
+        for token in self.secrets.of(Kind::AccessToken) {
+            if !worlds::is_redacted(notes, token) {
+                violations
+                    .push("an access token was handed over that the agent was not told to hide".to_owned());
+            }
+        }
     }
 
     /// What may be in a sink of this command.
@@ -463,7 +480,12 @@ impl Outcome {
     /// Files that were not there before the run, apart from the report.
     pub fn new_files(&self) -> Vec<&Path> {
         let new = self.files.keys().filter(|path| !self.scene.before.contains_key(*path));
-        new.filter(|path| Some(*path) != self.scene.report.as_ref()).map(PathBuf::as_path).collect()
+        // What plays the platform's program notes its calls.
+        let notes = self.scene.redactions.as_deref().and_then(Path::parent);
+        new.filter(|path| Some(*path) != self.scene.report.as_ref())
+            .filter(|path| !notes.is_some_and(|notes| path.starts_with(notes)))
+            .map(PathBuf::as_path)
+            .collect()
     }
 
     /// The entries of `GITHUB_OUTPUT` as the runner reads them.

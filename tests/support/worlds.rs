@@ -1,5 +1,10 @@
 //! The jobs and ID tokens of platforms other than GitHub and GitLab, after their documentation and source.
 
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use ring::digest;
 use serde_json::{Value, json};
 
 use super::token::{self, Facts};
@@ -24,5 +29,70 @@ pub fn forgejo_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
         "repository": facts.repository, "repository_owner": facts.owner(),
         "run_attempt": facts.run_attempt, "run_id": facts.run_id, "run_number": facts.run_number,
         "sha": facts.sha, "workflow": "deploy.yml",
+    })
+}
+
+/// The lines of a shell that play Buildkite's agent: it notes how it is called, in which environment, and the digests of what
+/// it is told to hide.
+pub const BUILDKITE_AGENT: &str = r#"
+printf '%s\n' "$*" >> "$here/calls"
+env | sed 's/=.*//' | sort > "$here/environment"
+case "$1 $2" in
+"oidc request-token") cat "$here/token" ;;
+"redactor add") set -- $(sha256sum); echo "$1" >> "$here/redacted" ;;
+*) exit 64 ;;
+esac
+"#;
+
+/// Puts a program into the folder that plays Buildkite's agent and gives out this token.
+#[cfg(unix)]
+pub fn install_agent(folder: &Path, lines: &str, token: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("token"), format!("{token}\n")).unwrap();
+    let text = format!("#!/bin/sh\nhere='{}'\n{lines}", folder.display());
+    super::script::executable(&folder.join("buildkite-agent"), &text);
+}
+
+/// Whether the program that plays the agent has noted that it hides this.
+pub fn is_redacted(notes: &Path, secret: &str) -> bool {
+    let digest = digest::digest(&digest::SHA256, secret.as_bytes());
+    let digest = digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
+    fs::read_to_string(notes).unwrap_or_default().lines().any(|line| line == digest)
+}
+
+/// What Buildkite's agent sets, without its secrets.
+pub fn buildkite_variables(facts: &Facts) -> Vec<(&'static str, String)> {
+    let name = facts.repository.split_once('/').map_or("", |(_, name)| name);
+    [
+        ("CI", "true"),
+        ("BUILDKITE", "true"),
+        ("BUILDKITE_AGENT_ENDPOINT", "https://agent.buildkite.com/v3"),
+        ("BUILDKITE_AGENT_JOB_API_SOCKET", "/tmp/job-api/1.sock"),
+        ("BUILDKITE_JOB_ID", &facts.job_id),
+        ("BUILDKITE_BUILD_NUMBER", &facts.run_number),
+        ("BUILDKITE_ORGANIZATION_SLUG", facts.owner()),
+        ("BUILDKITE_PIPELINE_SLUG", name),
+        ("BUILDKITE_BRANCH", &facts.branch),
+        ("BUILDKITE_COMMIT", &facts.sha),
+        ("BUILDKITE_STEP_KEY", "deploy"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec()
+}
+
+/// The claims of Buildkite's token, with the subject that it has by default.
+pub fn buildkite_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
+    let (owner, name) = facts.repository.split_once('/').unwrap();
+    json!({
+        "iss": issuer, "aud": audience, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 300,
+        "sub": format!(
+            "organization:{owner}:pipeline:{name}:ref:refs/heads/{}:commit:{}:step:deploy", facts.branch, facts.sha
+        ),
+        "organization_slug": owner, "pipeline_slug": name, "build_number": facts.run_number.parse::<u64>().unwrap(),
+        "build_branch": facts.branch, "build_commit": facts.sha, "step_key": "deploy", "job_id": facts.job_id,
+        "agent_id": "0184990a-4782-42b5-afc1-16715b10b8ff", "build_source": "ui", "runner_environment": "self-hosted",
     })
 }

@@ -64,6 +64,10 @@ macro_rules! identity {
         "The ID token, or the answer that should hold it, is larger than any real one.",
         "Check what answers at the ID-token endpoint, or what wrote the variable or file.",
         "the ID token has 20000 bytes; more than 16384 are not accepted";
+    IdTokenHelper = "id-token-helper", IdToken,
+        "The platform's own program, which asks for the ID token, failed or did not answer.",
+        "See what it said. Run the same command in the job by itself; it writes the ID token to standard output, so send that to /dev/null.",
+        "buildkite-agent gave no ID token: it ended with 1 and said \"fatal: the audience is not allowed\"";
     IdTokenNotReady = "id-token-not-ready", Transient,
         "GitHub refused the ID token because it does not see the job as running yet, also after retries.",
         "Run the job again.",

@@ -81,7 +81,9 @@ mod platforms {
         for id in ["jenkins", "GitHub", "github ", "a\u{1b}[31m::b"] {
             println!("case: {id}");
             let outcome = fails(Job::github().args(["--provider", id]), 2, "cfg-value-invalid");
-            outcome.stderr_has("known: auto, github, gitlab, forgejo, env, file").stderr_lacks("\u{1b}");
+            outcome
+                .stderr_has("known: auto, github, gitlab, forgejo, buildkite, env, file")
+                .stderr_lacks("\u{1b}");
         }
     }
 
