@@ -308,6 +308,11 @@ fn detection_is_as_told() {
         (&[("BUILDKITE", "true"), ("GITHUB_ACTIONS", "true")], &["github", "buildkite"]),
         (&[("BUILDKITE", "true"), ("GITLAB_CI", "true")], &["gitlab", "buildkite"]),
         (&[("BUILDKITE", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "buildkite"]),
+        (&[("TF_BUILD", "True")], &["azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("GITHUB_ACTIONS", "true")], &["github", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("GITLAB_CI", "true")], &["gitlab", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("BUILDKITE", "true")], &["buildkite", "azure-pipelines"]),
     ] {
         assert_eq!(here(pairs), ids, "{pairs:?}");
         let table = rows("docs/platforms.md", "## Providers");

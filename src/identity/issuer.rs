@@ -130,6 +130,16 @@ const ISSUERS: &[Issuer] = &[
         remark: subject::buildkite_changes,
         other_name: |_| None,
     },
+    // Azure Pipelines.
+    Issuer {
+        reported: &["rpo_ref"],
+        shown: &["rpo_ref"],
+        public: &[],
+        visibility: "",
+        form: |_| None,
+        remark: |_| None,
+        other_name: |_| None,
+    },
     #[cfg(test)]
     Issuer {
         reported: &["run"],

@@ -5,6 +5,7 @@
 //! token should name. Outside this folder only the format that writes GitHub's runner files, and the sandbox, which imitates
 //! platforms, know one by its name.
 
+mod azure_pipelines;
 mod buildkite;
 mod env;
 mod facts;
@@ -38,6 +39,7 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &gitlab::GitLab,
     &forgejo::Forgejo,
     &buildkite::Buildkite,
+    &azure_pipelines::AzurePipelines,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -59,6 +61,8 @@ pub struct Wanted {
     pub audience: Option<String>,
     /// The place of a ready token.
     pub location: TokenLocation,
+    /// The service connection of Azure Pipelines that the token is for.
+    pub service_connection_id: Option<String>,
 }
 
 impl Wanted {
@@ -379,7 +383,10 @@ mod tests {
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
-            (Code::CfgValueInvalid, "auto, github, gitlab, forgejo, buildkite, env, file, made-up")
+            (
+                Code::CfgValueInvalid,
+                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, env, file, made-up"
+            )
         );
     }
 

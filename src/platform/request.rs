@@ -32,14 +32,16 @@ pub(super) struct RequestEndpoint {
     pub missing: fn(&Env) -> Result<Error, Error>,
     /// The code when only one of the two variables is usable.
     pub incomplete: Code,
+    /// The advice then, if there is more to say than the error table has.
+    pub advice_on_incomplete: Option<&'static str>,
     /// The domain of the system's own endpoints, if they have one.
     pub domain: Option<&'static str>,
     /// The variable that holds the address of the instance: the endpoint may be on its host.
     pub server: &'static str,
     /// Makes the request, without the bearer token.
     pub request: for<'r> fn(&'r Url) -> Request<'r>,
-    /// The names of the pairs that are added to the URL's query. It may not have them already.
-    pub pairs: &'static [&'static str],
+    /// The names of the pairs that are added to the URL's query, each also with its article. It may not have them already.
+    pub pairs: &'static [(&'static str, &'static str)],
     /// Advice on a variable that holds no URL that may be asked.
     pub advice_on_url: &'static str,
     /// The members of an answer that may hold the token. The first that is there counts.
@@ -66,14 +68,21 @@ impl RequestEndpoint {
             (url, _) => {
                 let (there, missing) =
                     if url.is_some() { (self.url, self.bearer) } else { (self.bearer, self.url) };
-                return Err(Error::new(self.incomplete, format!("{there} is set, but {missing} is not")));
+                return Err(self.unusable(format!("{there} is set, but {missing} is not")));
             }
         };
         if !bearer.reveal().bytes().all(|b| b.is_ascii_graphic()) {
-            let message = format!("{} holds a character that no bearer token has", self.bearer);
-            return Err(Error::new(self.incomplete, message));
+            return Err(self.unusable(format!("{} holds a character that no bearer token has", self.bearer)));
         }
         Ok((url, bearer))
+    }
+
+    fn unusable(&self, message: String) -> Error {
+        let error = Error::new(self.incomplete, message);
+        match self.advice_on_incomplete {
+            Some(advice) => error.with_cure(advice),
+            None => error,
+        }
     }
 
     /// Returns the place where the token is asked for.
@@ -106,8 +115,8 @@ impl RequestEndpoint {
 
     fn parse(&self, text: &str) -> Result<Url, Error> {
         let url = Url::parse(text).map_err(|why| self.unsafe_url(&why.to_string()))?;
-        match self.pairs.iter().find(|name| url.has_query_pair(name)) {
-            Some(name) => Err(self.unsafe_url(&format!("it names an {name} already"))),
+        match self.pairs.iter().find(|(name, _)| url.has_query_pair(name)) {
+            Some((_, named)) => Err(self.unsafe_url(&format!("it names {named} already"))),
             None => Ok(url),
         }
     }

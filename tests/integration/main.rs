@@ -36,6 +36,7 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod azure_pipelines;
     mod buildkite;
     mod claims;
     mod expect;

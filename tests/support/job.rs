@@ -61,6 +61,7 @@ pub(super) enum Platform {
     Forgejo,
     #[cfg(unix)]
     Buildkite,
+    Azure,
     Bare,
 }
 
@@ -155,6 +156,11 @@ impl Job {
     pub fn agent_script(mut self, lines: &str) -> Self {
         self.agent_script = lines.to_owned();
         self
+    }
+
+    /// A job on Azure Pipelines, in a step that maps the access token.
+    pub fn azure() -> Self {
+        Self::new(Platform::Azure).without_flag("--audience")
     }
 
     /// No CI at all.
@@ -287,6 +293,7 @@ impl Job {
             Platform::Github => format!("{}/_services/token", self.issuer_url()),
             Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
+            Platform::Azure => format!("https://vstoken.dev.azure.com/{}", worlds::AZURE_ORGANIZATION),
             #[cfg(unix)]
             Platform::Buildkite => "https://agent.buildkite.com".to_owned(),
         }
@@ -646,6 +653,13 @@ impl Job {
                 }
             }
             Platform::Gitlab => self.gitlab_environment(&mut set),
+            Platform::Azure => {
+                for (name, value) in worlds::azure_variables(&self.issuer_url()) {
+                    set(name, &value);
+                }
+                set("AGENT_TEMPDIRECTORY", &self.runner_temp());
+                set("BUILD_SOURCESDIRECTORY", &self.workspace());
+            }
             #[cfg(unix)]
             Platform::Buildkite => {
                 for (name, value) in worlds::buildkite_variables(&self.facts) {
@@ -763,14 +777,12 @@ impl Job {
             streams: process.streams(self.shell.is_some()),
             minted: Arc::clone(&self.minted),
             late: Arc::clone(&scene.late_masks),
-            active: scene.github && !self.expected.masks_unchecked,
+            active: (scene.github || scene.azure) && !self.expected.masks_unchecked,
+            command: if scene.azure { "##vso[task.setsecret]" } else { "::add-mask::" },
             redactions: scene.redactions.clone(),
         };
-        let script = IssuerScript {
-            minter: self.minter(),
-            bearer: text_of(&env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            hooks: self.issuer_hooks,
-        };
+        let script =
+            IssuerScript { minter: self.minter(), bearer: bearer_of(&env), hooks: self.issuer_hooks };
         let queue = Queue::before(script);
         let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
@@ -835,6 +847,7 @@ impl Job {
             .unwrap_or_else(|| text_of(env, "EQUINIX_WIF_FORMAT"));
         Scene {
             github: is_github(env),
+            azure: text_of(env, "TF_BUILD") == "True",
             redactions: self.redactions(),
             command: named.cloned().unwrap_or_default(),
             export_env: wants("--export-env", "EQUINIX_WIF_EXPORT_ENV"),
@@ -861,7 +874,7 @@ impl Job {
                 .map(|value| value.to_string_lossy().into_owned())
                 .chain(self.stdin.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
                 .collect(),
-            bearer: text_of(env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+            bearer: bearer_of(env),
             proxies: ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
                 .iter()
                 .map(|name| text_of(env, name))
@@ -873,6 +886,14 @@ impl Job {
 
 fn text_of(env: &BTreeMap<OsString, OsString>, name: &str) -> String {
     env.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The bearer for the ID-token endpoint.
+fn bearer_of(env: &BTreeMap<OsString, OsString>) -> String {
+    let names = ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SYSTEM_ACCESSTOKEN", "VELA_ID_TOKEN_REQUEST_TOKEN"];
+    // What Azure has not expanded is no secret.
+    let is_bearer = |bearer: &String| !bearer.is_empty() && !bearer.starts_with("$(");
+    names.iter().map(|name| text_of(env, name)).find(is_bearer).unwrap_or_default()
 }
 
 /// Whether GitHub's runner reads this run's log: it says so, or has handed its request variables on. In a job of another runner
@@ -920,6 +941,7 @@ impl Minter {
         let claims = match self.platform {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
             Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
+            Platform::Azure => worlds::azure_claims(&self.issuer, &self.facts),
             #[cfg(unix)]
             Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
@@ -957,13 +979,24 @@ impl Script for IssuerScript {
         if request.path() != "/idtoken" {
             return problem(404, "Not Found");
         }
-        if request.method != "GET" {
+        let is_azure = self.minter.platform == Platform::Azure;
+        if request.method != if is_azure { "POST" } else { "GET" } {
             return problem(405, "Method Not Allowed");
         }
         let authorization = request.header("authorization").unwrap_or_default();
         let (scheme, bearer) = authorization.split_once(' ').unwrap_or_default();
         if !scheme.eq_ignore_ascii_case("bearer") || bearer != self.bearer || bearer.is_empty() {
-            return problem(401, "Unauthorized");
+            let page = is_azure && request.header("x-tfs-fedauthredirect") != Some("Suppress");
+            let login = Reply::status(302).header("Location", "https://login.example/signin");
+            return if page { login } else { problem(401, "Unauthorized") };
+        }
+        if is_azure {
+            return match request.query_value("api-version").as_deref() {
+                Some("7.1") if request.body.is_empty() => {
+                    Reply::json(&json!({"oidcToken": self.minter.mint(worlds::AZURE_AUDIENCE)}))
+                }
+                _ => problem(400, "no api-version, or a body"),
+            };
         }
         // What GitHub does for a request without an audience: the owner's page, which every relying party shares.
         let shared = format!("https://github.com/{}", self.minter.facts.owner());
@@ -1114,6 +1147,8 @@ struct MaskWatch {
     minted: Arc<Mutex<Vec<String>>>,
     late: Arc<Mutex<Vec<String>>>,
     active: bool,
+    /// The beginning of the line that hides a value.
+    command: &'static str,
     /// The notes of a program that is told what to hide, in place of lines that are read.
     redactions: Option<PathBuf>,
 }
@@ -1133,7 +1168,7 @@ impl MaskWatch {
             let is_masked = || match &self.redactions {
                 Some(notes) => worlds::is_redacted(notes, &token),
                 None => {
-                    let mask = format!("::add-mask::{token}\n");
+                    let mask = format!("{}{token}\n", self.command);
                     Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE)
                 }
             };

@@ -12,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::azure;
 use super::leak::{self, Finder, Kind, Secrets};
 use super::runner;
 use super::server::{Reply, Request, Server};
@@ -31,6 +32,7 @@ pub struct Run {
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Scene {
     pub(super) github: bool,
+    pub(super) azure: bool,
     pub(super) redactions: Option<PathBuf>,
     pub(super) command: String,
     pub(super) export_env: bool,
@@ -276,7 +278,7 @@ impl Outcome {
         if let Some(hit) = finder.leak(stderr.as_bytes(), sink(self.scene.stderr_is_sink)) {
             violations.push(found("on stderr", &hit));
         }
-        if self.scene.github {
+        if self.scene.github || self.scene.azure {
             // A mask that stands before the first piece of a secret stands before the others too.
             for hit in finder.first_hits(stderr.as_bytes()) {
                 let masked =
@@ -289,12 +291,17 @@ impl Outcome {
         }
     }
 
-    /// Stderr with the mask lines blanked out, and these with their places. Only GitHub gives them a meaning, so
-    /// elsewhere they are lines like any other.
+    /// Stderr with the mask lines blanked out, and these with their places. Only GitHub and Azure give them a
+    /// meaning, so elsewhere they are lines like any other.
     fn without_masks(&self) -> (String, Vec<(usize, String)>) {
         let (mut text, mut masks) = (String::new(), Vec::new());
         for line in self.stderr.split_inclusive('\n') {
-            if self.scene.github && line.starts_with("::add-mask::") && line.ends_with('\n') {
+            if self.scene.azure && line.starts_with("##vso[task.setsecret]") && line.ends_with('\n') {
+                let command = azure::Command::parse(line.trim_end()).unwrap();
+                masks.push((text.len(), command.data));
+                text.push_str(&" ".repeat(line.len() - 1));
+                text.push('\n');
+            } else if self.scene.github && line.starts_with("::add-mask::") && line.ends_with('\n') {
                 let data = runner::commands(line).into_iter().map(|command| command.data);
                 masks.extend(data.map(|data| (text.len(), data)));
                 text.push_str(&" ".repeat(line.len() - 1));

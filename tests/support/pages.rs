@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-pub const PAGES: [&str; 19] = [
+pub const PAGES: [&str; 20] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -13,6 +13,7 @@ pub const PAGES: [&str; 19] = [
     "docs/client-credentials.md",
     "docs/trust.md",
     "docs/platforms.md",
+    "docs/platforms/azure-pipelines.md",
     "docs/platforms/buildkite.md",
     "docs/platforms/forgejo.md",
     "docs/errors.md",

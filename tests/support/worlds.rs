@@ -96,3 +96,30 @@ pub fn buildkite_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
         "agent_id": "0184990a-4782-42b5-afc1-16715b10b8ff", "build_source": "ui", "runner_environment": "self-hosted",
     })
 }
+
+/// What the agent of Azure Pipelines sets, and a step that maps the access token.
+pub fn azure_variables(issuer_url: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("TF_BUILD", "True".to_owned()),
+        ("SYSTEM_COLLECTIONURI", format!("{issuer_url}/")),
+        ("SYSTEM_COLLECTIONID", AZURE_ORGANIZATION.to_owned()),
+        ("SYSTEM_OIDCREQUESTURI", format!("{issuer_url}/idtoken")),
+        ("SYSTEM_ACCESSTOKEN", token::random_text(52)),
+        ("BUILD_BUILDID", "4711".to_owned()),
+    ]
+}
+
+/// The id of the organization.
+pub const AZURE_ORGANIZATION: &str = "a1e2f3c4-0f6e-4b8f-8b6f-2b7d9c1e5a40";
+/// The audience of all tokens of Azure Pipelines.
+pub const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// The claims of a token of Azure Pipelines without a service connection.
+pub fn azure_claims(issuer: &str, facts: &Facts) -> Value {
+    let (owner, name) = facts.repository.split_once('/').unwrap();
+    json!({
+        "iss": issuer, "aud": AZURE_AUDIENCE, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 600,
+        "jti": token::random_text(16), "sub": format!("p://{owner}/{name}/deploy"),
+        "rpo_ref": format!("refs/heads/{}", facts.branch),
+    })
+}

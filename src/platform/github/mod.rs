@@ -77,10 +77,11 @@ pub(super) const ENDPOINT: RequestEndpoint = RequestEndpoint {
     bearer: names::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
     missing: no_permission,
     incomplete: Code::GhRequestIncomplete,
+    advice_on_incomplete: None,
     domain: Some("actions.githubusercontent.com"),
     server: names::GITHUB_SERVER_URL,
     request: request::get,
-    pairs: &["audience"],
+    pairs: &[("audience", "an audience")],
     advice_on_url: "The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.",
     members: &["value"],
     // "Can't issue ID_TOKEN for job in 'Pending' state": the server does not see the job as running for a moment.
