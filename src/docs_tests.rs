@@ -313,6 +313,12 @@ fn detection_is_as_told() {
         (&[("TF_BUILD", "True"), ("GITLAB_CI", "true")], &["gitlab", "azure-pipelines"]),
         (&[("TF_BUILD", "True"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "azure-pipelines"]),
         (&[("TF_BUILD", "True"), ("BUILDKITE", "true")], &["buildkite", "azure-pipelines"]),
+        (&[("VELA", "true")], &["vela"]),
+        (&[("VELA", "true"), ("GITHUB_ACTIONS", "true")], &["github", "vela"]),
+        (&[("VELA", "true"), ("GITLAB_CI", "true")], &["gitlab", "vela"]),
+        (&[("VELA", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "vela"]),
+        (&[("VELA", "true"), ("BUILDKITE", "true")], &["buildkite", "vela"]),
+        (&[("VELA", "true"), ("TF_BUILD", "True")], &["azure-pipelines", "vela"]),
     ] {
         assert_eq!(here(pairs), ids, "{pairs:?}");
         let table = rows("docs/platforms.md", "## Providers");

@@ -246,7 +246,7 @@ mod tests {
         let env = Env::fixed([("PATH", "relative::/usr/bin:/bin"), ("MINE", "1"), ("THEIRS", "2")]);
         let by = Deadline::within(Duration::from_secs(20));
         let answer = SHELL.run(&env, &["-c", script], input, by)?;
-        Ok(String::from_utf8(answer.to_vec()).unwrap())
+        Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     #[test]

@@ -140,6 +140,16 @@ const ISSUERS: &[Issuer] = &[
         remark: |_| None,
         other_name: |_| None,
     },
+    // Vela.
+    Issuer {
+        reported: &["repo", "build_number", "ref"],
+        shown: &["repo", "build_number", "event", "ref", "branch", "request"],
+        public: &[],
+        visibility: "",
+        form: |_| None,
+        remark: |_| None,
+        other_name: |_| None,
+    },
     #[cfg(test)]
     Issuer {
         reported: &["run"],

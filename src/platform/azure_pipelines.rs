@@ -78,7 +78,7 @@ const ENDPOINT: RequestEndpoint = RequestEndpoint {
     missing: |env| {
         let message = "neither SYSTEM_OIDCREQUESTURI nor SYSTEM_ACCESSTOKEN is set";
         let error = Error::new(Code::IdTokenNotOffered, message).with_cure(MAP_THE_TOKEN);
-        Ok(inside_exec(error, env))
+        inside_exec(error, env)
     },
     incomplete: Code::IdTokenNotOffered,
     advice_on_incomplete: Some(MAP_THE_TOKEN),

@@ -104,11 +104,11 @@ impl Platform for Forgejo {
 }
 
 /// Explains why there is no way to ask.
-fn not_enabled(env: &Env) -> Result<Error, Error> {
+fn not_enabled(env: &Env) -> Error {
     let error = Error::new(Code::IdTokenNotOffered, "this job may not ask Forgejo for an ID token").with_cure(
         "Add to the workflow or to the job:\n    enable-openid-connect: true\nForgejo has ID tokens from version 15 on, and gives none to pull requests from forks. If it is there, the variables were lost: docker run needs -e ACTIONS_ID_TOKEN_REQUEST_URL -e ACTIONS_ID_TOKEN_REQUEST_TOKEN.",
     );
-    Ok(inside_exec(error, env))
+    inside_exec(error, env)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod mask;
 mod nowhere;
 mod ready_token;
 mod request;
+mod vela;
 
 use std::path::PathBuf;
 
@@ -40,6 +41,7 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &forgejo::Forgejo,
     &buildkite::Buildkite,
     &azure_pipelines::AzurePipelines,
+    &vela::Vela,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -385,7 +387,7 @@ mod tests {
             (unknown.code(), unknown.details()[0].1.as_str()),
             (
                 Code::CfgValueInvalid,
-                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, env, file, made-up"
+                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, vela, env, file, made-up"
             )
         );
     }

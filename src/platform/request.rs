@@ -29,7 +29,7 @@ pub(super) struct RequestEndpoint {
     /// The variable that holds the bearer token.
     pub bearer: &'static str,
     /// Says why neither variable is there.
-    pub missing: fn(&Env) -> Result<Error, Error>,
+    pub missing: fn(&Env) -> Error,
     /// The code when only one of the two variables is usable.
     pub incomplete: Code,
     /// The advice then, if there is more to say than the error table has.
@@ -64,7 +64,7 @@ impl RequestEndpoint {
         let bearer = env.text(self.bearer)?.map(Secret::new);
         let (url, bearer) = match (url, bearer) {
             (Some(url), Some(bearer)) => (url, bearer),
-            (None, None) => return Err((self.missing)(env)?),
+            (None, None) => return Err((self.missing)(env)),
             (url, _) => {
                 let (there, missing) =
                     if url.is_some() { (self.url, self.bearer) } else { (self.bearer, self.url) };

@@ -47,6 +47,7 @@ mod identity {
     mod signature;
     mod sources;
     mod unavailable;
+    mod vela;
 }
 mod output {
     mod delivery;

@@ -58,12 +58,11 @@ impl Step {
     /// Takes in what a step writes, line by line. Refuses what the agent refuses.
     pub fn read(&mut self, text: &str) -> Result<(), String> {
         for line in text.split_terminator('\n').map(|line| line.trim_end_matches('\r')) {
-            match Command::parse(line) {
-                Some(command) => self.obey(command)?,
-                None => {
-                    self.log.push_str(&self.masked(line));
-                    self.log.push('\n');
-                }
+            if let Some(command) = Command::parse(line) {
+                self.obey(command)?;
+            } else {
+                self.log.push_str(&self.masked(line));
+                self.log.push('\n');
             }
         }
         Ok(())
@@ -73,7 +72,10 @@ impl Step {
         let is =
             |name: &str| command.properties.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
         match command.name.as_str() {
-            "task.setsecret" => self.hide(&command.data),
+            "task.setsecret" => {
+                self.hide(&command.data);
+                Ok(())
+            }
             "task.setvariable" => {
                 let name = command.properties.get("variable").filter(|name| !name.is_empty());
                 let name = name.ok_or("a variable has no name")?.clone();
@@ -82,7 +84,7 @@ impl Step {
                     if command.data.contains(['\r', '\n']) {
                         return Err("a secret has several lines".to_owned());
                     }
-                    self.hide(&command.data)?;
+                    self.hide(&command.data);
                 }
                 self.variables.insert(name, Variable { value: command.data, is_secret, is_output });
                 Ok(())
@@ -96,11 +98,10 @@ impl Step {
         }
     }
 
-    fn hide(&mut self, secret: &str) -> Result<(), String> {
+    fn hide(&mut self, secret: &str) {
         if !secret.is_empty() {
             self.secrets.push(secret.to_owned());
         }
-        Ok(())
     }
 
     fn masked(&self, text: &str) -> String {

@@ -62,6 +62,7 @@ pub(super) enum Platform {
     #[cfg(unix)]
     Buildkite,
     Azure,
+    Vela,
     Bare,
 }
 
@@ -154,13 +155,18 @@ impl Job {
     /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`].
     #[cfg(unix)]
     pub fn agent_script(mut self, lines: &str) -> Self {
-        self.agent_script = lines.to_owned();
+        lines.clone_into(&mut self.agent_script);
         self
     }
 
     /// A job on Azure Pipelines, in a step that maps the access token.
     pub fn azure() -> Self {
         Self::new(Platform::Azure).without_flag("--audience")
+    }
+
+    /// A step on Vela with `id_request: write`.
+    pub fn vela() -> Self {
+        Self::new(Platform::Vela)
     }
 
     /// No CI at all.
@@ -290,7 +296,7 @@ impl Job {
     /// The `iss` of this job's tokens.
     pub fn issuer(&self) -> String {
         match self.platform {
-            Platform::Github => format!("{}/_services/token", self.issuer_url()),
+            Platform::Github | Platform::Vela => format!("{}/_services/token", self.issuer_url()),
             Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
             Platform::Azure => format!("https://vstoken.dev.azure.com/{}", worlds::AZURE_ORGANIZATION),
@@ -653,6 +659,12 @@ impl Job {
                 }
             }
             Platform::Gitlab => self.gitlab_environment(&mut set),
+            Platform::Vela => {
+                for (name, value) in worlds::vela_variables(&self.issuer_url(), &self.facts) {
+                    set(name, &value);
+                }
+                set("VELA_BUILD_WORKSPACE", &self.workspace());
+            }
             Platform::Azure => {
                 for (name, value) in worlds::azure_variables(&self.issuer_url()) {
                     set(name, &value);
@@ -942,6 +954,7 @@ impl Minter {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
             Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
             Platform::Azure => worlds::azure_claims(&self.issuer, &self.facts),
+            Platform::Vela => worlds::vela_claims(&self.issuer, audience, &self.facts),
             #[cfg(unix)]
             Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
@@ -1003,6 +1016,9 @@ impl Script for IssuerScript {
         let audience =
             request.query_value("audience").filter(|audience| !audience.is_empty()).unwrap_or(shared);
         let token = self.minter.mint(&audience);
+        if self.minter.platform == Platform::Vela {
+            return Reply::json(&json!({"token": token}));
+        }
         Reply::json(&json!({"count": token.len(), "value": token}))
     }
 }
@@ -1165,12 +1181,12 @@ impl MaskWatch {
         for token in minted {
             let sent =
                 token::signature_of(&token).is_some_and(|part| !part.is_empty() && body.contains(part));
-            let is_masked = || match &self.redactions {
-                Some(notes) => worlds::is_redacted(notes, &token),
-                None => {
-                    let mask = format!("{}{token}\n", self.command);
-                    Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE)
-                }
+            let is_masked = || {
+                let mask = format!("{}{token}\n", self.command);
+                self.redactions.as_ref().map_or_else(
+                    || Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE),
+                    |notes| worlds::is_redacted(notes, &token),
+                )
             };
             if sent && !is_masked() {
                 self.late.lock().unwrap_or_else(PoisonError::into_inner).push(format!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-pub const PAGES: [&str; 20] = [
+pub const PAGES: [&str; 21] = [
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
@@ -16,6 +16,7 @@ pub const PAGES: [&str; 20] = [
     "docs/platforms/azure-pipelines.md",
     "docs/platforms/buildkite.md",
     "docs/platforms/forgejo.md",
+    "docs/platforms/vela.md",
     "docs/errors.md",
     "docs/security.md",
     "docs/security-review.md",

@@ -123,3 +123,26 @@ pub fn azure_claims(issuer: &str, facts: &Facts) -> Value {
         "rpo_ref": format!("refs/heads/{}", facts.branch),
     })
 }
+
+/// What Vela's worker sets in a step with `id_request: write`.
+pub fn vela_variables(issuer_url: &str, facts: &Facts) -> Vec<(&'static str, String)> {
+    vec![
+        ("VELA", "true".to_owned()),
+        ("VELA_ADDR", issuer_url.to_owned()),
+        ("VELA_ID_TOKEN_REQUEST_URL", format!("{issuer_url}/idtoken")),
+        ("VELA_ID_TOKEN_REQUEST_TOKEN", token::random_text(180)),
+        ("VELA_BUILD_NUMBER", facts.run_number.clone()),
+        ("VELA_REPO_FULL_NAME", facts.repository.clone()),
+    ]
+}
+
+/// The claims of Vela's token.
+pub fn vela_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
+    json!({
+        "iss": issuer, "aud": [audience], "iat": token::now(), "exp": token::now() + 300,
+        "sub": format!("repo:{}:ref:refs/heads/{}:event:push", facts.repository, facts.branch),
+        "build_number": facts.run_number, "build_id": "4711", "actor": facts.actor, "repo": facts.repository,
+        "event": "push", "ref": format!("refs/heads/{}", facts.branch), "branch": facts.branch,
+        "request": "write", "commands": "true",
+    })
+}

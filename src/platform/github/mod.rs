@@ -75,7 +75,7 @@ pub(super) const ENDPOINT: RequestEndpoint = RequestEndpoint {
     },
     url: names::ACTIONS_ID_TOKEN_REQUEST_URL,
     bearer: names::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
-    missing: no_permission,
+    missing: |env| no_permission(env).unwrap_or_else(|unreadable| unreadable),
     incomplete: Code::GhRequestIncomplete,
     advice_on_incomplete: None,
     domain: Some("actions.githubusercontent.com"),

@@ -515,7 +515,7 @@ mod settings {
                 "--provider",
                 "EQUINIX_WIF_PROVIDER",
                 "travis",
-                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, env, file",
+                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, vela, env, file",
             ),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\nb", "at most 1024 characters on one line"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\u{7f}", "at most 1024 characters on one line"),

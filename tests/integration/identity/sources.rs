@@ -82,7 +82,9 @@ mod platforms {
             println!("case: {id}");
             let outcome = fails(Job::github().args(["--provider", id]), 2, "cfg-value-invalid");
             outcome
-                .stderr_has("known: auto, github, gitlab, forgejo, buildkite, azure-pipelines, env, file")
+                .stderr_has(
+                    "known: auto, github, gitlab, forgejo, buildkite, azure-pipelines, vela, env, file",
+                )
                 .stderr_lacks("\u{1b}");
         }
     }
