@@ -299,7 +299,9 @@ fn detection_is_as_told() {
     };
     for (pairs, ids) in [
         (&[("GITHUB_ACTIONS", "true")][..], &["github"][..]),
-        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &[]),
+        (&[("FORGEJO_ACTIONS", "true")], &["forgejo"]),
+        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo"]),
+        (&[("GITHUB_ACTIONS", "true"), ("FORGEJO_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &["forgejo"]),
         (&[("GITHUB_ACTIONS", "true"), ("GITEA_ACTIONS", "true")], &[]),
         (&[("GITLAB_CI", "true")], &["gitlab"]),
         (&[("CIRCLECI", "true")], &["circleci"]),
@@ -307,8 +309,24 @@ fn detection_is_as_told() {
         (&[("TFC_RUN_ID", "run-7")], &["hcp-terraform"]),
         (&[("TF_VAR_spacelift_run_id", "01HZ")], &["spacelift"]),
         (&[("SEMAPHORE", "true")], &["semaphore"]),
+        (&[("GITLAB_CI", "true"), ("FORGEJO_ACTIONS", "true")], &["gitlab", "forgejo"]),
+        (&[("BUILDKITE", "true")], &["buildkite"]),
+        (&[("BUILDKITE", "true"), ("GITHUB_ACTIONS", "true")], &["github", "buildkite"]),
+        (&[("BUILDKITE", "true"), ("GITLAB_CI", "true")], &["gitlab", "buildkite"]),
+        (&[("BUILDKITE", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "buildkite"]),
+        (&[("TF_BUILD", "True")], &["azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("GITHUB_ACTIONS", "true")], &["github", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("GITLAB_CI", "true")], &["gitlab", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "azure-pipelines"]),
+        (&[("TF_BUILD", "True"), ("BUILDKITE", "true")], &["buildkite", "azure-pipelines"]),
+        (&[("VELA", "true")], &["vela"]),
+        (&[("VELA", "true"), ("GITHUB_ACTIONS", "true")], &["github", "vela"]),
+        (&[("VELA", "true"), ("GITLAB_CI", "true")], &["gitlab", "vela"]),
+        (&[("VELA", "true"), ("FORGEJO_ACTIONS", "true")], &["forgejo", "vela"]),
+        (&[("VELA", "true"), ("BUILDKITE", "true")], &["buildkite", "vela"]),
+        (&[("VELA", "true"), ("TF_BUILD", "True")], &["azure-pipelines", "vela"]),
     ] {
-        assert_eq!(here(pairs), ids);
+        assert_eq!(here(pairs), ids, "{pairs:?}");
         let table = rows("docs/platforms.md", "## Providers");
         for (name, _) in pairs {
             assert!(table.iter().any(|row| row[2].contains(&code(name))), "{name}");

@@ -154,6 +154,8 @@ pub mod names {
         CLI_CLIENT_SECRET = "EQUINIX_CLIENT_SECRET";
         /// The id of the project whose access policies are meant (`--project-id`).
         PROJECT_ID = "EQUINIX_WIF_PROJECT_ID";
+        /// The service connection of Azure Pipelines that the ID token is for (`--service-connection-id`).
+        SERVICE_CONNECTION_ID = "EQUINIX_WIF_SERVICE_CONNECTION_ID";
         /// The user's name for the grant `password` (`--user-name`).
         USER_NAME = "EQUINIX_API_USERNAME";
         /// The access token. With the grant `sts-client-credentials` it says who asks; everywhere it is kept out of every line.

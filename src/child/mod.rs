@@ -1,21 +1,20 @@
 //! Running another program: finding it, starting it, and what its end means in a shell's terms.
 
 use std::ffi::OsStr;
-use std::io::{self, Write};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
+use std::io;
+use std::process::{Command, ExitStatus};
+use std::sync::RwLock;
 
-use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::secret::{Secret, SecretBytes};
 use crate::text::quote;
 
+mod ask;
 #[cfg(any(not(unix), feature = "renew"))]
 mod beside;
 #[cfg(unix)]
 mod find;
 
+pub(crate) use ask::{Helper, Trouble};
 #[cfg(any(not(unix), feature = "renew"))]
 pub(crate) use beside::Beside;
 #[cfg(unix)]
@@ -55,41 +54,6 @@ pub(crate) fn hand_over(command: Command) -> Result<u8, Error> {
 
 /// Held for reading while a helper program runs. Whoever reaps every child of this process has to leave that one to its owner.
 static HELPERS: RwLock<()> = RwLock::new(());
-
-/// Runs a helper program that reads a secret from its standard input, and waits until it has succeeded. Nothing that it
-/// writes is kept. The result is the reason for which it failed.
-pub(crate) fn feed(
-    program: &str,
-    arguments: &[&str],
-    secret: &Secret,
-    deadline: Deadline,
-) -> Result<(), String> {
-    const PAUSE: Duration = Duration::from_millis(5);
-    let _helper = HELPERS.read().unwrap_or_else(PoisonError::into_inner);
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|error| format!("it could not be started: {}", error.kind()))?;
-    let input = child.stdin.take();
-    let secret = SecretBytes::new(secret.reveal().as_bytes().to_vec());
-    // A program that does not read must not hold up the run.
-    let writer =
-        std::thread::spawn(move || input.map_or(Ok(()), |mut input| input.write_all(secret.reveal())));
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => break,
-            Ok(Some(status)) => return Err(format!("it ended with {}", status_of(status))),
-            Ok(None) if deadline.left().is_some() => std::thread::sleep(PAUSE),
-            _ => {
-                child.kill().and_then(|()| child.wait()).ok();
-                return Err("it did not end in time".to_owned());
-            }
-        }
-    }
-    match writer.join() {
-        Ok(Ok(())) => Ok(()),
-        _ => Err("it did not read the whole of it".to_owned()),
-    }
-}
 
 /// Returns why a program could not be started.
 pub(crate) fn not_started(program: &OsStr, error: &io::Error) -> Error {

@@ -9,7 +9,8 @@ use crate::cli::env_name;
 use crate::cli::table::{
     ACCEPT_ARTIFACT_EXPOSURE, ALLOW_WORKSPACE, AUDIENCE, CA_FILE, CHILD_ENV_NAME, ENV_NAME, EXPECT,
     EXPORT_ENV, FORCE, FORMAT, ID_TOKEN_ENV_NAME, NO_PROXY, ON_UNAVAILABLE, OUTPUT, PROVIDER, REPORT, SCOPE,
-    SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE, SUMMARY, TIMEOUT, VALIDATION, VERIFY_SIGNATURE,
+    SERVICE_CONNECTION_ID, SUBJECT_TOKEN_ENV, SUBJECT_TOKEN_FILE, SUMMARY, TIMEOUT, VALIDATION,
+    VERIFY_SIGNATURE,
 };
 use crate::cli::typed::Typed;
 use crate::credential::Kind;
@@ -39,6 +40,8 @@ pub struct IdentitySettings {
     pub provider: Option<String>,
     /// The place of a ready ID token.
     pub source: TokenLocation,
+    /// The service connection of Azure Pipelines that the ID token is for.
+    pub service_connection_id: Option<String>,
     /// The claims that the user expects.
     pub expectations: Vec<Expectation>,
     /// The strictness with which claims are checked.
@@ -163,6 +166,7 @@ impl Resolver<'_> {
             audience: audience.value,
             provider,
             source: TokenLocation { variable, file },
+            service_connection_id: self.get(&SERVICE_CONNECTION_ID)?.value,
             expectations,
             verify_signature: self.get(&VERIFY_SIGNATURE)?.value,
             validation: self.validation()?,

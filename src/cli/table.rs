@@ -169,6 +169,23 @@ settings! {
             ..Row::NEW
         },
     };
+    SERVICE_CONNECTION_ID: Setting<Option<String>> = Setting {
+        row: Row {
+            flag: "--service-connection-id",
+            var: Some(names::SERVICE_CONNECTION_ID),
+            arity: Text("ID"),
+            heading: Heading::Identity,
+            help: "On Azure Pipelines: service connection that the ID token is for",
+            on: JOB,
+            ..Row::NEW
+        },
+        parse: |given| {
+            if given.len() > 64 || !given.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+                return Err(Expected("the id of a service connection, which has letters, digits and hyphens".to_owned()));
+            }
+            text(given)
+        },
+    };
     EXPECT: ListSetting = ListSetting {
         row: Row {
             flag: "--expect",

@@ -49,7 +49,11 @@ impl Choice {
         env: &Arc<Env>,
         needs_identity: bool,
     ) -> Self {
-        let wanted = Wanted { audience: settings.audience.clone(), location: settings.source.clone() };
+        let wanted = Wanted {
+            audience: settings.audience.clone(),
+            location: settings.source.clone(),
+            service_connection_id: settings.service_connection_id.clone(),
+        };
         let masks = Masks::of(env, Some(platform));
         Self { env: Arc::clone(env), platform, wanted, settings, masks, needs_identity }
     }

@@ -44,6 +44,7 @@ fn settings(validation: Validation) -> IdentitySettings {
         audience: None,
         provider: None,
         source: TokenLocation::default(),
+        service_connection_id: None,
         expectations: Vec::new(),
         validation,
         verify_signature: false,

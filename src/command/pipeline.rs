@@ -17,7 +17,7 @@ use crate::grant::{self, Grant, Uses};
 use crate::identity::claims::{self, Expected, Finding, Validation};
 use crate::identity::jwt::{self, UnverifiedClaims};
 use crate::identity::{Identity, issuer, signature, times};
-use crate::platform::Platform;
+use crate::platform::{Audience, Platform};
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -218,8 +218,12 @@ impl Pipeline {
 
     /// Returns what an ID token of this job is held against.
     pub fn expected(&self) -> Result<Expected, Error> {
+        let fixed = match self.platform().facts().audience {
+            Audience::Fixed(audience) => Some(audience.to_owned()),
+            Audience::Required | Audience::Checked => None,
+        };
         Ok(Expected {
-            audience: self.settings().audience.clone(),
+            audience: self.settings().audience.clone().or(fixed),
             issuer: self.platform().expected_issuer(&self.session.env)?,
             run: self.platform().run_bindings(&self.session.env)?,
             expectations: self.settings().expectations.clone(),

@@ -75,6 +75,7 @@ fn run(fails: fn(i64) -> Option<Code>) -> Run {
         audience: None,
         provider: None,
         source: TokenLocation::default(),
+        service_connection_id: None,
         expectations: Vec::new(),
         validation: Validation::Basic,
         verify_signature: false,

@@ -151,8 +151,8 @@ impl Client {
     ) -> Result<Response, Fault> {
         let end = attempt.end();
         let url = request.url;
-        // The ID token is asked for first, with a GET and a bearer token, so there was nothing to wait for meanwhile.
-        let is_first = request.bearer.is_some() && matches!(request.body, Body::Empty);
+        // The ID token is asked for first, with a bearer token and nothing more, so there was nothing to wait for meanwhile.
+        let is_first = request.bearer.is_some() && matches!(request.body, Body::Empty | Body::Blank);
         let ahead = if is_first { None } else { self.take_ahead(url) };
         let mut connection = match ahead.and_then(|ahead| ahead.take(end)) {
             Some(connection) => connection,
@@ -166,6 +166,9 @@ impl Client {
         let mut head = HttpRequest::builder().uri(url.uri());
         if let Some(authorization) = &authorization {
             head = head.header(header::AUTHORIZATION, authorization.as_str());
+        }
+        if let Some((name, value)) = request.header {
+            head = head.header(name, value);
         }
         let answer = match request.body.encoded() {
             None => agent.run(head.method("GET").body(()).map_err(|_| Fault::Unsendable)?),

@@ -19,6 +19,8 @@ pub struct Request<'r> {
     pub bearer: Option<&'r Secret>,
     /// The body. A request with one is a POST, and one without is a GET.
     pub body: Body<'r>,
+    /// A further header that the server wants.
+    pub header: Option<(&'static str, &'static str)>,
 }
 
 /// The body of a request.
@@ -26,6 +28,8 @@ pub struct Request<'r> {
 pub enum Body<'r> {
     /// None.
     Empty,
+    /// A body without a byte, said to be JSON: some servers ask for a POST that says no more.
+    Blank,
     /// A form (`application/x-www-form-urlencoded`): names and values, encoded when it is sent.
     Form(&'r [(&'r str, &'r str)]),
     /// A JSON object: names and values, encoded when it is sent.
@@ -44,17 +48,22 @@ pub enum Member<'r> {
 impl<'r> Request<'r> {
     /// Makes a GET of something public.
     pub fn get(url: &'r Url) -> Self {
-        Self { url, bearer: None, body: Body::Empty }
+        Self { url, bearer: None, body: Body::Empty, header: None }
+    }
+
+    /// Makes a POST that says no more than its URL and this header.
+    pub fn post_blank(url: &'r Url, header: (&'static str, &'static str)) -> Self {
+        Self { url, bearer: None, body: Body::Blank, header: Some(header) }
     }
 
     /// Makes a POST with a form.
     pub fn post_form(url: &'r Url, fields: &'r [(&'r str, &'r str)]) -> Self {
-        Self { url, bearer: None, body: Body::Form(fields) }
+        Self { url, bearer: None, body: Body::Form(fields), header: None }
     }
 
     /// Makes a POST with a JSON object.
     pub fn post_json(url: &'r Url, members: &'r [(&'r str, Member<'r>)]) -> Self {
-        Self { url, bearer: None, body: Body::Json(members) }
+        Self { url, bearer: None, body: Body::Json(members), header: None }
     }
 
     /// Adds a bearer token.
@@ -69,6 +78,7 @@ impl Body<'_> {
     pub(super) fn encoded(&self) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
         match self {
             Self::Empty => None,
+            Self::Blank => Some(("application/json", Zeroizing::default())),
             Self::Form(fields) => Some(("application/x-www-form-urlencoded", encode_form(fields))),
             Self::Json(members) => Some(("application/json", encode_json(members))),
         }

@@ -19,7 +19,7 @@ struct Issuer {
     shown: &'static [&'static str],
     /// Claims that `inspect` shows of a public project, whose logs everybody can read.
     public: &'static [&'static str],
-    /// The claim that is `public` in tokens of a public project.
+    /// The claim that is `public` in tokens of a public project. Empty where no claim tells.
     visibility: &'static str,
     /// Finds out the form of the subject, if the token is this issuer's.
     form: fn(&UnverifiedClaims) -> Option<Form>,
@@ -236,6 +236,32 @@ const ISSUERS: &[Issuer] = &[
             "job_type",
         ],
         oddity: subject::semaphore_debug,
+        ..Issuer::NEUTRAL
+    },
+    // Buildkite.
+    Issuer {
+        reported: &["organization_slug", "pipeline_slug", "build_number"],
+        shown: &[
+            "organization_slug",
+            "organization_id",
+            "pipeline_slug",
+            "pipeline_id",
+            "cluster_id",
+            "build_number",
+            "build_branch",
+            "build_tag",
+            "build_source",
+            "step_key",
+        ],
+        changes: subject::buildkite_changes,
+        ..Issuer::NEUTRAL
+    },
+    // Azure Pipelines.
+    Issuer { reported: &["rpo_ref"], shown: &["rpo_ref"], ..Issuer::NEUTRAL },
+    // Vela.
+    Issuer {
+        reported: &["repo", "build_number", "ref"],
+        shown: &["repo", "build_number", "event", "ref", "branch", "request"],
         ..Issuer::NEUTRAL
     },
     #[cfg(test)]

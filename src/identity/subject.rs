@@ -39,9 +39,9 @@ fn split(subject: &str) -> Option<(&str, &str, &str)> {
 /// Finds out the form of a GitHub token's subject, and the same subject in the other default form where the claims allow to
 /// say it. A grant is made for one of the two texts, and a rename or transfer changes which one the tokens carry.
 ///
-/// `None` for tokens without a `repository` claim, which are not GitHub's.
+/// `None` for tokens without a `repository` claim, and for Forgejo's, which are not GitHub's.
 pub(super) fn github_form(token: &UnverifiedClaims) -> Option<Form> {
-    let repository = token.text("repository")?;
+    let repository = token.text("repository").filter(|_| !token.issuer().ends_with("/api/actions"))?;
     let subject = token.subject();
     if let Some(older) = without_ids(subject) {
         return Some(Form { about: WITH_IDS, other: Some(older) });
@@ -110,6 +110,21 @@ pub(super) fn circleci_ssh(token: &UnverifiedClaims) -> Option<Finding> {
             Code::ClaimDebugJob,
             "the ID token says oidc.circleci.com/ssh-rerun: this job was run again with SSH, so somebody may be working in it by hand",
         )
+    })
+}
+
+/// Buildkite's issuer, which all of its organizations share.
+pub const BUILDKITE: &str = "https://agent.buildkite.com";
+
+/// Buildkite's subjects have the commit in them by default, which is another one in the next build.
+pub(super) fn buildkite_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    let changes = token.issuer() == BUILDKITE && token.subject().contains(":commit:");
+    changes.then_some(Unstable {
+        part: "the commit",
+        cure: Some(
+            "Set BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM, for instance to pipeline_id, and make the grant for that.",
+        ),
+        groups: None,
     })
 }
 
@@ -215,6 +230,19 @@ mod tests {
         let bare = json!({"sub": "repo:octo/web:x", "repository": "octo/web"});
         assert_eq!(github_form(&token(&bare)), Some(Form { about: WITHOUT_IDS, other: None }));
         assert_eq!(github_form(&token(&json!({"sub": "project_path:g/p:x"}))), None);
+        let forgejo = json!({"iss": "https://codeberg.org/api/actions", "sub": "repo:octo/web:x", "repository": "octo/web"});
+        assert_eq!(github_form(&token(&forgejo)), None);
+    }
+
+    #[test]
+    fn a_buildkite_subject_with_a_commit_changes() {
+        let with = |issuer: &str, subject: &str| {
+            unstable(&token(&json!({"iss": issuer, "sub": subject}))).map(|unstable| unstable.part)
+        };
+        let usual = "organization:octo:pipeline:web:ref:refs/heads/main:commit:4f0c1d:step:deploy";
+        assert_eq!(with(BUILDKITE, usual), Some("the commit"));
+        assert_eq!(with(BUILDKITE, "0184990a-477b-4fa8-9968-496074483cee"), None);
+        assert_eq!(with("https://other.example", usual), None);
     }
 
     #[test]

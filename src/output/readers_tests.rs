@@ -13,6 +13,9 @@ use crate::text::printable;
 
 use gitlab::{Limits, parse_dotenv};
 
+#[path = "../../tests/support/azure.rs"]
+#[allow(clippy::unwrap_used, reason = "as in the integration tests")]
+mod azure;
 #[path = "../../tests/support/gitlab.rs"]
 mod gitlab;
 #[path = "../../tests/support/runner.rs"]
@@ -81,6 +84,21 @@ proptest! {
         prop_assert_eq!(&entries[0], &(name.clone(), credential.token.reveal().to_owned()));
         prop_assert_eq!(&entries[1], &(format!("{name}_EXPIRES_AT"), credential.expires_at_text()));
         prop_assert_eq!(entries.len(), 2);
+    }
+
+    #[test]
+    fn the_agent_of_azure_reads_what_was_meant(credential in credentials(), name in "[A-Za-z_][A-Za-z0-9_]{0,20}") {
+        let text = written("azure-pipelines", &credential, Destination::Stdout, &name);
+        let mut step = azure::Step::default();
+        step.read(&text).unwrap();
+        let token = &step.variables[&name];
+        prop_assert_eq!(&token.value, credential.token.reveal());
+        prop_assert!(token.is_secret && token.is_output);
+        let expiry = &step.variables[&format!("{name}_EXPIRES_AT")];
+        prop_assert_eq!((&expiry.value, expiry.is_output), (&credential.expires_at_text(), true));
+        prop_assert_eq!((step.variables.len(), step.log.as_str()), (3, ""));
+        step.read(credential.token.reveal()).unwrap();
+        prop_assert_eq!(step.log, "***\n");
     }
 
     #[test]

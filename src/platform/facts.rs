@@ -122,6 +122,8 @@ pub enum Audience {
     Required,
     /// No: it was chosen where the job is defined. One that is named is compared with the token's.
     Checked,
+    /// No: it is always this one, also where it is known to be another service's.
+    Fixed(&'static str),
 }
 
 impl Facts {

@@ -1,10 +1,8 @@
 //! Tells the runner what to hide.
 
-use std::ffi::OsStr;
-
-use crate::child;
+use crate::child::{Helper, Trouble};
 use crate::deadline::Deadline;
-use crate::env::{Env, names};
+use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::secret::Secret;
 use crate::session::Session;
@@ -19,8 +17,18 @@ pub enum Mask {
     /// A line on standard error, which the runner reads. The function makes it of the value, without a line break.
     Line(fn(&str) -> String),
     /// A program with its arguments, which reads the value from standard input.
-    #[cfg_attr(not(any(test, fuzzing)), expect(dead_code, reason = "for runners that read no lines"))]
-    Program(&'static [&'static str]),
+    Program(Helper, &'static [&'static str]),
+}
+
+impl Mask {
+    /// Tells whether another one says the same to the runner.
+    fn is_same(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Line(one), Self::Line(other)) => one("x") == other("x"),
+            (Self::Program(one, its), Self::Program(other, others)) => one == other && its == others,
+            _ => false,
+        }
+    }
 }
 
 /// The masks that protect a run: of the platform that the identity comes from, and of each one whose runner is around. A
@@ -39,7 +47,14 @@ impl Masks {
         let reading = facts.filter(|facts| {
             id == Some(facts.id) || facts.is_marked(env) || (may_be_passed_on && facts.is_around(env))
         });
-        Self(reading.map(|facts| facts.mask).filter(|mask| !matches!(mask, Mask::None)).collect())
+        let mut masks: Vec<Mask> = Vec::new();
+        for mask in reading.map(|facts| facts.mask) {
+            // A platform that imitates another one has its command.
+            if !matches!(mask, Mask::None) && !masks.iter().any(|known| known.is_same(mask)) {
+                masks.push(mask);
+            }
+        }
+        Self(masks)
     }
 
     /// Tells whether no runner can be told to hide anything.
@@ -65,9 +80,8 @@ impl Masks {
             return Err(Error::new(Code::MaskUndeliverable, message));
         }
         for mask in &self.0 {
-            if let Mask::Program([program, ..]) = mask {
-                child::find(OsStr::new(program), env.os(names::PATH).as_deref())
-                    .map_err(|error| Error::new(Code::MaskUndeliverable, error.message()))?;
+            if let Mask::Program(helper, _) = mask {
+                helper.find(env).map_err(|why| undelivered(helper, &why))?;
             }
         }
         Ok(())
@@ -75,27 +89,37 @@ impl Masks {
 
     /// Has the runners hide a secret from now on. When that fails, the secret must go nowhere.
     pub fn hide(&self, secret: &Secret, session: &Session, by: Deadline) -> Result<(), Error> {
-        let fail = |why: String| Error::new(Code::MaskUndeliverable, why);
         for mask in &self.0 {
             match mask {
-                Mask::None | Mask::Program([]) => {}
+                Mask::None => {}
                 Mask::Line(line) => {
                     let most = if session.is_in_background() { WHOLE_IN_A_PIPE } else { usize::MAX };
                     for piece in pieces(secret, most) {
                         let written = session.console.mask(&piece, *line);
                         written.map_err(|_| {
-                            fail("the mask could not be written to standard error".to_owned())
+                            let message = "the mask could not be written to standard error";
+                            Error::new(Code::MaskUndeliverable, message)
                         })?;
                     }
                 }
-                Mask::Program([program, arguments @ ..]) => {
-                    child::feed(program, arguments, secret, by)
-                        .map_err(|why| fail(format!("{program} could not hide the token: {why}")))?;
+                Mask::Program(helper, arguments) => {
+                    helper
+                        .run(&session.env, arguments, Some(secret), by)
+                        .map_err(|why| undelivered(helper, &why))?;
                 }
             }
         }
         Ok(())
     }
+}
+
+/// The error of a program that hides nothing.
+fn undelivered(helper: &Helper, why: &Trouble) -> Error {
+    let program = helper.program;
+    let message = format!("the token could not be hidden with {program}: {}", why.text());
+    Error::new(Code::MaskUndeliverable, message).with_cure(format!(
+        "Without it the log would show the token. Make sure that {program} is in a folder of PATH and works in this job: a container needs it, and the variables with which the runner calls it."
+    ))
 }
 
 /// The length of a secret whose mask fits into one write that no other writer of a pipe can come between. POSIX promises that
@@ -168,11 +192,11 @@ mod tests {
     }
 
     #[cfg(unix)]
-    const TAKES: &[&str] = &["sh", "-c", r#"test "$(cat)" = 'the secret'"#];
+    fn shell(script: &'static [&'static str]) -> Mask {
+        Mask::Program(Helper { program: "sh", variables: &[] }, script)
+    }
     #[cfg(unix)]
-    const FAILS: &[&str] = &["sh", "-c", "cat > /dev/null; exit 3"];
-    #[cfg(unix)]
-    const GONE: &[&str] = &["/no/such/program"];
+    const GONE: Mask = Mask::Program(Helper { program: "/no/such/program", variables: &[] }, &[]);
 
     #[cfg(unix)]
     #[test]
@@ -181,13 +205,14 @@ mod tests {
         let by = Deadline::within(Duration::from_secs(20));
         let secret = Secret::new("the secret");
         let hide = |mask| Masks(vec![mask]).hide(&secret, &session, by);
-        assert!(hide(Mask::Program(TAKES)).is_ok());
-        for mask in [FAILS, GONE] {
-            let error = hide(Mask::Program(mask)).unwrap_err();
+        let takes = shell(&["-c", r#"test "$(cat)" = 'the secret'"#]);
+        assert!(hide(takes).is_ok());
+        for mask in [shell(&["-c", "cat > /dev/null; exit 3"]), GONE] {
+            let error = hide(mask).unwrap_err();
             assert_eq!(error.code(), Code::MaskUndeliverable);
             assert!(!error.message().contains("the secret"));
         }
-        assert!(Masks(vec![Mask::Program(GONE)]).check(&session.env, false).is_err());
-        assert!(Masks(vec![Mask::Program(TAKES)]).check(&session.env, true).is_ok(), "it needs no stderr");
+        assert!(Masks(vec![GONE]).check(&session.env, false).is_err());
+        assert!(Masks(vec![takes]).check(&session.env, true).is_ok(), "it needs no stderr");
     }
 }

@@ -5,11 +5,14 @@
 //! token should name. Outside this folder only the formats that write GitHub's and CircleCI's own files, and the sandbox, which
 //! imitates platforms, know one by its name.
 
+mod azure_pipelines;
 mod bitbucket;
+mod buildkite;
 pub mod circleci;
 mod env;
 mod facts;
 mod file;
+mod forgejo;
 pub mod github;
 pub mod gitlab;
 mod hcp_terraform;
@@ -19,8 +22,10 @@ pub mod made_up;
 mod mask;
 mod nowhere;
 mod ready_token;
+mod request;
 mod semaphore;
 mod spacelift;
+mod vela;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -46,6 +51,10 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &kubernetes::Kubernetes,
     &spacelift::Spacelift,
     &semaphore::Semaphore,
+    &forgejo::Forgejo,
+    &buildkite::Buildkite,
+    &azure_pipelines::AzurePipelines,
+    &vela::Vela,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -55,8 +64,11 @@ pub const PLATFORMS: &[&dyn Platform] = &[
 /// Systems that are recognised and cannot be served: the variable that says so with its exact value or
 /// [`facts::ANY`], and the sentence for their users: what is missing there, and what to use instead.
 const UNSUPPORTED: &[(&str, &str, &str)] = &[
-    (github::names::FORGEJO_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
-    (github::names::GITEA_ACTIONS, "true", "a Forgejo or Gitea job, which is not supported yet"),
+    (
+        github::names::GITEA_ACTIONS,
+        "true",
+        "a Gitea job: Gitea gives jobs no ID tokens. Hand one over with --subject-token-env or --subject-token-file, or use a grant with a stored secret",
+    ),
     (
         "CI",
         "woodpecker",
@@ -86,6 +98,18 @@ pub struct Wanted {
     pub audience: Option<String>,
     /// The place of a ready token.
     pub location: TokenLocation,
+    /// The service connection of Azure Pipelines that the token is for.
+    pub service_connection_id: Option<String>,
+}
+
+impl Wanted {
+    /// Returns the audience to ask this platform for.
+    fn chosen_audience(&self, facts: &Facts) -> Result<&str, Error> {
+        self.audience.as_deref().ok_or_else(|| {
+            let message = format!("no audience is set, and {} needs one to issue an ID token", facts.name);
+            Error::new(Code::CfgAudienceMissing, message)
+        })
+    }
 }
 
 /// The place of a ready ID token, as far as the user named it.
@@ -429,8 +453,12 @@ mod tests {
         detected(&Env::fixed(pairs)).iter().map(|platform| platform.facts().id).collect()
     }
 
+    /// Two platforms, a variable that is there as well, and the platform that the job runs on.
+    type Pair = (&'static str, &'static str, Option<(&'static str, &'static str)>, &'static str);
+
     /// The pairs that are no error: two platforms, a variable that is there as well, and the platform that the job runs on.
-    const RESOLVED: &[(&str, &str, Option<(&str, &str)>, &str)] = &[
+    const RESOLVED: &[Pair] = &[
+        ("github", "forgejo", None, "forgejo"),
         ("github", "hcp-terraform", None, "github"),
         ("gitlab", "hcp-terraform", None, "gitlab"),
         ("circleci", "hcp-terraform", None, "circleci"),
@@ -487,15 +515,14 @@ mod tests {
                     .unwrap_err();
             assert_eq!(error.code(), Code::AmbientNotCi, "{value}");
         }
-        let forgejo =
-            pick(None, TokenLocation::default(), &[GITHUB, ("FORGEJO_ACTIONS", "true")]).unwrap_err();
-        assert!(forgejo.details()[0].1.contains("Forgejo"));
+        let gitea = pick(None, TokenLocation::default(), &[GITHUB, ("GITEA_ACTIONS", "true")]).unwrap_err();
+        assert!(gitea.details()[0].1.contains("Gitea gives jobs no ID tokens"));
         let unknown = pick(Some("jenkins"), TokenLocation::default(), &[]).unwrap_err();
         assert_eq!(
             (unknown.code(), unknown.details()[0].1.as_str()),
             (
                 Code::CfgValueInvalid,
-                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, env, file, made-up"
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, env, file, made-up"
             )
         );
     }
@@ -506,7 +533,9 @@ mod tests {
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .map(|name| name.replace('_', "-"))
-            .filter(|name| !["mod", "facts", "mask", "nowhere", "ready-token"].contains(&name.as_str()))
+            .filter(|name| {
+                !["mod", "facts", "mask", "nowhere", "ready-token", "request"].contains(&name.as_str())
+            })
             .collect();
         files.sort();
         let mut ids: Vec<&str> = PLATFORMS.iter().map(|p| p.facts().id).collect();

@@ -186,6 +186,10 @@ impl Console {
 /// Tells whether a word names a variable, as one that nobody expanded does. That is no secret, and cutting it would spoil the
 /// message that tells of it.
 fn is_reference(word: &str) -> bool {
+    // Azure's are names with dots.
+    if let Some(name) = word.strip_prefix("$(").and_then(|rest| rest.strip_suffix(')')) {
+        return name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b));
+    }
     let name = word.trim_start_matches(['$', '{', '%']).trim_end_matches(['}', '%']);
     name.contains('_') && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
@@ -311,6 +315,7 @@ mod tests {
             ("EQUINIX_API_TOKEN", "${EQUINIX_API_TOKEN}"),
             ("EQUINIX_CLIENT_SECRET", "s3cret!"),
             ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
+            ("SYSTEM_ACCESSTOKEN", "$(System.AccessToken)"),
         ]);
         let of_platforms: Vec<&str> =
             PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables()).collect();
@@ -319,9 +324,9 @@ mod tests {
             console.warn(
                 "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
             );
-            console.warn("EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}");
+            console.warn("EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)");
         });
-        let second = "warning: EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}\n";
+        let second = "warning: EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)\n";
         assert_eq!(out, format!("warning: *** *** *** *** *** ***\n{second}"));
     }
 

@@ -36,10 +36,13 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod azure_pipelines;
     mod bitbucket;
+    mod buildkite;
     mod circleci;
     mod claims;
     mod expect;
+    mod forgejo;
     mod github;
     mod gitlab;
     mod hcp_terraform;
@@ -50,6 +53,7 @@ mod identity {
     mod sources;
     mod spacelift;
     mod unavailable;
+    mod vela;
 }
 mod output {
     mod delivery;

@@ -22,6 +22,7 @@ use super::scratch;
 use super::server::{Bound, Moment, Queue, Reply, Request, Script, Watch};
 use super::tls::{self, Leaf};
 use super::token::{self, Facts, Token};
+use super::worlds;
 
 /// The audience that jobs ask for unless told otherwise.
 pub const AUDIENCE: &str = "https://sts.eqix.equinix.example/metal";
@@ -53,17 +54,22 @@ pub struct AccessToken {
     pub life: Duration,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Platform {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Platform {
     Github,
     Gitlab,
+    Forgejo,
+    #[cfg(unix)]
+    Buildkite,
+    Azure,
+    Vela,
     Bare,
     /// A system with ready tokens.
     Of(&'static World),
 }
 
 /// A system that hands over a ready ID token. Its variables and claims are in the file that tests it.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct World {
     /// The variable with the ID token; none where it is elsewhere.
     pub token: Option<&'static str>,
@@ -81,6 +87,13 @@ impl World {
     fn fill(text: &str, issuer: &str, root: &Path) -> String {
         let host = issuer.split_once("://").map_or(issuer, |(_, host)| host);
         text.replace("{issuer}", issuer).replace("{host}", host).replace("{root}", &root.to_string_lossy())
+    }
+}
+
+impl Platform {
+    /// Whether the job has GitHub's folders, files and variables.
+    fn is_like_github(self) -> bool {
+        matches!(self, Self::Github | Self::Forgejo)
     }
 }
 
@@ -115,6 +128,7 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
+    agent_script: String,
     expected: Box<Expected>,
 }
 
@@ -139,6 +153,45 @@ impl Job {
     /// A job on GitLab with its ID token in [`SUBJECT_TOKEN`].
     pub fn gitlab() -> Self {
         Self::new(Platform::Gitlab)
+    }
+
+    /// A job on Forgejo with `enable-openid-connect: true`.
+    pub fn forgejo() -> Self {
+        Self::new(Platform::Forgejo)
+    }
+
+    /// A job on Buildkite, with a program that plays its agent in [`Job::agent`].
+    #[cfg(unix)]
+    pub fn buildkite() -> Self {
+        let (access, socket) = (token::random_text(40), token::random_text(40));
+        Self::new(Platform::Buildkite)
+            .secret(&access)
+            .secret(&socket)
+            .env("BUILDKITE_AGENT_ACCESS_TOKEN", access)
+            .env("BUILDKITE_AGENT_JOB_API_TOKEN", socket)
+    }
+
+    /// The folder with the program that plays Buildkite's agent, and with what it has noted.
+    #[cfg(unix)]
+    pub fn agent(&self) -> PathBuf {
+        self.root().join("agent")
+    }
+
+    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`].
+    #[cfg(unix)]
+    pub fn agent_script(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.agent_script);
+        self
+    }
+
+    /// A job on Azure Pipelines, in a step that maps the access token.
+    pub fn azure() -> Self {
+        Self::new(Platform::Azure).without_flag("--audience")
+    }
+
+    /// A step on Vela with `id_request: write`.
+    pub fn vela() -> Self {
+        Self::new(Platform::Vela)
     }
 
     /// No CI at all.
@@ -190,17 +243,18 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
+            agent_script: worlds::BUILDKITE_AGENT.to_owned(),
             expected: Box::default(),
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
         let mut folders = vec![job.workspace(), job.runner_temp(), job.tmp()];
-        if !matches!(platform, Platform::Github) {
+        if !platform.is_like_github() {
             folders.extend([job.project_dir(), job.project_tmp()]);
         }
         for folder in folders {
             fs::create_dir_all(folder).unwrap();
         }
-        if matches!(platform, Platform::Github) {
+        if platform.is_like_github() {
             for file in [job.output_path(), job.env_path(), job.summary_path()] {
                 fs::create_dir_all(file.parent().unwrap()).unwrap();
                 fs::write(file, "").unwrap();
@@ -277,9 +331,13 @@ impl Job {
     /// The `iss` of this job's tokens.
     pub fn issuer(&self) -> String {
         match self.platform {
-            Platform::Github => format!("{}/_services/token", self.issuer_url()),
+            Platform::Github | Platform::Vela => format!("{}/_services/token", self.issuer_url()),
+            Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
             Platform::Of(world) => World::fill(world.issuer, &self.issuer_url(), self.root()),
+            Platform::Azure => format!("https://vstoken.dev.azure.com/{}", worlds::AZURE_ORGANIZATION),
+            #[cfg(unix)]
+            Platform::Buildkite => "https://agent.buildkite.com".to_owned(),
         }
     }
 
@@ -636,7 +694,36 @@ impl Job {
         }
         match self.platform {
             Platform::Github => self.github_environment(&mut set),
+            Platform::Forgejo => {
+                self.github_environment(&mut set);
+                for (name, value) in worlds::forgejo_variables(&self.issuer_url()) {
+                    set(name, &value);
+                }
+            }
             Platform::Gitlab => self.gitlab_environment(&mut set),
+            Platform::Vela => {
+                for (name, value) in worlds::vela_variables(&self.issuer_url(), &self.facts) {
+                    set(name, &value);
+                }
+                set("VELA_BUILD_WORKSPACE", &self.workspace());
+            }
+            Platform::Azure => {
+                for (name, value) in worlds::azure_variables(&self.issuer_url()) {
+                    set(name, &value);
+                }
+                set("AGENT_TEMPDIRECTORY", &self.runner_temp());
+                set("BUILD_SOURCESDIRECTORY", &self.workspace());
+            }
+            #[cfg(unix)]
+            Platform::Buildkite => {
+                for (name, value) in worlds::buildkite_variables(&self.facts) {
+                    set(name, &value);
+                }
+                set("BUILDKITE_BUILD_CHECKOUT_PATH", &self.workspace());
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
+                set("PATH", &std::env::join_paths(folders).unwrap());
+            }
             Platform::Bare => {}
             Platform::Of(world) => self.world_environment(world, &mut set),
         }
@@ -736,9 +823,13 @@ impl Job {
     /// Starts the program, for tests that do something to it while it runs.
     #[track_caller]
     pub fn start(mut self) -> Running {
-        if matches!(self.platform, Platform::Github) {
+        if self.platform.is_like_github() {
             fs::create_dir_all(self.event_path().parent().unwrap()).unwrap();
             fs::write(self.event_path(), self.event.to_string()).unwrap();
+        }
+        #[cfg(unix)]
+        if self.platform == Platform::Buildkite {
+            worlds::install_agent(&self.agent(), &self.agent_script, &self.mint());
         }
         let env = self.environment();
         let args = self.command_line();
@@ -750,13 +841,12 @@ impl Job {
             streams: process.streams(self.shell.is_some()),
             minted: Arc::clone(&self.minted),
             late: Arc::clone(&scene.late_masks),
-            active: scene.github && !self.expected.masks_unchecked,
+            active: (scene.github || scene.azure) && !self.expected.masks_unchecked,
+            command: if scene.azure { "##vso[task.setsecret]" } else { "::add-mask::" },
+            redactions: scene.redactions.clone(),
         };
-        let script = IssuerScript {
-            minter: self.minter(),
-            bearer: text_of(&env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
-            hooks: self.issuer_hooks,
-        };
+        let script =
+            IssuerScript { minter: self.minter(), bearer: bearer_of(&env), hooks: self.issuer_hooks };
         let queue = Queue::before(script);
         let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
@@ -789,6 +879,14 @@ impl Job {
         command
     }
 
+    /// The notes of the program that is told what to hide, if this job has one.
+    fn redactions(&self) -> Option<PathBuf> {
+        #[cfg(unix)]
+        return (self.platform == Platform::Buildkite).then(|| self.agent().join("redacted"));
+        #[cfg(not(unix))]
+        None
+    }
+
     /// What the checks after the run need to know, taken down before it.
     fn scene(&self, env: &BTreeMap<OsString, OsString>, args: &[OsString]) -> Scene {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -814,6 +912,8 @@ impl Job {
             .unwrap_or_else(|| text_of(env, "EQUINIX_WIF_FORMAT"));
         Scene {
             github: is_github(env),
+            azure: text_of(env, "TF_BUILD") == "True",
+            redactions: self.redactions(),
             command: named.cloned().unwrap_or_default(),
             export_env: wants("--export-env", "EQUINIX_WIF_EXPORT_ENV"),
             allow_workspace: wants("--allow-workspace", ""),
@@ -839,7 +939,7 @@ impl Job {
                 .map(|value| value.to_string_lossy().into_owned())
                 .chain(self.stdin.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
                 .collect(),
-            bearer: text_of(env, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+            bearer: bearer_of(env),
             proxies: ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
                 .iter()
                 .map(|name| text_of(env, name))
@@ -851,6 +951,14 @@ impl Job {
 
 fn text_of(env: &BTreeMap<OsString, OsString>, name: &str) -> String {
     env.get(OsStr::new(name)).map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The bearer for the ID-token endpoint.
+fn bearer_of(env: &BTreeMap<OsString, OsString>) -> String {
+    let names = ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SYSTEM_ACCESSTOKEN", "VELA_ID_TOKEN_REQUEST_TOKEN"];
+    // What Azure has not expanded is no secret.
+    let is_bearer = |bearer: &String| !bearer.is_empty() && !bearer.starts_with("$(");
+    names.iter().map(|name| text_of(env, name)).find(is_bearer).unwrap_or_default()
 }
 
 /// Whether GitHub's runner reads this run's log: it says so, or has handed its request variables on. In a job of another runner
@@ -898,6 +1006,11 @@ impl Minter {
     fn mint(&self, audience: &str) -> String {
         let claims = match self.platform {
             Platform::Gitlab => token::gitlab_claims(&self.issuer, audience, &self.facts),
+            Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
+            Platform::Azure => worlds::azure_claims(&self.issuer, &self.facts),
+            Platform::Vela => worlds::vela_claims(&self.issuer, audience, &self.facts),
+            #[cfg(unix)]
+            Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
             Platform::Of(world) => {
                 let claims = World::fill(world.claims, &self.issuer, &self.root);
@@ -937,19 +1050,33 @@ impl Script for IssuerScript {
         if request.path() != "/idtoken" {
             return problem(404, "Not Found");
         }
-        if request.method != "GET" {
+        let is_azure = self.minter.platform == Platform::Azure;
+        if request.method != if is_azure { "POST" } else { "GET" } {
             return problem(405, "Method Not Allowed");
         }
         let authorization = request.header("authorization").unwrap_or_default();
         let (scheme, bearer) = authorization.split_once(' ').unwrap_or_default();
         if !scheme.eq_ignore_ascii_case("bearer") || bearer != self.bearer || bearer.is_empty() {
-            return problem(401, "Unauthorized");
+            let page = is_azure && request.header("x-tfs-fedauthredirect") != Some("Suppress");
+            let login = Reply::status(302).header("Location", "https://login.example/signin");
+            return if page { login } else { problem(401, "Unauthorized") };
+        }
+        if is_azure {
+            return match request.query_value("api-version").as_deref() {
+                Some("7.1") if request.body.is_empty() => {
+                    Reply::json(&json!({"oidcToken": self.minter.mint(worlds::AZURE_AUDIENCE)}))
+                }
+                _ => problem(400, "no api-version, or a body"),
+            };
         }
         // What GitHub does for a request without an audience: the owner's page, which every relying party shares.
         let shared = format!("https://github.com/{}", self.minter.facts.owner());
         let audience =
             request.query_value("audience").filter(|audience| !audience.is_empty()).unwrap_or(shared);
         let token = self.minter.mint(&audience);
+        if self.minter.platform == Platform::Vela {
+            return Reply::json(&json!({"token": token}));
+        }
         Reply::json(&json!({"count": token.len(), "value": token}))
     }
 }
@@ -1094,13 +1221,17 @@ struct MaskWatch {
     minted: Arc<Mutex<Vec<String>>>,
     late: Arc<Mutex<Vec<String>>>,
     active: bool,
+    /// The beginning of the line that hides a value.
+    command: &'static str,
+    /// The notes of a program that is told what to hide, in place of lines that are read.
+    redactions: Option<PathBuf>,
 }
 
 impl MaskWatch {
     /// The mask of an ID token has to be out before the token is. What was written before the request may still be
     /// on its way through the pipe, so this waits a little before it complains.
     fn check(&self, request: &Request) {
-        if !self.active {
+        if !self.active && self.redactions.is_none() {
             return;
         }
         let body = String::from_utf8_lossy(&request.body);
@@ -1108,8 +1239,14 @@ impl MaskWatch {
         for token in minted {
             let sent =
                 token::signature_of(&token).is_some_and(|part| !part.is_empty() && body.contains(part));
-            let mask = format!("::add-mask::{token}\n");
-            if sent && !Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE) {
+            let is_masked = || {
+                let mask = format!("{}{token}\n", self.command);
+                self.redactions.as_ref().map_or_else(
+                    || Capture::any_gets(&self.streams, mask.as_bytes(), MASK_GRACE),
+                    |notes| worlds::is_redacted(notes, &token),
+                )
+            };
+            if sent && !is_masked() {
                 self.late.lock().unwrap_or_else(PoisonError::into_inner).push(format!(
                     "the ID token reached the STS before its mask was out ({})",
                     request.target

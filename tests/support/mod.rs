@@ -18,6 +18,7 @@
     reason = "a failing test should stop where it fails; clippy.toml permits this in test functions only"
 )]
 
+pub mod azure;
 pub mod end;
 pub mod gitlab;
 pub mod job;
@@ -41,3 +42,4 @@ pub mod table;
 pub mod tls;
 pub mod token;
 pub mod turns;
+pub mod worlds;

@@ -12,10 +12,12 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::azure;
 use super::leak::{self, Finder, Kind, Secrets};
 use super::runner;
 use super::server::{Reply, Request, Server};
 use super::token;
+use super::worlds;
 
 /// How the process ended.
 pub struct Run {
@@ -30,6 +32,8 @@ pub struct Run {
 #[allow(clippy::struct_excessive_bools, reason = "facts that do not depend on one another")]
 pub struct Scene {
     pub(super) github: bool,
+    pub(super) azure: bool,
+    pub(super) redactions: Option<PathBuf>,
     pub(super) command: String,
     pub(super) export_env: bool,
     pub(super) allow_workspace: bool,
@@ -228,10 +232,25 @@ impl Outcome {
         self.check_streams(&finder, &mut violations);
         self.check_files(&finder, &mut violations);
         self.check_wire(&finder, &mut violations);
+        self.check_redactions(&mut violations);
         if !self.scene.masks_unchecked {
             violations.extend(self.scene.late_masks.lock().unwrap_or_else(PoisonError::into_inner).drain(..));
         }
         violations
+    }
+
+    /// What has been handed over has been hidden by the platform's program, whole.
+    fn check_redactions(&self, violations: &mut Vec<String>) {
+        let Some(notes) = &self.scene.redactions else { return };
+        if self.status != Some(0) || !["token", "exec"].contains(&self.scene.command.as_str()) {
+            return;
+        }
+        for token in self.secrets.of(Kind::AccessToken) {
+            if !worlds::is_redacted(notes, token) {
+                violations
+                    .push("an access token was handed over that the agent was not told to hide".to_owned());
+            }
+        }
     }
 
     /// What may be in a sink of this command.
@@ -259,7 +278,7 @@ impl Outcome {
         if let Some(hit) = finder.leak(stderr.as_bytes(), sink(self.scene.stderr_is_sink)) {
             violations.push(found("on stderr", &hit));
         }
-        if self.scene.github {
+        if self.scene.github || self.scene.azure {
             // A mask that stands before the first piece of a secret stands before the others too.
             for hit in finder.first_hits(stderr.as_bytes()) {
                 let masked =
@@ -272,12 +291,17 @@ impl Outcome {
         }
     }
 
-    /// Stderr with the mask lines blanked out, and these with their places. Only GitHub gives them a meaning, so
-    /// elsewhere they are lines like any other.
+    /// Stderr with the mask lines blanked out, and these with their places. Only GitHub and Azure give them a
+    /// meaning, so elsewhere they are lines like any other.
     fn without_masks(&self) -> (String, Vec<(usize, String)>) {
         let (mut text, mut masks) = (String::new(), Vec::new());
         for line in self.stderr.split_inclusive('\n') {
-            if self.scene.github && line.starts_with("::add-mask::") && line.ends_with('\n') {
+            if self.scene.azure && line.starts_with("##vso[task.setsecret]") && line.ends_with('\n') {
+                let command = azure::Command::parse(line.trim_end()).unwrap();
+                masks.push((text.len(), command.data));
+                text.push_str(&" ".repeat(line.len() - 1));
+                text.push('\n');
+            } else if self.scene.github && line.starts_with("::add-mask::") && line.ends_with('\n') {
                 let data = runner::commands(line).into_iter().map(|command| command.data);
                 masks.extend(data.map(|data| (text.len(), data)));
                 text.push_str(&" ".repeat(line.len() - 1));
@@ -463,7 +487,12 @@ impl Outcome {
     /// Files that were not there before the run, apart from the report.
     pub fn new_files(&self) -> Vec<&Path> {
         let new = self.files.keys().filter(|path| !self.scene.before.contains_key(*path));
-        new.filter(|path| Some(*path) != self.scene.report.as_ref()).map(PathBuf::as_path).collect()
+        // What plays the platform's program notes its calls.
+        let notes = self.scene.redactions.as_deref().and_then(Path::parent);
+        new.filter(|path| Some(*path) != self.scene.report.as_ref())
+            .filter(|path| !notes.is_some_and(|notes| path.starts_with(notes)))
+            .map(PathBuf::as_path)
+            .collect()
     }
 
     /// The entries of `GITHUB_OUTPUT` as the runner reads them.

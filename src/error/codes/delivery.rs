@@ -33,7 +33,7 @@ macro_rules! delivery {
         "Use the token in the job that gets it (--format env-file, or exec), or exchange again in the later job, which needs id_tokens: of its own.",
         "the access token is too long for a dotenv report\n  expected: fewer than 5120 bytes\n  found:    6021 bytes";
     MaskUndeliverable = "mask-undeliverable", Safety,
-        "On GitHub the runner hides a token in the log only if it reads the mask from this program's standard error, and that does not reach the runner here.",
+        "The runner hides a token in the log only if it is told to, and here that cannot be done. GitHub's and Forgejo's read it from this program's standard error, which does not reach them here; Buildkite's agent takes it from its own program.",
         "Do not redirect standard error of this step to a file or to /dev/null.",
         "standard error of this step does not reach the runner";
     OutInWorkspace = "out-in-workspace", Safety,

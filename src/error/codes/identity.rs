@@ -24,6 +24,10 @@ macro_rules! identity {
         "Only one of GitHub's two ID-token variables is usable. The runner always sets both or none, so something changed the environment.",
         "Look for an earlier step that writes ACTIONS_ID_TOKEN_REQUEST_… to GITHUB_ENV, and for `env:` blocks that unset one of them.",
         "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
+    IdTokenNotOffered = "id-token-not-offered", NoIdentity,
+        "The platform gave this job no way to ask for an ID token, or only a part of it: the job's definition does not ask for it, or something has taken it away.",
+        "The message names what is missing, and docs/platforms has the lines for each platform. A container, sudo or ssh may have lost the variables.",
+        "this job may not ask Forgejo for an ID token";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity,
         "This GitLab job has no ID token in the variable that was looked at.",
         "Add to the job:\n    id_tokens:\n      EQUINIX_WIF_SUBJECT_TOKEN:\n        aud: <a trusted client id of your OIDC provider at Equinix>",
@@ -60,6 +64,10 @@ macro_rules! identity {
         "The ID token, or the answer that should hold it, is larger than any real one.",
         "Check what answers at the ID-token endpoint, or what wrote the variable or file.",
         "the ID token has 20000 bytes; more than 16384 are not accepted";
+    IdTokenHelper = "id-token-helper", IdToken,
+        "The platform's own program, which asks for the ID token, failed or did not answer.",
+        "See what it said. Run the same command in the job by itself; it writes the ID token to standard output, so send that to /dev/null.",
+        "buildkite-agent gave no ID token: it ended with 1 and said \"fatal: the audience is not allowed\"";
     IdTokenNotReady = "id-token-not-ready", Transient,
         "GitHub refused the ID token because it does not see the job as running yet, also after retries.",
         "Run the job again.",

@@ -80,7 +80,7 @@ impl Code {
     pub const fn reason(self) -> Option<&'static str> {
         Some(match self {
             Self::AmbientNotCi => "not-ci",
-            Self::GhIdTokenPermission => "missing-permission",
+            Self::GhIdTokenPermission | Self::IdTokenNotOffered => "missing-permission",
             Self::GhForkPr => "fork-pull-request",
             Self::GhDependabot => "dependabot",
             Self::GhRequestIncomplete => "incomplete-request",

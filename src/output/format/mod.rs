@@ -3,6 +3,7 @@
 //! A format is one file in this folder and one line in [`FORMATS`]: a pure function from the credential to bytes,
 //! with the places where they belong. Opening and writing those places is [`sink`](crate::output::sink)'s work.
 
+mod azure_pipelines;
 mod bash_env;
 mod credential_process;
 mod dotenv;
@@ -42,6 +43,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &terraform_external::TerraformExternal,
     &kubernetes::Kubernetes,
     &raw::Raw,
+    &azure_pipelines::AzurePipelines,
 ];
 
 /// The destination of a format's bytes.
@@ -226,7 +228,7 @@ mod tests {
         let error = by_name("yaml").err().unwrap();
         assert_eq!(
             error.details()[0].1,
-            "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw"
+            "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw, azure-pipelines"
         );
     }
 

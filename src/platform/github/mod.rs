@@ -3,23 +3,17 @@
 //! With `permissions: id-token: write` the runner gives every step a URL and a bearer token; a GET with the audience
 //! appended returns `{"value": "<ID token>"}`. Without the permission both variables are absent.
 
-use serde_json::Value;
-
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error, Stage};
-use crate::http::url::Url;
-use crate::http::{Peer, Request, Response};
-use crate::identity::claims::{ExpectedIssuer, Finding};
-use crate::json::{self, SecretObject};
-use crate::retry::Failure;
-use crate::secret::Secret;
+use crate::http::Peer;
+use crate::identity::claims::ExpectedIssuer;
 use crate::session::Session;
-use crate::text::quote;
 
 use super::facts::{Audience, Facts, Folder, Supply};
 use super::mask::Mask;
-use super::{Endpoint, Fetched, Platform, Wanted};
+use super::request::{self, RequestEndpoint};
+use super::{Endpoint, Fetched, Platform, Wanted, forgejo};
 
 mod no_permission;
 
@@ -30,8 +24,6 @@ pub mod names {
     crate::env::variables! {
         /// `true` in every GitHub Actions job, and in those of systems that imitate it.
         GITHUB_ACTIONS = "GITHUB_ACTIONS";
-        /// `true` in Forgejo jobs, which also set `GITHUB_ACTIONS`.
-        FORGEJO_ACTIONS = "FORGEJO_ACTIONS";
         /// `true` in Gitea jobs, which also set `GITHUB_ACTIONS`.
         GITEA_ACTIONS = "GITEA_ACTIONS";
         /// GitHub's ID-token endpoint; set only with `permissions: id-token: write`.
@@ -71,11 +63,41 @@ pub mod names {
     }
 }
 
-const PEER: Peer = Peer {
-    name: "GitHub's ID-token endpoint",
-    stage: Stage::Identity,
-    too_large: Code::IdTokenTooLarge,
-    not_json: Code::IdTokenNotJson,
+/// GitHub's endpoint, which systems that imitate GitHub have as well.
+pub(super) const ENDPOINT: RequestEndpoint = RequestEndpoint {
+    owner: "GitHub",
+    says: "GitHub says",
+    peer: Peer {
+        name: "GitHub's ID-token endpoint",
+        stage: Stage::Identity,
+        too_large: Code::IdTokenTooLarge,
+        not_json: Code::IdTokenNotJson,
+    },
+    url: names::ACTIONS_ID_TOKEN_REQUEST_URL,
+    bearer: names::ACTIONS_ID_TOKEN_REQUEST_TOKEN,
+    missing: |env| no_permission(env).unwrap_or_else(|unreadable| unreadable),
+    incomplete: Code::GhRequestIncomplete,
+    advice_on_incomplete: None,
+    domain: Some("actions.githubusercontent.com"),
+    server: names::GITHUB_SERVER_URL,
+    request: request::get,
+    pairs: &[("audience", "an audience")],
+    advice_on_url: "The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.",
+    members: &["value"],
+    // "Can't issue ID_TOKEN for job in 'Pending' state": the server does not see the job as running for a moment.
+    is_early: |status, said| status == 403 && (said.contains("Pending") || said.contains("not in progress")),
+    advice: |status| match status {
+        401 => Some(
+            "The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only.",
+        ),
+        403 => {
+            Some("Check that the job has permissions: id-token: write, and that the organization allows it.")
+        }
+        404 => Some(
+            "There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC.",
+        ),
+        _ => None,
+    },
 };
 
 /// GitHub's own servers, cloud and enterprise.
@@ -86,7 +108,7 @@ static FACTS: Facts = Facts {
     name: "GitHub Actions",
     markers: &[(names::GITHUB_ACTIONS, "true")],
     // They set GitHub's variable as well, but have other issuers and another permission.
-    imitators: &[(names::FORGEJO_ACTIONS, "true"), (names::GITEA_ACTIONS, "true")],
+    imitators: &[(forgejo::names::FORGEJO_ACTIONS, "true"), (names::GITEA_ACTIONS, "true")],
     variables: names::ALL,
     secrets: &[names::ACTIONS_ID_TOKEN_REQUEST_TOKEN],
     leads: &[names::ACTIONS_ID_TOKEN_REQUEST_URL],
@@ -96,18 +118,21 @@ static FACTS: Facts = Facts {
     summary: Some(names::GITHUB_STEP_SUMMARY),
     mask: Mask::Line(mask),
     annotation: Some(annotation),
-    run: &[
-        ("repository", names::GITHUB_REPOSITORY),
-        ("repository_id", names::GITHUB_REPOSITORY_ID),
-        ("run_id", names::GITHUB_RUN_ID),
-        ("run_attempt", names::GITHUB_RUN_ATTEMPT),
-    ],
+    run: RUN,
     format: "github",
     supply: Supply::Request,
     audience: Audience::Required,
     renews: true,
     ..Facts::NEUTRAL
 };
+
+/// The claims that tie a token to a run of GitHub, or of a system that imitates it.
+pub(super) const RUN: &[(&str, &str)] = &[
+    ("repository", names::GITHUB_REPOSITORY),
+    ("repository_id", names::GITHUB_REPOSITORY_ID),
+    ("run_id", names::GITHUB_RUN_ID),
+    ("run_attempt", names::GITHUB_RUN_ATTEMPT),
+];
 
 /// Tells whether nobody can read this step's outputs, since it has no `id`. The runner makes up a name then, such as `__run`
 /// or `__run_2`, and no expression can begin like that. Inside a composite action the variable is about the step that uses
@@ -118,7 +143,7 @@ pub fn outputs_are_lost(env: &Env) -> bool {
 }
 
 /// The command that hides a value in the log from now on. Its line has to begin at column 0.
-fn mask(value: &str) -> String {
+pub(super) fn mask(value: &str) -> String {
     const COMMAND: &str = "::add-mask::";
     // With room for all of it, were each character escaped, so that no smaller buffer with the secret stays behind.
     let mut line = String::with_capacity(COMMAND.len() + 3 * value.len() + 2);
@@ -150,34 +175,16 @@ impl Platform for GitHub {
     }
 
     fn ready(&self, env: &Env, _: &Wanted) -> Result<(), Error> {
-        request_variables(env).map(drop)
+        ENDPOINT.variables(env).map(drop)
     }
 
     fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
-        let (url, bearer) = request_variables(&session.env)?;
-        session.console.guard(&bearer);
-        let audience = wanted.audience.as_deref().ok_or_else(|| {
-            Error::new(
-                Code::CfgAudienceMissing,
-                "no audience is set, and GitHub needs one to issue an ID token",
-            )
-        })?;
-        let (url, _) = request_url(&url, &session.env)?;
-        let url = url.with_query_pair("audience", audience).map_err(|why| unsafe_url(&why.to_string()))?;
-        session.retry("fetching the ID token", by, |attempt| {
-            let response = session.http.send(PEER, &Request::get(&url).with_bearer(&bearer), attempt)?;
-            let now = session.clock.unix_time();
-            if response.status != 200 {
-                return Err(refusal(&response, &url, now).with_echo(response.echoes(&bearer)));
-            }
-            let token = read(&response)?;
-            Ok(Fetched { token, skew: response.date.map(|date| date.saturating_sub(now)) })
-        })
+        let audience = wanted.chosen_audience(&FACTS)?;
+        ENDPOINT.fetch(session, &[("audience", audience)], by)
     }
 
     fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
-        let (url, _) = request_variables(env)?;
-        request_url(&url, env).map(|(url, finding)| Some(Endpoint { origin: url.origin(), finding }))
+        ENDPOINT.endpoint(env)
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -194,131 +201,6 @@ impl Platform for GitHub {
             _ => ExpectedIssuer::Exactly(format!("{server}/_services/token")),
         }))
     }
-}
-
-/// The two variables with which to ask, or why they are not there.
-fn request_variables(env: &Env) -> Result<(String, Secret), Error> {
-    let url = env.text(names::ACTIONS_ID_TOKEN_REQUEST_URL)?;
-    let bearer = env.text(names::ACTIONS_ID_TOKEN_REQUEST_TOKEN)?.map(Secret::new);
-    let (url, bearer) = match (url, bearer) {
-        (Some(url), Some(bearer)) => (url, bearer),
-        (None, None) => return Err(no_permission(env)?),
-        (url, _) => {
-            let (there, missing) = match url {
-                Some(_) => (names::ACTIONS_ID_TOKEN_REQUEST_URL, names::ACTIONS_ID_TOKEN_REQUEST_TOKEN),
-                None => (names::ACTIONS_ID_TOKEN_REQUEST_TOKEN, names::ACTIONS_ID_TOKEN_REQUEST_URL),
-            };
-            return Err(Error::new(
-                Code::GhRequestIncomplete,
-                format!("{there} is set, but {missing} is not"),
-            ));
-        }
-    };
-    if !bearer.reveal().bytes().all(|b| b.is_ascii_graphic()) {
-        let name = names::ACTIONS_ID_TOKEN_REQUEST_TOKEN;
-        return Err(Error::new(
-            Code::GhRequestIncomplete,
-            format!("{name} holds a character that no bearer token has"),
-        ));
-    }
-    Ok((url, bearer))
-}
-
-/// Returns the URL to ask, with what is unusual about it. An unsafe one is refused.
-fn request_url(text: &str, env: &Env) -> Result<(Url, Option<Finding>), Error> {
-    let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
-    let url = Url::parse(text).map_err(|why| unsafe_url(&why.to_string()))?;
-    if url.has_query_pair("audience") {
-        return Err(unsafe_url("it names an audience already"));
-    }
-    let server = env.text(names::GITHUB_SERVER_URL)?.and_then(|text| Url::parse(&text).ok());
-    let is_known = url.is_under("actions.githubusercontent.com")
-        || server.is_some_and(|server| url.is_under(server.host()));
-    let origin = url.origin();
-    let finding = if is_known {
-        url.is_loopback()
-            .then(|| Finding::warning(format!("asking for the ID token on this machine: {origin}")))
-    } else {
-        // A hard list would break enterprise servers, and buys little: the runner sets the variable anew for each step.
-        let server = names::GITHUB_SERVER_URL;
-        let text =
-            format!("{name} leads to {origin}, which is neither GitHub's host nor the one of {server}");
-        Some(Finding::strict(Code::EndpointUntrusted, text))
-    };
-    Ok((url, finding))
-}
-
-fn unsafe_url(why: &str) -> Error {
-    let name = names::ACTIONS_ID_TOKEN_REQUEST_URL;
-    Error::new(Code::InsecureUrl, format!("{name} is not a URL that the request token may be sent to: {why}"))
-        .with_stage(Stage::Identity)
-        .with_cure(
-            "The runner sets this variable. Look for an earlier step that changes it through GITHUB_ENV.",
-        )
-}
-
-fn read(response: &Response) -> Result<Secret, Error> {
-    let mut members = SecretObject::parse(&response.body).map_err(|why| {
-        let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
-        Error::new(
-            Code::IdTokenNotJson,
-            format!(
-                "GitHub's ID-token endpoint answered with {} bytes of {kind}: {why}",
-                response.body.len()
-            ),
-        )
-        .with_http_status(200)
-    })?;
-    members.take_secret("value").ok_or_else(|| {
-        let found = members.get("value").map_or("missing", json::kind);
-        let message = format!("GitHub's ID-token endpoint answered without a token: its value is {found}");
-        Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200)
-    })
-}
-
-/// Explains a status other than 200.
-fn refusal(response: &Response, url: &Url, now: i64) -> Failure {
-    let status = response.status;
-    let said = json::parse_object(&response.body)
-        .ok()
-        .and_then(|members| members.get("message").and_then(Value::as_str).map(ToOwned::to_owned));
-    let finish = |error: Error| {
-        let error = error.with_stage(Stage::Identity).with_http_status(status);
-        match &said {
-            Some(message) => error.with_detail("GitHub says", quote(message)),
-            None => error,
-        }
-    };
-    // "Can't issue ID_TOKEN for job in 'Pending' state": the server does not see the job as running for a moment.
-    if status == 403
-        && said.as_deref().is_some_and(|text| text.contains("Pending") || text.contains("not in progress"))
-    {
-        let error =
-            finish(Error::new(Code::IdTokenNotReady, "GitHub does not see this job as running yet (403)"));
-        return Failure::transient(error, None);
-    }
-    if let Some(code) = response.transient_code() {
-        let what = if code == Code::RateLimited { "asks to slow down" } else { "failed" };
-        let error = finish(Error::new(code, format!("GitHub's ID-token endpoint {what} ({status})")));
-        return Failure::transient(error, response.retry_after(now));
-    }
-    if (300..400).contains(&status) {
-        let to = response.redirect_target();
-        let message = format!(
-            "GitHub's ID-token endpoint answered with a redirect ({status}) to {to}, which was not followed"
-        );
-        return Failure::permanent(finish(Error::new(Code::IdTokenRedirect, message)));
-    }
-    let error = finish(Error::new(
-        Code::IdTokenHttp,
-        format!("GitHub's ID-token endpoint at {} refused the request ({status})", url.origin()),
-    ));
-    Failure::permanent(match status {
-        401 => error.with_cure("The request token was not accepted. It is valid for about six hours from the start of the job, and in this job only."),
-        403 => error.with_cure("Check that the job has permissions: id-token: write, and that the organization allows it."),
-        404 => error.with_cure("There is no such endpoint. On GitHub Enterprise Server, check that its version supports OIDC."),
-        _ => error,
-    })
 }
 
 #[cfg(test)]

@@ -511,7 +511,12 @@ mod settings {
                 "yaml",
                 "auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw",
             ),
-            ("--provider", "EQUINIX_WIF_PROVIDER", "travis", "auto, github, gitlab, env, file"),
+            (
+                "--provider",
+                "EQUINIX_WIF_PROVIDER",
+                "travis",
+                "auto, github, gitlab, forgejo, buildkite, azure-pipelines, vela, env, file",
+            ),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\nb", "at most 1024 characters on one line"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\u{7f}", "at most 1024 characters on one line"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", &long, "at most 1024 characters on one line"),

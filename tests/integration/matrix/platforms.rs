@@ -1,0 +1,88 @@
+//! M14: the ID-token endpoints of other platforms than GitHub, and helper programs.
+
+use serde_json::json;
+
+use super::Ends::Badly;
+use super::support::job::Job;
+use super::support::server::Reply;
+use super::support::worlds::BUILDKITE_AGENT;
+use super::{Ends, RETRIED, Row};
+
+type Make = fn() -> Job;
+
+/// Each request is answered like this, and asked once.
+fn answer(job: Make, reply: Reply, ends: Ends) -> Row {
+    Row::new(ends, (1, 0), job().id_token_always(reply))
+}
+
+/// Each request is answered like this, and asked until the time is over.
+fn retried(job: Make, reply: Reply, ends: Ends) -> Row {
+    Row::new(ends, (RETRIED, 0), job().id_token_always(reply)).retried()
+}
+
+/// Nobody answers.
+fn silent(job: Make, ends: Ends) -> Row {
+    Row::new(ends, (1, 0), job().id_token_always(Reply::stall())).within(2)
+}
+
+/// The job lacks its bearer token.
+fn without_bearer(job: Make, ends: Ends) -> Row {
+    let names = ["ACTIONS_ID_TOKEN_REQUEST_TOKEN", "SYSTEM_ACCESSTOKEN", "VELA_ID_TOKEN_REQUEST_TOKEN"];
+    Row::new(ends, (0, 0), names.into_iter().fold(job(), Job::unset))
+}
+
+/// The agent's program does this when it is asked for the ID token, or told what to hide.
+fn agent(call: &str, lines: &str, exchanges: usize, ends: Ends) -> Row {
+    let script = format!("if [ \"$1\" = {call} ]; then {lines}\nfi\n{BUILDKITE_AGENT}");
+    Row::new(ends, (0, exchanges), Job::buildkite().agent_script(&script)).within(3)
+}
+
+fn no_agent(path: &str, ends: Ends) -> Row {
+    Row::new(ends, (0, 0), Job::buildkite().env("PATH", path))
+}
+
+const NOT_OFFERED: Ends = Badly(3, "id-token-not-offered");
+const HTTP: Ends = Badly(4, "id-token-http");
+const MALFORMED: Ends = Badly(4, "id-token-malformed");
+const NOT_JSON: Ends = Badly(4, "id-token-not-json");
+const HELPER: Ends = Badly(4, "id-token-helper");
+const TOO_LARGE: Ends = Badly(4, "id-token-too-large");
+const LATE: Ends = Badly(8, "deadline");
+const UNMASKED: Ends = Badly(10, "mask-undeliverable");
+
+const FLOOD: &str = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
+
+faults! {
+    m14 {
+        endpoints(Make: forgejo = Job::forgejo, azure = Job::azure, vela = Job::vela) {
+            no_bearer: without_bearer() => NOT_OFFERED;
+            status_400: answer(Reply::status(400)) => HTTP;
+            status_401: answer(Reply::status(401)) => HTTP;
+            status_403: answer(Reply::status(403)) => HTTP;
+            status_404: answer(Reply::status(404)) => HTTP;
+            status_500: retried(Reply::status(500)) => Badly(8, "server-error");
+            status_503: retried(Reply::status(503)) => Badly(8, "server-error");
+            a_redirect: answer(Reply::status(302).header("Location", "https://login.example/"))
+                => Badly(4, "id-token-redirect");
+            a_page: answer(Reply::status(200).header("Content-Type", "text/html").body("<html>")) => NOT_JSON;
+            no_token: answer(Reply::json(&json!({"count": 1}))) => MALFORMED;
+            a_word: answer(Reply::json(&json!({"value": "x", "token": "x", "oidcToken": "x"}))) => MALFORMED;
+            silence: silent() => LATE;
+        }
+        helper {
+            none: no_agent("/usr/bin:/bin") => NOT_OFFERED;
+            none_but_in_the_checkout: no_agent(".:/usr/bin:/bin") => NOT_OFFERED;
+            fails: agent("oidc", "echo no >&2; exit 1", 0) => HELPER;
+            is_killed: agent("oidc", "kill -9 $$", 0) => HELPER;
+            says_nothing: agent("oidc", "exit 0", 0) => MALFORMED;
+            says_rubbish: agent("oidc", "head -c 300 /dev/zero; exit 0", 0) => MALFORMED;
+            floods: agent("oidc", FLOOD, 0) => TOO_LARGE;
+            floods_standard_error: agent("oidc", "head -c 900000 /dev/zero >&2; exit 1", 0) => HELPER;
+            hangs: agent("oidc", "sleep 60", 0) => LATE;
+            leaves_one_that_hangs: agent("oidc", "sleep 60 & exit 0", 0) => HELPER;
+            hides_nothing: agent("redactor", "exit 1", 0) => UNMASKED;
+            hides_without_an_end: agent("redactor", "sleep 60", 0) => UNMASKED;
+            hides_the_first_alone: agent("redactor", "test ! -e \"$here/redacted\" || exit 1", 1) => UNMASKED;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The jobs and ID tokens of platforms other than GitHub and GitLab, after their documentation and source.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use ring::digest;
+use serde_json::{Value, json};
+
+use super::token::{self, Facts};
+
+/// What Forgejo's runner sets besides GitHub's variables.
+pub fn forgejo_variables(issuer_url: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("FORGEJO_ACTIONS", "true".to_owned()),
+        // The runner is a descendant of Gitea's.
+        ("GITEA_ACTIONS", "true".to_owned()),
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{issuer_url}/idtoken?placeholder=true")),
+    ]
+}
+
+/// The claims of Forgejo's token: GitHub's names, and not before it was issued.
+pub fn forgejo_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
+    json!({
+        "iss": issuer, "aud": audience, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 3600,
+        "sub": format!("repo:{}:ref:refs/heads/{}", facts.repository, facts.branch),
+        "actor": facts.actor, "base_ref": "", "event_name": facts.event_name, "head_ref": "",
+        "ref": format!("refs/heads/{}", facts.branch), "ref_protected": "true", "ref_type": "branch",
+        "repository": facts.repository, "repository_owner": facts.owner(),
+        "run_attempt": facts.run_attempt, "run_id": facts.run_id, "run_number": facts.run_number,
+        "sha": facts.sha, "workflow": "deploy.yml",
+    })
+}
+
+/// The lines of a shell that play Buildkite's agent: it notes how it is called, in which environment, and the digests of what
+/// it is told to hide.
+pub const BUILDKITE_AGENT: &str = r#"
+printf '%s\n' "$*" >> "$here/calls"
+env | sed 's/=.*//' | sort > "$here/environment"
+case "$1 $2" in
+"oidc request-token") cat "$here/token" ;;
+"redactor add") set -- $(sha256sum); echo "$1" >> "$here/redacted" ;;
+*) exit 64 ;;
+esac
+"#;
+
+/// Puts a program into the folder that plays Buildkite's agent and gives out this token.
+#[cfg(unix)]
+pub fn install_agent(folder: &Path, lines: &str, token: &str) {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("token"), format!("{token}\n")).unwrap();
+    let text = format!("#!/bin/sh\nhere='{}'\n{lines}", folder.display());
+    super::script::executable(&folder.join("buildkite-agent"), &text);
+}
+
+/// Whether the program that plays the agent has noted that it hides this.
+pub fn is_redacted(notes: &Path, secret: &str) -> bool {
+    let digest = digest::digest(&digest::SHA256, secret.as_bytes());
+    let digest = digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    });
+    fs::read_to_string(notes).unwrap_or_default().lines().any(|line| line == digest)
+}
+
+/// What Buildkite's agent sets, without its secrets.
+pub fn buildkite_variables(facts: &Facts) -> Vec<(&'static str, String)> {
+    let name = facts.repository.split_once('/').map_or("", |(_, name)| name);
+    [
+        ("CI", "true"),
+        ("BUILDKITE", "true"),
+        ("BUILDKITE_AGENT_ENDPOINT", "https://agent.buildkite.com/v3"),
+        ("BUILDKITE_AGENT_JOB_API_SOCKET", "/tmp/job-api/1.sock"),
+        ("BUILDKITE_JOB_ID", &facts.job_id),
+        ("BUILDKITE_BUILD_NUMBER", &facts.run_number),
+        ("BUILDKITE_ORGANIZATION_SLUG", facts.owner()),
+        ("BUILDKITE_PIPELINE_SLUG", name),
+        ("BUILDKITE_BRANCH", &facts.branch),
+        ("BUILDKITE_COMMIT", &facts.sha),
+        ("BUILDKITE_STEP_KEY", "deploy"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec()
+}
+
+/// The claims of Buildkite's token, with the subject that it has by default.
+pub fn buildkite_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
+    let (owner, name) = facts.repository.split_once('/').unwrap();
+    json!({
+        "iss": issuer, "aud": audience, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 300,
+        "sub": format!(
+            "organization:{owner}:pipeline:{name}:ref:refs/heads/{}:commit:{}:step:deploy", facts.branch, facts.sha
+        ),
+        "organization_slug": owner, "pipeline_slug": name, "build_number": facts.run_number.parse::<u64>().unwrap(),
+        "build_branch": facts.branch, "build_commit": facts.sha, "step_key": "deploy", "job_id": facts.job_id,
+        "agent_id": "0184990a-4782-42b5-afc1-16715b10b8ff", "build_source": "ui", "runner_environment": "self-hosted",
+    })
+}
+
+/// What the agent of Azure Pipelines sets, and a step that maps the access token.
+pub fn azure_variables(issuer_url: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("TF_BUILD", "True".to_owned()),
+        ("SYSTEM_COLLECTIONURI", format!("{issuer_url}/")),
+        ("SYSTEM_COLLECTIONID", AZURE_ORGANIZATION.to_owned()),
+        ("SYSTEM_OIDCREQUESTURI", format!("{issuer_url}/idtoken")),
+        ("SYSTEM_ACCESSTOKEN", token::random_text(52)),
+        ("BUILD_BUILDID", "4711".to_owned()),
+    ]
+}
+
+/// The id of the organization.
+pub const AZURE_ORGANIZATION: &str = "a1e2f3c4-0f6e-4b8f-8b6f-2b7d9c1e5a40";
+/// The audience of all tokens of Azure Pipelines.
+pub const AZURE_AUDIENCE: &str = "api://AzureADTokenExchange";
+
+/// The claims of a token of Azure Pipelines without a service connection.
+pub fn azure_claims(issuer: &str, facts: &Facts) -> Value {
+    let (owner, name) = facts.repository.split_once('/').unwrap();
+    json!({
+        "iss": issuer, "aud": AZURE_AUDIENCE, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 600,
+        "jti": token::random_text(16), "sub": format!("p://{owner}/{name}/deploy"),
+        "rpo_ref": format!("refs/heads/{}", facts.branch),
+    })
+}
+
+/// What Vela's worker sets in a step with `id_request: write`.
+pub fn vela_variables(issuer_url: &str, facts: &Facts) -> Vec<(&'static str, String)> {
+    vec![
+        ("VELA", "true".to_owned()),
+        ("VELA_ADDR", issuer_url.to_owned()),
+        ("VELA_ID_TOKEN_REQUEST_URL", format!("{issuer_url}/idtoken")),
+        ("VELA_ID_TOKEN_REQUEST_TOKEN", token::random_text(180)),
+        ("VELA_BUILD_NUMBER", facts.run_number.clone()),
+        ("VELA_REPO_FULL_NAME", facts.repository.clone()),
+    ]
+}
+
+/// The claims of Vela's token.
+pub fn vela_claims(issuer: &str, audience: &str, facts: &Facts) -> Value {
+    json!({
+        "iss": issuer, "aud": [audience], "iat": token::now(), "exp": token::now() + 300,
+        "sub": format!("repo:{}:ref:refs/heads/{}:event:push", facts.repository, facts.branch),
+        "build_number": facts.run_number, "build_id": "4711", "actor": facts.actor, "repo": facts.repository,
+        "event": "push", "ref": format!("refs/heads/{}", facts.branch), "branch": facts.branch,
+        "request": "write", "commands": "true",
+    })
+}
