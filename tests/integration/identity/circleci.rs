@@ -97,6 +97,12 @@ fn a_token_of_the_cli_is_named_by_its_variable() {
         .args(["--subject-token-env", "METAL_TOKEN"]);
     let outcome = works(outcome, "circleci");
     assert_eq!(outcome.sts.requests[0].form_value("subject_token"), Some(token));
+    for variable in ["EQUINIX_WIF_SUBJECT_TOKEN", "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"] {
+        println!("case: {variable}");
+        let (job, token) = (self::job(), self::job().mint());
+        let outcome = works(job.env(variable, &token), "circleci");
+        assert_eq!(outcome.sts.requests[0].form_value("subject_token"), Some(token));
+    }
 }
 
 #[test]
