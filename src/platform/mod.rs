@@ -415,8 +415,10 @@ mod tests {
         detected(&Env::fixed(pairs)).iter().map(|platform| platform.facts().id).collect()
     }
 
+    type Pair = (&'static str, &'static str, Option<(&'static str, &'static str)>, &'static str);
+
     /// The pairs that are no error: two platforms, a variable that is there as well, and the platform that the job runs on.
-    const RESOLVED: &[(&str, &str, Option<(&str, &str)>, &str)] = &[
+    const RESOLVED: &[Pair] = &[
         ("github", "hcp-terraform", None, "github"),
         ("gitlab", "hcp-terraform", None, "gitlab"),
         ("circleci", "hcp-terraform", None, "circleci"),

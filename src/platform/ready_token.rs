@@ -23,13 +23,12 @@ impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
         // Whoever sets a variable of this program's own means it, also where the platform has another one.
-        let (names, first) = match wanted.location.variable.as_deref() {
-            Some(name) => (vec![name], name),
-            None => {
-                let names = SUBJECT_TOKENS.iter().chain(self.variables).copied().collect();
-                // Without any of them the platform's first is missed: the one that people are told to use.
-                (names, self.variables.first().copied().unwrap_or_default())
-            }
+        let (names, first) = if let Some(name) = wanted.location.variable.as_deref() {
+            (vec![name], name)
+        } else {
+            let names = SUBJECT_TOKENS.iter().chain(self.variables).copied().collect();
+            // Without any of them the platform's first is missed: the one that people are told to use.
+            (names, self.variables.first().copied().unwrap_or_default())
         };
         let name = names.iter().copied().find(|name| env.has(name)).unwrap_or(first);
         if env.os(name).is_some_and(|value| value.to_string_lossy().starts_with(handle::PREFIX)) {

@@ -136,7 +136,7 @@ fn a_subject_with_a_user_is_told_with_its_cure() {
         let outcome = job().sts_reply(sts_error(error, "no")).run();
         outcome.fails(6, "sts-denied");
         let (_, told) = outcome.stderr.split_once("error[sts-denied]").unwrap();
-        let (first, rest) = told.split_once("\n").map(|(_, rest)| rest.split_once('\n').unwrap()).unwrap();
+        let (first, rest) = told.split_once('\n').map(|(_, rest)| rest.split_once('\n').unwrap()).unwrap();
         assert!(first.contains("cause:") && first.contains(CHANGES), "{told}");
         assert!(rest.contains("hint: Use a context of CircleCI in the job"), "{told}");
     }
