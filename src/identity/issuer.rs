@@ -176,6 +176,21 @@ const ISSUERS: &[Issuer] = &[
         changes: subject::bitbucket_changes,
         ..Issuer::NEUTRAL
     },
+    // Codefresh, whose tokens come in a variable.
+    Issuer {
+        reported: &["account_id", "pipeline_id", "workflow_id", "scm_ref"],
+        shown: &[
+            "account_id",
+            "account_name",
+            "pipeline_id",
+            "pipeline_name",
+            "scm_repo_url",
+            "scm_ref",
+            "workflow_id",
+        ],
+        changes: subject::codefresh_changes,
+        ..Issuer::NEUTRAL
+    },
     // Fly.io, whose tokens come in a file.
     Issuer {
         reported: &["app_name", "machine_id"],

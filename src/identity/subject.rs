@@ -136,6 +136,16 @@ pub(super) fn bitbucket_changes(token: &UnverifiedClaims) -> Option<Unstable> {
     token.subject().ends_with(step).then_some(Unstable { part, cure: None, groups: None })
 }
 
+/// Codefresh's subjects name who started the pipeline: the author of the push, or whoever pressed the button.
+pub(super) fn codefresh_changes(token: &UnverifiedClaims) -> Option<Unstable> {
+    token.text("pipeline_id")?;
+    token.text("account_id")?;
+    let part = "the name of the user who caused the run";
+    let subject = token.subject();
+    let is_named = [":scm_user_name:", ":initiator:"].iter().any(|label| subject.contains(label));
+    is_named.then_some(Unstable { part, cure: None, groups: None })
+}
+
 /// Fly.io's subjects end in the machine, and each deployment may have a new one.
 pub(super) fn fly_changes(token: &UnverifiedClaims) -> Option<Unstable> {
     token.text("app_name")?;
@@ -251,6 +261,7 @@ mod tests {
         let of = |sub: &str, (name, value): (&str, &str), (other, text): (&str, &str)| json!({"sub": sub, name: value, other: text});
         let (project, repository) = (("oidc.circleci.com/project-id", "p"), ("repositoryUuid", "{r}"));
         let (step, none) = (("stepUuid", "{s}"), ("x", "y"));
+        let (account, pipeline) = (("account_id", "a"), ("pipeline_id", "p"));
         let (app, machine) = (("app_name", "a"), ("machine_name", "m"));
         for (claims, expected) in [
             (of("org/o/project/p/user/u", project, none), Some("the id of the user who caused the run")),
@@ -260,6 +271,15 @@ mod tests {
             (of("{r}:{e}:{s}", repository, step), Some("the id of the step")),
             (of("{r}", repository, step), None),
             (of("{r}:{s}", step, none), None),
+            (
+                of("account:a:pipeline:p:scm_repo_url:u:scm_user_name:n:scm_ref:main", account, pipeline),
+                Some("the name of the user who caused the run"),
+            ),
+            (
+                of("account:a:pipeline:p:initiator:n", account, pipeline),
+                Some("the name of the user who caused the run"),
+            ),
+            (of("account:a:pipeline:p", account, pipeline), None),
             (of("o:a:m", app, machine), Some("the name of the machine")),
             (of("o:a", app, machine), None),
         ] {

@@ -107,7 +107,8 @@ pub enum Supply {
 /// An ID token that a variable holds.
 #[derive(Debug)]
 pub struct ReadyToken {
-    /// The variables, unless the user names another one. The first that is set counts.
+    /// The platform's variables, unless the user names another one or has set one of this program's own. The first that is set
+    /// counts.
     pub variables: &'static [&'static str],
     /// The error when none of them is set.
     pub missing: Code,

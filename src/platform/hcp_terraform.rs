@@ -29,7 +29,7 @@ static FACTS: Facts = Facts {
     markers: &[(names::TFC_RUN_ID, ANY)],
     is_inside_others: true,
     variables: names::ALL,
-    reserved: &["TFC_"],
+    reserved: &["TFC_AGENT_", "TFC_CONFIGURATION_", "TFC_RUN_", "TFC_WORKLOAD_", "TFC_WORKSPACE_"],
     format: "env-file",
     supply: Supply::Variable(ReadyToken {
         variables: &[names::TFC_WORKLOAD_IDENTITY_TOKEN_EQUINIX, names::TFC_WORKLOAD_IDENTITY_TOKEN],

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use crate::text::{is_reference, quote};
 
 use super::facts::{ReadyToken, Supply};
-use super::{Fetched, Wanted, inside_exec};
+use super::{Fetched, SUBJECT_TOKENS, Wanted, inside_exec};
 
 impl Supply {
     /// Takes the token out of its variable, where that is the way in which it is handed over.
@@ -22,10 +22,14 @@ impl Supply {
 impl ReadyToken {
     /// Takes the token out of its variable and refuses what is plainly no token, each with its own reason.
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
-        let names =
-            wanted.location.variable.as_deref().map_or_else(|| self.variables.to_vec(), |name| vec![name]);
-        // Without any of them the first is missed: the one that people are told to use.
-        let first = names.first().copied().unwrap_or_default();
+        // Whoever sets a variable of this program's own means it, also where the platform has another one.
+        let (names, first) = if let Some(name) = wanted.location.variable.as_deref() {
+            (vec![name], name)
+        } else {
+            let names = SUBJECT_TOKENS.iter().chain(self.variables).copied().collect();
+            // Without any of them the platform's first is missed: the one that people are told to use.
+            (names, self.variables.first().copied().unwrap_or_default())
+        };
         let name = names.iter().copied().find(|name| env.has(name)).unwrap_or(first);
         if env.os(name).is_some_and(|value| value.to_string_lossy().starts_with(handle::PREFIX)) {
             let what =

@@ -595,6 +595,7 @@ mod blocks_and_recipes {
             "Jenkins",
             "Concourse",
             "Harness",
+            "Codefresh",
             "Tekton",
             "Argo Workflows",
             "Pulumi ESC",
@@ -609,7 +610,7 @@ mod blocks_and_recipes {
             let line = adapted(&block.text, "").replace("/run/equinix/token", "\"$folder/token\"");
             // The job of the sandbox has its token where no platform would look for it.
             let script = format!(
-                r#"folder=$(mktemp -d); export TMPDIR=$folder METAL_ID_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN VERCEL_OIDC_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN
+                r#"folder=$(mktemp -d); export TMPDIR=$folder METAL_ID_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN ID_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN VERCEL_OIDC_TOKEN=$EQUINIX_WIF_SUBJECT_TOKEN
                 printf %s "$METAL_ID_TOKEN" >"$folder/token"; unset GITLAB_CI CI_SERVER_URL EQUINIX_WIF_SUBJECT_TOKEN
                 out=$({line}) || exit
                 case $out in

@@ -97,6 +97,12 @@ fn a_token_of_the_cli_is_named_by_its_variable() {
         .args(["--subject-token-env", "METAL_TOKEN"]);
     let outcome = works(outcome, "circleci");
     assert_eq!(outcome.sts.requests[0].form_value("subject_token"), Some(token));
+    for variable in ["EQUINIX_WIF_SUBJECT_TOKEN", "EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN"] {
+        println!("case: {variable}");
+        let (job, token) = (self::job(), self::job().mint());
+        let outcome = works(job.env(variable, &token), "circleci");
+        assert_eq!(outcome.sts.requests[0].form_value("subject_token"), Some(token));
+    }
 }
 
 #[test]
@@ -130,7 +136,7 @@ fn a_subject_with_a_user_is_told_with_its_cure() {
         let outcome = job().sts_reply(sts_error(error, "no")).run();
         outcome.fails(6, "sts-denied");
         let (_, told) = outcome.stderr.split_once("error[sts-denied]").unwrap();
-        let (first, rest) = told.split_once("\n").map(|(_, rest)| rest.split_once('\n').unwrap()).unwrap();
+        let (first, rest) = told.split_once('\n').map(|(_, rest)| rest.split_once('\n').unwrap()).unwrap();
         assert!(first.contains("cause:") && first.contains(CHANGES), "{told}");
         assert!(rest.contains("hint: Use a context of CircleCI in the job"), "{told}");
     }

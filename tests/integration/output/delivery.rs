@@ -269,7 +269,7 @@ mod formats {
         outcome.succeeds().stdout_is(&format!("{}\n", outcome.access_token()));
         for format in ["yaml", "JSON", "raw "] {
             let outcome = Job::gitlab().args(["--format", format]).run();
-            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, dotenv, shell, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw");
+            outcome.fails(2, "cfg-value-invalid").stderr_has("auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw");
             nobody_was_called(&outcome);
         }
     }
