@@ -128,7 +128,6 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
-    agent_script: String,
     expected: Box<Expected>,
 }
 
@@ -165,6 +164,7 @@ impl Job {
     pub fn buildkite() -> Self {
         let (access, socket) = (token::random_text(40), token::random_text(40));
         Self::new(Platform::Buildkite)
+            .agent_script(worlds::BUILDKITE_AGENT)
             .secret(&access)
             .secret(&socket)
             .env("BUILDKITE_AGENT_ACCESS_TOKEN", access)
@@ -177,10 +177,11 @@ impl Job {
         self.root().join("agent")
     }
 
-    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`].
+    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`],
+    /// where the ID token is in the file `token`.
     #[cfg(unix)]
-    pub fn agent_script(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.agent_script);
+    pub fn agent_script(self, lines: &str) -> Self {
+        worlds::install_agent(&self.agent(), lines);
         self
     }
 
@@ -243,7 +244,6 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
-            agent_script: worlds::BUILDKITE_AGENT.to_owned(),
             expected: Box::default(),
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
@@ -829,7 +829,7 @@ impl Job {
         }
         #[cfg(unix)]
         if self.platform == Platform::Buildkite {
-            worlds::install_agent(&self.agent(), &self.agent_script, &self.mint());
+            fs::write(self.agent().join("token"), format!("{}\n", self.mint())).unwrap();
         }
         let env = self.environment();
         let args = self.command_line();

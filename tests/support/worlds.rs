@@ -44,11 +44,10 @@ case "$1 $2" in
 esac
 "#;
 
-/// Puts a program into the folder that plays Buildkite's agent and gives out this token.
+/// Puts a program into the folder that plays Buildkite's agent.
 #[cfg(unix)]
-pub fn install_agent(folder: &Path, lines: &str, token: &str) {
+pub fn install_agent(folder: &Path, lines: &str) {
     fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("token"), format!("{token}\n")).unwrap();
     let text = format!("#!/bin/sh\nhere='{}'\n{lines}", folder.display());
     super::script::executable(&folder.join("buildkite-agent"), &text);
 }
