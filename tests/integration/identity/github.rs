@@ -291,7 +291,7 @@ mod without_an_id_token {
         let unreadable = |path: &str| pull_request(Value::Null).env("GITHUB_EVENT_PATH", path);
         let garbage = pull_request(Value::Null).file("garbage", "}{");
         let path = garbage.root().join("garbage");
-        for (name, job, code, cure) in [
+        for (name, job, code, cure) in vec![
             ("a push", Job::github(), none, cure),
             ("a pull request of the repository", own(), none, cure),
             ("a pull request from a fork", fork(), "gh-fork-pr", "Skip this step for forks"),

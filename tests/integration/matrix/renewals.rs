@@ -102,7 +102,7 @@ fn passes(end: End, reply: Reply) -> Row {
 /// A server that sends everybody away for longer than a renewal may take, so often. It is left alone for that long.
 fn comes_back(end: End, status: u16, code: &'static str, times: usize) -> Row {
     const WAIT: Duration = Duration::from_secs(5);
-    let reply = Reply::status(status).header("Retry-After", &WAIT.as_secs().to_string());
+    let reply = Reply::status(status).header("Retry-After", WAIT.as_secs().to_string());
     let job =
         failing(end, Job::github().args(["--timeout", "4"]).lives([6, 3600]), times, move |_| reply.clone());
     let exchanges = if end == End::Sts { 2 + times } else { 2 };
