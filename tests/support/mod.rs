@@ -28,8 +28,8 @@ pub mod pages;
 pub mod process;
 #[cfg(feature = "sandbox")]
 pub mod program;
-#[cfg(all(target_os = "linux", feature = "renew"))]
 pub mod ready;
+#[cfg(all(target_os = "linux", feature = "renew"))]
 pub mod renewing;
 pub mod runner;
 pub mod scratch;
