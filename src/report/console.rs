@@ -54,7 +54,7 @@ impl Console {
     }
 
     /// Returns how many secrets are known.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "renew"))]
     pub fn known_secrets(&self) -> usize {
         lock(&self.redactor).known()
     }

@@ -129,7 +129,7 @@ impl Redactor {
     }
 
     /// Returns how many secrets are known.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "renew"))]
     pub fn known(&self) -> usize {
         self.secrets.len()
     }
