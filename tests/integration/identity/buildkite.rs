@@ -79,7 +79,7 @@ fn the_agent_gets_what_it_needs_and_no_more() {
 fn a_subject_with_a_commit_is_warned_of_before_the_exchange() {
     let refused = Job::buildkite().sts_always(support::job::sts_error("access_denied", "no")).run();
     refused.fails(6, "sts-denied");
-    refused.stderr_has("warning: the subject has the commit in it");
+    refused.stderr_has("warning: the subject changes from run to run, since it holds the commit");
     let warning = refused.stderr.find("BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM").unwrap();
     assert!(warning < refused.stderr.find("error[").unwrap());
     let stable = Job::buildkite().claims(|claims| {
@@ -88,7 +88,7 @@ fn a_subject_with_a_commit_is_warned_of_before_the_exchange() {
     stable.run().succeeds().stderr_lacks("commit");
     let inspected = Job::buildkite().command("inspect").without_flag("--sts-endpoint").run();
     inspected.succeeds();
-    assert!(inspected.stdout.contains("organization_slug") && inspected.stdout.contains("the commit in it"));
+    assert!(inspected.stdout.contains("organization_slug") && inspected.stdout.contains("since it holds the commit"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! M14: the ID-token endpoints of other platforms than GitHub, and helper programs.
+//! M15: the ID-token endpoints of other platforms than GitHub, and helper programs.
 
 use serde_json::json;
 
@@ -53,7 +53,7 @@ const UNMASKED: Ends = Badly(10, "mask-undeliverable");
 const FLOOD: &str = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
 
 faults! {
-    m14 {
+    m15 {
         endpoints(Make: forgejo = Job::forgejo, azure = Job::azure, vela = Job::vela) {
             no_bearer: without_bearer() => NOT_OFFERED;
             status_400: answer(Reply::status(400)) => HTTP;

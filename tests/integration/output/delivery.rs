@@ -1181,7 +1181,7 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 22] = [
+    const MEMBERS: [&str; 23] = [
         "attempts",
         "available",
         "claims",
@@ -1198,6 +1198,7 @@ mod reports {
         "oauth_error",
         "provider",
         "reason",
+        "renewal",
         "retryable",
         "server_echoed_secret",
         "settings",
