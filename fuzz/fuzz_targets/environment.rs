@@ -22,7 +22,7 @@ fuzz_target!(|values: Vec<(u8, String)>| {
     }
     if let Ok(identity) = identity {
         if let Ok(platform) = platform::select(identity.provider.as_deref(), &identity.source, &env) {
-            let _ = platform.ready(&env, &platform::Wanted { audience: identity.audience, location: identity.source });
+            let _ = platform.ready(&env, &platform::Wanted { audience: identity.audience, location: identity.source, ..platform::Wanted::default() });
             let _ = (platform.endpoint(&env), platform.expected_issuer(&env), platform.run_bindings(&env));
             let _ = platform.time_left(&env, 0);
         }

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// A helper program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Helper {
+pub struct Helper {
     /// The name, which is looked for in `PATH`, or an absolute path.
     pub program: &'static str,
     /// The variables that it gets, besides those that every helper gets.

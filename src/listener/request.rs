@@ -24,6 +24,12 @@ impl Request {
         self.values(name).next().and_then(text)
     }
 
+    /// Returns the headers of this name that are text.
+    #[cfg(fuzzing)]
+    pub fn headers<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.values(name).filter_map(text)
+    }
+
     /// Tells whether there is a header of this name, text or not.
     pub fn has_header(&self, name: &str) -> bool {
         self.values(name).next().is_some()

@@ -88,7 +88,10 @@ fn a_subject_with_a_commit_is_warned_of_before_the_exchange() {
     stable.run().succeeds().stderr_lacks("commit");
     let inspected = Job::buildkite().command("inspect").without_flag("--sts-endpoint").run();
     inspected.succeeds();
-    assert!(inspected.stdout.contains("organization_slug") && inspected.stdout.contains("since it holds the commit"));
+    assert!(
+        inspected.stdout.contains("organization_slug")
+            && inspected.stdout.contains("since it holds the commit")
+    );
 }
 
 #[test]
