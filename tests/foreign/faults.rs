@@ -545,8 +545,8 @@ mod a_container {
             "program=$(command -v equinix-wif); exec 9<\"$program\"\n\
              mount -t tmpfs -o mode=0755 tmpfs /mnt; mkdir /mnt/bin /mnt/root; cat <&9 >/mnt/bin/equinix-wif; exec 9<&-\n\
              chmod 755 /mnt/bin/equinix-wif; mount -t tmpfs tmpfs \"${{program%/*}}\"; PATH=/mnt/bin:$PATH\n\
-             mount --bind \"$ROOT\" /mnt/root; mount -t tmpfs -o mode=0777 tmpfs /tmp; mkdir -p \"$ROOT\"; mount --move /mnt/root \"$ROOT\"\n\
-             mount -t tmpfs -o mode=1777 tmpfs /dev/shm\n\
+             mount --bind \"$ROOT\" /mnt/root; mount -t tmpfs -o mode=0777 tmpfs /tmp\n\
+             mount -t tmpfs -o mode=1777 tmpfs /dev/shm; mkdir -p \"$ROOT\"; mount --move /mnt/root \"$ROOT\"\n\
              chmod 777 \"$ROOT\" \"$ROOT\"/builds \"$ROOT\"/builds/* \"$ROOT\"/builds/*/*; cd \"$CI_PROJECT_DIR\"; unset TMPDIR\n\
              {prepare}\nequinix-wif \"$@\"{after}"
         );
