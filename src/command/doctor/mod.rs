@@ -46,30 +46,26 @@ pub fn run(
     let mut checks = Checks::default();
 
     let by = network.deadline;
-    if grant.parent.is_some() {
+    if !grant.grant.takes_identity() {
         checks.network(&network);
         let choice = Choice::for_grant(identity, grant.grant, env)?;
         report.provider = choice.provider();
         let platform = report.provider.map(|_| choice.platform());
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
         let job = Pipeline::new(choice, session(network, env, clock, console));
-        checks.enclosing_run(&job, &grant, masks_can_be_read, by);
+        if grant.parent.is_some() {
+            checks.enclosing_run(&job, &grant, masks_can_be_read, by);
+        }
+        #[cfg(feature = "classic-grants")]
+        if grant.grant.asks_api() {
+            checks.client(&job, &grant, does_exchange, masks_can_be_read, by);
+        }
         job.account(report);
         checks.delivery(platform, env, streams.stderr_is_lost);
-        return finish(checks, as_json, console, streams, report);
-    }
-    #[cfg(feature = "classic-grants")]
-    if grant.grant.asks_api() {
-        checks.network(&network);
-        let choice = Choice::for_grant(identity, grant.grant, env)?;
-        report.provider = choice.provider();
-        let platform = report.provider.map(|_| choice.platform());
-        let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
-        let job = Pipeline::new(choice, session(network, env, clock, console));
-        checks.client(&job, &grant, does_exchange, masks_can_be_read, by);
-        job.account(report);
-        checks.delivery(platform, env, streams.stderr_is_lost);
-        checks.shadowing(env);
+        // What a run around this one has set shadows nothing.
+        if grant.parent.is_none() {
+            checks.shadowing(env);
+        }
         return finish(checks, as_json, console, streams, report);
     }
     let choice = checks.platform(identity, env);
