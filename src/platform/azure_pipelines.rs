@@ -15,7 +15,7 @@ use crate::session::Session;
 use super::facts::{Audience, Facts, Folder, Supply};
 use super::mask::Mask;
 use super::request::RequestEndpoint;
-use super::{Endpoint, Fetched, Platform, Wanted, inside_exec};
+use super::{Fetched, Platform, Wanted, inside_exec};
 
 /// The variables of the agent of Azure Pipelines.
 mod names {
@@ -56,7 +56,7 @@ static FACTS: Facts = Facts {
     mask: Mask::Line(mask),
     annotation: Some(|title, text| format!("##vso[task.logissue type=error]{title}: {}", escape(text))),
     format: "azure-pipelines",
-    supply: Supply::Request,
+    supply: Supply::Endpoint(&ENDPOINT),
     audience: Audience::Fixed("api://AzureADTokenExchange"),
     renews: true,
     ..Facts::NEUTRAL
@@ -149,10 +149,6 @@ impl Platform for AzurePipelines {
         let mut pairs = vec![("api-version", "7.1")];
         pairs.extend(wanted.service_connection_id.as_deref().map(|id| ("serviceConnectionId", id)));
         ENDPOINT.fetch(session, &pairs, by)
-    }
-
-    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
-        ENDPOINT.endpoint(env)
     }
 
     fn expected_issuer(&self, _: &Env) -> Result<Option<ExpectedIssuer>, Error> {

@@ -6,6 +6,7 @@ use crate::text::quote;
 
 use super::Wanted;
 use super::mask::Mask;
+use super::request::RequestEndpoint;
 
 /// A platform, as far as it can be described without code.
 ///
@@ -94,10 +95,11 @@ impl Trace {
 }
 
 /// The way in which ID tokens are handed over.
-#[derive(Debug)]
 pub enum Supply {
-    /// One is made on request: over the network, or by a program.
+    /// One is made on request, in a way of the platform's own.
     Request,
+    /// One is made on request at this endpoint.
+    Endpoint(&'static RequestEndpoint),
     /// One is in a variable when the job starts.
     Variable(ReadyToken),
     /// One is in a file.
@@ -178,13 +180,13 @@ impl Facts {
     pub fn secret_variables(&self) -> impl Iterator<Item = &'static str> {
         let ready = match &self.supply {
             Supply::Variable(token) => token.variables,
-            Supply::Request | Supply::File => &[],
+            Supply::Request | Supply::Endpoint(_) | Supply::File => &[],
         };
         self.secrets.iter().chain(ready).copied()
     }
 
     /// Tells whether ID tokens are made on request, so that there is something to wait for.
     pub fn is_asked(&self) -> bool {
-        matches!(self.supply, Supply::Request)
+        matches!(self.supply, Supply::Request | Supply::Endpoint(_))
     }
 }

@@ -3,18 +3,16 @@
 //! Its runner has GitHub's variables, runner files and commands, and its servers answer as GitHub's do. A job asks for the
 //! permission with `enable-openid-connect: true`; without it both request variables are absent.
 
-use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::Peer;
 use crate::identity::claims::ExpectedIssuer;
-use crate::session::Session;
 
 use super::facts::{Audience, Facts, Folder, Supply};
 use super::github::{self, names as github_names};
 use super::mask::Mask;
 use super::request::RequestEndpoint;
-use super::{Endpoint, Fetched, Platform, Wanted, inside_exec};
+use super::{Platform, inside_exec};
 
 /// The variables of Forgejo's runner that GitHub's does not have.
 pub mod names {
@@ -41,7 +39,7 @@ static FACTS: Facts = Facts {
     // A failure is annotated already, since these jobs are marked as GitHub's too.
     mask: Mask::Line(github::mask),
     format: "github",
-    supply: Supply::Request,
+    supply: Supply::Endpoint(&ENDPOINT),
     audience: Audience::Required,
     renews: true,
     run: github::RUN,
@@ -78,19 +76,6 @@ const ENDPOINT: RequestEndpoint = RequestEndpoint {
 impl Platform for Forgejo {
     fn facts(&self) -> &'static Facts {
         &FACTS
-    }
-
-    fn ready(&self, env: &Env, _: &Wanted) -> Result<(), Error> {
-        ENDPOINT.variables(env).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
-        let audience = wanted.chosen_audience(&FACTS)?;
-        ENDPOINT.fetch(session, &[("audience", audience)], by)
-    }
-
-    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
-        ENDPOINT.endpoint(env)
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {

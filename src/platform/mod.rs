@@ -176,15 +176,23 @@ pub trait Platform: Sync {
     }
 
     /// Makes sure that there is a way to an ID token at all: everything that can be said without asking anybody.
-    /// A token that is ready in a variable is read.
+    /// A token that is ready in a variable is read, and so is what leads to an endpoint.
     fn ready(&self, env: &Env, wanted: &Wanted) -> Result<(), Error> {
-        self.facts().supply.read(env, wanted).map(drop)
+        match self.facts().supply {
+            Supply::Endpoint(endpoint) => endpoint.variables(env).map(drop),
+            ref supply => supply.read(env, wanted).map(drop),
+        }
     }
 
     /// Gets the ID token, or says what is missing and how to provide it. The endpoint has been judged before.
-    /// A token that is ready in a variable is read.
-    fn fetch(&self, session: &Session, wanted: &Wanted, _by: Deadline) -> Result<Fetched, Error> {
-        self.facts().supply.read(&session.env, wanted)
+    /// A token that is ready in a variable is read, and an endpoint is asked for the audience.
+    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
+        match self.facts().supply {
+            Supply::Endpoint(endpoint) => {
+                endpoint.fetch(session, &[("audience", wanted.chosen_audience(self.facts())?)], by)
+            }
+            ref supply => supply.read(&session.env, wanted),
+        }
     }
 
     /// Tells whether a later request gives a fresh ID token.
@@ -193,8 +201,11 @@ pub trait Platform: Sync {
     }
 
     /// Returns the place where the token is asked for; `None` where a ready token is handed over.
-    fn endpoint(&self, _env: &Env) -> Result<Option<Endpoint>, Error> {
-        Ok(None)
+    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
+        match self.facts().supply {
+            Supply::Endpoint(endpoint) => endpoint.endpoint(env),
+            _ => Ok(None),
+        }
     }
 
     /// Returns the issuer that its tokens name, if the environment tells.

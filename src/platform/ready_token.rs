@@ -14,7 +14,9 @@ impl Supply {
     pub fn read(&self, env: &Env, wanted: &Wanted) -> Result<Fetched, Error> {
         match self {
             Self::Variable(token) => token.read(env, wanted),
-            Self::Request | Self::File => Err(Error::new(Code::Internal, "no variable holds the ID token")),
+            Self::Request | Self::Endpoint(_) | Self::File => {
+                Err(Error::new(Code::Internal, "no variable holds the ID token"))
+            }
         }
     }
 }

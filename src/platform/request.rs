@@ -17,7 +17,7 @@ use crate::text::quote;
 use super::{Endpoint, Fetched};
 
 /// An endpoint for ID tokens, as far as it can be described without code.
-pub(super) struct RequestEndpoint {
+pub struct RequestEndpoint {
     /// The system that answers there, for messages.
     pub owner: &'static str,
     /// The label of what it says in a refusal.

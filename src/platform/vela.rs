@@ -3,16 +3,14 @@
 //! A step with `id_request` has a URL and a bearer token; a GET with the audience returns `{"token": "<ID token>"}`, or on older servers
 //! `{"value": …}`. Without it both variables are absent.
 
-use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::Peer;
 use crate::identity::claims::ExpectedIssuer;
-use crate::session::Session;
 
 use super::facts::{Audience, Facts, Supply};
 use super::request::{self, RequestEndpoint};
-use super::{Endpoint, Fetched, Platform, Wanted, inside_exec};
+use super::{Platform, inside_exec};
 
 /// The variables of Vela's worker.
 pub mod names {
@@ -47,7 +45,7 @@ static FACTS: Facts = Facts {
     reserved: &["VELA_"],
     workspace: Some(names::VELA_BUILD_WORKSPACE),
     format: "env-file",
-    supply: Supply::Request,
+    supply: Supply::Endpoint(&ENDPOINT),
     audience: Audience::Required,
     renews: true,
     run: &[("build_number", names::VELA_BUILD_NUMBER), ("repo", names::VELA_REPO_FULL_NAME)],
@@ -94,19 +92,6 @@ const ENDPOINT: RequestEndpoint = RequestEndpoint {
 impl Platform for Vela {
     fn facts(&self) -> &'static Facts {
         &FACTS
-    }
-
-    fn ready(&self, env: &Env, _: &Wanted) -> Result<(), Error> {
-        ENDPOINT.variables(env).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
-        let audience = wanted.chosen_audience(&FACTS)?;
-        ENDPOINT.fetch(session, &[("audience", audience)], by)
-    }
-
-    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
-        ENDPOINT.endpoint(env)
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {

@@ -3,17 +3,15 @@
 //! With `permissions: id-token: write` the runner gives every step a URL and a bearer token; a GET with the audience
 //! appended returns `{"value": "<ID token>"}`. Without the permission both variables are absent.
 
-use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::{Code, Error, Stage};
 use crate::http::Peer;
 use crate::identity::claims::ExpectedIssuer;
-use crate::session::Session;
 
 use super::facts::{Audience, Facts, Folder, Supply};
 use super::mask::Mask;
 use super::request::{self, RequestEndpoint};
-use super::{Endpoint, Fetched, Platform, Wanted, forgejo};
+use super::{Platform, forgejo};
 
 mod no_permission;
 
@@ -120,7 +118,7 @@ static FACTS: Facts = Facts {
     annotation: Some(annotation),
     run: RUN,
     format: "github",
-    supply: Supply::Request,
+    supply: Supply::Endpoint(&ENDPOINT),
     audience: Audience::Required,
     renews: true,
     ..Facts::NEUTRAL
@@ -172,19 +170,6 @@ fn escape(value: &str) -> String {
 impl Platform for GitHub {
     fn facts(&self) -> &'static Facts {
         &FACTS
-    }
-
-    fn ready(&self, env: &Env, _: &Wanted) -> Result<(), Error> {
-        ENDPOINT.variables(env).map(drop)
-    }
-
-    fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
-        let audience = wanted.chosen_audience(&FACTS)?;
-        ENDPOINT.fetch(session, &[("audience", audience)], by)
-    }
-
-    fn endpoint(&self, env: &Env) -> Result<Option<Endpoint>, Error> {
-        ENDPOINT.endpoint(env)
     }
 
     fn expected_issuer(&self, env: &Env) -> Result<Option<ExpectedIssuer>, Error> {
