@@ -44,6 +44,8 @@ mod retry;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 pub mod secret;
+#[cfg(feature = "service")]
+pub mod service;
 mod session;
 mod signals;
 mod socket;

@@ -78,6 +78,16 @@ impl Resolver<'_> {
         })
     }
 
+    /// The base URL of the classic API alone, for whoever passes requests on.
+    #[cfg(feature = "service")]
+    pub fn api_endpoint(&mut self) -> Result<Url, Error> {
+        let endpoint = self.base_url(&API)?;
+        if endpoint.value.is_loopback() {
+            self.check_loopback(&endpoint, "--api-endpoint")?;
+        }
+        Ok(endpoint.value)
+    }
+
     /// Refuses a loopback address that no flag names: on a platform, an earlier step may have set a variable and be
     /// listening, and what is sent lives long.
     fn check_loopback(&self, endpoint: &Resolved<Url>, flag: &str) -> Result<(), Error> {

@@ -163,12 +163,27 @@ pub(super) fn typed(matches: &ArgMatches) -> Typed {
         Some((name, own)) => (Command::by_name(name), own),
         None => (None, matches),
     };
-    let mut typed = Typed { command, ..Typed::default() };
-    let rows = ROWS.iter().filter(|row| match command {
+    let mut typed = typed_rows(own, command, |row| match command {
         Some(command) => row.on.contains(&command),
         None => is_global(row),
     });
-    for row in rows {
+    if command.is_some_and(|command| command.facts().operand.is_some()) {
+        typed.operands = own.get_raw(OPERAND).into_iter().flatten().map(ToOwned::to_owned).collect();
+    }
+    typed
+}
+
+/// Makes the flags of these rows, for a program that takes them over.
+#[cfg(feature = "service")]
+pub fn flags(is_wanted: fn(&Row) -> bool) -> impl Iterator<Item = Arg> {
+    let rows = ROWS.iter().filter(move |row| is_wanted(row));
+    rows.map(|row| flag(row, Purpose::Parse, true).global(false))
+}
+
+/// Returns what was typed for these rows.
+pub fn typed_rows(own: &ArgMatches, command: Option<Command>, is_wanted: impl Fn(&Row) -> bool) -> Typed {
+    let mut typed = Typed { command, ..Typed::default() };
+    for row in ROWS.iter().filter(|row| is_wanted(row)) {
         if row.arity == Arity::Switch {
             // A command line that was refused may have no value even for a switch.
             if own.try_get_one(row.flag).is_ok_and(|on| on == Some(&true)) {
@@ -177,9 +192,6 @@ pub(super) fn typed(matches: &ArgMatches) -> Typed {
         } else if let Some(values) = own.get_raw(row.flag) {
             typed.values.insert(row.flag, values.map(ToOwned::to_owned).collect());
         }
-    }
-    if command.is_some_and(|command| command.facts().operand.is_some()) {
-        typed.operands = own.get_raw(OPERAND).into_iter().flatten().map(ToOwned::to_owned).collect();
     }
     typed
 }

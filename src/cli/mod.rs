@@ -4,7 +4,7 @@
 mod account_settings;
 pub mod commands;
 pub mod completions;
-mod definition;
+pub(crate) mod definition;
 pub mod env_name;
 mod grant_settings;
 pub mod man;
@@ -18,7 +18,7 @@ pub mod settings;
 pub mod speech;
 pub mod table;
 pub mod typed;
-mod usage;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod pages_tests;

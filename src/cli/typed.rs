@@ -38,6 +38,12 @@ impl Typed {
         self.values.get(row.flag).into_iter().flatten().filter_map(|value| value.to_str()).collect()
     }
 
+    /// Sets a flag as if it had been typed.
+    #[cfg(feature = "service")]
+    pub fn set(&mut self, row: &Row, value: &str) {
+        self.values.insert(row.flag, vec![value.into()]);
+    }
+
     /// The only operand.
     pub fn operand(&self) -> Option<&str> {
         self.operands.first().and_then(|operand| operand.to_str())

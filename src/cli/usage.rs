@@ -12,7 +12,7 @@ use crate::text;
 
 /// Refuses a token among the arguments without an echo: they are visible to every user of the machine. What comes after
 /// `--` belongs to another program.
-pub(super) fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
+pub fn refuse_secrets(args: &[OsString]) -> Result<(), Error> {
     let own = args.iter().skip(1).take_while(|arg| *arg != "--");
     if own.map(|arg| arg.to_string_lossy()).any(|arg| text::holds_token(&arg)) {
         return Err(Error::new(Code::CfgSecretInArgv, "an argument looks like a token"));
@@ -26,7 +26,7 @@ pub(super) fn error(error: &clap::Error, typed: &Typed) -> Error {
         Some(command) => format!("equinix-wif {} --help lists its flags.", command.name()),
         None => "equinix-wif --help lists commands and flags.".to_owned(),
     };
-    let new = Error::new(Code::CfgUsage, text::clean(&message(error)));
+    let new = plain(error);
     let stray = error.kind() == ErrorKind::UnknownArgument
         && text_of(error, ContextKind::InvalidArg).is_some_and(|arg| !arg.starts_with('-'));
     let runs =
@@ -49,6 +49,19 @@ pub(super) fn error(error: &clap::Error, typed: &Typed) -> Error {
     }
     tips.push(see);
     new.with_cure(tips.join("; "))
+}
+
+fn plain(error: &clap::Error) -> Error {
+    Error::new(Code::CfgUsage, text::clean(&message(error)))
+}
+
+/// [`error`] for a program without commands. `see` says where its flags are listed.
+#[cfg(feature = "service")]
+pub fn error_of(error: &clap::Error, see: &str) -> Error {
+    let mut tips = similar(error);
+    tips.extend(suggested(error));
+    tips.push(see.to_owned());
+    plain(error).with_cure(tips.join("; "))
 }
 
 fn message(error: &clap::Error) -> String {

@@ -11,17 +11,19 @@ use crate::text::quote;
 pub fn run(code: Option<&str>, stdout: &mut dyn Write) -> Result<(), Error> {
     let text = match code {
         None => list(),
-        // The specification writes codes in capitals with underscores, and people copy them with their brackets.
-        Some(typed) => {
-            let name = typed
-                .trim_start_matches("error")
-                .trim_matches(['[', ']', ':'])
-                .to_ascii_lowercase()
-                .replace('_', "-");
-            explain(Code::by_name(&name).ok_or_else(|| unknown(typed, &name))?)
-        }
+        Some(typed) => explain(find(typed)?),
     };
     super::print(stdout, &text)
+}
+
+/// Finds a code. The specification writes codes in capitals with underscores, and people copy them with their brackets.
+pub fn find(typed: &str) -> Result<Code, Error> {
+    let name = typed
+        .trim_start_matches("error")
+        .trim_matches(['[', ']', ':'])
+        .to_ascii_lowercase()
+        .replace('_', "-");
+    Code::by_name(&name).ok_or_else(|| unknown(typed, &name))
 }
 
 fn unknown(typed: &str, name: &str) -> Error {

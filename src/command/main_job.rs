@@ -12,10 +12,7 @@ use crate::report::Report;
 use crate::report::console::Console;
 
 /// Opens the file for a refresh token that may come with the access token, before anything is sent.
-pub(super) fn refresh_token_file(
-    settings: &GrantSettings,
-    policy: &Policy<'_>,
-) -> Result<Option<NewFile>, Error> {
+pub fn refresh_token_file(settings: &GrantSettings, policy: &Policy<'_>) -> Result<Option<NewFile>, Error> {
     settings.refresh_token_output.as_ref().map(|path| sink::secret_file(path, policy)).transpose()
 }
 

@@ -84,19 +84,24 @@ pub struct Renewed<'a> {
 impl Renewed<'_> {
     /// Has the file for a refresh token opened again for each further one.
     pub fn reopen_refresh_token_file(&self, allow_workspace: bool) {
-        let (env, settings) = (Arc::clone(&self.job.session().env), self.settings.clone());
-        self.job.keeper().reopen_with(Box::new(move || {
-            let policy = Policy {
-                env: &env,
-                output: None,
-                allow_workspace,
-                accept_artifact_exposure: false,
-                force: false,
-                stdout: StdoutKind::Ordinary,
-            };
-            refresh_token_file(&settings, &policy)
-        }));
+        reopen_refresh_token_file(self.job, self.settings, allow_workspace);
     }
+}
+
+/// Has the file for a refresh token opened again for each further one of a job.
+pub fn reopen_refresh_token_file(job: &Pipeline, settings: &GrantSettings, allow_workspace: bool) {
+    let (env, settings) = (Arc::clone(&job.session().env), settings.clone());
+    job.keeper().reopen_with(Box::new(move || {
+        let policy = Policy {
+            env: &env,
+            output: None,
+            allow_workspace,
+            accept_artifact_exposure: false,
+            force: false,
+            stdout: StdoutKind::Ordinary,
+        };
+        refresh_token_file(&settings, &policy)
+    }));
 }
 
 /// A renewing run.
@@ -154,7 +159,7 @@ impl Renewal {
         }
         let base = listener.base();
         let sts = LocalSts {
-            address: listener.address(),
+            address: Some(listener.address()),
             handle: Arc::clone(&handle),
             sources: sources.clone(),
             ledger: Arc::clone(&ledger),
@@ -206,7 +211,7 @@ impl Renewal {
 
 /// Returns how long a renewal may take. The first ones are short: what goes wrong is to be told before those who wait for a
 /// token are sent away. A server that is only slow gets the whole time then.
-fn patience(timeout: Duration, failures: u32) -> Duration {
+pub fn patience(timeout: Duration, failures: u32) -> Duration {
     const FIRST: Duration = Duration::from_secs(8);
     timeout.min(FIRST.saturating_mul(2_u32.saturating_pow(failures.min(8))))
 }

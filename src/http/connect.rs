@@ -19,24 +19,24 @@ use super::{proxy, tls};
 
 /// The way to a server.
 #[derive(Clone)]
-pub(super) struct Route {
+pub struct Route {
     /// The server.
-    pub(super) server: Hop,
+    pub server: Hop,
     /// The proxy in between.
-    pub(super) proxy: Option<Hop>,
+    pub proxy: Option<Hop>,
     /// The proxy's `Proxy-Authorization`, if it wants one.
-    pub(super) authorization: Option<Arc<Secret>>,
+    pub authorization: Option<Arc<Secret>>,
 }
 
 /// A server or proxy on the way.
 #[derive(Clone)]
-pub(super) struct Hop {
+pub struct Hop {
     /// The host name or IP address, an IPv6 address in brackets.
-    pub(super) host: String,
+    pub host: String,
     /// The port.
-    pub(super) port: u16,
+    pub port: u16,
     /// The TLS settings; a plain URL needs none.
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Route {
@@ -57,6 +57,14 @@ impl Hop {
     /// Connects to the first of the addresses that answers. Each but the last gets half of the time that is left, so that
     /// one that is silent leaves enough for the next.
     fn reach(&self, deadline: Deadline, limit: Duration) -> Result<Connection, Fault> {
+        let stream = self.dial(deadline, limit)?;
+        Socket::new(stream, deadline.at_most(limit))
+            .map(Connection::Plain)
+            .map_err(|error| Fault::Unreachable(error.kind()))
+    }
+
+    /// Looks the name up and connects. Blocks until then, and no longer than the deadline.
+    pub fn dial(&self, deadline: Deadline, limit: Duration) -> Result<TcpStream, Fault> {
         let addresses = look_up(&self.host, self.port, deadline.at_most(limit))?;
         let deadline = deadline.at_most(limit);
         let mut failure = ErrorKind::TimedOut;
@@ -64,9 +72,8 @@ impl Hop {
             let is_last = number + 1 == addresses.len();
             let Some(left) = deadline.left() else { break };
             let part = if is_last { left } else { left / 2 };
-            let opened = TcpStream::connect_timeout(address, part.max(Duration::from_nanos(1)));
-            match opened.and_then(|stream| Socket::new(stream, deadline)) {
-                Ok(socket) => return Ok(Connection::Plain(socket)),
+            match TcpStream::connect_timeout(address, part.max(Duration::from_nanos(1))) {
+                Ok(stream) => return Ok(stream),
                 Err(error) => failure = error.kind(),
             }
         }

@@ -13,9 +13,14 @@ use super::{MAX_BODY, MAX_HEADERS, Peer};
 
 /// The reason for which a request has no answer.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub enum Fault {
     /// A name could not be looked up.
-    Name { host: String, problem: NameProblem },
+    Name {
+        /// The name.
+        host: String,
+        /// The reason.
+        problem: NameProblem,
+    },
     /// There is no TCP connection.
     Unreachable(ErrorKind),
     /// TLS could not be agreed on, or the certificate is not trusted.
@@ -27,7 +32,12 @@ pub(super) enum Fault {
     /// The proxy answered `CONNECT` with nothing that could be understood.
     Tunnel(ErrorKind),
     /// The proxy answered `CONNECT` with another status than success.
-    ProxyAnswered { status: u16, schemes: Vec<String> },
+    ProxyAnswered {
+        /// The status.
+        status: u16,
+        /// The ways to log in that it offers.
+        schemes: Vec<String>,
+    },
     /// The answer was not complete when the time was over.
     Timeout,
     /// The connection ended before the answer.
@@ -46,15 +56,19 @@ pub(super) enum Fault {
 
 /// The reason for which a name has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NameProblem {
+pub enum NameProblem {
+    /// There is no such name.
     Unknown,
+    /// It may be found later.
     Temporary,
+    /// It was not found in time.
     TimedOut,
 }
 
 impl Fault {
     /// The same fault, with the proxy instead of the server.
-    pub(super) fn at_proxy(self) -> Self {
+    #[must_use]
+    pub fn at_proxy(self) -> Self {
         Self::AtProxy(Box::new(self))
     }
 

@@ -33,12 +33,15 @@ use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
 use crate::retry::{Attempt, Failure};
 
-use connect::{Hop, Route};
+pub use connect::{Hop, Route};
 use connection::Ready;
-use fault::{Fault, deadline_error};
+pub use fault::Fault;
+use fault::deadline_error;
 use preconnect::Preconnected;
 use proxy::ProxySettings;
 pub use request::{Body, Member, Request};
+#[cfg(feature = "service")]
+pub use response::REQUEST_ID_HEADERS;
 pub use response::Response;
 pub use tls::parse_roots;
 use url::Url;
@@ -109,18 +112,22 @@ impl Client {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let sent = Arc::new(AtomicBool::new(false));
-        self.ask(request, attempt, &sent).map_err(|fault| {
-            // With a clock that is not set, no certificate is valid yet.
-            if matches!(fault, Fault::Tls(_))
-                && let Some(message) = clock::not_set(SystemClock.unix_time())
-            {
-                let error = Error::new(Code::TlsVerify, message).with_cure(clock::SET_IT);
-                return Failure::permanent(error.with_stage(peer.stage));
-            }
-            let url = request.url;
-            let failure = fault.explain(peer, url, self.proxies.for_url(url), attempt);
-            Failure { lost_answer: sent.load(Ordering::Relaxed), ..failure }
+        self.ask(request, attempt, &sent).map_err(|fault| Failure {
+            lost_answer: sent.load(Ordering::Relaxed),
+            ..self.explain(&fault, peer, request.url, attempt)
         })
+    }
+
+    /// Names a fault in the user's words, with its code and whether to try again.
+    pub fn explain(&self, fault: &Fault, peer: Peer, url: &Url, attempt: Attempt) -> Failure {
+        // With a clock that is not set, no certificate is valid yet.
+        if matches!(fault, Fault::Tls(_))
+            && let Some(message) = clock::not_set(SystemClock.unix_time())
+        {
+            let error = Error::new(Code::TlsVerify, message).with_cure(clock::SET_IT);
+            return Failure::permanent(error.with_stage(peer.stage));
+        }
+        fault.explain(peer, url, self.proxies.for_url(url), attempt)
     }
 
     /// Returns the TLS settings, which are made when they are first needed.
@@ -133,7 +140,7 @@ impl Client {
     }
 
     /// Returns the way to the server.
-    fn route(&self, url: &Url) -> Result<Route, Fault> {
+    pub fn route(&self, url: &Url) -> Result<Route, Fault> {
         let tls = |wanted: bool| wanted.then(|| self.tls()).transpose();
         let server = Hop { host: url.host().to_owned(), port: url.port(), tls: tls(url.is_https())? };
         let Some(proxy) = self.proxies.for_url(url) else {

@@ -163,33 +163,56 @@ pub(super) fn connect(
     authorization: Option<&str>,
 ) -> Result<(), Fault> {
     let broken = |error: io::Error| Fault::Tunnel(error.kind());
+    let request = tunnel_request(host, port, authorization);
+    connection.write_all(request.as_bytes()).and_then(|()| connection.flush()).map_err(broken)?;
+    // Byte by byte, since what follows the head belongs to the tunnel.
+    let mut answer = TunnelAnswer::default();
+    let mut byte = [0];
+    loop {
+        connection.read_exact(&mut byte).map_err(broken)?;
+        if let Some(outcome) = answer.take(byte) {
+            return outcome;
+        }
+    }
+}
+
+/// The request for a tunnel to a host.
+pub fn tunnel_request(host: &str, port: u16, authorization: Option<&str>) -> Zeroizing<String> {
     let mut request = Zeroizing::new(format!(
         "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\nUser-Agent: {USER_AGENT}\r\n"
     ));
     if let Some(credentials) = authorization {
         request = Zeroizing::new(format!("{}Proxy-Authorization: {credentials}\r\n", request.as_str()));
     }
-    let request = Zeroizing::new(format!("{}\r\n", request.as_str()));
-    connection.write_all(request.as_bytes()).and_then(|()| connection.flush()).map_err(broken)?;
-    // Byte by byte, since what follows the head belongs to the tunnel.
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        connection.read_exact(&mut byte).map_err(broken)?;
+    Zeroizing::new(format!("{}\r\n", request.as_str()))
+}
+
+/// The head of a proxy's answer, as far as it has arrived.
+#[derive(Default)]
+pub struct TunnelAnswer(Vec<u8>);
+
+impl TunnelAnswer {
+    /// Takes the next byte. Returns the outcome as soon as it is known.
+    pub fn take(&mut self, byte: [u8; 1]) -> Option<Result<(), Fault>> {
+        let head = &mut self.0;
         head.extend(byte);
-        let is_http = head.starts_with(b"HTTP/1.") || b"HTTP/1.".starts_with(&head);
+        let is_http = head.starts_with(b"HTTP/1.") || b"HTTP/1.".starts_with(head);
         if !is_http || head.len() > MAX_HEADERS {
-            return Err(Fault::Tunnel(ErrorKind::InvalidData));
+            return Some(Err(Fault::Tunnel(ErrorKind::InvalidData)));
         }
+        head.ends_with(b"\r\n\r\n").then(|| self.outcome())
     }
-    let head = String::from_utf8_lossy(&head);
-    let mut lines = head.lines();
-    let status =
-        lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|text| text.parse::<u16>().ok());
-    match status {
-        Some(200..=299) => Ok(()),
-        Some(status @ 100..) => Err(Fault::ProxyAnswered { status, schemes: offered(lines) }),
-        _ => Err(Fault::Tunnel(ErrorKind::InvalidData)),
+
+    fn outcome(&self) -> Result<(), Fault> {
+        let head = String::from_utf8_lossy(&self.0);
+        let mut lines = head.lines();
+        let status =
+            lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|text| text.parse::<u16>().ok());
+        match status {
+            Some(200..=299) => Ok(()),
+            Some(status @ 100..) => Err(Fault::ProxyAnswered { status, schemes: offered(lines) }),
+            _ => Err(Fault::Tunnel(ErrorKind::InvalidData)),
+        }
     }
 }
 

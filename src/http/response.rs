@@ -109,6 +109,22 @@ impl Response {
 }
 
 impl Response {
+    /// Makes an answer of what another client has received.
+    #[cfg(feature = "service")]
+    pub fn received(status: u16, content_type: Option<&str>, body: Vec<u8>) -> Self {
+        Self {
+            status,
+            body: Zeroizing::new(body),
+            date: None,
+            tls_version: None,
+            content_type: content_type.map(ToOwned::to_owned),
+            retry_after: None,
+            location: None,
+            challenge: None,
+            request_ids: [None, None],
+        }
+    }
+
     /// Reads an answer whose head has arrived.
     pub(super) fn read(
         head: &Parts,

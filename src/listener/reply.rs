@@ -60,6 +60,12 @@ impl Reply {
         self
     }
 
+    /// Returns the parts, for another server that sends them: the media type, the further headers, and the body.
+    #[cfg(feature = "service")]
+    pub fn into_parts(self) -> (&'static str, Vec<(&'static str, String)>, Zeroizing<String>) {
+        (self.content_type, self.headers, self.body)
+    }
+
     /// Returns what is sent. The answer to a HEAD request has the headers only.
     pub(super) fn to_bytes(&self, is_head: bool) -> Zeroizing<Vec<u8>> {
         let (status, reason, length) = (self.status, reason(self.status), self.body.len());

@@ -40,6 +40,13 @@ impl Request {
         named.map(|(_, value)| value.as_slice())
     }
 
+    /// Makes a request of what another server has received. Headers that are not needed may be left out.
+    #[cfg(feature = "service")]
+    pub fn received(method: &str, path: &str, headers: Vec<(String, Vec<u8>)>, body: Vec<u8>) -> Self {
+        let (method, path) = (method.to_owned(), path.to_owned());
+        Self { method, path, query: String::new(), body: Some(body), peer: None, headers }
+    }
+
     /// Makes a request up.
     #[cfg(test)]
     pub fn made_up(method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Self {

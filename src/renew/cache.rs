@@ -100,6 +100,8 @@ pub struct Cache {
     pause: Option<(Moment, Duration)>,
     is_busy: bool,
     is_wanted: bool,
+    /// True if a new token is wanted however good the old one is.
+    is_forced: bool,
     is_over: bool,
 }
 
@@ -157,6 +159,7 @@ impl Cache {
             pause: None,
             is_busy: false,
             is_wanted: false,
+            is_forced: false,
             is_over: false,
         }
     }
@@ -188,7 +191,8 @@ impl Cache {
         if self.is_over || self.is_busy || !(self.is_kept_fresh || self.is_wanted) {
             return Due::WhenAsked;
         }
-        let until_old = self.held.as_ref().map(|held| held.left(now).saturating_sub(held.renew_before()));
+        let until_old = self.held.as_ref().filter(|_| !self.is_forced);
+        let until_old = until_old.map(|held| held.left(now).saturating_sub(held.renew_before()));
         let until_again = self.failure.as_ref().map(|failure| failure.wait_left(now));
         let pause =
             self.pause.as_ref().map_or(Duration::ZERO, |(since, wait)| wait.saturating_sub(now.since(since)));
@@ -198,9 +202,25 @@ impl Cache {
         }
     }
 
+    /// Wishes for a new token however good the old one is, unless that came less than `pause` ago or a wait after a failure
+    /// is not over. Tells whether a new one will be obtained.
+    #[cfg(feature = "service")]
+    pub fn force(&mut self, now: &Moment, pause: Duration) -> bool {
+        let is_new = self.held.as_ref().is_some_and(|held| now.since(&held.came) < pause);
+        let waits = self.failure.as_ref().is_some_and(|failure| !failure.wait_left(now).is_zero());
+        if is_new || (waits && !self.is_busy) {
+            return self.is_busy;
+        }
+        self.is_wanted = true;
+        // The one that is being obtained is new enough.
+        self.is_forced = !self.is_busy;
+        true
+    }
+
     /// Notes that a token is being obtained. Returns how many attempts have failed since the last one that did not.
     pub fn begin(&mut self) -> u32 {
         self.is_busy = true;
+        self.is_forced = false;
         self.failure.as_ref().map_or(0, |failure| failure.number)
     }
 

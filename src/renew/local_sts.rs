@@ -42,8 +42,9 @@ const ANNOUNCED: usize = 20;
 
 /// The local STS.
 pub struct LocalSts {
-    /// The address, as `Host` names it.
-    pub address: SocketAddr,
+    /// The address, as `Host` names it. `None` if another server has received the requests, and has judged their `Host` and
+    /// `Origin`.
+    pub address: Option<SocketAddr>,
     /// The handle.
     pub handle: Arc<Secret>,
     /// A source for each scope that may be asked for, the main one first.
@@ -135,8 +136,19 @@ impl LocalSts {
         Reply::json(status, &json!({"error": error, "error_description": self.console.safe(&description)}))
     }
 
-    fn hand_out(&self, request: &Request, source: &TokenSource) -> Reply {
-        match source.token(Deadline::within(self.hold)) {
+    /// Finds the source for a request, or refuses it.
+    pub fn find(&self, request: &Request) -> Result<&Arc<TokenSource>, Reply> {
+        self.judge(request).map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// Answers a request with what its source has given.
+    pub fn reply(
+        &self,
+        request: &Request,
+        source: &TokenSource,
+        outcome: Result<Served, Unavailable>,
+    ) -> Reply {
+        match outcome {
             Ok(Served { credential, left }) => {
                 let expires_at = credential.expires_at;
                 let asker = self.asker(request);
@@ -173,7 +185,8 @@ impl LocalSts {
     /// Finds out whose process asked, unless a lot of time went into that just now.
     fn asker(&self, request: &Request) -> Asker {
         let Some(peer) = request.peer else { return Asker::default() };
-        let found = self.announced.looks.spend(|| peer::caller(peer, self.address)).flatten();
+        let Some(address) = self.address else { return Asker::default() };
+        let found = self.announced.looks.spend(|| peer::caller(peer, address)).flatten();
         found.map_or_else(Asker::default, |caller| Asker { pid: caller.pid, uid: caller.uid })
     }
 }
@@ -191,7 +204,9 @@ fn described(asker: Asker) -> String {
 impl Service for LocalSts {
     fn answer(&self, request: &Request) -> Reply {
         // A page in a browser that has found the port by another name is not the command.
-        if request.header("host") != Some(self.address.to_string().as_str()) {
+        if let Some(address) = self.address
+            && request.header("host") != Some(address.to_string().as_str())
+        {
             return Reply::json(421, &json!({"message": "Misdirected Request"}));
         }
         if request.has_header("origin") {
@@ -203,9 +218,9 @@ impl Service for LocalSts {
         if request.method != "POST" {
             return Reply::method_not_allowed("POST");
         }
-        match self.judge(request) {
-            Ok(source) => self.hand_out(request, source),
-            Err(refusal) => self.refuse(request, refusal),
+        match self.find(request) {
+            Ok(source) => self.reply(request, source, source.token(Deadline::within(self.hold))),
+            Err(reply) => reply,
         }
     }
 }
@@ -247,7 +262,7 @@ mod tests {
         let source = TokenSource::new("b a", true, Arc::clone(&clock), Box::new(obtain), Arc::new(Nobody));
         source.renew_if_due();
         let sts = LocalSts {
-            address: HOST.1.parse().unwrap(),
+            address: Some(HOST.1.parse().unwrap()),
             handle: Arc::new(Secret::new(HANDLE)),
             sources: vec![source],
             ledger: Arc::default(),

@@ -142,6 +142,38 @@ impl TokenSource {
         drop(self.asked.wait_timeout(cache, wait).unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Answers a wish for a token at once: with a token, with the reason why there is none, or with the advice to wait until
+    /// [`TokenSource::renew_if_due`] has been called.
+    #[cfg(feature = "service")]
+    pub fn cached(&self) -> Answer {
+        self.lock().ask(&self.now())
+    }
+
+    /// Returns what is to be done next, for whoever calls [`TokenSource::renew_if_due`] by itself.
+    #[cfg(feature = "service")]
+    pub fn due(&self) -> Due {
+        self.lock().due(&self.now())
+    }
+
+    /// Wishes for a new token however good the old one is, unless that came less than `pause` ago. Tells whether one will be
+    /// obtained.
+    #[cfg(feature = "service")]
+    pub fn force(&self, pause: Duration) -> bool {
+        self.lock().force(&self.now(), pause)
+    }
+
+    /// Returns the token that is handed out at the moment, without a wish for one.
+    #[cfg(feature = "service")]
+    pub fn held(&self) -> Option<Served> {
+        self.lock().held(&self.now())
+    }
+
+    /// Returns why there is no new token, if the last attempt failed.
+    #[cfg(feature = "service")]
+    pub fn failure(&self) -> Option<Arc<Error>> {
+        self.lock().failure().cloned()
+    }
+
     /// Returns a token, and waits for one until the deadline if need be.
     pub fn token(&self, until: Deadline) -> Result<Served, Unavailable> {
         let mut cache = self.lock();

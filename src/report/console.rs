@@ -34,8 +34,26 @@ pub enum Verbosity {
     Verbose,
 }
 
+/// The kind of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Something that is being done.
+    Detail,
+    /// Something that was done.
+    Note,
+    /// Something that may surprise later.
+    Warning,
+    /// A failure, or a part of one.
+    Error,
+}
+
+/// Takes lines in place of standard error, each with its kind, cleaned and without secrets.
+pub type Log = Box<dyn Fn(Kind, &str) + Send + Sync>;
+
 /// Writes to standard error.
 pub struct Console {
+    /// The place for people's lines, if that is another one than for the runner's commands.
+    log: Option<Log>,
     out: Mutex<Box<dyn Write + Send>>,
     redactor: Mutex<Redactor>,
     verbosity: Verbosity,
@@ -45,7 +63,14 @@ pub struct Console {
 impl Console {
     /// A console that writes to `out`.
     pub fn new(out: Box<dyn Write + Send>, verbosity: Verbosity, color: bool) -> Self {
-        Self { out: Mutex::new(out), redactor: Mutex::new(Redactor::default()), verbosity, color }
+        Self { log: None, out: Mutex::new(out), redactor: Mutex::new(Redactor::default()), verbosity, color }
+    }
+
+    /// The same console with another place for people's lines. The runner's commands go where they went.
+    #[cfg(feature = "service")]
+    #[must_use]
+    pub fn with_log(self, log: Log) -> Self {
+        Self { log: Some(log), ..self }
     }
 
     /// Keeps a secret out of every line from now on.
@@ -81,28 +106,28 @@ impl Console {
 
     /// Prints what is being done, with `-v`.
     pub fn detail(&self, line: &str) {
-        self.say(Verbosity::Verbose, "equinix-wif: ", "2", line);
+        self.say(Kind::Detail, "equinix-wif: ", "2", line);
     }
 
     /// Prints what was done.
     pub fn note(&self, line: &str) {
-        self.say(Verbosity::Normal, "equinix-wif: ", "", line);
+        self.say(Kind::Note, "equinix-wif: ", "", line);
     }
 
     /// Prints a warning of what may surprise later.
     pub fn warn(&self, line: &str) {
-        self.say(Verbosity::Normal, "warning: ", "1;33", line);
+        self.say(Kind::Warning, "warning: ", "1;33", line);
     }
 
     /// Prints the failure of the run: message, details and cure.
     pub fn error(&self, error: &Error) {
-        self.say(Verbosity::Quiet, &format!("error[{}]: ", error.code().name()), "1;31", error.message());
+        self.say(Kind::Error, &format!("error[{}]: ", error.code().name()), "1;31", error.message());
         let width = error.details().iter().map(|(label, _)| label.len()).max().unwrap_or(0);
         for (label, value) in error.details() {
             let prefix = format!("  {label}:{:pad$} ", "", pad = width - label.len());
-            self.say(Verbosity::Quiet, &prefix, "", value);
+            self.say(Kind::Error, &prefix, "", value);
         }
-        self.say(Verbosity::Quiet, "hint: ", "1;36", error.cure());
+        self.say(Kind::Error, "hint: ", "1;36", error.cure());
     }
 
     /// Puts the failure on the run's page as well. `form` makes the runner's command of a title, which holds nothing but our
@@ -157,9 +182,19 @@ impl Console {
         lock(&self.redactor).scrub(&text::clean(line)).1
     }
 
-    fn say(&self, level: Verbosity, prefix: &str, style: &str, text: &str) {
-        if level > self.verbosity {
+    fn say(&self, kind: Kind, prefix: &str, style: &str, text: &str) {
+        let least = match kind {
+            Kind::Detail => Verbosity::Verbose,
+            Kind::Note | Kind::Warning => Verbosity::Normal,
+            Kind::Error => Verbosity::Quiet,
+        };
+        if least > self.verbosity {
             return;
+        }
+        if let Some(log) = &self.log {
+            // What kind of line it is, the log says in its own way.
+            let prefix = if kind == Kind::Error { prefix } else { "" };
+            return log(kind, &format!("{prefix}{}", self.safe_lines(text)));
         }
         let mut line = String::new();
         for (number, part) in self.safe_lines(text).split('\n').enumerate() {

@@ -100,6 +100,12 @@ impl Api {
         job.folders.push(folder);
     }
 
+    /// The id and the secret of its client.
+    #[cfg(feature = "service")]
+    pub(super) fn client(&self) -> (String, String) {
+        (self.account.client_id.reveal().to_owned(), self.account.client_secret.reveal().to_owned())
+    }
+
     fn post(&self, call: &Request) -> Reply {
         match self.token(call) {
             Ok(body) => Reply::json(200, &body),

@@ -29,7 +29,7 @@ pub(super) struct Place<'a> {
 }
 
 /// The surroundings in which a job starts.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Prepared {
     pub(super) variables: Vec<(&'static str, OsString)>,
     pub(super) folders: Vec<PathBuf>,

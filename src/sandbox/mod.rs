@@ -291,6 +291,44 @@ impl Sandbox {
     }
 }
 
+/// The servers with a job that stays, for a program that outlives a single command.
+#[cfg(feature = "service")]
+pub struct Job {
+    sandbox: Sandbox,
+    prepared: Prepared,
+    /// Removed at the end.
+    _folder: Folder,
+}
+
+#[cfg(feature = "service")]
+impl Job {
+    /// Starts the servers, and sets up a job of the default platform.
+    pub fn start(env: &Env) -> Result<Self, Error> {
+        let sandbox = Sandbox::start(SimulatedPlatform::Github, None)?;
+        let folder = Folder::create(env)?;
+        let prepared = sandbox.prepare(&folder.0)?;
+        Ok(Self { sandbox, prepared, _folder: folder })
+    }
+
+    /// The base URL of the classic API.
+    pub fn api(&self) -> &str {
+        &self.sandbox.api.base
+    }
+
+    /// The made-up client of the classic API: its id and its secret.
+    pub fn client(&self) -> (String, String) {
+        self.sandbox.api.service.client()
+    }
+
+    /// The environment of the job.
+    pub fn environment(
+        &self,
+        inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Vec<(OsString, OsString)> {
+        job::environment(inherited, self.prepared.clone(), None)
+    }
+}
+
 /// The file that a job hands its result over in; `None` when it wrote nothing.
 fn read(path: &Path) -> Option<Handover> {
     let text = fs::read_to_string(path).ok().filter(|text| !text.is_empty())?;

@@ -100,6 +100,17 @@ struct Changes {
 
 /// Writes the findings as a line of JSON.
 pub(super) fn render(findings: &Findings<'_>) -> String {
+    with_document(findings, |document| json_text(&document) + "\n")
+}
+
+/// Returns the findings as a JSON object.
+#[cfg(feature = "service")]
+pub(super) fn value(findings: &Findings<'_>) -> Value {
+    // Texts, numbers and lists: this cannot fail.
+    with_document(findings, |document| serde_json::to_value(document).unwrap_or_default())
+}
+
+fn with_document<T>(findings: &Findings<'_>, act: impl FnOnce(Document<'_>) -> T) -> T {
     let token = &findings.identity.claims;
     let (claims, claims_hidden) = findings.claims();
     let form = issuer::form(token);
@@ -143,7 +154,7 @@ pub(super) fn render(findings: &Findings<'_>) -> String {
             requests: findings.setups(),
         },
     };
-    format!("{}\n", json_text(&document))
+    act(document)
 }
 
 /// Returns a claim's value with nothing in its texts that a log could misread.

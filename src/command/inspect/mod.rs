@@ -60,6 +60,24 @@ pub fn run(
     super::print(streams.stdout, &text)
 }
 
+/// Tells what `inspect --format json` tells of a job.
+#[cfg(feature = "service")]
+pub fn facts(job: &Pipeline, scope: &str, by: Deadline) -> Result<serde_json::Value, Error> {
+    let (identity, problems, remarks) = look(job, by)?;
+    let scope = Some(scope.to_owned());
+    let findings = Findings {
+        job,
+        identity: &identity,
+        problems,
+        remarks,
+        scope,
+        all_claims: false,
+        project_id: None,
+        idp_id: None,
+    };
+    Ok(json::value(&findings))
+}
+
 struct Settings {
     identity: IdentitySettings,
     network: NetworkSettings,

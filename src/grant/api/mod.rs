@@ -20,6 +20,8 @@ use crate::session::Session;
 use super::Refused;
 
 pub use account::{Account, Client, LONGEST, Origin, PasswordEncoding, SecretText};
+#[cfg(feature = "service")]
+pub use refusal::refuses_login;
 
 /// The default base URL.
 pub const DEFAULT_ENDPOINT: &str = "https://api.equinix.com";
@@ -33,7 +35,8 @@ pub(super) const REFRESH: &str = "/oauth2/v1/refreshaccesstoken";
 /// The reason why nothing is sent a second time.
 const LOCKS: &str = "not tried again: an account locks after five wrong attempts in a row";
 
-const PEER: Peer = Peer {
+/// The API in messages.
+pub const PEER: Peer = Peer {
     name: "the Equinix API",
     stage: Stage::Exchange,
     too_large: Code::ApiTooLarge,

@@ -13,6 +13,25 @@ use super::Request;
 /// The code of Equinix's API for a login that failed.
 const LOGIN_FAILURE: &str = "S1006";
 
+/// The words of an account that is locked.
+const LOCKED: [&str; 2] = ["locked", "lockout"];
+
+/// Tells whether an answer says that a login failed: such an answer counts for the lock of the account.
+#[cfg(feature = "service")]
+pub fn refuses_login(response: &Response) -> bool {
+    let said = ServerError::read(response);
+    let is_said = said.is_api() || said.error.is_some();
+    matches!(response.status, 401 | 403)
+        || is_said && (is_login(&said, response.status) || LOCKED.iter().any(|word| said.says(word)))
+}
+
+fn is_login(said: &ServerError, status: u16) -> bool {
+    said.code.as_deref() == Some(LOGIN_FAILURE)
+        || matches!(said.error.as_deref(), Some("invalid_client" | "invalid_grant" | "unauthorized_client"))
+        || status == 401
+        || ["login failure", "invalid client", "client id"].iter().any(|word| said.says(word))
+}
+
 impl Request<'_> {
     /// Says what an answer with another status than 200 means.
     pub(super) fn refusal(&self, response: &Response) -> Error {
@@ -43,19 +62,14 @@ impl Request<'_> {
         let status = response.status;
         if said.is_api() || said.error.is_some() {
             let says = |words: &[&str]| words.iter().any(|word| said.says(word));
-            let is_login = said.code.as_deref() == Some(LOGIN_FAILURE)
-                || matches!(
-                    said.error.as_deref(),
-                    Some("invalid_client" | "invalid_grant" | "unauthorized_client")
-                );
-            if says(&["locked", "lockout"]) {
+            if says(&LOCKED) {
                 return Code::ApiAccountLocked;
             }
             let retired = says(&["retired", "deprecated", "no longer", "not supported", "unsupported"]);
             if self.is_retired && (retired || said.error.as_deref() == Some("unsupported_grant_type")) {
                 return Code::ApiGrantRetired;
             }
-            if is_login || status == 401 || says(&["login failure", "invalid client", "client id"]) {
+            if is_login(said, status) {
                 return Code::ApiLoginFailed;
             }
             if status != 429 {
