@@ -40,17 +40,28 @@ impl Budget {
         Some(outcome)
     }
 
+    /// Tells whether there seems to be time, so that nothing need be prepared in vain.
+    #[cfg(feature = "service")]
+    pub fn has_some(&self) -> bool {
+        let spent = self.lock();
+        spent.time < BURST && (spent.count < A_SECOND || spent.is_new_second(Instant::now()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Spent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Spent {
+    fn is_new_second(&self, now: Instant) -> bool {
+        self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1))
+    }
+
     fn has_some(&mut self, now: Instant) -> bool {
         let earned =
             self.at.replace(now).map_or(Duration::ZERO, |at| now.saturating_duration_since(at) / PART);
         self.time = self.time.saturating_sub(earned);
-        if self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1)) {
+        if self.is_new_second(now) {
             (self.second, self.count) = (Some(now), 0);
         }
         let has_some = self.time < BURST && self.count < A_SECOND;

@@ -162,6 +162,12 @@ impl TokenSource {
         self.lock().force(&self.now(), pause)
     }
 
+    /// Lets time pass for whoever looks on.
+    #[cfg(feature = "service")]
+    pub fn tick(&self) {
+        self.observer.tick();
+    }
+
     /// Returns the token that is handed out at the moment, without a wish for one.
     #[cfg(feature = "service")]
     pub fn held(&self) -> Option<Served> {

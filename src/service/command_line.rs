@@ -23,6 +23,8 @@ pub struct CommandLine {
     /// The service's own flags.
     pub own: ArgMatches,
     typed: Typed,
+    /// The classic API of the sandbox, for a service that passes requests on.
+    sandbox_api: Option<String>,
 }
 
 /// The use that a command line is for.
@@ -60,7 +62,7 @@ pub fn parse(own: clap::Command, args: &[OsString]) -> Result<Purpose, Error> {
     match read {
         Ok(own) => {
             let typed = definition::typed_rows(&own, Some(Command::Token), is_taken_over);
-            Ok(Purpose::Run(CommandLine { own, typed }))
+            Ok(Purpose::Run(CommandLine { own, typed, sandbox_api: None }))
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Ok(Purpose::Print(error.render().to_string()))
@@ -75,11 +77,9 @@ impl CommandLine {
         crate::cli::speech::verbosity(&self.typed)
     }
 
-    /// Sets a flag as if it had been typed, unless it was.
-    pub(super) fn set_api_endpoint(&mut self, base: &str) {
-        if self.typed.os(&API_ENDPOINT.row).is_none() {
-            self.typed.set(&API_ENDPOINT.row, base);
-        }
+    /// Has requests that are passed on go to the sandbox.
+    pub(super) fn pass_to_sandbox(&mut self, base: &str) {
+        self.sandbox_api = Some(base.to_owned());
     }
 
     /// Tells whether there is something to obtain a token with: an identity, or a client's credentials.
@@ -129,7 +129,13 @@ impl CommandLine {
 
     /// Reads the settings of a service that passes requests on: where to, and how.
     pub fn pass_through(&self, env: &Env) -> Result<(Url, NetworkSettings), Error> {
-        let mut resolver = Resolver::new(&self.typed, env);
+        let mut typed = self.typed.clone();
+        if let Some(base) = &self.sandbox_api
+            && typed.os(&API_ENDPOINT.row).is_none()
+        {
+            typed.set(&API_ENDPOINT.row, base);
+        }
+        let mut resolver = Resolver::new(&typed, env);
         Ok((resolver.api_endpoint()?, resolver.network()?))
     }
 }

@@ -22,7 +22,7 @@ impl Sandbox {
     /// Starts it, and has the service's requests go there.
     pub fn start(around: &Env, command_line: &mut CommandLine) -> Result<Self, Error> {
         let running = sandbox::Job::start(around)?;
-        command_line.set_api_endpoint(running.api());
+        command_line.pass_to_sandbox(running.api());
         let client = running.client();
         let inherited = std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR");
         let variables: Vec<(OsString, OsString)> = running.environment(inherited);

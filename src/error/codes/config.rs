@@ -112,6 +112,22 @@ macro_rules! config {
         "A file that is named for a secret cannot be read.",
         "Check the path and that this user may read the file; - is standard input, for one secret.",
         "--client-secret-file \"/run/secrets/equinix\" cannot be read: there is no such file";
+    ListenFailed = "listen-failed", Usage,
+        "The local service cannot listen where it should: something else is there already, or it is not permitted.",
+        "End what is there, or name another place with --rest-listen and --mcp-listen: a loopback address with a port (0 = any), or unix:PATH in a folder of your own.",
+        "127.0.0.1:8080 cannot be listened at: something else is there already";
+    ServeUnauthorized = "serve-unauthorized", Safety,
+        "Somebody asked the local service for a token without its bearer, or with another one.",
+        "Send the bearer as `Authorization: Bearer`, or as client_secret of the client equinix-wif. The service's log names its file.",
+        "the bearer of this service is missing or wrong";
+    ServeForeignClient = "serve-foreign-client", Safety,
+        "The local service obtains tokens by its own grant, and was asked with the credentials of a client. It does not send them anywhere.",
+        "Leave out client_id and client_secret, or start the service with --backend pass-through.",
+        "this service hands out tokens of its own grant, and takes no other client";
+    ServeGrantUnsupported = "serve-grant-unsupported", Safety,
+        "The local service obtains tokens by its own grant, and was asked for another one.",
+        "Leave out grant_type, or start the service with --backend pass-through.",
+        "this service hands out tokens of its own grant; grant_type can only be client_credentials";
         } }
     };
 }

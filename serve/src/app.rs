@@ -1,0 +1,296 @@
+//! The state that both adapters share: where tokens come from, and what is written down about them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use equinix_wif::service::{
+    Clock, Console, Credential, Error, Federation, LocalSts, Observer, Secret, Served, Upstream, fingerprint,
+    rfc3339,
+};
+use serde::Deserialize;
+use std::borrow::Cow;
+
+use crate::blocked::{Blocked, Fingerprint};
+use crate::caller::Caller;
+use crate::files::TokenFiles;
+use crate::metrics;
+use crate::tokens::Tokens;
+use crate::upstream::{Answer, Client};
+
+/// The client id of this service itself, for clients that can send nothing but an id and a secret.
+pub const OWN_CLIENT: &str = "equinix-wif";
+
+/// Everything that a request may need.
+pub struct App {
+    /// The origin of the tokens.
+    pub origin: Origin,
+    /// The bearer, which is also the handle for the STS.
+    pub bearer: Arc<Secret>,
+    /// The console, which knows the secrets.
+    pub console: Arc<Console>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The files of tokens for MCP clients.
+    pub files: TokenFiles,
+    /// True if MCP results hold the token itself.
+    pub reveals_tokens: bool,
+    /// The figures.
+    pub metrics: metrics_exporter_prometheus::PrometheusHandle,
+}
+
+/// The origin of the tokens.
+pub enum Origin {
+    /// A grant of this service.
+    Federated(Federated),
+    /// The API, with what callers send.
+    PassThrough(PassThrough),
+}
+
+/// A grant of this service.
+pub struct Federated {
+    /// The grant.
+    pub federation: Arc<Federation>,
+    /// Its tokens.
+    pub tokens: Arc<Tokens>,
+    /// The STS that hands them out.
+    pub sts: LocalSts,
+}
+
+/// What callers send goes to the API.
+pub struct PassThrough {
+    /// The client.
+    pub client: Client,
+    /// Clients that were refused.
+    pub blocked: Blocked,
+    /// The service's own id and secret, if it has one.
+    pub own: Option<(Secret, Secret)>,
+    /// The client that obtained a token last by MCP, with its refresh token.
+    pub last: Mutex<Option<Last>>,
+}
+
+/// A client that has obtained a token.
+pub struct Last {
+    /// Its id.
+    pub id: Secret,
+    /// Its secret.
+    pub secret: Secret,
+    /// Its refresh token, if it got one.
+    pub refresh_token: Option<Secret>,
+}
+
+/// The two requests of the classic API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A new token.
+    Token,
+    /// A token in exchange for a refresh token.
+    Refresh,
+}
+
+impl Kind {
+    /// The path of both, here and at the API.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Token => "/oauth2/v1/token",
+            Self::Refresh => "/oauth2/v1/refreshaccesstoken",
+        }
+    }
+}
+
+/// The members of a request that are looked at. There may be others.
+#[derive(Deserialize, Default)]
+pub struct Sent<'a> {
+    /// `grant_type`
+    #[serde(borrow, default)]
+    pub grant_type: Option<Cow<'a, str>>,
+    /// `client_id`
+    #[serde(borrow, default)]
+    pub client_id: Option<Cow<'a, str>>,
+    /// `client_secret`
+    #[serde(borrow, default)]
+    pub client_secret: Option<Cow<'a, str>>,
+    /// `user_name`
+    #[serde(borrow, default)]
+    pub user_name: Option<Cow<'a, str>>,
+    /// `user_password`
+    #[serde(borrow, default)]
+    pub user_password: Option<Cow<'a, str>>,
+    /// `refresh_token`
+    #[serde(borrow, default)]
+    pub refresh_token: Option<Cow<'a, str>>,
+}
+
+impl Sent<'_> {
+    /// A digest of what proves who asks. `None` if nothing does.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let members =
+            [&self.client_id, &self.client_secret, &self.user_name, &self.user_password, &self.refresh_token];
+        let is_there = members.iter().any(|member| member.is_some());
+        is_there.then(|| fingerprint(members.into_iter().map(|member| member.as_deref().unwrap_or_default())))
+    }
+}
+
+/// The part of the API's answer that is looked at.
+#[derive(Deserialize, Default)]
+pub struct Granted<'a> {
+    /// The token.
+    #[serde(borrow, default)]
+    pub access_token: Option<Cow<'a, str>>,
+    /// Its life in seconds, a text or a number.
+    #[serde(default)]
+    pub token_timeout: Option<serde_json::Value>,
+    /// A refresh token that came along.
+    #[serde(borrow, default)]
+    pub refresh_token: Option<Cow<'a, str>>,
+}
+
+impl Granted<'_> {
+    /// The life of the token in seconds, if it can be read.
+    pub fn life(&self) -> Option<i64> {
+        match self.token_timeout.as_ref()? {
+            // The published form is `3599 (60 minutes)`.
+            serde_json::Value::String(text) => text.split(' ').next()?.parse().ok(),
+            number => number.as_i64(),
+        }
+    }
+}
+
+/// The reason why a request was not answered by the API.
+pub enum NotPassed {
+    /// The client is blocked for so long.
+    Blocked(Duration),
+    /// The API could not be reached, or answered what cannot be passed on.
+    Failed(Error),
+}
+
+impl PassThrough {
+    /// Sends a request to the API, unless its client was refused a moment ago.
+    pub async fn send(&self, kind: Kind, sent: &Sent<'_>, body: Bytes) -> Result<Answer, NotPassed> {
+        if !self.blocked.is_empty()
+            && let Some(client) = sent.fingerprint()
+            && let Some(left) = self.blocked.left(&client, Instant::now())
+        {
+            return Err(NotPassed::Blocked(left));
+        }
+        let begun = Instant::now();
+        let answer = self.client.post(kind.path(), body).await.map_err(NotPassed::Failed)?;
+        metrics::exchanged(begun.elapsed());
+        let status = answer.status.as_u16();
+        let media_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_json = media_type
+            .and_then(|text| text.split(';').next())
+            .is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json"));
+        match status {
+            200 if !is_json => Err(NotPassed::Failed(Upstream::not_passed_on(status, "without JSON"))),
+            200 => Ok(answer),
+            100..400 => Err(NotPassed::Failed(Upstream::not_passed_on(
+                status,
+                "where it answers with a token or an error; something in between may have answered",
+            ))),
+            _ => {
+                if Upstream::refuses_login(status, media_type, &answer.body)
+                    && let Some(client) = sent.fingerprint()
+                {
+                    self.blocked.block(client, Instant::now());
+                }
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Remembers the client that has obtained a token.
+    pub fn remember(&self, last: Last) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+impl App {
+    /// Writes down that a token was handed out.
+    pub async fn handed_out(
+        &self,
+        route: &'static str,
+        scope: &str,
+        until: Option<i64>,
+        caller: Option<&Caller>,
+    ) {
+        let asker = match caller {
+            Some(caller) => caller.asker().await,
+            None => crate::caller::Asker::default(),
+        };
+        let until = until.map_or_else(|| "unknown".to_owned(), rfc3339);
+        let number = |number: Option<u32>| number.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
+        tracing::info!(
+            event = "hand-out",
+            route,
+            scope,
+            expires_at = until,
+            pid = number(asker.pid),
+            uid = number(asker.uid),
+            "a token was handed out"
+        );
+    }
+
+    /// The end of a token that lives for so many seconds from now.
+    pub fn end_of(&self, life: Option<i64>) -> Option<i64> {
+        life.map(|life| self.clock.unix_time().saturating_add(life))
+    }
+}
+
+impl Federated {
+    /// The scope of its tokens.
+    pub fn scope(&self) -> &str {
+        self.tokens.source().scope()
+    }
+
+    /// A token, or a new one.
+    pub async fn token(&self, kind: Kind) -> Result<Served, equinix_wif::service::Unavailable> {
+        match kind {
+            Kind::Token => self.tokens.token().await,
+            Kind::Refresh => self.tokens.renewed().await,
+        }
+    }
+}
+
+/// Writes down what happens to the tokens of the grant.
+pub struct Journal {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Observer for Journal {
+    fn renewed(&self, scope: &Arc<str>, credential: &Arc<Credential>) {
+        metrics::token(credential, self.clock.unix_time());
+        tracing::info!(
+            event = "renewed",
+            scope = &**scope,
+            expires_at = credential.expires_at_text(),
+            "there is a new token"
+        );
+    }
+
+    fn recovered(&self, scope: &Arc<str>, _: &Credential) {
+        tracing::info!(event = "recovered", scope = &**scope, "obtaining tokens works again");
+    }
+
+    fn failed(&self, scope: &Arc<str>, error: &Error, before: Option<&Error>) {
+        metrics::refresh_failed(error.code());
+        if before.is_some_and(|before| before.code() == error.code()) {
+            return;
+        }
+        let mut details = String::new();
+        for (label, value) in error.details() {
+            details.push_str(&format!("; {label}: {value}"));
+        }
+        tracing::warn!(
+            event = "refresh-failed",
+            scope = &**scope,
+            code = error.code().name(),
+            hint = error.cure(),
+            "no new token: {}{details}",
+            error.message()
+        );
+    }
+
+    fn tick(&self) {}
+}

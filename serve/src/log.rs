@@ -1,0 +1,114 @@
+//! The log on standard error. Every line goes through the redactor, whoever wrote it.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+
+use equinix_wif::service::{Console, LineKind, Log};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt as layers};
+
+/// The place from which lines of the library come.
+const LIBRARY: &str = "equinix_wif_serve::library";
+
+/// Takes the library's lines into the log.
+pub fn of_library() -> Log {
+    Box::new(|kind, text| match kind {
+        LineKind::Detail => tracing::debug!(target: LIBRARY, "{text}"),
+        LineKind::Note => tracing::info!(target: LIBRARY, "{text}"),
+        LineKind::Warning => tracing::warn!(target: LIBRARY, "{text}"),
+        LineKind::Error => tracing::error!(target: LIBRARY, "{text}"),
+    })
+}
+
+/// Begins to log. Lines of other crates stay out: what they say may hold a request.
+pub fn start(console: &Arc<Console>, is_json: bool, level: tracing::Level) {
+    let is_wanted = move |metadata: &Metadata<'_>| {
+        metadata.target().starts_with("equinix_wif") && *metadata.level() <= level
+    };
+    let lines = Lines(Arc::clone(console));
+    let layer = if is_json {
+        layers::layer().json().flatten_event(true).with_target(false).with_writer(lines).boxed()
+    } else {
+        layers::layer().with_ansi(false).event_format(Plain).with_writer(lines).boxed()
+    };
+    // Where one was set before, as in tests, that one stays.
+    tracing_subscriber::registry().with(layer.with_filter(filter_fn(is_wanted))).try_init().ok();
+}
+
+/// A line for people: the level, the message, and what belongs to it. The moment is added by whoever keeps the log; the event of
+/// being ready stands alone.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{} ", moment())?;
+        write!(writer, "{:<5} ", event.metadata().level())?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+fn moment() -> String {
+    use equinix_wif::service::{Clock, SystemClock, rfc3339};
+    rfc3339(SystemClock.unix_time())
+}
+
+#[derive(Clone)]
+struct Lines(Arc<Console>);
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { console: &self.0, bytes: Vec::with_capacity(256) }
+    }
+}
+
+/// A line that is being written. It goes out whole, when it is complete.
+struct Line<'a> {
+    console: &'a Console,
+    bytes: Vec<u8>,
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        let text = String::from_utf8_lossy(&self.bytes);
+        write_raw(&format!("{}\n", self.console.safe(text.trim_end())));
+    }
+}
+
+/// Writes a line of our own words to standard error.
+pub fn write_raw(line: &str) {
+    static BROKEN: OnceLock<()> = OnceLock::new();
+    if BROKEN.get().is_none() && io::stderr().lock().write_all(line.as_bytes()).is_err() {
+        // Nobody is left to be told, and the service goes on.
+        BROKEN.get_or_init(|| ());
+    }
+}
