@@ -15,6 +15,12 @@ pub(crate) struct Check {
     pub(crate) run: Box<dyn FnOnce() + Send>,
 }
 
+impl Check {
+    pub(crate) fn new(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
+        Self { name: name.into(), run: Box::new(run) }
+    }
+}
+
 /// The reason for which a check is skipped: the payload of an unwinding that is no failure.
 pub(crate) struct Skipped(pub(crate) String);
 
@@ -73,6 +79,13 @@ impl Arguments {
     pub(crate) fn or_threads(mut self, threads: Option<usize>) -> Self {
         self.threads = self.threads.or(threads);
         self
+    }
+
+    /// The arguments of this program, and what `RUST_TEST_THREADS` sets, as for cargo's own harness.
+    pub(crate) fn of_this_program() -> Result<Self, String> {
+        let arguments = Self::parse(std::env::args().skip(1))?;
+        let threads = std::env::var("RUST_TEST_THREADS").ok().and_then(|threads| threads.parse().ok());
+        Ok(arguments.or_threads(threads.filter(|threads| *threads > 0)))
     }
 
     fn wants(&self, name: &str) -> bool {

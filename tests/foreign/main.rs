@@ -21,6 +21,7 @@ mod support;
 mod harness;
 #[cfg(all(target_os = "linux", feature = "sandbox"))]
 mod mirror;
+mod need;
 mod tools;
 #[cfg(all(target_os = "linux", feature = "sandbox"))]
 mod world;
@@ -56,12 +57,6 @@ mod workflows;
 use std::process::ExitCode;
 
 use harness::{Arguments, Check};
-
-impl Check {
-    fn new(name: impl Into<String>, run: impl FnOnce() + Send + 'static) -> Self {
-        Self { name: name.into(), run: Box::new(run) }
-    }
-}
 
 /// The functions of these names, as checks. A function that is in no list is dead code to the compiler.
 macro_rules! checks {
@@ -119,14 +114,9 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
     ])
 }
 
-/// The number of checks at a time that `RUST_TEST_THREADS` sets, as for cargo's own harness.
-fn threads() -> Option<usize> {
-    std::env::var("RUST_TEST_THREADS").ok()?.parse().ok().filter(|threads| *threads > 0)
-}
-
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments.or_threads(threads()),
+    let arguments = match Arguments::of_this_program() {
+        Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
@@ -137,7 +127,7 @@ fn main() -> ExitCode {
         checks.into_iter().map(named).collect::<Vec<_>>()
     };
     let have_passed = harness::run(&arguments, modules().into_iter().flat_map(of_module).collect());
-    if let Some(summary) = tools::summary() {
+    if let Some(summary) = need::summary() {
         println!("{summary}\n");
     }
     // What cargo's harness ends with.
