@@ -27,6 +27,8 @@ pub struct Response {
     pub date: Option<i64>,
     /// The TLS version of the connection, if it was one with TLS.
     pub tls_version: Option<&'static str>,
+    /// True if the server gave the further header of the request back, with the same value.
+    pub returns_header: bool,
     content_type: Option<String>,
     retry_after: Option<String>,
     location: Option<String>,
@@ -114,6 +116,7 @@ impl Response {
         head: &Parts,
         body: ureq::Body,
         tls_version: Option<&'static str>,
+        sent: Option<(&'static str, &'static str)>,
     ) -> Result<Self, Fault> {
         let text = |name| header_text(head, name);
         if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
@@ -124,6 +127,8 @@ impl Response {
             body: read_body(body, text(header::CONTENT_LENGTH))?,
             date: text(header::DATE).as_deref().and_then(http_date),
             tls_version,
+            returns_header: sent
+                .is_some_and(|(name, value)| head.headers.get(name).is_some_and(|found| found == value)),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
@@ -170,6 +175,7 @@ mod tests {
             body: Zeroizing::new(Vec::new()),
             date,
             tls_version: None,
+            returns_header: false,
             content_type: None,
             retry_after: Some(retry_after.to_owned()),
             location: None,

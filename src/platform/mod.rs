@@ -15,6 +15,7 @@ mod file;
 mod forgejo;
 pub mod github;
 pub mod gitlab;
+mod google;
 mod hcp_terraform;
 mod kubernetes;
 #[cfg(test)]
@@ -55,6 +56,7 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &buildkite::Buildkite,
     &azure_pipelines::AzurePipelines,
     &vela::Vela,
+    &google::Google,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -537,7 +539,7 @@ mod tests {
             (unknown.code(), unknown.details()[0].1.as_str()),
             (
                 Code::CfgValueInvalid,
-                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, env, file, made-up"
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, google, env, file, made-up"
             )
         );
     }

@@ -45,6 +45,7 @@ mod identity {
     mod forgejo;
     mod github;
     mod gitlab;
+    mod google;
     mod hcp_terraform;
     mod hostile_tokens;
     mod kubernetes;

@@ -63,6 +63,7 @@ pub(super) enum Platform {
     Buildkite,
     Azure,
     Vela,
+    Google,
     Bare,
     /// A system with ready tokens.
     Of(&'static World),
@@ -91,6 +92,11 @@ impl World {
 }
 
 impl Platform {
+    /// Where ID tokens are asked for.
+    fn id_token_path(self) -> &'static str {
+        if self == Self::Google { worlds::METADATA_PATH } else { "/idtoken" }
+    }
+
     /// Whether the job has GitHub's folders, files and variables.
     fn is_like_github(self) -> bool {
         matches!(self, Self::Github | Self::Forgejo)
@@ -193,6 +199,11 @@ impl Job {
     /// A step on Vela with `id_request: write`.
     pub fn vela() -> Self {
         Self::new(Platform::Vela)
+    }
+
+    /// A build step or a machine of Google Cloud, whose metadata server is on this machine.
+    pub fn google() -> Self {
+        Self::new(Platform::Google).args(["--provider", "google"])
     }
 
     /// No CI at all.
@@ -335,6 +346,7 @@ impl Job {
             Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
             Platform::Of(world) => World::fill(world.issuer, &self.issuer_url(), self.root()),
+            Platform::Google => "https://accounts.google.com".to_owned(),
             Platform::Azure => format!("https://vstoken.dev.azure.com/{}", worlds::AZURE_ORGANIZATION),
             #[cfg(unix)]
             Platform::Buildkite => "https://agent.buildkite.com".to_owned(),
@@ -480,7 +492,8 @@ impl Job {
 
     /// Every answer of the ID-token endpoint.
     pub fn id_token_always(self, reply: Reply) -> Self {
-        self.issuer_with(move |request| (request.path() == "/idtoken").then(|| reply.clone()))
+        let path = self.platform.id_token_path();
+        self.issuer_with(move |request| (request.path() == path).then(|| reply.clone()))
     }
 
     /// Every answer of the STS.
@@ -707,6 +720,10 @@ impl Job {
                 }
                 set("VELA_BUILD_WORKSPACE", &self.workspace());
             }
+            Platform::Google => {
+                let url = self.issuer_url();
+                set("GCE_METADATA_HOST", &url.strip_prefix("http://").unwrap_or(&url));
+            }
             Platform::Azure => {
                 for (name, value) in worlds::azure_variables(&self.issuer_url()) {
                     set(name, &value);
@@ -848,7 +865,8 @@ impl Job {
         let script =
             IssuerScript { minter: self.minter(), bearer: bearer_of(&env), hooks: self.issuer_hooks };
         let queue = Queue::before(script);
-        let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
+        let path = self.platform.id_token_path();
+        let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at(path, reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
         let issued = self.issued;
         let script = StsScript { hooks: self.sts_hooks, lives: self.lives, issued: Arc::clone(&issued) };
@@ -1009,6 +1027,7 @@ impl Minter {
             Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
             Platform::Azure => worlds::azure_claims(&self.issuer, &self.facts),
             Platform::Vela => worlds::vela_claims(&self.issuer, audience, &self.facts),
+            Platform::Google => worlds::google_claims(&self.issuer, audience),
             #[cfg(unix)]
             Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
@@ -1047,8 +1066,13 @@ impl Script for IssuerScript {
         if let Some(reply) = ask(&mut self.hooks, request) {
             return reply;
         }
-        if request.path() != "/idtoken" {
+        if request.path() != self.minter.platform.id_token_path() {
             return problem(404, "Not Found");
+        }
+        if self.minter.platform == Platform::Google {
+            let audience = request.query_value("audience").unwrap_or_default();
+            let refused = worlds::metadata_refusal(request);
+            return refused.unwrap_or_else(|| worlds::metadata_answer(&self.minter.mint(&audience)));
         }
         let is_azure = self.minter.platform == Platform::Azure;
         if request.method != if is_azure { "POST" } else { "GET" } {

@@ -18,6 +18,7 @@ pub const PAGES: &[&str] = &[
     "docs/platforms/buildkite.md",
     "docs/platforms/circleci.md",
     "docs/platforms/forgejo.md",
+    "docs/platforms/google.md",
     "docs/platforms/hcp-terraform.md",
     "docs/platforms/kubernetes.md",
     "docs/platforms/semaphore.md",

@@ -7,6 +7,7 @@ use std::path::Path;
 use ring::digest;
 use serde_json::{Value, json};
 
+use super::server::{Reply, Request};
 use super::token::{self, Facts};
 
 /// What Forgejo's runner sets besides GitHub's variables.
@@ -120,6 +121,61 @@ pub fn azure_claims(issuer: &str, facts: &Facts) -> Value {
         "iss": issuer, "aud": AZURE_AUDIENCE, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 600,
         "jti": token::random_text(16), "sub": format!("p://{owner}/{name}/deploy"),
         "rpo_ref": format!("refs/heads/{}", facts.branch),
+    })
+}
+
+/// Where ID tokens are asked for, on Google's metadata server.
+pub const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
+
+/// What Google's metadata server refuses: a request without its header, and one that has come through a proxy. `None` for a good
+/// one.
+pub fn metadata_refusal(request: &Request) -> Option<Reply> {
+    let page = |status: u16| {
+        Some(
+            Reply::status(status)
+                .header("Content-Type", "text/html; charset=UTF-8")
+                .body("<html>Your client does not have permission"),
+        )
+    };
+    let text = |status: u16, text: &str| {
+        Some(
+            Reply::status(status)
+                .header("Metadata-Flavor", "Google")
+                .header("Content-Type", "text/plain")
+                .body(text),
+        )
+    };
+    if request.header("metadata-flavor") != Some("Google") {
+        return page(403);
+    }
+    if request.header("x-forwarded-for").is_some() {
+        return page(403);
+    }
+    if request.method != "GET" || request.header("host").is_none() {
+        return page(405);
+    }
+    let audience = request.query_value("audience").unwrap_or_default();
+    if audience.is_empty() {
+        return text(400, "non-empty audience parameter required");
+    }
+    None
+}
+
+/// The answer with a token: a text and nothing else.
+pub fn metadata_answer(token: &str) -> Reply {
+    Reply::status(200).header("Metadata-Flavor", "Google").header("Content-Type", "text/html").body(token)
+}
+
+/// The claims of a service account's token on a virtual machine, with `format=full`.
+pub fn google_claims(issuer: &str, audience: &str) -> Value {
+    json!({
+        "iss": issuer, "aud": audience, "iat": token::now(), "exp": token::now() + 3600,
+        "sub": "112233445566778899001", "azp": "112233445566778899001",
+        "email": "deployer@metal-app.iam.gserviceaccount.com", "email_verified": true,
+        "google": {"compute_engine": {
+            "instance_id": "4711", "instance_name": "runner-1", "project_id": "metal-app", "project_number": 739_419_398_126_i64,
+            "zone": "europe-west3-c", "instance_creation_timestamp": 1_795_000_000,
+        }},
     })
 }
 
