@@ -36,6 +36,7 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod aws;
     mod azure_pipelines;
     mod bitbucket;
     mod buildkite;

@@ -134,6 +134,8 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
+    #[cfg(unix)]
+    helper: Option<&'static str>,
     expected: Box<Expected>,
 }
 
@@ -170,24 +172,43 @@ impl Job {
     pub fn buildkite() -> Self {
         let (access, socket) = (token::random_text(40), token::random_text(40));
         Self::new(Platform::Buildkite)
-            .agent_script(worlds::BUILDKITE_AGENT)
+            .helper("buildkite-agent", worlds::BUILDKITE_AGENT)
             .secret(&access)
             .secret(&socket)
             .env("BUILDKITE_AGENT_ACCESS_TOKEN", access)
             .env("BUILDKITE_AGENT_JOB_API_TOKEN", socket)
     }
 
-    /// The folder with the program that plays Buildkite's agent, and with what it has noted.
+    /// A build of CodeBuild, with a program that plays AWS's in [`Job::agent`].
+    #[cfg(unix)]
+    pub fn aws() -> Self {
+        let secret = token::random_text(40);
+        Self::of(&worlds::AWS)
+            .helper("aws", worlds::AWS_CLI)
+            .secret(&secret)
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", secret)
+            .args(["--provider", "aws"])
+    }
+
+    /// Puts a helper program of this name into [`Job::agent`], which comes first in PATH, and an ID token of the job into the file
+    /// `token` beside it.
+    #[cfg(unix)]
+    pub fn helper(mut self, program: &'static str, lines: &str) -> Self {
+        self.helper = Some(program);
+        self.agent_script(lines)
+    }
+
+    /// The folder with the helper program of the job, and with what it has noted.
     #[cfg(unix)]
     pub fn agent(&self) -> PathBuf {
         self.root().join("agent")
     }
 
-    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`],
+    /// The lines of a shell that play the job's helper program, in place of well-behaved ones. `$here` is [`Job::agent`],
     /// where the ID token is in the file `token`.
     #[cfg(unix)]
     pub fn agent_script(self, lines: &str) -> Self {
-        worlds::install_agent(&self.agent(), lines);
+        worlds::install_helper(&self.agent(), self.helper.unwrap(), lines);
         self
     }
 
@@ -255,6 +276,8 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
+            #[cfg(unix)]
+            helper: None,
             expected: Box::default(),
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
@@ -697,7 +720,7 @@ impl Job {
     fn environment(&self) -> BTreeMap<OsString, OsString> {
         let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
         let mut set = |name: &str, value: &dyn AsRef<OsStr>| env.insert(name.into(), value.as_ref().into());
-        set("PATH", &std::env::var_os("PATH").unwrap_or_default());
+        set("PATH", &self.path());
         set("TMPDIR", &self.tmp());
         // Windows cannot open a socket without the one; coverage is lost (and litters the workspace) without the other.
         for name in ["SystemRoot", "LLVM_PROFILE_FILE"] {
@@ -737,9 +760,6 @@ impl Job {
                     set(name, &value);
                 }
                 set("BUILDKITE_BUILD_CHECKOUT_PATH", &self.workspace());
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
-                set("PATH", &std::env::join_paths(folders).unwrap());
             }
             Platform::Bare => {}
             Platform::Of(world) => self.world_environment(world, &mut set),
@@ -751,6 +771,17 @@ impl Job {
             };
         }
         env
+    }
+
+    /// The folders with programs, that of the helper program first.
+    fn path(&self) -> OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        #[cfg(unix)]
+        if self.helper.is_some() {
+            let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
+            return std::env::join_paths(folders).unwrap();
+        }
+        path
     }
 
     fn github_environment<T>(&self, set: &mut impl FnMut(&str, &dyn AsRef<OsStr>) -> T) {
@@ -845,7 +876,7 @@ impl Job {
             fs::write(self.event_path(), self.event.to_string()).unwrap();
         }
         #[cfg(unix)]
-        if self.platform == Platform::Buildkite {
+        if self.helper.is_some() {
             fs::write(self.agent().join("token"), format!("{}\n", self.mint())).unwrap();
         }
         let env = self.environment();

@@ -13,6 +13,7 @@ pub const PAGES: &[&str] = &[
     "docs/client-credentials.md",
     "docs/trust.md",
     "docs/platforms.md",
+    "docs/platforms/aws.md",
     "docs/platforms/azure-pipelines.md",
     "docs/platforms/bitbucket.md",
     "docs/platforms/buildkite.md",

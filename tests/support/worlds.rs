@@ -7,6 +7,8 @@ use std::path::Path;
 use ring::digest;
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use super::job::World;
 use super::server::{Reply, Request};
 use super::token::{self, Facts};
 
@@ -45,12 +47,45 @@ case "$1 $2" in
 esac
 "#;
 
-/// Puts a program into the folder that plays Buildkite's agent.
+/// The lines of a shell that play AWS's program: it notes how it is called and in which environment.
+pub const AWS_CLI: &str = r#"
+printf '%s\n' "$@" >> "$here/calls"
+env | sed 's/=.*//' | sort > "$here/environment"
+case "$1 $2" in
+"sts get-web-identity-token")
+  printf '{\n    "WebIdentityToken": "%s",\n    "Expiration": "2026-11-22T04:05:00+00:00"\n}\n' "$(cat "$here/token")" ;;
+*) echo "aws: error: argument operation: Invalid choice" >&2; exit 252 ;;
+esac
+"#;
+
+/// A build of CodeBuild, whose role is where the SDKs of AWS look for it.
 #[cfg(unix)]
-pub fn install_agent(folder: &Path, lines: &str) {
+pub static AWS: World = World {
+    token: None,
+    variables: &[
+        ("CODEBUILD_BUILD_ID", "metal-app:936a5312-a3b8-4921-8b3f-2cec8baac574"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_DEFAULT_REGION", "eu-central-1"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/936a5312"),
+    ],
+    sink: None,
+    issuer: "https://a1d2b0fd-1177-4468-9351-2fc0ffee0723.tokens.sts.global.api.aws",
+    claims: r#"{
+        "sub": "arn:aws:iam::123456789012:role/MetalDeployer",
+        "https://sts.amazonaws.com/": {
+            "aws_account": "123456789012", "source_region": "eu-central-1",
+            "principal_id": "arn:aws:iam::123456789012:role/MetalDeployer",
+            "identity_store_user_id": "user-4711"
+        }
+    }"#,
+};
+
+/// Puts a helper program into the folder of a job.
+#[cfg(unix)]
+pub fn install_helper(folder: &Path, program: &str, lines: &str) {
     fs::create_dir_all(folder).unwrap();
     let text = format!("#!/bin/sh\nhere='{}'\n{lines}", folder.display());
-    super::script::executable(&folder.join("buildkite-agent"), &text);
+    super::script::executable(&folder.join(program), &text);
 }
 
 /// Whether the program that plays the agent has noted that it hides this.

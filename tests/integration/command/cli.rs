@@ -515,7 +515,7 @@ mod settings {
                 "--provider",
                 "EQUINIX_WIF_PROVIDER",
                 "travis",
-                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, google, env, file",
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, google, aws, env, file",
             ),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\nb", "at most 1024 characters on one line"),
             ("--audience", "EQUINIX_WIF_AUDIENCE", "a\u{7f}", "at most 1024 characters on one line"),

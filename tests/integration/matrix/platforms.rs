@@ -37,6 +37,15 @@ fn agent(call: &str, lines: &str, exchanges: usize, ends: Ends) -> Row {
     Row::new(ends, (0, exchanges), Job::buildkite().agent_script(&script)).within(3)
 }
 
+/// AWS's program does this.
+fn aws(lines: &str, ends: Ends) -> Row {
+    Row::new(ends, (0, 0), Job::aws().agent_script(lines)).within(3)
+}
+
+fn no_aws(path: &str, ends: Ends) -> Row {
+    Row::new(ends, (0, 0), Job::aws().env("PATH", path))
+}
+
 fn no_agent(path: &str, ends: Ends) -> Row {
     Row::new(ends, (0, 0), Job::buildkite().env("PATH", path))
 }
@@ -100,6 +109,20 @@ faults! {
             silence: silent(Job::google) => LATE;
             another_host: metadata_at("metadata.example") => UNTRUSTED;
             another_path: metadata_at("127.0.0.1:1/latest") => UNTRUSTED;
+        }
+        aws {
+            none: no_aws("/usr/bin:/bin") => NOT_OFFERED;
+            fails: aws("echo 'An error occurred' >&2; exit 254") => HELPER;
+            no_credentials: aws("echo 'Unable to locate credentials.' >&2; exit 253") => NOT_OFFERED;
+            is_killed: aws("kill -9 $$") => HELPER;
+            says_nothing: aws("exit 0") => NOT_JSON;
+            says_rubbish: aws("head -c 300 /dev/zero") => NOT_JSON;
+            says_a_token: aws("cat \"$here/token\"") => NOT_JSON;
+            says_something_else: aws("echo '{\"Expiration\": 1}'") => MALFORMED;
+            says_it_twice: aws("echo '{}{}'") => NOT_JSON;
+            says_a_word: aws("echo '{\"WebIdentityToken\": \"x\"}'") => MALFORMED;
+            floods: aws(FLOOD) => TOO_LARGE;
+            hangs: aws("sleep 60") => LATE;
         }
         helper {
             none: no_agent("/usr/bin:/bin") => NOT_OFFERED;
