@@ -42,6 +42,14 @@ fn aws(lines: &str, ends: Ends) -> Row {
     Row::new(ends, (0, 0), Job::aws().agent_script(lines)).within(3)
 }
 
+/// CircleCI's program does this, in a job whose ready token is for another audience.
+fn circleci(lines: &str, ends: Ends) -> Row {
+    let ready = Job::bare().audience("5b7f9a1e-6c61-4f1a-9c3e-0d5b8a4c2e11").mint();
+    let job =
+        Job::bare().helper("circleci", lines).env("CIRCLECI", "true").env("CIRCLE_OIDC_TOKEN_V2", ready);
+    Row::new(ends, (0, 0), job.args(["--format", "env-file"])).within(3)
+}
+
 fn no_aws(path: &str, ends: Ends) -> Row {
     Row::new(ends, (0, 0), Job::aws().env("PATH", path))
 }
@@ -123,6 +131,12 @@ faults! {
             says_a_word: aws("echo '{\"WebIdentityToken\": \"x\"}'") => MALFORMED;
             floods: aws(FLOOD) => TOO_LARGE;
             hangs: aws("sleep 60") => LATE;
+        }
+        circleci {
+            fails: circleci("exit 1") => HELPER;
+            says_nothing: circleci("exit 0") => MALFORMED;
+            floods: circleci(FLOOD) => TOO_LARGE;
+            hangs: circleci("sleep 60") => LATE;
         }
         helper {
             none: no_agent("/usr/bin:/bin") => NOT_OFFERED;
