@@ -509,7 +509,7 @@ mod settings {
                 "--format",
                 "EQUINIX_WIF_FORMAT",
                 "yaml",
-                "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw, azure-pipelines",
+                "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw, azure-pipelines, tfvars",
             ),
             (
                 "--provider",
