@@ -110,6 +110,25 @@ impl Response {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Response {
+    /// An answer with this status, media type and body, for tests and fuzzing.
+    pub fn fixed(status: u16, media_type: &str, body: &[u8], returns_header: bool) -> Self {
+        Self {
+            status,
+            body: Zeroizing::new(body.to_vec()),
+            date: None,
+            tls_version: None,
+            returns_header,
+            content_type: Some(media_type.to_owned()),
+            retry_after: None,
+            location: None,
+            challenge: None,
+            request_ids: [None, None],
+        }
+    }
+}
+
 impl Response {
     /// Reads an answer whose head has arrived.
     pub(super) fn read(
@@ -170,18 +189,8 @@ mod tests {
     use super::*;
 
     fn response(retry_after: &str, date: Option<i64>) -> Response {
-        Response {
-            status: 429,
-            body: Zeroizing::new(Vec::new()),
-            date,
-            tls_version: None,
-            returns_header: false,
-            content_type: None,
-            retry_after: Some(retry_after.to_owned()),
-            location: None,
-            challenge: None,
-            request_ids: [None, None],
-        }
+        let retry_after = Some(retry_after.to_owned());
+        Response { date, retry_after, content_type: None, ..Response::fixed(429, "", b"", false) }
     }
 
     #[test]

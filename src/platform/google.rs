@@ -153,7 +153,7 @@ fn nobody(failure: Failure) -> Failure {
 }
 
 /// Explains a status other than 200. The reason is a text for people, unless a page has taken its place.
-fn explain(response: &Response, url: &Url, now: i64) -> Failure {
+pub(super) fn explain(response: &Response, url: &Url, now: i64) -> Failure {
     let failure = REFUSALS.explain(response, url, now);
     let is_page = response.media_type().is_none_or(|media| media.eq_ignore_ascii_case("text/html"));
     match std::str::from_utf8(&response.body).map(str::trim) {
@@ -165,7 +165,7 @@ fn explain(response: &Response, url: &Url, now: i64) -> Failure {
 }
 
 /// Reads the token, which is the whole answer.
-fn read(response: &Response, url: &Url) -> Result<Secret, Error> {
+pub(super) fn read(response: &Response, url: &Url) -> Result<Secret, Error> {
     if !response.returns_header {
         let (name, value) = FLAVOR;
         let message = format!(

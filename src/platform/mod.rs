@@ -24,6 +24,8 @@ mod kubernetes;
 pub mod made_up;
 mod mask;
 mod nowhere;
+#[cfg(any(test, fuzzing))]
+pub mod readings;
 mod ready_token;
 mod request;
 mod semaphore;
@@ -554,7 +556,7 @@ mod tests {
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .map(|name| name.replace('_', "-"))
             .filter(|name| {
-                !["mod", "facts", "helper-program", "mask", "nowhere", "ready-token", "request"]
+                !["mod", "facts", "helper-program", "mask", "nowhere", "readings", "ready-token", "request"]
                     .contains(&name.as_str())
             })
             .collect();

@@ -162,7 +162,7 @@ impl RequestEndpoint {
         Error::new(Code::InsecureUrl, message).with_stage(Stage::Identity).with_cure(self.advice_on_url)
     }
 
-    fn read(&self, response: &Response) -> Result<Secret, Error> {
+    pub(super) fn read(&self, response: &Response) -> Result<Secret, Error> {
         let name = self.peer.name;
         let mut members = SecretObject::parse(&response.body).map_err(|why| {
             let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
@@ -181,7 +181,7 @@ impl RequestEndpoint {
         Err(Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200))
     }
 
-    fn refusals(&self) -> Refusals {
+    pub(super) fn refusals(&self) -> Refusals {
         let Self { owner, says, peer, is_early, advice, .. } = *self;
         Refusals { owner, says, peer, is_early, advice }
     }
