@@ -158,7 +158,10 @@ fn the_pages_of_platforms_have_the_same_headings() {
     let headings =
         ["## Ten lines to paste", "## Trust to enter at Equinix", "## What is masked", "## Limits"];
     let table = rows("docs/platforms.md", "## Providers");
-    let pages = PAGES.iter().filter_map(|path| path.strip_prefix("docs/platforms/"));
+    let pages: BTreeSet<_> = PAGES.iter().filter_map(|path| path.strip_prefix("docs/platforms/")).collect();
+    let files = std::fs::read_dir(pages::root().join("docs/platforms")).unwrap();
+    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(files.collect::<BTreeSet<_>>(), pages.iter().map(|name| (*name).to_owned()).collect());
     for name in pages {
         let text = prose(&format!("docs/platforms/{name}"));
         let found: Vec<_> = text.lines().filter(|line| line.starts_with("## ")).collect();

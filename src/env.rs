@@ -67,6 +67,16 @@ impl Env {
         }
     }
 
+    /// Returns the variables whose name begins like this.
+    pub fn names_from(&self, beginning: &str) -> Vec<OsString> {
+        let named =
+            |name: OsString| name.as_encoded_bytes().starts_with(beginning.as_bytes()).then_some(name);
+        match &self.0 {
+            Source::Process => std::env::vars_os().filter_map(|(name, _)| named(name)).collect(),
+            Source::Fixed(map) => map.keys().cloned().filter_map(named).collect(),
+        }
+    }
+
     /// Tells whether the variable is set and not empty.
     pub fn has(&self, name: &str) -> bool {
         self.os(name).is_some()

@@ -61,6 +61,7 @@ pub mod fuzzing {
     pub use crate::cli::typed::Typed;
     pub use crate::credential::Kind;
     pub use crate::env::{Env, names};
+    pub use crate::error::Code;
     pub use crate::http::url::Url;
     pub use crate::identity::jwt;
     pub use crate::output::request;
@@ -79,7 +80,7 @@ pub mod fuzzing {
 
     /// The platforms.
     pub mod platform {
-        pub use crate::platform::{Wanted, github, select, variables};
+        pub use crate::platform::{Wanted, github, readings, select, variables};
     }
 }
 

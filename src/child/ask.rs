@@ -4,7 +4,7 @@
 //! that it needs and no others. What it writes is bounded, and so is its time: when that is over, it and what it has started
 //! are ended.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -38,6 +38,8 @@ pub struct Helper {
     pub program: &'static str,
     /// The variables that it gets, besides those that every helper gets.
     pub variables: &'static [&'static str],
+    /// The beginnings of further ones: for programs whose needs differ from job to job, or are not documented.
+    pub beginnings: &'static [&'static str],
 }
 
 /// The variables that every helper gets: where its own programs, files and proxies are, and whom it trusts.
@@ -103,6 +105,14 @@ impl Helper {
         files.find(|file| is_program(file)).ok_or(Trouble::Missing)
     }
 
+    /// The variables that it gets, with their values.
+    fn variables(&self, env: &Env) -> Vec<(OsString, OsString)> {
+        let named = USUAL.iter().chain(self.variables).map(OsString::from);
+        let begun = self.beginnings.iter().flat_map(|beginning| env.names_from(beginning));
+        let value = |name: OsString| Some((name.clone(), env.os(name.to_str()?)?));
+        named.chain(begun).filter_map(value).collect()
+    }
+
     /// Runs it with these arguments, which are no secrets, and returns what it writes to standard output. A secret goes to its
     /// standard input.
     pub(crate) fn run<A: AsRef<OsStr>>(
@@ -115,11 +125,10 @@ impl Helper {
         let file = self.find(env)?;
         let _helper = HELPERS.read().unwrap_or_else(PoisonError::into_inner);
         let mut command = Command::new(file);
-        let variables = USUAL.iter().chain(self.variables);
         command
             .args(arguments)
             .env_clear()
-            .envs(variables.filter_map(|name| Some((name, env.os(name)?))))
+            .envs(self.variables(env))
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -240,10 +249,15 @@ mod tests {
 
     use super::*;
 
-    const SHELL: Helper = Helper { program: "sh", variables: &["MINE"] };
+    const SHELL: Helper = Helper { program: "sh", variables: &["MINE"], beginnings: &["MY_"] };
 
     fn ask(script: &str, input: Option<&Secret>) -> Result<String, Trouble> {
-        let env = Env::fixed([("PATH", "relative::/usr/bin:/bin"), ("MINE", "1"), ("THEIRS", "2")]);
+        let env = Env::fixed([
+            ("PATH", "relative::/usr/bin:/bin"),
+            ("MINE", "1"),
+            ("THEIRS", "2"),
+            ("MY_OTHER", "3"),
+        ]);
         let by = Deadline::within(Duration::from_secs(20));
         let answer = SHELL.run(&env, &["-c", script], input, by)?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
@@ -255,7 +269,7 @@ mod tests {
         let secret = Secret::new("the secret");
         assert_eq!(ask("cat", Some(&secret)).unwrap(), "the secret");
         assert_eq!(ask("cat", None).unwrap(), "", "standard input is empty");
-        assert_eq!(ask("echo $MINE$THEIRS", None).unwrap(), "1\n", "no other variable");
+        assert_eq!(ask("echo $MINE$THEIRS$MY_OTHER", None).unwrap(), "13\n", "no other variable");
     }
 
     #[test]
@@ -296,8 +310,9 @@ mod tests {
 
     #[test]
     fn it_is_found_in_absolute_folders_alone() {
-        let find =
-            |program, path: &str| Helper { program, variables: &[] }.find(&Env::fixed([("PATH", path)]));
+        let find = |program, path: &str| {
+            Helper { program, variables: &[], beginnings: &[] }.find(&Env::fixed([("PATH", path)]))
+        };
         assert_eq!(find("sh", "/nowhere:/bin").unwrap(), Path::new("/bin/sh"));
         assert_eq!(find("sh", ".:bin:").unwrap_err(), Trouble::Missing);
         assert_eq!(find("no-such-program", "/bin").unwrap_err(), Trouble::Missing);

@@ -122,7 +122,7 @@ fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of cargo, circleci, curl, git, gh, kubectl, docker and timeout, and a mistake in an example.
-    let others = "cap-drop check claims deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked no-default-features nocapture pattern \
+    let others = "cap-drop check claims deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked mask no-default-features nocapture pattern \
                   preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,7 +1,7 @@
 //! Opens connections: name lookup, TCP, the proxy's tunnel, TLS.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct Hop {
     pub host: String,
     /// The port.
     pub port: u16,
+    /// True if it is a host of a cloud's own link, which is spoken to without TLS.
+    pub is_on_link: bool,
     /// The TLS settings; a plain URL needs none.
     pub tls: Option<Arc<ClientConfig>>,
 }
@@ -65,7 +67,7 @@ impl Hop {
 
     /// Looks the name up and connects. Blocks until then, and no longer than the deadline.
     pub fn dial(&self, deadline: Deadline, limit: Duration) -> Result<TcpStream, Fault> {
-        let addresses = look_up(&self.host, self.port, deadline.at_most(limit))?;
+        let addresses = look_up(&self.host, self.port, self.is_on_link, deadline.at_most(limit))?;
         let deadline = deadline.at_most(limit);
         let mut failure = ErrorKind::TimedOut;
         for (number, address) in addresses.iter().enumerate() {
@@ -89,7 +91,7 @@ impl Hop {
 }
 
 /// Looks up a name with the system's resolver, in a thread so that the deadline holds.
-fn look_up(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>, Fault> {
+fn look_up(host: &str, port: u16, is_on_link: bool, deadline: Deadline) -> Result<Vec<SocketAddr>, Fault> {
     if let Some(address) = ip(host) {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -109,8 +111,21 @@ fn look_up(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>,
     })?;
     // `localhost` is exempt from https, so it must really lead back to this machine.
     let is_local = host.eq_ignore_ascii_case("localhost");
-    let usable: Vec<_> = found.into_iter().filter(|a| a.ip().is_loopback() || !is_local).collect();
+    let is_usable = |address: &SocketAddr| {
+        (address.ip().is_loopback() || !is_local) && (!is_on_link || is_near(address.ip()))
+    };
+    let usable: Vec<_> = found.into_iter().filter(is_usable).collect();
     if usable.is_empty() { Err(fault(NameProblem::Unknown)) } else { Ok(usable) }
+}
+
+/// Tells whether an address is one of a link or of a private network, where no host of the internet can answer.
+fn is_near(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local() || address.is_private() || address.is_loopback(),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local() || address.is_unique_local() || address.is_loopback()
+        }
+    }
 }
 
 /// Tells whether a name lookup may succeed later. The standard library gives `getaddrinfo`'s EAI_AGAIN no kind of its
@@ -118,4 +133,29 @@ fn look_up(host: &str, port: u16, deadline: Deadline) -> Result<Vec<SocketAddr>,
 fn is_temporary(error: &io::Error) -> bool {
     let text = error.to_string();
     ["Temporary failure", "Try again", "temporarily"].iter().any(|t| text.contains(t))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_public_address_is_near() {
+        for near in
+            ["169.254.169.254", "10.0.0.1", "192.168.10.5", "127.0.0.1", "fd20:ce::254", "fe80::1", "::1"]
+        {
+            assert!(is_near(near.parse().unwrap()), "{near}");
+        }
+        for far in ["8.8.8.8", "169.253.0.1", "0.0.0.0", "2001:4860:4860::8888", "::", "::ffff:8.8.8.8"] {
+            assert!(!is_near(far.parse().unwrap()), "{far}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_the_link_that_leads_elsewhere_does_not_exist() {
+        let by = Deadline::within(Duration::from_secs(20));
+        // On this machine every system knows this name, and its address is near.
+        assert!(look_up("localhost", 80, true, by).is_ok());
+        assert!(look_up("localhost", 80, false, by).is_ok());
+    }
 }

@@ -142,11 +142,17 @@ impl Client {
     /// Returns the way to the server.
     pub fn route(&self, url: &Url) -> Result<Route, Fault> {
         let tls = |wanted: bool| wanted.then(|| self.tls()).transpose();
-        let server = Hop { host: url.host().to_owned(), port: url.port(), tls: tls(url.is_https())? };
+        let server = Hop {
+            host: url.host().to_owned(),
+            port: url.port(),
+            is_on_link: url.is_on_link(),
+            tls: tls(url.is_https())?,
+        };
         let Some(proxy) = self.proxies.for_url(url) else {
             return Ok(Route { server, proxy: None, authorization: None });
         };
-        let hop = Hop { host: proxy.host.clone(), port: proxy.port, tls: tls(proxy.is_https)? };
+        let hop =
+            Hop { host: proxy.host.clone(), port: proxy.port, is_on_link: false, tls: tls(proxy.is_https)? };
         Ok(Route { server, proxy: Some(hop), authorization: proxy.authorization.clone() })
     }
 
@@ -167,7 +173,7 @@ impl Client {
         };
         connection.set_deadline(end);
         let tls_version = connection.tls_version();
-        let agent = Agent::with_parts(policy(url), Ready::new(connection, Arc::clone(sent)), NoResolver);
+        let agent = Agent::with_parts(policy(request), Ready::new(connection, Arc::clone(sent)), NoResolver);
         let authorization =
             request.bearer.map(|bearer| Zeroizing::new(format!("Bearer {}", bearer.reveal())));
         let mut head = HttpRequest::builder().uri(url.uri());
@@ -185,7 +191,7 @@ impl Client {
             }
         };
         let (head, body) = answer.map_err(Fault::from_ureq)?.into_parts();
-        Response::read(&head, body, tls_version)
+        Response::read(&head, body, tls_version, request.header)
     }
 }
 
@@ -201,16 +207,16 @@ impl Resolver for NoResolver {
 
 /// Returns the library's settings, none of them left at its default where it matters. Its time limits are not used: the
 /// connection has the deadline.
-fn policy(url: &Url) -> Config {
+fn policy(request: &Request<'_>) -> Config {
     Agent::config_builder()
-        .https_only(url.is_https())
+        .https_only(request.url.is_https())
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .redirect_auth_headers(RedirectAuthHeaders::Never)
         .proxy(None)
         .user_agent(USER_AGENT)
-        .accept("application/json")
+        .accept(request.accept)
         .accept_encoding("identity")
         .max_response_header_size(MAX_HEADERS)
         .max_idle_connections(0)

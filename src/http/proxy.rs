@@ -76,9 +76,13 @@ impl ProxySettings {
         self.proxy.as_ref()
     }
 
-    /// The proxy for this URL. Loopback addresses are never proxied: no proxy can reach them.
+    /// The proxy for this URL. Loopback addresses and hosts of a cloud's own link are never proxied: no proxy can reach this
+    /// machine's.
     pub fn for_url(&self, url: &Url) -> Option<&Proxy> {
-        if url.is_loopback() || self.exempt.iter().any(|entry| is_exempt(entry, url.host(), url.port())) {
+        if url.is_loopback()
+            || url.is_on_link()
+            || self.exempt.iter().any(|entry| is_exempt(entry, url.host(), url.port()))
+        {
             return None;
         }
         self.proxy.as_ref()
@@ -316,6 +320,13 @@ mod tests {
         for url in ["http://127.0.0.1:80", "https://localhost", "https://[::1]:8443"] {
             assert_eq!(via(&[("HTTPS_PROXY", "http://proxy:3128")], url), None);
         }
+    }
+
+    #[test]
+    fn a_host_of_the_link_is_never_proxied() {
+        let settings = ProxySettings::from_env(&Env::fixed([("HTTPS_PROXY", "http://proxy:3128")])).unwrap();
+        let url = Url::parse_on_link("http://metadata.example", &["metadata.example"]).unwrap();
+        assert!(settings.for_url(&url).is_none());
     }
 
     #[test]

@@ -10,6 +10,9 @@ use super::url::Url;
 /// In `application/x-www-form-urlencoded`, everything but letters, digits and `*-._` is encoded.
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
+/// The media type of what nearly every server is asked for.
+const JSON: &str = "application/json";
+
 /// One request.
 #[derive(Clone, Copy)]
 pub struct Request<'r> {
@@ -21,6 +24,8 @@ pub struct Request<'r> {
     pub body: Body<'r>,
     /// A further header that the server wants.
     pub header: Option<(&'static str, &'static str)>,
+    /// The media type that is wanted.
+    pub accept: &'static str,
 }
 
 /// The body of a request.
@@ -48,22 +53,27 @@ pub enum Member<'r> {
 impl<'r> Request<'r> {
     /// Makes a GET of something public.
     pub fn get(url: &'r Url) -> Self {
-        Self { url, bearer: None, body: Body::Empty, header: None }
+        Self { url, bearer: None, body: Body::Empty, header: None, accept: JSON }
+    }
+
+    /// Makes a GET of a text, which says no more than its URL and this header.
+    pub fn get_text(url: &'r Url, header: (&'static str, &'static str)) -> Self {
+        Self { accept: "text/plain", header: Some(header), ..Self::get(url) }
     }
 
     /// Makes a POST that says no more than its URL and this header.
     pub fn post_blank(url: &'r Url, header: (&'static str, &'static str)) -> Self {
-        Self { url, bearer: None, body: Body::Blank, header: Some(header) }
+        Self { url, bearer: None, body: Body::Blank, header: Some(header), accept: JSON }
     }
 
     /// Makes a POST with a form.
     pub fn post_form(url: &'r Url, fields: &'r [(&'r str, &'r str)]) -> Self {
-        Self { url, bearer: None, body: Body::Form(fields), header: None }
+        Self { url, bearer: None, body: Body::Form(fields), header: None, accept: JSON }
     }
 
     /// Makes a POST with a JSON object.
     pub fn post_json(url: &'r Url, members: &'r [(&'r str, Member<'r>)]) -> Self {
-        Self { url, bearer: None, body: Body::Json(members), header: None }
+        Self { url, bearer: None, body: Body::Json(members), header: None, accept: JSON }
     }
 
     /// Adds a bearer token.
@@ -78,9 +88,9 @@ impl Body<'_> {
     pub(super) fn encoded(&self) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
         match self {
             Self::Empty => None,
-            Self::Blank => Some(("application/json", Zeroizing::default())),
+            Self::Blank => Some((JSON, Zeroizing::default())),
             Self::Form(fields) => Some(("application/x-www-form-urlencoded", encode_form(fields))),
-            Self::Json(members) => Some(("application/json", encode_json(members))),
+            Self::Json(members) => Some((JSON, encode_json(members))),
         }
     }
 }

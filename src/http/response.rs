@@ -27,6 +27,8 @@ pub struct Response {
     pub date: Option<i64>,
     /// The TLS version of the connection, if it was one with TLS.
     pub tls_version: Option<&'static str>,
+    /// True if the server gave the further header of the request back, with the same value.
+    pub returns_header: bool,
     content_type: Option<String>,
     retry_after: Option<String>,
     location: Option<String>,
@@ -108,6 +110,25 @@ impl Response {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Response {
+    /// An answer with this status, media type and body, for tests and fuzzing.
+    pub fn fixed(status: u16, media_type: &str, body: &[u8], returns_header: bool) -> Self {
+        Self {
+            status,
+            body: Zeroizing::new(body.to_vec()),
+            date: None,
+            tls_version: None,
+            returns_header,
+            content_type: Some(media_type.to_owned()),
+            retry_after: None,
+            location: None,
+            challenge: None,
+            request_ids: [None, None],
+        }
+    }
+}
+
 impl Response {
     /// Makes an answer of what another client has received.
     #[cfg(feature = "service")]
@@ -122,6 +143,7 @@ impl Response {
             location: None,
             challenge: None,
             request_ids: [None, None],
+            returns_header: false,
         }
     }
 
@@ -130,6 +152,7 @@ impl Response {
         head: &Parts,
         body: ureq::Body,
         tls_version: Option<&'static str>,
+        sent: Option<(&'static str, &'static str)>,
     ) -> Result<Self, Fault> {
         let text = |name| header_text(head, name);
         if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
@@ -140,6 +163,8 @@ impl Response {
             body: read_body(body, text(header::CONTENT_LENGTH))?,
             date: text(header::DATE).as_deref().and_then(http_date),
             tls_version,
+            returns_header: sent
+                .is_some_and(|(name, value)| head.headers.get(name).is_some_and(|found| found == value)),
             content_type: text(header::CONTENT_TYPE),
             retry_after: text(header::RETRY_AFTER),
             location: text(header::LOCATION),
@@ -181,17 +206,8 @@ mod tests {
     use super::*;
 
     fn response(retry_after: &str, date: Option<i64>) -> Response {
-        Response {
-            status: 429,
-            body: Zeroizing::new(Vec::new()),
-            date,
-            tls_version: None,
-            content_type: None,
-            retry_after: Some(retry_after.to_owned()),
-            location: None,
-            challenge: None,
-            request_ids: [None, None],
-        }
+        let retry_after = Some(retry_after.to_owned());
+        Response { date, retry_after, content_type: None, ..Response::fixed(429, "", b"", false) }
     }
 
     #[test]

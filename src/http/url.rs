@@ -20,6 +20,8 @@ const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remov
 pub struct Url {
     uri: Uri,
     host: String,
+    /// The hosts that it might have led to without TLS, besides this machine.
+    on_link: &'static [&'static str],
 }
 
 /// The reason for which a text is not such a URL.
@@ -52,6 +54,12 @@ impl fmt::Display for Refusal {
 impl Url {
     /// Reads a URL.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
+        Self::parse_on_link(text, &[])
+    }
+
+    /// Reads a URL that may also lead, without TLS, to one of these hosts of a cloud's own link. Nothing secret may be sent there,
+    /// and a name is connected to only if its address is not a public one.
+    pub fn parse_on_link(text: &str, on_link: &'static [&'static str]) -> Result<Self, Refusal> {
         if text.len() > MAX_LENGTH {
             return Err(Refusal::Malformed("it is too long"));
         }
@@ -80,10 +88,10 @@ impl Url {
         if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
             return Err(Refusal::Malformed("its port is not a port"));
         }
-        let url = Self { uri, host };
+        let url = Self { uri, host, on_link };
         match scheme.to_ascii_lowercase().as_str() {
             "https" => Ok(url),
-            "http" if url.is_loopback() => Ok(url),
+            "http" if url.is_loopback() || url.is_on_link() => Ok(url),
             "http" => Err(Refusal::NotHttps),
             _ => Err(Refusal::OtherScheme),
         }
@@ -103,6 +111,11 @@ impl Url {
     /// Tells whether the host is a loopback address, or `localhost` (which is then connected to only if it resolves to one).
     pub fn is_loopback(&self) -> bool {
         self.host == "localhost" || ip(&self.host).is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// Tells whether the host is one of those of a cloud's own link that may be reached without TLS.
+    pub fn is_on_link(&self) -> bool {
+        self.on_link.contains(&self.host.as_str())
     }
 
     /// Tells whether the connection is made with TLS.
@@ -133,7 +146,7 @@ impl Url {
 
     /// The path on this origin.
     pub fn at(&self, path: &str) -> Result<Self, Refusal> {
-        Self::parse(&format!("{}{path}", self.origin()))
+        Self::parse_on_link(&format!("{}{path}", self.origin()), self.on_link)
     }
 
     /// Tells whether the query has a pair of this name.
@@ -153,7 +166,7 @@ impl Url {
             Some(_) => "&",
         };
         let encode = |part| utf8_percent_encode(part, QUERY_VALUE);
-        Self::parse(&format!("{text}{joint}{}={}", encode(name), encode(value)))
+        Self::parse_on_link(&format!("{text}{joint}{}={}", encode(name), encode(value)), self.on_link)
     }
 
     /// The form that the HTTP library takes.
@@ -251,6 +264,21 @@ mod tests {
         let local = Url::parse("http://127.0.0.1:81/").unwrap();
         assert_eq!((local.origin().as_str(), local.port()), ("http://127.0.0.1:81", 81));
         assert!(local.is_loopback() && !local.is_https() && local.is_origin());
+    }
+
+    #[test]
+    fn a_host_of_the_link_is_reached_without_tls_where_it_is_asked_for() {
+        let url = Url::parse_on_link("http://metadata.example/a", &["metadata.example"]).unwrap();
+        assert!(url.is_on_link() && !url.is_loopback() && !url.is_https());
+        let longer = url.with_query_pair("a", "b").unwrap();
+        assert!(longer.is_on_link() && url.at("/x").unwrap().is_on_link());
+        for other in
+            ["http://x.metadata.example/", "http://metadata.example.evil.example/", "http://sts.example"]
+        {
+            assert_eq!(Url::parse_on_link(other, &["metadata.example"]).unwrap_err(), Refusal::NotHttps);
+        }
+        assert_eq!(Url::parse("http://metadata.example/a").unwrap_err(), Refusal::NotHttps);
+        assert_eq!(Url::parse("http://169.254.169.254").unwrap_err(), Refusal::NotHttps);
     }
 
     #[test]

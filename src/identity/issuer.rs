@@ -279,6 +279,8 @@ const ISSUERS: &[Issuer] = &[
         shown: &["repo", "build_number", "event", "ref", "branch", "request"],
         ..Issuer::NEUTRAL
     },
+    // Google Cloud.
+    Issuer { reported: &["google"], shown: &["google"], ..Issuer::NEUTRAL },
     #[cfg(test)]
     Issuer {
         reported: &["run"],

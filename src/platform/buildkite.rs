@@ -3,16 +3,17 @@
 //! The agent's own program asks for ID tokens and tells the log what to hide. Its subjects have the commit in them unless
 //! `BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM` names another claim, which the agent itself reads.
 
-use crate::child::{Helper, Trouble};
+use crate::child::Helper;
 use crate::deadline::Deadline;
 use crate::env::Env;
-use crate::error::{Code, Error, Stage};
+use crate::error::{Code, Error};
 use crate::identity::claims::ExpectedIssuer;
 use crate::identity::subject;
 use crate::secret::Secret;
 use crate::session::Session;
 
 use super::facts::{Audience, Facts, Supply};
+use super::helper_program::{self, explain};
 use super::mask::Mask;
 use super::{Fetched, Platform, Wanted, inside_exec};
 
@@ -85,6 +86,7 @@ const AGENT: Helper = Helper {
         names::BUILDKITE_OIDC_TOKEN_SUBJECT_CLAIM,
         names::BUILDKITE_OIDC_TOKEN_CLAIMS,
     ],
+    beginnings: &[],
 };
 
 impl Platform for Buildkite {
@@ -99,7 +101,7 @@ impl Platform for Buildkite {
                 return Err(inside_exec(not_offered(message), env));
             }
         }
-        AGENT.find(env).map(drop).map_err(explain)
+        AGENT.find(env).map(drop).map_err(|why| explain(&AGENT, &why, NEEDS))
     }
 
     fn fetch(&self, session: &Session, wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
@@ -112,12 +114,9 @@ impl Platform for Buildkite {
         let audience = wanted.chosen_audience(&FACTS)?;
         // The agent makes several attempts by itself.
         let arguments = ["oidc", "request-token", "--audience", audience];
-        let answer = AGENT.run(&session.env, &arguments, None, by).map_err(explain)?;
-        let token = std::str::from_utf8(&answer).map_err(|_| {
-            Error::new(Code::IdTokenMalformed, "buildkite-agent answered with bytes that are no text")
-                .with_stage(Stage::Identity)
-        })?;
-        Ok(Fetched { token: Secret::new(token.trim_ascii_end()), skew: None })
+        let answer = AGENT.run(&session.env, &arguments, None, by);
+        let answer = answer.map_err(|why| explain(&AGENT, &why, NEEDS))?;
+        Ok(Fetched { token: helper_program::token(&AGENT, &answer)?, skew: None })
     }
 
     fn expected_issuer(&self, _: &Env) -> Result<Option<ExpectedIssuer>, Error> {
@@ -126,20 +125,10 @@ impl Platform for Buildkite {
 }
 
 fn not_offered(message: impl Into<String>) -> Error {
-    Error::new(Code::IdTokenNotOffered, message).with_cure(
-        "Buildkite's agent sets its variables in every job, and its program is in the PATH of every job. A container must be given them: the docker plugin has mount-buildkite-agent and propagate-environment.",
-    )
+    Error::new(Code::IdTokenNotOffered, message).with_cure(NEEDS)
 }
 
-fn explain(why: Trouble) -> Error {
-    let code = match why {
-        Trouble::Missing => return not_offered("buildkite-agent is in no folder of PATH"),
-        Trouble::TooLarge => Code::IdTokenTooLarge,
-        Trouble::Late => Code::Deadline,
-        Trouble::Broken(_) | Trouble::Failed(..) => Code::IdTokenHelper,
-    };
-    Error::new(code, format!("buildkite-agent gave no ID token: {}", why.text())).with_stage(Stage::Identity)
-}
+const NEEDS: &str = "Buildkite's agent sets its variables in every job, and its program is in the PATH of every job. A container must be given them: the docker plugin has mount-buildkite-agent and propagate-environment.";
 
 #[cfg(test)]
 mod tests {
@@ -157,18 +146,5 @@ mod tests {
         assert!(missed(&[job]).starts_with("BUILDKITE_AGENT_ACCESS_TOKEN is not set"));
         assert!(missed(&[token]).starts_with("BUILDKITE_JOB_ID is not set"));
         assert!(missed(&[token, job, ("PATH", "/nowhere")]).contains("in no folder of PATH"));
-    }
-
-    #[test]
-    fn each_failure_of_the_agent_has_its_code() {
-        for (why, code) in [
-            (Trouble::Missing, Code::IdTokenNotOffered),
-            (Trouble::TooLarge, Code::IdTokenTooLarge),
-            (Trouble::Late, Code::Deadline),
-            (Trouble::Failed(1, "no".into()), Code::IdTokenHelper),
-            (Trouble::Broken("no".into()), Code::IdTokenHelper),
-        ] {
-            assert_eq!(explain(why).code(), code);
-        }
     }
 }

@@ -70,13 +70,18 @@ pub(super) fn read(wanted: &Wanted, by: Deadline) -> Result<Fetched, Error> {
         ReadError::NotRegular => unreadable(&shown, NOT_REGULAR),
         ReadError::Io(_) => unreadable(&shown, &error.message()),
     })?;
-    let text = std::str::from_utf8(&content).map_err(|_| unreadable(&shown, "it is not text"))?;
+    Ok(Fetched { token: token(&content, &shown)?, skew: None })
+}
+
+/// Takes the token out of the content of a file.
+pub(super) fn token(content: &[u8], shown: &str) -> Result<Secret, Error> {
+    let text = std::str::from_utf8(content).map_err(|_| unreadable(shown, "it is not text"))?;
     // Editors and `echo` end a file with a line break; anything else around the token is the caller's mistake.
     let token = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
     if token.is_empty() {
-        return Err(unreadable(&shown, "it is empty"));
+        return Err(unreadable(shown, "it is empty"));
     }
-    Ok(Fetched { token: Secret::new(token), skew: None })
+    Ok(Secret::new(token))
 }
 
 /// Returns the path that is named, if a token may be taken from there.

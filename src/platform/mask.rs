@@ -193,10 +193,11 @@ mod tests {
 
     #[cfg(unix)]
     fn shell(script: &'static [&'static str]) -> Mask {
-        Mask::Program(Helper { program: "sh", variables: &[] }, script)
+        Mask::Program(Helper { program: "sh", variables: &[], beginnings: &[] }, script)
     }
     #[cfg(unix)]
-    const GONE: Mask = Mask::Program(Helper { program: "/no/such/program", variables: &[] }, &[]);
+    const GONE: Mask =
+        Mask::Program(Helper { program: "/no/such/program", variables: &[], beginnings: &[] }, &[]);
 
     #[cfg(unix)]
     #[test]

@@ -5,6 +5,7 @@
 //! token should name. Outside this folder only the formats that write GitHub's and CircleCI's own files, and the sandbox, which
 //! imitates platforms, know one by its name.
 
+mod aws;
 mod azure_pipelines;
 mod bitbucket;
 mod buildkite;
@@ -15,12 +16,16 @@ mod file;
 mod forgejo;
 pub mod github;
 pub mod gitlab;
+mod google;
 mod hcp_terraform;
+mod helper_program;
 mod kubernetes;
 #[cfg(test)]
 pub mod made_up;
 mod mask;
 mod nowhere;
+#[cfg(any(test, fuzzing))]
+pub mod readings;
 mod ready_token;
 mod request;
 mod semaphore;
@@ -55,6 +60,8 @@ pub const PLATFORMS: &[&dyn Platform] = &[
     &buildkite::Buildkite,
     &azure_pipelines::AzurePipelines,
     &vela::Vela,
+    &google::Google,
+    &aws::Aws,
     &env::Variable,
     &file::File,
     #[cfg(test)]
@@ -537,7 +544,7 @@ mod tests {
             (unknown.code(), unknown.details()[0].1.as_str()),
             (
                 Code::CfgValueInvalid,
-                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, env, file, made-up"
+                "auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, google, aws, env, file, made-up"
             )
         );
     }
@@ -549,7 +556,8 @@ mod tests {
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
             .map(|name| name.replace('_', "-"))
             .filter(|name| {
-                !["mod", "facts", "mask", "nowhere", "ready-token", "request"].contains(&name.as_str())
+                !["mod", "facts", "helper-program", "mask", "nowhere", "readings", "ready-token", "request"]
+                    .contains(&name.as_str())
             })
             .collect();
         files.sort();

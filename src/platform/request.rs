@@ -57,6 +57,20 @@ pub(super) fn get(url: &Url) -> Request<'_> {
     Request::get(url)
 }
 
+/// The words for the refusals of an endpoint.
+pub(super) struct Refusals {
+    /// The system that answers there, for messages.
+    pub(super) owner: &'static str,
+    /// The label of what it says in a refusal.
+    pub(super) says: &'static str,
+    /// The other side of a request.
+    pub(super) peer: Peer,
+    /// Tells of a refusal's status and message whether the server does not see the job as running yet.
+    pub(super) is_early: fn(u16, &str) -> bool,
+    /// Advice on a refusal's status, if there is more to say than the error table has.
+    pub(super) advice: fn(u16) -> Option<&'static str>,
+}
+
 impl RequestEndpoint {
     /// Reads the two variables with which to ask, or says why they are not there.
     pub fn variables(&self, env: &Env) -> Result<(String, Secret), Error> {
@@ -106,7 +120,7 @@ impl RequestEndpoint {
             let now = session.clock.unix_time();
             if response.status != 200 {
                 let echoed = response.echoes(&bearer);
-                return Err(self.refusal(&response, &url, now).with_echo(echoed));
+                return Err(self.refusals().explain(&response, &url, now).with_echo(echoed));
             }
             let token = self.read(&response)?;
             Ok(Fetched { token, skew: response.date.map(|date| date.saturating_sub(now)) })
@@ -148,7 +162,7 @@ impl RequestEndpoint {
         Error::new(Code::InsecureUrl, message).with_stage(Stage::Identity).with_cure(self.advice_on_url)
     }
 
-    fn read(&self, response: &Response) -> Result<Secret, Error> {
+    pub(super) fn read(&self, response: &Response) -> Result<Secret, Error> {
         let name = self.peer.name;
         let mut members = SecretObject::parse(&response.body).map_err(|why| {
             let kind = response.media_type().map_or_else(|| "no media type".to_owned(), quote);
@@ -167,8 +181,15 @@ impl RequestEndpoint {
         Err(Error::new(Code::IdTokenMalformed, message).with_stage(Stage::Identity).with_http_status(200))
     }
 
+    pub(super) fn refusals(&self) -> Refusals {
+        let Self { owner, says, peer, is_early, advice, .. } = *self;
+        Refusals { owner, says, peer, is_early, advice }
+    }
+}
+
+impl Refusals {
     /// Explains a status other than 200.
-    fn refusal(&self, response: &Response, url: &Url, now: i64) -> Failure {
+    pub(super) fn explain(&self, response: &Response, url: &Url, now: i64) -> Failure {
         let (status, name) = (response.status, self.peer.name);
         let said = json::parse_object(&response.body)
             .ok()

@@ -7,6 +7,8 @@ use crate::support;
 
 use std::fs;
 
+use serde_json::Value;
+
 use crate::mirror::{Mirror, need_terraform};
 use crate::world::{Run, World, need_act, need_gitlab_ci_local, suite};
 use crate::{Check, checks};
@@ -16,6 +18,7 @@ use support::gitlab::{Limits, parse_dotenv};
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         act::reads_outputs_and_variables_and_hides_the_tokens,
+        act::does_so_with_the_variables_of_forgejo,
         gitlab_ci_local::runs_every_way_to_a_token,
         terraform::takes_the_answer_of_a_data_source,
         terraform::shows_why_there_is_no_token,
@@ -30,12 +33,26 @@ mod act {
     use super::*;
 
     pub(super) fn reads_outputs_and_variables_and_hides_the_tokens() {
+        runs_every_way_to_a_token("github", "");
+    }
+
+    /// Forgejo's runner is a descendant of act. It sets GitHub's variables, Gitea's marker and its own, and a pair in the query of
+    /// the request URL that means nothing.
+    pub(super) fn does_so_with_the_variables_of_forgejo() {
+        let variables = r#"export FORGEJO_ACTIONS=true GITEA_ACTIONS=true
+            export ACTIONS_ID_TOKEN_REQUEST_URL="$ACTIONS_ID_TOKEN_REQUEST_URL&placeholder=true""#;
+        runs_every_way_to_a_token("forgejo", variables);
+    }
+
+    fn runs_every_way_to_a_token(provider: &str, variables: &str) {
         need_act();
         let world = World::new();
         world.put(".github/workflows/deploy.yml", &suite().join("workflow.yml"));
         world.repository("https://github.example/octo-org/octo-repo.git");
-        let run = world.run_act(&[], &["EQUINIX_"], "");
+        let run = world.run_act(&[], &["EQUINIX_", "FORGEJO_", "GITEA_"], variables);
         run.ends_with(0).hides(&["output", "variable", "id-token", "exec"]);
+        let report: Value = serde_json::from_str(&run.seen["report"]).unwrap();
+        assert_eq!(report["provider"], provider);
         assert_eq!(run.token("output"), run.token("variable"));
         assert_ne!(run.token("output"), run.token("exec"), "each run has a token of its own");
         assert!(run.token("id-token").starts_with("eyJ"));

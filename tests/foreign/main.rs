@@ -44,6 +44,8 @@ mod packaging;
 mod pages;
 #[cfg(all(unix, feature = "classic-grants"))]
 mod peers;
+#[cfg(unix)]
+mod platforms;
 mod proxies;
 mod readers;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
@@ -91,6 +93,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("itself", itself::checks()),
         #[cfg(target_os = "linux")]
         ("memory", memory::checks()),
+        #[cfg(unix)]
+        ("platforms", platforms::checks()),
         #[cfg(unix)]
         ("proxies", proxies::checks()),
         #[cfg(all(unix, feature = "classic-grants"))]

@@ -32,6 +32,7 @@ pub(crate) fn checks() -> Vec<Check> {
         provider_exchange::checks_nothing_by_itself,
         ephemeral::keeps_the_variable_out_of_plan_and_state,
         ephemeral::two_tokens_can_be_had_for_one_command,
+        ephemeral::a_file_of_variables_is_read_and_kept_nowhere,
         hcp::the_provider_exchanges_in_each_phase,
         hcp::a_hook_tells_who_the_run_is_and_ends_one_that_is_not_trusted,
         hcp::a_token_for_other_tools_can_be_had_inside_the_run,
@@ -410,6 +411,35 @@ mod ephemeral {
         let uses = used(run.ends_with(0), "token", 1);
         assert!(!shows(&plan(&world), &uses[0].token));
         assert!(run.log.contains("No value for required variable"), "{}", run.log);
+        keeps_no_token(&world, &uses);
+    }
+
+    /// What `--format tfvars` writes is what Terraform reads, without a warning, in both phases of a saved plan.
+    pub(super) fn a_file_of_variables_is_read_and_kept_nowhere() {
+        let world = World::new();
+        world.write("main.tf", "variable \"equinix_api_token\" {\n  type = string\n}\n");
+        let script = r#"file=$(equinix-wif token --format tfvars)
+            printf 'var.equinix_api_token\n' | terraform console -var-file="$file" >"$SEEN/read" 2>"$SEEN/warnings"
+            sed -n 's/^equinix_api_token = //p' "$file" >"$SEEN/written""#;
+        let run = world.run("gitlab", &[], script);
+        run.ends_with(0);
+        assert_eq!(run.seen["read"], run.seen["written"]);
+        assert!(run.seen["read"].len() > 40 && run.seen["warnings"].is_empty(), "{}", run.seen["warnings"]);
+        let world = example("ephemeral", &[]);
+        let file = "file=$(equinix-wif token --format tfvars --env-name TF_VAR_equinix_token)";
+        let script = format!(
+            r#"terraform init -input=false >/dev/null
+            {file}
+            terraform plan -input=false -var-file="$file" -out=changes.tfplan
+            rm -f "$file"
+            {file}
+            terraform apply -input=false -var-file="$file" changes.tfplan
+            rm -f "$file""#
+        );
+        let run = world.run("gitlab", &[], &prepared(&world, &script));
+        let uses = used(run.ends_with(0), "token", 1);
+        assert!(!run.log.contains("undeclared"), "{}", run.log);
+        assert!(!shows(&plan(&world), &uses[0].token));
         keeps_no_token(&world, &uses);
     }
 

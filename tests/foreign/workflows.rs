@@ -432,9 +432,12 @@ mod house {
         assert_eq!(ecosystems, ["cargo", "github-actions", "gomod", "npm", "pip"].into());
         // Every folder with a list of packages is in it.
         let files = files();
-        for (list, ecosystem) in
-            [("package.json", "npm"), ("requirements.txt", "pip"), ("Cargo.lock", "cargo")]
-        {
+        for (list, ecosystem) in [
+            ("package.json", "npm"),
+            ("requirements.txt", "pip"),
+            ("Cargo.lock", "cargo"),
+            ("go.mod", "gomod"),
+        ] {
             let (_, part) = text.split_once(&format!("package-ecosystem: {ecosystem}\n")).unwrap();
             let folders = yaml::value(part, "directories").unwrap();
             let folders: BTreeSet<&str> = folders.trim_matches(['[', ']']).split(", ").collect();

@@ -36,6 +36,7 @@ mod http {
     mod transport;
 }
 mod identity {
+    mod aws;
     mod azure_pipelines;
     mod bitbucket;
     mod buildkite;
@@ -45,6 +46,7 @@ mod identity {
     mod forgejo;
     mod github;
     mod gitlab;
+    mod google;
     mod hcp_terraform;
     mod hostile_tokens;
     mod kubernetes;

@@ -63,6 +63,7 @@ pub(super) enum Platform {
     Buildkite,
     Azure,
     Vela,
+    Google,
     Bare,
     /// A system with ready tokens.
     Of(&'static World),
@@ -91,6 +92,11 @@ impl World {
 }
 
 impl Platform {
+    /// Where ID tokens are asked for.
+    fn id_token_path(self) -> &'static str {
+        if self == Self::Google { worlds::METADATA_PATH } else { "/idtoken" }
+    }
+
     /// Whether the job has GitHub's folders, files and variables.
     fn is_like_github(self) -> bool {
         matches!(self, Self::Github | Self::Forgejo)
@@ -128,6 +134,8 @@ pub struct Job {
     only: Option<Vec<OsString>>,
     shell: Option<Vec<OsString>>,
     stdin: Option<Vec<u8>>,
+    #[cfg(unix)]
+    helper: Option<&'static str>,
     expected: Box<Expected>,
 }
 
@@ -164,24 +172,43 @@ impl Job {
     pub fn buildkite() -> Self {
         let (access, socket) = (token::random_text(40), token::random_text(40));
         Self::new(Platform::Buildkite)
-            .agent_script(worlds::BUILDKITE_AGENT)
+            .helper("buildkite-agent", worlds::BUILDKITE_AGENT)
             .secret(&access)
             .secret(&socket)
             .env("BUILDKITE_AGENT_ACCESS_TOKEN", access)
             .env("BUILDKITE_AGENT_JOB_API_TOKEN", socket)
     }
 
-    /// The folder with the program that plays Buildkite's agent, and with what it has noted.
+    /// A build of CodeBuild, with a program that plays AWS's in [`Job::agent`].
+    #[cfg(unix)]
+    pub fn aws() -> Self {
+        let secret = token::random_text(40);
+        Self::of(&worlds::AWS)
+            .helper("aws", worlds::AWS_CLI)
+            .secret(&secret)
+            .env("AWS_CONTAINER_AUTHORIZATION_TOKEN", secret)
+            .args(["--provider", "aws"])
+    }
+
+    /// Puts a helper program of this name into [`Job::agent`], which comes first in PATH, and an ID token of the job into the file
+    /// `token` beside it.
+    #[cfg(unix)]
+    pub fn helper(mut self, program: &'static str, lines: &str) -> Self {
+        self.helper = Some(program);
+        self.agent_script(lines)
+    }
+
+    /// The folder with the helper program of the job, and with what it has noted.
     #[cfg(unix)]
     pub fn agent(&self) -> PathBuf {
         self.root().join("agent")
     }
 
-    /// The lines of a shell that play Buildkite's agent, in place of well-behaved ones. `$here` is [`Job::agent`],
+    /// The lines of a shell that play the job's helper program, in place of well-behaved ones. `$here` is [`Job::agent`],
     /// where the ID token is in the file `token`.
     #[cfg(unix)]
     pub fn agent_script(self, lines: &str) -> Self {
-        worlds::install_agent(&self.agent(), lines);
+        worlds::install_helper(&self.agent(), self.helper.unwrap(), lines);
         self
     }
 
@@ -193,6 +220,11 @@ impl Job {
     /// A step on Vela with `id_request: write`.
     pub fn vela() -> Self {
         Self::new(Platform::Vela)
+    }
+
+    /// A build step or a machine of Google Cloud, whose metadata server is on this machine.
+    pub fn google() -> Self {
+        Self::new(Platform::Google).args(["--provider", "google"])
     }
 
     /// No CI at all.
@@ -244,6 +276,8 @@ impl Job {
             only: None,
             shell: None,
             stdin: None,
+            #[cfg(unix)]
+            helper: None,
             expected: Box::default(),
         };
         // Thousands of jobs are made, so each gets no more than its platform has.
@@ -335,6 +369,7 @@ impl Job {
             Platform::Forgejo => format!("{}/api/actions", self.issuer_url()),
             Platform::Gitlab | Platform::Bare => self.issuer_url(),
             Platform::Of(world) => World::fill(world.issuer, &self.issuer_url(), self.root()),
+            Platform::Google => "https://accounts.google.com".to_owned(),
             Platform::Azure => format!("https://vstoken.dev.azure.com/{}", worlds::AZURE_ORGANIZATION),
             #[cfg(unix)]
             Platform::Buildkite => "https://agent.buildkite.com".to_owned(),
@@ -480,7 +515,8 @@ impl Job {
 
     /// Every answer of the ID-token endpoint.
     pub fn id_token_always(self, reply: Reply) -> Self {
-        self.issuer_with(move |request| (request.path() == "/idtoken").then(|| reply.clone()))
+        let path = self.platform.id_token_path();
+        self.issuer_with(move |request| (request.path() == path).then(|| reply.clone()))
     }
 
     /// Every answer of the STS.
@@ -684,7 +720,7 @@ impl Job {
     fn environment(&self) -> BTreeMap<OsString, OsString> {
         let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
         let mut set = |name: &str, value: &dyn AsRef<OsStr>| env.insert(name.into(), value.as_ref().into());
-        set("PATH", &std::env::var_os("PATH").unwrap_or_default());
+        set("PATH", &self.path());
         set("TMPDIR", &self.tmp());
         // Windows cannot open a socket without the one; coverage is lost (and litters the workspace) without the other.
         for name in ["SystemRoot", "LLVM_PROFILE_FILE"] {
@@ -707,6 +743,10 @@ impl Job {
                 }
                 set("VELA_BUILD_WORKSPACE", &self.workspace());
             }
+            Platform::Google => {
+                let url = self.issuer_url();
+                set("GCE_METADATA_HOST", &url.strip_prefix("http://").unwrap_or(&url));
+            }
             Platform::Azure => {
                 for (name, value) in worlds::azure_variables(&self.issuer_url()) {
                     set(name, &value);
@@ -720,9 +760,6 @@ impl Job {
                     set(name, &value);
                 }
                 set("BUILDKITE_BUILD_CHECKOUT_PATH", &self.workspace());
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
-                set("PATH", &std::env::join_paths(folders).unwrap());
             }
             Platform::Bare => {}
             Platform::Of(world) => self.world_environment(world, &mut set),
@@ -734,6 +771,17 @@ impl Job {
             };
         }
         env
+    }
+
+    /// The folders with programs, that of the helper program first.
+    fn path(&self) -> OsString {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        #[cfg(unix)]
+        if self.helper.is_some() {
+            let folders = std::iter::once(self.agent()).chain(std::env::split_paths(&path));
+            return std::env::join_paths(folders).unwrap();
+        }
+        path
     }
 
     fn github_environment<T>(&self, set: &mut impl FnMut(&str, &dyn AsRef<OsStr>) -> T) {
@@ -828,7 +876,7 @@ impl Job {
             fs::write(self.event_path(), self.event.to_string()).unwrap();
         }
         #[cfg(unix)]
-        if self.platform == Platform::Buildkite {
+        if self.helper.is_some() {
             fs::write(self.agent().join("token"), format!("{}\n", self.mint())).unwrap();
         }
         let env = self.environment();
@@ -848,7 +896,8 @@ impl Job {
         let script =
             IssuerScript { minter: self.minter(), bearer: bearer_of(&env), hooks: self.issuer_hooks };
         let queue = Queue::before(script);
-        let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at("/idtoken", reply));
+        let path = self.platform.id_token_path();
+        let queue = self.issuer_replies.into_iter().fold(queue, |queue, reply| queue.at(path, reply));
         let issuer = self.issuer.serve(self.issuer_leaf, queue);
         let issued = self.issued;
         let script = StsScript { hooks: self.sts_hooks, lives: self.lives, issued: Arc::clone(&issued) };
@@ -1009,6 +1058,7 @@ impl Minter {
             Platform::Forgejo => worlds::forgejo_claims(&self.issuer, audience, &self.facts),
             Platform::Azure => worlds::azure_claims(&self.issuer, &self.facts),
             Platform::Vela => worlds::vela_claims(&self.issuer, audience, &self.facts),
+            Platform::Google => worlds::google_claims(&self.issuer, audience),
             #[cfg(unix)]
             Platform::Buildkite => worlds::buildkite_claims(&self.issuer, audience, &self.facts),
             Platform::Github | Platform::Bare => token::github_claims(&self.issuer, audience, &self.facts),
@@ -1047,8 +1097,13 @@ impl Script for IssuerScript {
         if let Some(reply) = ask(&mut self.hooks, request) {
             return reply;
         }
-        if request.path() != "/idtoken" {
+        if request.path() != self.minter.platform.id_token_path() {
             return problem(404, "Not Found");
+        }
+        if self.minter.platform == Platform::Google {
+            let audience = request.query_value("audience").unwrap_or_default();
+            let refused = worlds::metadata_refusal(request);
+            return refused.unwrap_or_else(|| worlds::metadata_answer(&self.minter.mint(&audience)));
         }
         let is_azure = self.minter.platform == Platform::Azure;
         if request.method != if is_azure { "POST" } else { "GET" } {

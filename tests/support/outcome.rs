@@ -643,7 +643,8 @@ impl Outcome {
     /// The ID-token endpoint got so many requests.
     #[track_caller]
     pub fn id_token_requests(&self, count: usize) -> &Self {
-        let found = self.issuer.requests.iter().filter(|request| request.path() == "/idtoken").count();
+        let found = self.issuer.requests.iter().map(Request::path);
+        let found = found.filter(|path| ["/idtoken", worlds::METADATA_PATH].contains(path)).count();
         self.require(found == count, &format!("the ID-token endpoint got {count} requests, not {found}"));
         self
     }

@@ -7,6 +7,9 @@ use std::path::Path;
 use ring::digest;
 use serde_json::{Value, json};
 
+#[cfg(unix)]
+use super::job::World;
+use super::server::{Reply, Request};
 use super::token::{self, Facts};
 
 /// What Forgejo's runner sets besides GitHub's variables.
@@ -44,12 +47,45 @@ case "$1 $2" in
 esac
 "#;
 
-/// Puts a program into the folder that plays Buildkite's agent.
+/// The lines of a shell that play AWS's program: it notes how it is called and in which environment.
+pub const AWS_CLI: &str = r#"
+printf '%s\n' "$@" >> "$here/calls"
+env | sed 's/=.*//' | sort > "$here/environment"
+case "$1 $2" in
+"sts get-web-identity-token")
+  printf '{\n    "WebIdentityToken": "%s",\n    "Expiration": "2026-11-22T04:05:00+00:00"\n}\n' "$(cat "$here/token")" ;;
+*) echo "aws: error: argument operation: Invalid choice" >&2; exit 252 ;;
+esac
+"#;
+
+/// A build of CodeBuild, whose role is where the SDKs of AWS look for it.
 #[cfg(unix)]
-pub fn install_agent(folder: &Path, lines: &str) {
+pub static AWS: World = World {
+    token: None,
+    variables: &[
+        ("CODEBUILD_BUILD_ID", "metal-app:936a5312-a3b8-4921-8b3f-2cec8baac574"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_DEFAULT_REGION", "eu-central-1"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/936a5312"),
+    ],
+    sink: None,
+    issuer: "https://a1d2b0fd-1177-4468-9351-2fc0ffee0723.tokens.sts.global.api.aws",
+    claims: r#"{
+        "sub": "arn:aws:iam::123456789012:role/MetalDeployer",
+        "https://sts.amazonaws.com/": {
+            "aws_account": "123456789012", "source_region": "eu-central-1",
+            "principal_id": "arn:aws:iam::123456789012:role/MetalDeployer",
+            "identity_store_user_id": "user-4711"
+        }
+    }"#,
+};
+
+/// Puts a helper program into the folder of a job.
+#[cfg(unix)]
+pub fn install_helper(folder: &Path, program: &str, lines: &str) {
     fs::create_dir_all(folder).unwrap();
     let text = format!("#!/bin/sh\nhere='{}'\n{lines}", folder.display());
-    super::script::executable(&folder.join("buildkite-agent"), &text);
+    super::script::executable(&folder.join(program), &text);
 }
 
 /// Whether the program that plays the agent has noted that it hides this.
@@ -120,6 +156,61 @@ pub fn azure_claims(issuer: &str, facts: &Facts) -> Value {
         "iss": issuer, "aud": AZURE_AUDIENCE, "iat": token::now(), "nbf": token::now(), "exp": token::now() + 600,
         "jti": token::random_text(16), "sub": format!("p://{owner}/{name}/deploy"),
         "rpo_ref": format!("refs/heads/{}", facts.branch),
+    })
+}
+
+/// Where ID tokens are asked for, on Google's metadata server.
+pub const METADATA_PATH: &str = "/computeMetadata/v1/instance/service-accounts/default/identity";
+
+/// What Google's metadata server refuses: a request without its header, and one that has come through a proxy. `None` for a good
+/// one.
+pub fn metadata_refusal(request: &Request) -> Option<Reply> {
+    let page = |status: u16| {
+        Some(
+            Reply::status(status)
+                .header("Content-Type", "text/html; charset=UTF-8")
+                .body("<html>Your client does not have permission"),
+        )
+    };
+    let text = |status: u16, text: &str| {
+        Some(
+            Reply::status(status)
+                .header("Metadata-Flavor", "Google")
+                .header("Content-Type", "text/plain")
+                .body(text),
+        )
+    };
+    if request.header("metadata-flavor") != Some("Google") {
+        return page(403);
+    }
+    if request.header("x-forwarded-for").is_some() {
+        return page(403);
+    }
+    if request.method != "GET" || request.header("host").is_none() {
+        return page(405);
+    }
+    let audience = request.query_value("audience").unwrap_or_default();
+    if audience.is_empty() {
+        return text(400, "non-empty audience parameter required");
+    }
+    None
+}
+
+/// The answer with a token: a text and nothing else.
+pub fn metadata_answer(token: &str) -> Reply {
+    Reply::status(200).header("Metadata-Flavor", "Google").header("Content-Type", "text/html").body(token)
+}
+
+/// The claims of a service account's token on a virtual machine, with `format=full`.
+pub fn google_claims(issuer: &str, audience: &str) -> Value {
+    json!({
+        "iss": issuer, "aud": audience, "iat": token::now(), "exp": token::now() + 3600,
+        "sub": "112233445566778899001", "azp": "112233445566778899001",
+        "email": "deployer@metal-app.iam.gserviceaccount.com", "email_verified": true,
+        "google": {"compute_engine": {
+            "instance_id": "4711", "instance_name": "runner-1", "project_id": "metal-app", "project_number": 739_419_398_126_i64,
+            "zone": "europe-west3-c", "instance_creation_timestamp": 1_795_000_000,
+        }},
     })
 }
 

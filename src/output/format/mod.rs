@@ -20,6 +20,7 @@ mod script;
 mod shell;
 
 mod terraform_external;
+mod tfvars;
 
 use crate::credential::{Credential, Kind};
 use crate::env::Env;
@@ -44,6 +45,7 @@ pub const FORMATS: &[&dyn Format] = &[
     &kubernetes::Kubernetes,
     &raw::Raw,
     &azure_pipelines::AzurePipelines,
+    &tfvars::Tfvars,
 ];
 
 /// The destination of a format's bytes.
@@ -228,7 +230,7 @@ mod tests {
         let error = by_name("yaml").err().unwrap();
         assert_eq!(
             error.details()[0].1,
-            "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw, azure-pipelines"
+            "auto, github, env-file, dotenv, shell, bash-env, powershell, fish, gitlab-dotenv, json, credential-process, terraform-external, kubernetes, raw, azure-pipelines, tfvars"
         );
     }
 

@@ -5,10 +5,12 @@
 use crate::support;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use support::job::{Job, World, sts_error};
+use support::job::{AUDIENCE, Job, World, sts_error};
+use support::outcome::Outcome;
 use support::ready::{claim, fails, knows_its_issuer, knows_its_run, refuses_what_is_wrong, works};
 
 /// A job as CircleCI starts it.
@@ -103,6 +105,109 @@ fn a_token_of_the_cli_is_named_by_its_variable() {
         let outcome = works(job.env(variable, &token), "circleci");
         assert_eq!(outcome.sts.requests[0].form_value("subject_token"), Some(token));
     }
+}
+
+/// The audience of the ready tokens.
+const ORGANIZATION: &str = "5b7f9a1e-6c61-4f1a-9c3e-0d5b8a4c2e11";
+
+/// CircleCI's program, but for its command for ID tokens.
+fn circleci(lines: &str) -> String {
+    format!(
+        r#"printf '%s\n' "$@" > "$here/calls"
+        env | sed 's/=.*//' | sort > "$here/environment"
+        case "$1 $2 $3 $4" in "run oidc get --claims") {lines} ;; *) exit 64 ;; esac"#
+    )
+}
+
+/// A job whose ready token is for the organization, while another audience is wanted.
+fn with_program(lines: &str) -> Job {
+    let ready = claim(job(), "aud", ORGANIZATION).mint();
+    job().env("CIRCLE_OIDC_TOKEN_V2", ready).helper("circleci", lines)
+}
+
+fn note(outcome: &Outcome, name: &str) -> String {
+    let file = outcome.files.iter().find(|(path, _)| path.ends_with(Path::new("agent").join(name)));
+    file.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+}
+
+#[test]
+fn another_audience_is_asked_for_with_circleci_s_program() {
+    let outcome =
+        with_program(&circleci(r#"cat "$here/token""#)).env("CIRCLE_JOB_SOCKET", "x").env("HOME", "/root");
+    let outcome =
+        outcome.env("EQUINIX_API_CLIENTSECRET", "a-long-lived-secret").secret("a-long-lived-secret").run();
+    outcome.succeeds().sts_requests(1).stdout_is("");
+    let calls = note(&outcome, "calls");
+    let calls: Vec<&str> = calls.lines().collect();
+    let (claims, words) = calls.split_last().unwrap();
+    assert_eq!(words, ["run", "oidc", "get", "--claims"]);
+    assert_eq!(serde_json::from_str::<Value>(claims).unwrap(), json!({"aud": AUDIENCE}));
+    let names = note(&outcome, "environment");
+    for name in ["CIRCLECI", "CIRCLE_JOB_SOCKET", "CIRCLE_OIDC_TOKEN_V2", "HOME", "PATH"] {
+        assert!(names.lines().any(|found| found == name), "{name} in {names}");
+    }
+    for name in ["EQUINIX_API_CLIENTSECRET", "BASH_ENV", "CI"] {
+        assert!(!names.lines().any(|found| found == name), "{name} in {names}");
+    }
+    outcome.stderr_has(&format!("warning: {CHANGES}"));
+}
+
+#[test]
+fn the_program_is_left_alone_where_the_token_fits_or_is_named() {
+    let fits = job().helper("circleci", &circleci("exit 1"));
+    let unasked = with_program(&circleci("exit 1")).without_flag("--audience");
+    let named = job().mint();
+    let other = with_program(&circleci("exit 1"))
+        .env("METAL_TOKEN", &named)
+        .args(["--subject-token-env", "METAL_TOKEN"]);
+    let own = with_program(&circleci("exit 1")).env("EQUINIX_WIF_SUBJECT_TOKEN", &named);
+    for job in [fits, unasked, other, own] {
+        let outcome = job.run();
+        outcome.succeeds();
+        assert_eq!(note(&outcome, "calls"), "");
+    }
+    // A token that is named is held against the audience as it is.
+    let named = claim(job(), "aud", ORGANIZATION).mint();
+    fails_early(with_program(&circleci("exit 1")).env("EQUINIX_WIF_SUBJECT_TOKEN", named), 5, "claim-aud");
+}
+
+#[track_caller]
+fn fails_early(job: Job, exit: i32, code: &str) -> Outcome {
+    let outcome = job.run();
+    outcome.fails(exit, code).sts_requests(0).stdout_is("");
+    outcome
+}
+
+#[test]
+fn each_failure_of_the_program_has_its_code() {
+    let flood = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
+    for (lines, exit, code, text) in [
+        (
+            "echo 'not in a job' >&2; exit 1",
+            4,
+            "id-token-helper",
+            "circleci gave no ID token: it ended with 1 and said",
+        ),
+        ("exit 0", 4, "id-token-malformed", "is empty"),
+        ("echo token", 4, "id-token-malformed", "dot-separated parts"),
+        (flood, 4, "id-token-too-large", "wrote more than"),
+        ("printf '\\377'", 4, "id-token-malformed", "no text"),
+    ] {
+        println!("case: {lines}");
+        fails_early(with_program(lines), exit, code).stderr_has(text);
+    }
+    let slow = with_program("sleep 60").args(["--timeout", "2"]);
+    fails_early(slow, 8, "deadline").stderr_has("did not end in time");
+    // Also the program's token is held against everything.
+    let other = r#"printf %s "$CIRCLE_OIDC_TOKEN_V2""#;
+    fails_early(with_program(other), 5, "claim-aud").stderr_has(AUDIENCE);
+}
+
+#[test]
+fn without_the_program_the_audience_is_what_is_wrong() {
+    let ready = claim(job(), "aud", ORGANIZATION).mint();
+    let outcome = fails(job().env("CIRCLE_OIDC_TOKEN_V2", ready), 5, "claim-aud");
+    outcome.stderr_has(ORGANIZATION);
 }
 
 #[test]

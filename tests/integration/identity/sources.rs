@@ -82,7 +82,7 @@ mod platforms {
             println!("case: {id}");
             let outcome = fails(Job::github().args(["--provider", id]), 2, "cfg-value-invalid");
             outcome
-                .stderr_has("known: auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, env, file")
+                .stderr_has("known: auto, github, gitlab, circleci, bitbucket, hcp-terraform, kubernetes, spacelift, semaphore, forgejo, buildkite, azure-pipelines, vela, google, aws, env, file")
                 .stderr_lacks("\u{1b}");
         }
     }

@@ -130,6 +130,44 @@ mod private_dotenv {
     }
 }
 
+mod tfvars {
+    use super::*;
+
+    #[test]
+    fn is_a_file_of_one_assignment_for_this_user() {
+        each(&PLATFORMS, |job| {
+            let outcome = job().args(["--format", "tfvars"]).run();
+            let (token, expiry) = (outcome.succeeds().access_token(), expires_at(&outcome));
+            let path = outcome.printed_path().expect("the path of the file");
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(mode, 0o600, "{}", path.display());
+            let expected = format!("# Valid until {expiry}.\nequinix_api_token = \"{token}\"\n");
+            assert_eq!(String::from_utf8_lossy(&outcome.files[&path]), expected);
+        });
+    }
+
+    #[test]
+    fn the_file_can_be_chosen_and_is_not_in_the_checkout() {
+        let job = Job::gitlab();
+        let file = job.tmp().join("equinix.auto.tfvars");
+        let outcome =
+            job.args(["--format", "tfvars", "--env-name", "TF_VAR_metal_token", "--output"]).arg(&file);
+        let outcome = outcome.token_in(&file).run();
+        outcome.succeeds();
+        assert!(String::from_utf8_lossy(&outcome.files[&file]).contains("\nmetal_token = \""));
+        let inside = Job::gitlab().args(["--format", "tfvars", "--output", "equinix.auto.tfvars"]);
+        nobody_was_called(inside.run().fails(10, "out-in-workspace"));
+    }
+
+    #[test]
+    fn says_null_without_a_token() {
+        let job = Job::gitlab().unset(SUBJECT_TOKEN).args(["--on-unavailable", "skip", "--format", "tfvars"]);
+        let outcome = job.run();
+        let path = outcome.succeeds().printed_path().unwrap();
+        assert_eq!(outcome.files[&path], b"equinix_api_token = null\n");
+    }
+}
+
 mod credential_process {
     use super::*;
 
@@ -493,6 +531,7 @@ mod id_tokens {
             "kubernetes",
             "raw",
             "gitlab-dotenv",
+            "tfvars",
         ];
         each(&formats.map(|format| (format, format)), |format| {
             let make: Make = if *format == "github" { Job::github } else { Job::gitlab };
@@ -562,6 +601,11 @@ mod id_tokens {
                 }
                 "kubernetes" => assert_eq!(object(&outcome)["status"]["token"], token),
                 "raw" => drop(outcome.stdout_is(&format!("{token}\n"))),
+                "tfvars" => {
+                    let path = outcome.printed_path().unwrap();
+                    let expected = format!("\n{} = \"{token}\"\n", name.to_ascii_lowercase());
+                    assert!(String::from_utf8_lossy(&outcome.files[&path]).ends_with(&expected));
+                }
                 "dotenv" => {
                     let path = outcome.printed_path().unwrap();
                     let expected = format!("{name}={token}\n{expiry_name}={expiry}\n");
