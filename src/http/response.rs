@@ -110,9 +110,9 @@ impl Response {
     }
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "service"))]
 impl Response {
-    /// An answer with this status, media type and body, for tests and fuzzing.
+    /// An answer with this status, media type and body, of another client or for tests.
     pub fn fixed(status: u16, media_type: &str, body: &[u8], returns_header: bool) -> Self {
         Self {
             status,
@@ -130,23 +130,6 @@ impl Response {
 }
 
 impl Response {
-    /// Makes an answer of what another client has received.
-    #[cfg(feature = "service")]
-    pub fn received(status: u16, content_type: Option<&str>, body: Vec<u8>) -> Self {
-        Self {
-            status,
-            body: Zeroizing::new(body),
-            date: None,
-            tls_version: None,
-            content_type: content_type.map(ToOwned::to_owned),
-            retry_after: None,
-            location: None,
-            challenge: None,
-            request_ids: [None, None],
-            returns_header: false,
-        }
-    }
-
     /// Reads an answer whose head has arrived.
     pub(super) fn read(
         head: &Parts,

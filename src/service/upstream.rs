@@ -59,7 +59,7 @@ impl Upstream {
 
     /// Tells whether an answer says that a login failed: five of them in a row lock the account.
     pub fn refuses_login(status: u16, content_type: Option<&str>, body: &[u8]) -> bool {
-        api::refuses_login(&Response::received(status, content_type, body.to_vec()))
+        api::refuses_login(&Response::fixed(status, content_type.unwrap_or_default(), body, false))
     }
 
     /// The error for an answer of this status that cannot be passed on: it is no answer of the API.

@@ -72,7 +72,7 @@ pub fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, String> {
     })
 }
 
-/// Makes the tools. With `reveals`, results hold the token itself.
+/// Makes the tools, those of the seed capability first and in its order. The first one can be called without arguments. With `reveals`, results hold the token itself.
 pub fn all(reveals: bool) -> Vec<Tool> {
     let text = |about: &str| json!({"type": ["string", "null"], "description": about});
     let hints = |title: &str, reads: bool| {
@@ -91,27 +91,20 @@ pub fn all(reveals: bool) -> Vec<Tool> {
         };
     vec![
         with(
-            EXPLAIN,
-            "Explain an error code",
-            "Tells the cause and the cure of an error code, offline.",
-            json!({
-                "type": "object",
-                "properties": {"code": {"type": "string", "description": "The code, e.g. claim-aud."}},
-                "required": ["code"],
-                "additionalProperties": false,
-            }),
+            REFRESH,
+            "Renew Access Tokens",
+            "Obtains a new Equinix access token and says in which file it is. All arguments are optional: without a refresh token, what was obtained last is renewed.",
             json!({
                 "type": "object",
                 "properties": {
-                    "code": {"type": "string"},
-                    "exit": {"type": "integer", "description": "The exit status of equinix-wif."},
-                    "cause": {"type": "string"},
-                    "cure": {"type": "string"},
-                    "retry": {"type": "string", "description": "Whether trying again may help."},
+                    "client_id": text("Client id of Equinix's classic API. Without one the service's own settings are used."),
+                    "client_secret": text("Secret of that client."),
+                    "refresh_token": text("Refresh token. Without one the service uses the one that it obtained last."),
                 },
-                "required": ["code", "cause", "cure"],
+                "additionalProperties": false,
             }),
-            true,
+            token(reveals),
+            false,
         ),
         with(
             GET,
@@ -141,20 +134,27 @@ pub fn all(reveals: bool) -> Vec<Tool> {
             true,
         ),
         with(
-            REFRESH,
-            "Renew Access Tokens",
-            "Obtains a new Equinix access token and says in which file it is. All arguments are optional: without a refresh token, what was obtained last is renewed.",
+            EXPLAIN,
+            "Explain an error code",
+            "Tells the cause and the cure of an error code, offline.",
+            json!({
+                "type": "object",
+                "properties": {"code": {"type": "string", "description": "The code, e.g. claim-aud."}},
+                "required": ["code"],
+                "additionalProperties": false,
+            }),
             json!({
                 "type": "object",
                 "properties": {
-                    "client_id": text("Client id of Equinix's classic API. Without one the service's own settings are used."),
-                    "client_secret": text("Secret of that client."),
-                    "refresh_token": text("Refresh token. Without one the service uses the one that it obtained last."),
+                    "code": {"type": "string"},
+                    "exit": {"type": "integer", "description": "The exit status of equinix-wif."},
+                    "cause": {"type": "string"},
+                    "cure": {"type": "string"},
+                    "retry": {"type": "string", "description": "Whether trying again may help."},
                 },
-                "additionalProperties": false,
+                "required": ["code", "cause", "cure"],
             }),
-            token(reveals),
-            false,
+            true,
         ),
     ]
 }
@@ -192,10 +192,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_sorted_and_have_schemas() {
+    fn tools_come_in_their_order_and_have_schemas() {
         let tools = all(false);
         let names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
-        assert_eq!(names, [EXPLAIN, GET, INSPECT, REFRESH]);
+        assert_eq!(names, [REFRESH, GET, INSPECT, EXPLAIN]);
         for tool in &tools {
             assert_eq!(tool.input_schema["type"], "object", "{}", tool.name);
             assert_eq!(tool.output_schema.as_ref().unwrap()["type"], "object", "{}", tool.name);

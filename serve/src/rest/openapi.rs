@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 /// Returns the document for a back end.
 pub fn document(federated: bool) -> Value {
     let mut document: Value = serde_json::from_str(include_str!("openapi.json")).unwrap_or_default();
+    if federated
+        && let Some(grant) = document.pointer_mut("/components/schemas/TokenRequest/properties/grant_type")
+    {
+        grant["enum"] = json!(["client_credentials", null]);
+    }
     if let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) {
         if federated {
             for path in ["/oauth2/v1/token", "/oauth2/v1/refreshaccesstoken"] {

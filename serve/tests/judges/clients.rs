@@ -7,10 +7,10 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::INSTALL;
 use crate::harness::Check;
 use crate::need::need;
 use crate::service::{PROGRAM, Service, judges, program, run};
-use crate::INSTALL;
 
 /// The revision of `initialize` that the SDKs ask for, and the one of `server/discover`.
 pub(crate) const LEGACY: &str = "2025-11-25";
@@ -69,7 +69,11 @@ impl Client {
         } else {
             let python = judges().join(self.folder).join(".venv/bin/python");
             let mut has_sdk = Command::new(&python);
-            need(&format!("MCP SDK for Python in {}", self.folder), has_sdk.args(["-c", "import mcp"]), INSTALL);
+            need(
+                &format!("MCP SDK for Python in {}", self.folder),
+                has_sdk.args(["-c", "import mcp"]),
+                INSTALL,
+            );
             let mut python = program(python, home);
             python.arg("-B").arg(judges().join("python/client.py"));
             python
@@ -168,7 +172,11 @@ fn answers(seen: &Value) {
         assert!(result.is_object() && result["isError"] != true, "{call}: {}", seen[call]);
         let text = result["content"][0]["text"].as_str().unwrap_or_default();
         assert!(result["structuredContent"].is_object(), "{call}: {result}");
-        assert_eq!(serde_json::from_str::<Value>(text).ok().as_ref(), Some(&result["structuredContent"]), "{call}");
+        assert_eq!(
+            serde_json::from_str::<Value>(text).ok().as_ref(),
+            Some(&result["structuredContent"]),
+            "{call}"
+        );
     }
     assert!(seen["explain"].to_string().contains("claim-aud"));
     for call in ["unknown_tool", "wrong_type", "missing_argument", "get_wrong_type"] {

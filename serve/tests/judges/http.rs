@@ -83,7 +83,10 @@ fn curl_gets_a_token() {
     for _ in 0..2 {
         let answer = service.curl_in(TOKEN, &["--json", "{}"]);
         assert_eq!(answer.status, 200, "{answer:?}");
-        assert!(answer.has_header("content-type: application/json") && answer.has_header("cache-control: no-store"));
+        assert!(
+            answer.has_header("content-type: application/json")
+                && answer.has_header("cache-control: no-store")
+        );
         tokens.push(answer.json()["access_token"].as_str().unwrap().to_owned());
     }
     assert_eq!(tokens[0], tokens[1], "the token is kept for who asks next");
@@ -116,10 +119,14 @@ fn curl_is_refused() {
         status(&answer, 401);
         assert!(answer.has_header("www-authenticate: Bearer realm=\"equinix-wif-serve\""), "{answer:?}");
         assert!(answer.has_header("cache-control: no-store"), "{answer:?}");
-        let other = json!({"grant_type": "client_credentials", "client_id": "other", "client_secret": "wrong"});
+        let other =
+            json!({"grant_type": "client_credentials", "client_id": "other", "client_secret": "wrong"});
         let answer = service.curl(path, &["--json", &other.to_string()]);
         assert!([400, 401].contains(&answer.status), "{answer:?}");
-        assert!(answer.json()["error_code"].is_string() || answer.json()["errorCode"].is_string(), "{answer:?}");
+        assert!(
+            answer.json()["error_code"].is_string() || answer.json()["errorCode"].is_string(),
+            "{answer:?}"
+        );
         status(&service.curl_in(path, &["--json", "{"]), 400);
         status(&service.curl_in(path, &["--data", "a=b"]), 415);
         let answer = service.curl_in(path, &[]);
@@ -159,7 +166,8 @@ fn mcp(service: &Service, revision: &str, request: &Value) -> Answer {
     let bearer = format!("Authorization: Bearer {}", service.bearer);
     let revision = format!("MCP-Protocol-Version: {revision}");
     let accept = "Accept: application/json, text/event-stream";
-    let args = ["--header", &bearer, "--header", &revision, "--json", &request.to_string(), "--header", accept];
+    let args =
+        ["--header", &bearer, "--header", &revision, "--json", &request.to_string(), "--header", accept];
     curl(service.home.path(), &service.mcp, &args)
 }
 
@@ -189,9 +197,13 @@ fn curl_initializes_the_oldest_revision() {
     assert!(got["result"]["isError"] != true && got["result"]["structuredContent"].is_object(), "{got}");
     // The adapter's root is the same as its path.
     let root = service.mcp.strip_suffix("/mcp").unwrap();
-    let args = ["--oauth2-bearer", &service.bearer, "--header", "Accept: application/json, text/event-stream"];
-    let answer =
-        curl(service.home.path(), &format!("{root}/"), &[&args[..], &["--json", &initialize().to_string()]].concat());
+    let args =
+        ["--oauth2-bearer", &service.bearer, "--header", "Accept: application/json, text/event-stream"];
+    let answer = curl(
+        service.home.path(),
+        &format!("{root}/"),
+        &[&args[..], &["--json", &initialize().to_string()]].concat(),
+    );
     assert_eq!(answer.json()["result"]["protocolVersion"], OLDEST, "{answer:?}");
     service.stop();
 }
@@ -227,8 +239,10 @@ fn curl_uses_the_token_of_a_tool() {
     let service = Service::in_sandbox(&[]);
     let got = mcp(&service, OLDEST, &call("getoauth2accesstoken")).json();
     let named = got["result"]["structuredContent"].as_object().unwrap_or_else(|| panic!("{got}"));
-    let starts = |path: &str| fs::read_to_string(path).is_ok_and(|text| text.starts_with("Authorization: Bearer "));
-    let file = named.values().filter_map(Value::as_str).find(|path| starts(path)).unwrap_or_else(|| panic!("{got}"));
+    let starts =
+        |path: &str| fs::read_to_string(path).is_ok_and(|text| text.starts_with("Authorization: Bearer "));
+    let file =
+        named.values().filter_map(Value::as_str).find(|path| starts(path)).unwrap_or_else(|| panic!("{got}"));
     let file = file.to_owned();
     // The service is no API of Equinix, so it refuses the token. It is the header that counts here.
     let answer = service.curl("/metrics", &["--header", &format!("@{file}"), "--verbose"]);

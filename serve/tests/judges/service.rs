@@ -34,8 +34,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>, home: &Path) -> Command {
 /// Runs a program to its end.
 #[track_caller]
 pub(crate) fn run(mut command: Command) -> Output {
-    let child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait(child, &format!("{command:?}"))
 }
 
@@ -94,7 +93,8 @@ impl Service {
             child.kill().ok();
             panic!("it does not become ready:\n{}", stderr.join().unwrap());
         };
-        let text = |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("no {name}: {ready}")).to_owned();
+        let text =
+            |name: &str| ready[name].as_str().unwrap_or_else(|| panic!("no {name}: {ready}")).to_owned();
         let bearer_file = PathBuf::from(text("bearer_file"));
         let bearer = std::fs::read_to_string(&bearer_file).unwrap_or_default().trim().to_owned();
         Self { child, stderr: Some(stderr), rest: text("rest"), mcp: text("mcp"), bearer_file, bearer, home }

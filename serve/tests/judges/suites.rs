@@ -48,7 +48,16 @@ fn conformance(revision: &str, scenarios: &[&str]) {
     let mut failed = String::new();
     for scenario in scenarios {
         let mut suite = script(&service, "conformance/dist/index.js");
-        suite.args(["server", "--url", &service.mcp, "--scenario", scenario, "--spec-version", revision, "--force"]);
+        suite.args([
+            "server",
+            "--url",
+            &service.mcp,
+            "--scenario",
+            scenario,
+            "--spec-version",
+            revision,
+            "--force",
+        ]);
         let output = run(suite);
         let text = String::from_utf8_lossy(&output.stdout);
         // It succeeds if no check failed. One at least has to have been made.
@@ -74,7 +83,8 @@ fn inspector() {
         let result = ask(&["--method", "tools/call", "--tool-name", tool]);
         assert!(result["isError"] != true && result["structuredContent"].is_object(), "{tool}: {result}");
     }
-    let explained = ask(&["--method", "tools/call", "--tool-name", "explain", "--tool-arg", "code=claim-aud"]);
+    let explained =
+        ask(&["--method", "tools/call", "--tool-name", "explain", "--tool-arg", "code=claim-aud"]);
     assert!(explained["isError"] != true && explained.to_string().contains("claim-aud"), "{explained}");
     service.stop();
 }
