@@ -52,7 +52,7 @@ fn silent_api() -> (String, Receiver<Seen>) {
 }
 
 /// Reads a request with its body.
-fn read_request(stream: &TcpStream) -> Option<()> {
+pub(crate) fn read_request(stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {

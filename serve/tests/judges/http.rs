@@ -1,11 +1,17 @@
 //! `curl` as people use it, and Equinix's own Go clients, which know nothing of this service but its address.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::cancelled::read_request;
 use crate::clients::over_streams;
 use crate::harness::Check;
 use crate::need::need;
@@ -72,6 +78,8 @@ impl Service {
     }
 }
 
+/// The scope of the sandbox.
+const SCOPE: &str = "roleassignments:00000000-0000-4000-8000-000000000001";
 const TOKEN: &str = "/oauth2/v1/token";
 const REFRESH: &str = "/oauth2/v1/refreshaccesstoken";
 const EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange\
@@ -102,7 +110,8 @@ fn curl_gets_a_token() {
     }
     let answer = service.curl_in(REFRESH, &["--json", "{}"]);
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_ne!(answer.json()["access_token"], tokens[0], "a new one was asked for");
+    // Whether it is another one depends on how long ago the last one was obtained.
+    assert!(answer.json()["access_token"].is_string(), "{answer:?}");
     for path in ["/healthz", "/readyz"] {
         assert_eq!(service.curl(path, &[]).status, 200, "{path}");
     }
@@ -171,8 +180,8 @@ fn mcp(service: &Service, revision: &str, request: &Value) -> Answer {
     curl(service.home.path(), &service.mcp, &args)
 }
 
-fn call(tool: &str) -> Value {
-    json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
+fn call(id: u8, tool: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {"name": tool, "arguments": {}}})
 }
 
 /// No SDK asks for this revision, but people have clients that do.
@@ -193,7 +202,7 @@ fn curl_initializes_the_oldest_revision() {
     assert_eq!(note.status, 202, "{note:?}");
     let list = mcp(&service, OLDEST, &json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}));
     assert_eq!(list.json()["result"]["tools"].as_array().map(Vec::len), Some(4), "{list:?}");
-    let got = mcp(&service, OLDEST, &call("getoauth2accesstoken")).json();
+    let got = mcp(&service, OLDEST, &call(2, "getoauth2accesstoken")).json();
     assert!(got["result"]["isError"] != true && got["result"]["structuredContent"].is_object(), "{got}");
     // The adapter's root is the same as its path.
     let root = service.mcp.strip_suffix("/mcp").unwrap();
@@ -217,27 +226,28 @@ fn streams_initialize_the_oldest_revision() {
     let mut child = service.spawn().unwrap();
     let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"});
     let mut stdin = child.stdin.take().unwrap();
-    for message in [initialize(), note, call("explain"), call("getoauth2accesstoken")] {
-        std::io::Write::write_all(&mut stdin, format!("{message}\n").as_bytes()).unwrap();
+    for message in [initialize(), note, call(2, "explain"), call(3, "getoauth2accesstoken")] {
+        writeln!(stdin, "{message}").unwrap();
     }
-    // What was asked for before the stream's end is answered.
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (sender, received) = mpsc::channel();
+    thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let next = |_| serde_json::from_str(&received.recv_timeout(Duration::from_secs(30)).unwrap()).unwrap();
+    let answers: Vec<Value> = (0..3).map(next).collect();
     drop(stdin);
     let output = wait(child, "the service on streams");
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let answers: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let first = answers.iter().find(|answer| answer["id"] == 1).unwrap_or_else(|| panic!("{text}"));
-    assert_eq!(first["result"]["protocolVersion"], OLDEST, "{text}");
-    let calls: Vec<&Value> = answers.iter().filter(|answer| answer["id"] == 2).collect();
-    assert_eq!(calls.len(), 2, "{text}");
-    assert!(calls.iter().any(|answer| answer["error"]["code"] == -32602), "{text}");
-    assert!(calls.iter().any(|answer| answer["result"]["structuredContent"].is_object()), "{text}");
+    let text = json!(answers);
+    let answer = |id| answers.iter().find(|answer| answer["id"] == id).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(answer(1)["result"]["protocolVersion"], OLDEST, "{text}");
+    assert_eq!(answer(2)["error"]["code"], -32602, "{text}");
+    assert!(answer(3)["result"]["structuredContent"].is_object(), "{text}");
 }
 
 /// The recipe for people whose model may not hold a token: curl reads the header line from the file that a tool names.
 fn curl_uses_the_token_of_a_tool() {
     let service = Service::in_sandbox(&[]);
-    let got = mcp(&service, OLDEST, &call("getoauth2accesstoken")).json();
+    let got = mcp(&service, OLDEST, &call(2, "getoauth2accesstoken")).json();
     let named = got["result"]["structuredContent"].as_object().unwrap_or_else(|| panic!("{got}"));
     let starts =
         |path: &str| fs::read_to_string(path).is_ok_and(|text| text.starts_with("Authorization: Bearer "));
@@ -268,7 +278,7 @@ fn clients_of_equinix_get_a_token() {
         ("sdk", ["equinix-wif", &bearer].as_slice()),
         ("legacy", &["equinix-wif", &bearer]),
         ("refresh", &["equinix-wif", &bearer, "any"]),
-        ("sts-exchange", &["roleassignments:sandbox", &bearer]),
+        ("sts-exchange", &[SCOPE, &bearer]),
     ] {
         let read = peer(&service, client, args);
         assert!(read["token"].as_str().is_some_and(|token| token.len() > 15), "{client}: {read}");
@@ -285,7 +295,7 @@ fn clients_of_equinix_are_refused() {
         ("sdk", ["equinix-wif", "wrong"].as_slice()),
         ("sdk", &["other", &service.bearer]),
         ("legacy", &["equinix-wif", "wrong"]),
-        ("sts-exchange", &["roleassignments:sandbox", "wrong"]),
+        ("sts-exchange", &[SCOPE, "wrong"]),
     ] {
         let read = peer(&service, client, args);
         assert!(read["token"].is_null() && read["error"].is_string(), "{client}: {read}");
@@ -293,10 +303,35 @@ fn clients_of_equinix_are_refused() {
     service.stop();
 }
 
+/// An API that gives everybody the same token.
+fn generous_api(token: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body = json!({"access_token": token, "token_timeout": "3599", "user_name": "someone", "token_type": "Bearer",
+        "refresh_token": "r", "refresh_token_timeout": "5183999"})
+    .to_string();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+    let answer = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                read_request(&stream).and_then(|()| stream.write_all(answer.as_bytes()).ok())
+            });
+        }
+    });
+    url
+}
+
 /// Their own id and secret go to the API. They cannot send a bearer beside it.
 fn clients_of_equinix_pass_through() {
-    let service = Service::in_sandbox(&["--backend", "pass-through", "--allow-unauthenticated"]);
-    let read = peer(&service, "sdk", &["a-client", "its-secret"]);
-    assert!(read["token"].as_str().is_some_and(|token| token.len() > 15), "{read}");
-    service.stop();
+    let api = generous_api("a-token-of-the-api");
+    let args = ["--backend", "pass-through", "--allow-unauthenticated"];
+    let service = Service::start(&args, &[("EQUINIX_API_ENDPOINT", &api)]);
+    for client in ["sdk", "legacy"] {
+        let read = peer(&service, client, &["a-client", "its-secret"]);
+        assert_eq!(read["token"], "a-token-of-the-api", "{client}: {read}");
+    }
+    let log = service.stop();
+    assert!(!log.contains("its-secret") && !log.contains("a-token-of-the-api"), "{log}");
 }

@@ -19,8 +19,17 @@ async function connected(changes = {}) {
   const mode = /^\d/.test(plan.mode) ? { pin: plan.mode } : plan.mode;
   const client = new Client({ name: "judge", version: "1" }, isFirst ? {} : { versionNegotiation: { mode } });
   const way = transport({ ...plan, ...changes });
+  // The first package tells the revision to the transport alone, and only to one that wants to know it.
+  let revisionTold;
+  if (isFirst) {
+    const tell = way.setProtocolVersion?.bind(way);
+    way.setProtocolVersion = (revision) => {
+      revisionTold = revision;
+      tell?.(revision);
+    };
+  }
   await client.connect(way);
-  return { client, protocol: isFirst ? way.protocolVersion : client.getNegotiatedProtocolVersion() };
+  return { client, protocol: isFirst ? revisionTold : client.getNegotiatedProtocolVersion() };
 }
 
 // What a refusal says: the status or the code that the package hands on, else its text alone.
