@@ -53,19 +53,21 @@ class Service:
 
     def __init__(self, binary, *arguments, environment=None):
         self.started = time.perf_counter()
-        self.log = tempfile.TemporaryFile()
+        # To a file, as under a service manager without a reader that would take a share of the processors.
+        self.log = tempfile.NamedTemporaryFile()
         command = [binary, "--rest-listen", "127.0.0.1:0", "--mcp-listen", "127.0.0.1:0", "--log-format", "json", *arguments]
         clean = {"PATH": os.environ["PATH"], "HOME": tempfile.gettempdir()}
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**clean, **(environment or {})})
-        for line in self.process.stderr:
-            if b'"ready"' in line:
-                self.ready = json.loads(line)
-                break
-        else:
-            sys.exit("the service did not start")
+        self.process = subprocess.Popen(command, stderr=self.log, env={**clean, **(environment or {})})
+        self.ready = self.wait_until_ready()
         self.bearer = Path(self.ready["bearer_file"]).read_text()
-        # From now on its log goes nowhere, as fast as the kernel takes it.
-        self.drain = subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
+
+    def wait_until_ready(self):
+        while self.process.poll() is None:
+            for line in Path(self.log.name).read_text().splitlines():
+                if '"ready"' in line and line.endswith("}"):
+                    return json.loads(line)
+            time.sleep(0.0002)
+        sys.exit("the service did not start")
 
     def first_answer(self):
         """The time from the start of the process to its first answer, in milliseconds."""
@@ -85,7 +87,7 @@ class Service:
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(20) == 0
-        self.drain.wait(5)
+        self.log.close()
 
 
 def milliseconds(text):
@@ -104,7 +106,7 @@ def load(url, headers, body, seconds):
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in told or "Socket errors" in told:
         sys.exit(told)
-    latency = {part: milliseconds(re.search(rf"{part}%\s+(\S+)", told).group(1)) for part in ("50", "99")}
+    latency = {part: milliseconds(re.search(rf"^ +{part}% +(\S+)$", told, re.MULTILINE).group(1)) for part in ("50", "99")}
     return {
         "requests": int(re.search(r"(\d+) requests in", told).group(1)),
         "a_second": float(re.search(r"Requests/sec:\s+([0-9.]+)", told).group(1)),

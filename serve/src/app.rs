@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use crate::blocked::{Blocked, Fingerprint};
 use crate::caller::Caller;
 use crate::files::TokenFiles;
+use crate::log::HAND_OUT;
 use crate::metrics;
 use crate::tokens::Tokens;
 use crate::upstream::{Answer, Client};
@@ -219,14 +220,14 @@ impl App {
             None => crate::caller::Asker::default(),
         };
         let until = until.map_or_else(|| "unknown".to_owned(), rfc3339);
-        let number = |number: Option<u32>| number.map_or_else(|| "unknown".to_owned(), |n| n.to_string());
         tracing::info!(
+            target: HAND_OUT,
             event = "hand-out",
             route,
             scope,
             expires_at = until,
-            pid = number(asker.pid),
-            uid = number(asker.uid),
+            pid = asker.pid,
+            uid = asker.uid,
             "a token was handed out"
         );
     }

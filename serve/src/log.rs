@@ -17,6 +17,10 @@ use tracing_subscriber::{Layer, fmt as layers};
 /// The place from which lines of the library come.
 const LIBRARY: &str = "equinix_wif_serve::library";
 
+/// The place of lines about tokens that were handed out. There is one for every token, and the search for secrets takes longer than
+/// all the rest of an answer: so these lines are made of routes, scopes, times and numbers alone.
+pub const HAND_OUT: &str = "equinix_wif_serve::hand_out";
+
 /// Takes the library's lines into the log.
 pub fn of_library() -> Log {
     Box::new(|kind, text| match kind {
@@ -76,13 +80,19 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { console: &self.0, bytes: Vec::with_capacity(256) }
+        Line { console: Some(&self.0), bytes: Vec::with_capacity(256) }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        let console = Some(&*self.0).filter(|_| metadata.target() != HAND_OUT);
+        Line { console, bytes: Vec::with_capacity(256) }
     }
 }
 
 /// A line that is being written. It goes out whole, when it is complete.
 struct Line<'a> {
-    console: &'a Console,
+    /// What makes the line safe; `None` for one that is made of nothing but our own words and settings.
+    console: Option<&'a Console>,
     bytes: Vec<u8>,
 }
 
@@ -99,15 +109,24 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let text = String::from_utf8_lossy(&self.bytes);
-        write_raw(&format!("{}\n", self.console.safe(text.trim_end())));
+        match self.console {
+            None => write_bytes(&self.bytes),
+            Some(console) => {
+                let text = String::from_utf8_lossy(&self.bytes);
+                write_raw(&format!("{}\n", console.safe(text.trim_end())));
+            }
+        }
     }
 }
 
 /// Writes a line of our own words to standard error.
 pub fn write_raw(line: &str) {
+    write_bytes(line.as_bytes());
+}
+
+fn write_bytes(line: &[u8]) {
     static BROKEN: OnceLock<()> = OnceLock::new();
-    if BROKEN.get().is_none() && io::stderr().lock().write_all(line.as_bytes()).is_err() {
+    if BROKEN.get().is_none() && io::stderr().lock().write_all(line).is_err() {
         // Nobody is left to be told, and the service goes on.
         BROKEN.get_or_init(|| ());
     }
