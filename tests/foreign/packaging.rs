@@ -399,7 +399,10 @@ mod package {
         // A wrapper with a path would be a part of the symbols' names.
         assert_eq!(variables["RUSTC_WORKSPACE_WRAPPER"], "cargo-auditable");
         let arguments = copy.read("arguments");
-        assert_eq!(arguments, format!("build --locked --release --target {TARGET} --manifest-path ./Cargo.toml\n"));
+        assert_eq!(
+            arguments,
+            format!("build --locked --release --target {TARGET} --manifest-path ./Cargo.toml\n")
+        );
         let flags: Vec<&str> = variables["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
         let here = fs::canonicalize(copy.folder.path()).unwrap();
         for (from, to) in [
@@ -511,7 +514,10 @@ mod package {
         let name = format!("equinix-wif-serve-{version}-{TARGET}");
         let listed = listed(&copy.path(&format!("target/dist/{name}.tar.gz")));
         let is_program = |path: &str| path.ends_with("/equinix-wif-serve");
-        assert!(listed.iter().all(|(mode, _, path)| (mode == "-rwxr-xr-x") == is_program(path)), "{listed:?}");
+        assert!(
+            listed.iter().all(|(mode, _, path)| (mode == "-rwxr-xr-x") == is_program(path)),
+            "{listed:?}"
+        );
         let files: Vec<&str> = listed
             .iter()
             .filter(|(mode, _, _)| mode.starts_with('-'))
