@@ -14,7 +14,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-EXECUTABLES = ("equinix-wif", "equinix-wif.exe")
+EXECUTABLES = ("equinix-wif", "equinix-wif.exe", "equinix-wif-serve")
 
 
 def entry(name, epoch):

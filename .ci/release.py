@@ -19,6 +19,11 @@ TARGETS = (
     "x86_64-unknown-linux-musl",
 )
 
+# The local service's, which has archives of its own for every Unix. Action and component do not run it, so their digests stand
+# in SHA256SUMS alone.
+SERVICE = "equinix-wif-serve"
+SERVICE_TARGETS = tuple(target for target in TARGETS if "windows" not in target)
+
 BEGIN = "# digests: written by .ci/write-digests"
 END = "# end of digests"
 
@@ -46,8 +51,12 @@ def archives(version):
     return [archive(version, target) for target in TARGETS]
 
 
-def sbom(version):
-    return f"{NAME}-{version}.cdx.json"
+def sboms(version):
+    return [f"{name}-{version}.cdx.json" for name in (NAME, SERVICE)]
+
+
+def service_archives(version):
+    return [f"{SERVICE}-{version}-{target}.tar.gz" for target in SERVICE_TARGETS]
 
 
 def checked_version(text):
@@ -69,11 +78,11 @@ def read(path):
         raise Refusal(f"{path}: {error.strerror}") from None
 
 
-def cargo_version(path="Cargo.toml"):
-    """The version of this package in Cargo.toml or Cargo.lock."""
-    found = re.search(rf'^name = "{NAME}"\nversion = "([^"]*)"$', read(path), re.MULTILINE)
+def cargo_version(path="Cargo.toml", name=NAME):
+    """The version of a package in Cargo.toml or Cargo.lock."""
+    found = re.search(rf'^name = "{name}"\nversion = "([^"]*)"$', read(path), re.MULTILINE)
     if not found:
-        raise Refusal(f"{path} does not tell the version of {NAME}")
+        raise Refusal(f"{path} does not tell the version of {name}")
     return found.group(1)
 
 
@@ -118,8 +127,9 @@ def digests(text, version, where):
             raise Refusal(f"{where}: {name} is there twice")
         found[name] = digest
     wanted = archives(version)
-    # The bill of materials has a digest in SHA256SUMS too, but nobody runs it.
-    found.pop(sbom(version), None)
+    # These have digests in SHA256SUMS too, but neither action nor component runs them.
+    for name in (*sboms(version), *service_archives(version)):
+        found.pop(name, None)
     for name in found:
         if name not in wanted:
             raise Refusal(f"{where}: {name} is no archive of version {version}")

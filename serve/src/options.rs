@@ -198,6 +198,9 @@ fn address(flag: &str, given: &str) -> Result<Address, Error> {
 }
 
 #[cfg(test)]
+mod pages_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

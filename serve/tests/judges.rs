@@ -25,6 +25,8 @@ mod cancelled;
 mod clients;
 #[path = "judges/http.rs"]
 mod http;
+#[path = "judges/pages.rs"]
+mod pages;
 #[path = "judges/service.rs"]
 mod service;
 #[path = "judges/suites.rs"]
@@ -45,7 +47,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let checks = [suites::checks(), clients::checks(), cancelled::checks(), http::checks()];
+    let checks = [suites::checks(), clients::checks(), cancelled::checks(), http::checks(), pages::checks()];
     let have_passed = harness::run(&arguments, checks.into_iter().flatten().collect());
     if let Some(summary) = need::summary() {
         println!("{summary}\n");

@@ -121,9 +121,17 @@ fn the_reference_has_the_members_of_the_query() {
 fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
-    // Those of cargo, circleci, curl, git, gh, kubectl, docker and timeout, and a mistake in an example.
-    let others = "cap-drop check claims deny-self-hosted-runners env-file fail-with-body features foreground from ignore-missing lib locked mask no-default-features nocapture pattern \
-                  preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test";
+    // Those of the local service, whose tests hold this table against it.
+    let of_service = table("docs/local-service.md", "## Flags");
+    known.extend(
+        of_service
+            .iter()
+            .map(|row| spans(&row[0])[0].trim_start_matches("--").split(' ').next().unwrap().to_owned()),
+    );
+    // Those of cargo, circleci, curl, git, gh, kubectl, docker, timeout and the MCP inspector, and a mistake in an example.
+    let others = "cap-drop check claims cli data-urlencode deny-self-hosted-runners env-file fail-with-body features foreground from header ignore-missing lib locked manifest-path mask method \
+                  no-default-features nocapture pattern preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test tool-name \
+                  transport unix-socket";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files =

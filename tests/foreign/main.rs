@@ -37,6 +37,7 @@ mod documents;
 mod faults;
 mod interop;
 mod itself;
+mod local_service;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
 mod long_applies;
 mod memory;
@@ -91,6 +92,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("interop", interop::checks()),
         #[cfg(target_os = "linux")]
         ("itself", itself::checks()),
+        #[cfg(target_os = "linux")]
+        ("local_service", local_service::checks()),
         #[cfg(target_os = "linux")]
         ("memory", memory::checks()),
         #[cfg(unix)]

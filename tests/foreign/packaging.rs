@@ -24,6 +24,7 @@ pub(crate) fn checks() -> Vec<Check> {
         package::an_archive_has_the_layout_that_others_count_on,
         package::the_machine_does_not_reach_the_compiler,
         package::what_would_not_be_a_release_is_refused,
+        package::the_local_service_has_an_archive_of_its_own,
         digests::are_written_between_the_marks_and_nowhere_else,
         digests::are_read_by_a_parser_as_written,
         digests::of_anything_else_are_refused_and_nothing_is_written,
@@ -100,6 +101,9 @@ impl Copy {
         let package = format!("[package]\nname = \"equinix-wif\"\nversion = \"{VERSION}\"\n");
         copy.write("Cargo.toml", &format!("{package}repository = \"{REPOSITORY}\"\n"));
         copy.write("Cargo.lock", &format!("[{package}"));
+        let service = package.replace("equinix-wif", "equinix-wif-serve");
+        copy.write("serve/Cargo.toml", &service);
+        copy.write("serve/Cargo.lock", &format!("[{service}"));
         copy.write(
             "CHANGELOG.md",
             &format!("# Changelog\n\n## [Unreleased]\n\n## [{VERSION}] - 2026-01-31\n\n- A thing.\n\n## [7.8.8] - 2026-01-01\n\n- Old.\n"),
@@ -395,7 +399,10 @@ mod package {
         // A wrapper with a path would be a part of the symbols' names.
         assert_eq!(variables["RUSTC_WORKSPACE_WRAPPER"], "cargo-auditable");
         let arguments = copy.read("arguments");
-        assert_eq!(arguments, format!("build --locked --release --target {TARGET}\n"));
+        assert_eq!(
+            arguments,
+            format!("build --locked --release --target {TARGET} --manifest-path ./Cargo.toml\n")
+        );
         let flags: Vec<&str> = variables["CARGO_ENCODED_RUSTFLAGS"].split('\u{1f}').collect();
         let here = fs::canonicalize(copy.folder.path()).unwrap();
         for (from, to) in [
@@ -470,6 +477,75 @@ mod package {
         let output = copy.run(".ci/package", &["riscv64gc-unknown-linux-gnu"]);
         assert!(!output.status.success());
     }
+
+    /// A program in place of the service, since these tests build only the small one.
+    pub(super) fn the_local_service_has_an_archive_of_its_own() {
+        need_python();
+        let copy = copy();
+        copy.program(
+            "cargo",
+            "case $1 in\n\
+             fetch) ;;\n\
+             install) echo 'cargo-auditable v0.7.7:' ;;\n\
+             build) echo \"$*\" >\"$COPY/arguments\"\n\
+             mkdir -p target/x86_64-unknown-linux-musl/release; to=target/x86_64-unknown-linux-musl/release/equinix-wif-serve\n\
+             printf '#!/bin/sh\\n# .dep-v0\\necho equinix-wif-serve %s\\n' \"$SAYS\" >$to; chmod 755 $to ;;\n\
+             *) exit 9 ;;\n\
+             esac",
+        );
+        copy.program("readelf", "printf 'Type: DYN\\nGNU_RELRO\\nGNU_STACK 0x0 RW 0x10\\n'");
+        let documents = ["local-service.md", "mcp.md", "local-service-review.md"];
+        for name in documents.iter().chain(&["examples/systemd/a.service", "examples/kubernetes/a.yaml"]) {
+            copy.write(&format!("docs/{name}"), "x");
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        let package = |target: &str, program: &str, says: &str| {
+            let mut command = copy.command(".ci/package");
+            command.args([target, program]).env("CARGO_HOME", copy.path("cargo home")).env("SAYS", says);
+            command.output().unwrap()
+        };
+        let output = package(TARGET, "equinix-wif-serve", version);
+        assert!(output.status.success(), "{}", told(&output));
+        let arguments = copy.read("arguments");
+        assert_eq!(
+            arguments,
+            format!("build --locked --release --target {TARGET} --manifest-path serve/Cargo.toml\n")
+        );
+        let name = format!("equinix-wif-serve-{version}-{TARGET}");
+        let listed = listed(&copy.path(&format!("target/dist/{name}.tar.gz")));
+        let is_program = |path: &str| path.ends_with("/equinix-wif-serve");
+        assert!(
+            listed.iter().all(|(mode, _, path)| (mode == "-rwxr-xr-x") == is_program(path)),
+            "{listed:?}"
+        );
+        let files: Vec<&str> = listed
+            .iter()
+            .filter(|(mode, _, _)| mode.starts_with('-'))
+            .map(|(_, _, path)| path.strip_prefix(&format!("{name}/")).unwrap())
+            .collect();
+        let expected = [
+            "CHANGELOG.md",
+            "LICENSE-APACHE",
+            "LICENSE-MIT",
+            "README.md",
+            "SECURITY.md",
+            "equinix-wif-serve",
+            "examples/a.service",
+            "examples/a.yaml",
+            "local-service-review.md",
+            "local-service.md",
+            "mcp.md",
+        ];
+        assert_eq!(files, expected);
+        for (target, program, says, why) in [
+            (TARGET, "equinix-wif-serve", "7.8.8", "is not equinix-wif-serve"),
+            (TARGET, "equinix-wif-other", version, "there is no program"),
+            ("x86_64-pc-windows-msvc", "equinix-wif-serve", version, "needs a Unix"),
+        ] {
+            let output = package(target, program, says);
+            assert!(!output.status.success() && told(&output).contains(why), "{why}: {}", told(&output));
+        }
+    }
 }
 
 mod digests {
@@ -499,6 +575,10 @@ mod digests {
         let mut other: Vec<String> = sums(20).lines().map(|line| format!("{line}\n")).collect();
         other.reverse();
         other.push(format!("{}  equinix-wif-{VERSION}.cdx.json\n", digest(99)));
+        other.push(format!("{}  equinix-wif-serve-{VERSION}.cdx.json\n", digest(98)));
+        for target in TARGETS.iter().filter(|target| !target.contains("windows")) {
+            other.push(format!("{}  equinix-wif-serve-{VERSION}-{target}.tar.gz\n", digest(97)));
+        }
         copy.write("SUMS", &other.concat());
         copy.succeeds(".ci/write-digests", &[VERSION, "SUMS", REPOSITORY]);
         let mut expected = before;
@@ -540,6 +620,10 @@ mod digests {
             (format!("{good}{first}\n"), "is there twice"),
             (
                 format!("{good}{}  equinix-wif-{VERSION}-riscv64gc-unknown-linux-gnu.tar.gz\n", digest(9)),
+                "is no archive",
+            ),
+            (
+                format!("{good}{}  equinix-wif-serve-{VERSION}-x86_64-pc-windows-msvc.tar.gz\n", digest(9)),
                 "is no archive",
             ),
             (good.replacen("0000", "000", 1), "is not a SHA-256 digest"),
@@ -643,6 +727,8 @@ mod checks {
         let cases = [
             ("prepare", "Cargo.toml", VERSION, "7.8.8", "Cargo.toml has version 7.8.8"),
             ("prepare", "Cargo.lock", VERSION, "7.8.8", "Cargo.lock has version 7.8.8"),
+            ("prepare", "serve/Cargo.toml", VERSION, "7.8.8", "serve/Cargo.toml has version 7.8.8"),
+            ("prepare", "serve/Cargo.lock", VERSION, "7.8.8", "serve/Cargo.lock has version 7.8.8"),
             ("prepare", "Cargo.toml", "repository = ", "homepage = ", "has no repository"),
             ("prepare", "CHANGELOG.md", "## [7.8.9] - 2026-01-31", "## [7.8.9]", "has no date"),
             ("prepare", "CHANGELOG.md", "2026-01-31", "2026-02-30", "has no date"),
@@ -978,7 +1064,12 @@ mod server {
         for target in TARGETS {
             copy.write(&format!("dist/{}", archive(target)), target);
         }
-        copy.write(&format!("dist/equinix-wif-{VERSION}.cdx.json"), "{}");
+        for target in TARGETS.iter().filter(|target| !target.contains("windows")) {
+            copy.write(&format!("dist/equinix-wif-serve-{VERSION}-{target}.tar.gz"), target);
+        }
+        for program in ["equinix-wif", "equinix-wif-serve"] {
+            copy.write(&format!("dist/{program}-{VERSION}.cdx.json"), program);
+        }
         sum_up(&copy, "dist");
         copy.program("gh", GH);
         copy
@@ -1019,7 +1110,7 @@ mod server {
             "the files are looked at before it is published"
         );
         assert!(copy.read("calls").contains("--draft --verify-tag") && !copy.path("server.draft").exists());
-        assert_eq!(fs::read_dir(copy.path("server")).unwrap().count(), 7);
+        assert_eq!(fs::read_dir(copy.path("server")).unwrap().count(), 12);
         // Again: it is left alone.
         fs::remove_file(copy.path("calls")).unwrap();
         let output = publish(&copy);

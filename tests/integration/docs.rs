@@ -379,6 +379,8 @@ mod links {
             ("the dynamic binary", millions(&budgets["bytes"]["dynamic"]) + "B"),
             ("the static binary", millions(&budgets["bytes"]["static"]) + "B"),
             ("crates in the release", budgets["crates"].to_string()),
+            ("the local service", millions(&budgets["serve"]["bytes"]) + "B"),
+            ("crates in the local service", budgets["serve"]["crates"].to_string()),
             ("round trips", budgets["round_trips"].to_string()),
             ("connections", budgets["connections"].to_string()),
             ("time with 40 ms of delay", format!("{} times the floor", budgets["times_the_floor"])),
@@ -403,28 +405,51 @@ mod links {
     /// The page on security names modules and tests; they must exist.
     #[test]
     fn files_and_tests_that_are_named_exist() {
-        let mut tests = String::new();
-        let mut folders = vec![root().join("src"), root().join("tests")];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                if entry.is_dir() && !entry.ends_with("node_modules") {
-                    folders.push(entry);
-                } else if entry.extension().is_some_and(|extension| extension == "rs") {
-                    tests += &fs::read_to_string(entry).unwrap();
+        let sources = |folders: &[&str]| {
+            let mut sources = String::new();
+            let mut folders: Vec<_> = folders.iter().map(|folder| root().join(folder)).collect();
+            while let Some(folder) = folders.pop() {
+                for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                    if entry.is_dir() && !entry.ends_with("node_modules") {
+                        folders.push(entry);
+                    } else if entry.extension().is_some_and(|extension| extension == "rs") {
+                        sources += &fs::read_to_string(entry).unwrap();
+                    }
                 }
             }
-        }
-        for page in ["docs/security.md", "docs/security-review.md"] {
+            sources
+        };
+        let tests = sources(&["src", "tests"]);
+        for page in ["docs/security.md", "docs/security-review.md", "docs/local-service-review.md"] {
             let text = prose(page);
-            for span in markdown::spans(&text) {
-                let is_in_folder =
-                    ["src/", "tests/", "fuzz/", ".ci/"].iter().any(|folder| span.starts_with(folder));
+            for span in markdown::spans(&text).into_iter().filter(|span| *span != "serve/") {
+                let is_in_folder = ["src/", "tests/", "fuzz/", ".ci/", "serve/"]
+                    .iter()
+                    .any(|folder| span.starts_with(folder));
                 let is_at_root = ["Cargo.toml", "Cargo.lock", "clippy.toml", "deny.toml"].contains(&span);
                 if is_in_folder || is_at_root {
                     assert!(root().join(span).is_file(), "{page}: there is no {span}");
                 }
             }
         }
+        // The service's page names its tests beside its files.
+        let of_service = sources(&["serve/src"]);
+        let review = prose("docs/local-service-review.md");
+        let named = review
+            .lines()
+            .filter(|line| line.starts_with("| "))
+            .filter_map(|line| line.trim_matches('|').split(" | ").nth(2));
+        let named: Vec<&str> = named
+            .flat_map(markdown::spans)
+            .filter(|span| span.contains('_') && !span.contains(['/', '.']))
+            .collect();
+        for span in &named {
+            assert!(
+                of_service.contains(&format!("fn {span}(")),
+                "docs/local-service-review.md: there is no test {span}"
+            );
+        }
+        assert!(named.len() > 4, "{}", named.len());
         let promises = rows("docs/security.md", "## Promises");
         for row in &promises {
             assert_eq!(row.len(), 3, "{row:?}");

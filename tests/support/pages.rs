@@ -34,6 +34,9 @@ pub const PAGES: &[&str] = &[
     "docs/gitlab-component.md",
     "docs/terraform.md",
     "docs/long-applies.md",
+    "docs/local-service.md",
+    "docs/local-service-review.md",
+    "docs/mcp.md",
 ];
 
 pub fn root() -> &'static Path {

