@@ -120,22 +120,15 @@ impl CommandLine {
         if !has_client(env) {
             return Ok(None);
         }
-        let mut typed = self.typed_with_api();
+        let mut typed = self.with_api();
         typed.set(&GRANT.row, "client-credentials");
         let account = Resolver::new(&typed, env).grant()?.account;
         let copy = |secret: &Secret| Secret::new(secret.reveal());
         Ok(account.client.as_ref().map(|client| (copy(&client.id), copy(&client.secret))))
     }
 
-    /// Reads the settings of a service that passes requests on: where to, and how.
-    pub fn pass_through(&self, env: &Env) -> Result<(Url, NetworkSettings), Error> {
-        let typed = self.typed_with_api();
-        let mut resolver = Resolver::new(&typed, env);
-        Ok((resolver.api_endpoint()?, resolver.network()?))
-    }
-
-    /// Returns what was typed, and the sandbox's API if no other one was.
-    fn typed_with_api(&self) -> Typed {
+    /// The command line with the sandbox's API, unless it names one.
+    fn with_api(&self) -> Typed {
         let mut typed = self.typed.clone();
         if let Some(base) = &self.sandbox_api
             && typed.os(&API_ENDPOINT.row).is_none()
@@ -143,6 +136,13 @@ impl CommandLine {
             typed.set(&API_ENDPOINT.row, base);
         }
         typed
+    }
+
+    /// Reads the settings of a service that passes requests on: where to, and how.
+    pub fn pass_through(&self, env: &Env) -> Result<(Url, NetworkSettings), Error> {
+        let typed = self.with_api();
+        let mut resolver = Resolver::new(&typed, env);
+        Ok((resolver.api_endpoint()?, resolver.network()?))
     }
 }
 

@@ -289,6 +289,39 @@ fn an_answer_that_makes_no_sense_is_a_bad_gateway() {
 }
 
 #[test]
+fn while_the_sts_is_down_the_old_token_serves() {
+    // Renewed when half of it is over, and good for two seconds more.
+    let sts = Sts::with_life(8);
+    let service = Setup::federated(&sts).args(["--min-ttl", "1"]).start();
+    let first = service.token().token();
+    sts.always(Reply::status(503));
+    until("a renewal is tried", || {
+        assert_eq!(service.token().token(), first);
+        (sts.requests().len() > 1).then_some(())
+    });
+    assert_eq!(service.token().token(), first);
+    assert_eq!(service.ask_as_it_is(&exchange(&service, STS[0])).token(), first);
+    assert!(is_ready(&service));
+    sts.life(3600);
+    sts.works();
+    // From the old one to the new one nobody is left without.
+    let second = until("a new token comes", || Some(service.token().token()).filter(|token| *token != first));
+    assert_eq!(sts.issued(), [first, second]);
+}
+
+#[test]
+fn an_end_of_the_trouble_is_told_and_seen() {
+    let sts = Sts::start();
+    sts.always(Reply::status(503));
+    let service = Setup::federated(&sts).args(["--timeout", "1"]).start();
+    service.logs("refresh-failed", 1);
+    sts.works();
+    service.token().is(200);
+    assert_eq!(service.logs("recovered", 1).len(), 1);
+    assert!(is_ready(&service));
+}
+
+#[test]
 fn while_there_is_no_token_callers_are_asked_to_come_back() {
     let sts = Sts::start();
     sts.always(refusal(503, "temporarily_unavailable").header("Retry-After", "900"));

@@ -124,6 +124,13 @@ impl Connection {
         self.answer()
     }
 
+    /// Asks where the connection may have ended.
+    pub fn ask_or_end(&mut self, ask: &Ask) -> Option<Answer> {
+        let bytes = ask.wire(&self.host);
+        self.send(&bytes);
+        self.raw_answer()
+    }
+
     /// Reads an answer, which may be stored by nobody and read by no page.
     #[track_caller]
     pub fn answer(&mut self) -> Answer {

@@ -13,6 +13,7 @@ pub mod server;
 pub mod tls;
 
 pub mod client;
+pub mod hanging;
 pub mod mcp;
 pub mod service;
 pub mod sts;

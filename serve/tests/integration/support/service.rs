@@ -183,7 +183,7 @@ impl Setup {
         Self { takes_input: true, ..setup }
     }
 
-    /// Nothing is on standard error: a text log is waited for by its first word.
+    /// Logs for people.
     pub fn text_log(self) -> Self {
         self.with("--log-format", "text")
     }
