@@ -41,6 +41,7 @@ pub struct App {
 }
 
 /// The origin of the tokens.
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Origin {
     /// A grant of this service.
     Federated(Federated),
@@ -146,7 +147,13 @@ pub struct Granted<'a> {
     pub refresh_token: Option<Cow<'a, str>>,
 }
 
-impl Granted<'_> {
+impl<'a> Granted<'a> {
+    /// Reads it from the API's answer. `None` if that is no JSON object: a list would pass for the members in their order.
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let is_object = body.trim_ascii_start().first() == Some(&b'{');
+        is_object.then(|| serde_json::from_slice(body).ok()).flatten()
+    }
+
     /// The life of the token in seconds, if it can be read.
     pub fn life(&self) -> Option<i64> {
         match self.token_timeout.as_ref()? {

@@ -54,12 +54,11 @@ impl TokenFiles {
         let own = fingerprint([token]);
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let known = slots.taken.iter().position(|slot| slot.client == client);
-        let mut slot = match known.and_then(|position| slots.taken.remove(position)) {
-            Some(slot) => slot,
-            None => {
-                slots.next += 1;
-                Slot { client, number: slots.next, token: [0; 32] }
-            }
+        let mut slot = if let Some(slot) = known.and_then(|position| slots.taken.remove(position)) {
+            slot
+        } else {
+            slots.next += 1;
+            Slot { client, number: slots.next, token: [0; 32] }
         };
         let names = names(slot.number);
         let files = Files { token: self.folder.path(&names[0]), header: self.folder.path(&names[1]) };

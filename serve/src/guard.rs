@@ -125,6 +125,11 @@ pub fn names(uri: &Uri, headers: &HeaderMap, is_name: impl Fn(&str) -> bool) -> 
 
 /// Reads a body whole, within limits. From then on the request counts as one that is being answered.
 pub async fn read_body(extensions: &http::Extensions, body: Body) -> Result<Bytes, StatusCode> {
+    // One that is announced as too large is not waited for.
+    let announced = hyper::body::Body::size_hint(&body).lower();
+    if usize::try_from(announced).map_or(true, |length| length > MAX_BODY) {
+        return Err(StatusCode::PAYLOAD_TOO_LARGE);
+    }
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
     match read {
         Err(_) => Err(StatusCode::REQUEST_TIMEOUT),

@@ -59,10 +59,17 @@ impl PrivateFolder {
     }
 }
 
-impl Drop for PrivateFolder {
-    fn drop(&mut self) {
+impl PrivateFolder {
+    /// Removes it with everything in it, whoever still knows of it. Nothing can be written there afterwards.
+    pub fn end(&self) {
         // The system clears it at the next start when this cannot.
         fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

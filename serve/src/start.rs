@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Federated, Journal, Origin, PassThrough};
+use crate::blocked::Blocked;
 use crate::files::TokenFiles;
 use crate::guard::{self, Guard};
 use crate::listen::Listener;
@@ -82,7 +83,8 @@ pub fn run(mut line: CommandLine, options: &Options, around: Arc<Env>) -> Result
     }
     // A request that hangs holds up nobody: its socket is closed with the process.
     runtime.shutdown_background();
-    drop((app, folder));
+    // Tasks that are not dropped yet know of it too, so it is not left to the last of them.
+    folder.end();
     outcome
 }
 
@@ -175,7 +177,7 @@ impl Start<'_> {
         let client = Client::new(upstream, limit);
         Ok(Origin::PassThrough(PassThrough {
             client,
-            blocked: Default::default(),
+            blocked: Blocked::default(),
             own,
             last: Mutex::default(),
         }))

@@ -11,13 +11,14 @@ use rmcp::RoleServer;
 use rmcp::service::RequestContext;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::borrow::Cow;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::answer;
 use crate::guard::read_body;
 use crate::metrics;
+use crate::rest::has_type;
 
 const PARSE_ERROR: i64 = -32_700;
 const INVALID_REQUEST: i64 = -32_600;
@@ -60,11 +61,16 @@ pub async fn check(request: Request, next: Next) -> Response {
     if is_post && let Err(refusal) = judge(&body) {
         return counted(refusal);
     }
+    let is_json = has_type(&head.headers, "application/json");
     let token = CancellationToken::new();
     head.extensions.insert(Gone(token.clone()));
     // Held by the answer until all of it is sent: whoever goes away before drops it.
     let guard = token.drop_guard();
-    let response = next.run(Request::from_parts(head, Body::from(body))).await;
+    let response = next.run(Request::from_parts(head, Body::from(body.clone()))).await;
+    if is_post && is_json && response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+        // The SDK says so of what it cannot read, and quotes from it.
+        return counted(no_message(&body));
+    }
     counted(response.map(|body| Body::new(Held { body, _guard: guard })))
 }
 
@@ -92,9 +98,16 @@ fn judge(body: &Bytes) -> Result<(), Response> {
         {
             Ok(())
         }
-        Ok(_) => bad(INVALID_REQUEST, "this is no message of JSON-RPC 2.0"),
-        Err(error) if error.is_data() => bad(INVALID_REQUEST, "this is no message of JSON-RPC 2.0"),
-        Err(_) => bad(PARSE_ERROR, "this is no JSON"),
+        _ => Err(no_message(body)),
+    }
+}
+
+/// Refuses what is no message: it may be no JSON either.
+fn no_message(body: &Bytes) -> Response {
+    if serde_json::from_slice::<Value>(body).is_ok() {
+        refuse(StatusCode::BAD_REQUEST, INVALID_REQUEST, "this is no message of JSON-RPC 2.0")
+    } else {
+        refuse(StatusCode::BAD_REQUEST, PARSE_ERROR, "this is no JSON")
     }
 }
 

@@ -195,7 +195,7 @@ impl Mcp {
         if passed.status != http::StatusCode::OK {
             return Err(given.refusal(passed.status.as_u16(), &passed.body));
         }
-        let granted: Granted<'_> = serde_json::from_slice(&passed.body).unwrap_or_default();
+        let granted = Granted::read(&passed.body).unwrap_or_default();
         let Some(token) = granted.access_token.as_deref().filter(|token| is_token(token)) else {
             return Err(Failure::with(
                 Code::ApiResponseInvalid,
@@ -330,17 +330,17 @@ impl Given {
     }
 
     fn members(&self) -> [(&'static str, Option<&str>); 7] {
-        fn text(secret: &Option<Zeroizing<String>>) -> Option<&str> {
-            secret.as_ref().map(|secret| secret.as_str())
+        fn text(secret: Option<&Zeroizing<String>>) -> Option<&str> {
+            secret.map(|secret| secret.as_str())
         }
         [
             ("grant_type", self.grant_type.as_deref()),
-            ("client_id", text(&self.client_id)),
-            ("client_secret", text(&self.client_secret)),
+            ("client_id", text(self.client_id.as_ref())),
+            ("client_secret", text(self.client_secret.as_ref())),
             ("user_name", self.user_name.as_deref()),
-            ("user_password", text(&self.user_password)),
+            ("user_password", text(self.user_password.as_ref())),
             ("password_encoding", self.password_encoding.as_deref()),
-            ("refresh_token", text(&self.refresh_token)),
+            ("refresh_token", text(self.refresh_token.as_ref())),
         ]
     }
 

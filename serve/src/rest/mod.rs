@@ -99,7 +99,7 @@ async fn document(State(app): State<Arc<App>>) -> Response {
 }
 
 /// Tells whether a body has a media type.
-fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+pub fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     given.and_then(|text| text.split(';').next()).is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted))
 }
@@ -117,9 +117,7 @@ async fn classic(kind: Kind, State(app): State<Arc<App>>, request: Request) -> R
             "Send a JSON object as Equinix's API takes it.",
         )
     };
-    let response = if !has_type(&head.headers, "application/json") {
-        invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
-    } else {
+    let response = if has_type(&head.headers, "application/json") {
         match read_body(&head.extensions, body).await {
             Err(status) => invalid(status, "the request could not be read whole"),
             Ok(body) => match read(&body) {
@@ -133,6 +131,8 @@ async fn classic(kind: Kind, State(app): State<Arc<App>>, request: Request) -> R
                 },
             },
         }
+    } else {
+        invalid(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content type must be application/json")
     };
     counted(kind.path(), response)
 }
@@ -219,9 +219,7 @@ async fn pass_on(
         }
         Ok(passed) => {
             if passed.status == StatusCode::OK {
-                let life = serde_json::from_slice::<Granted<'_>>(&passed.body)
-                    .ok()
-                    .and_then(|granted| granted.life());
+                let life = Granted::read(&passed.body).and_then(|granted| granted.life());
                 app.handed_out(kind.path(), "classic", app.end_of(life), caller).await;
             }
             answer::passed_on(passed.status, passed.headers, passed.body)
