@@ -11,8 +11,8 @@ use equinix_wif::service::{
 use serde::Deserialize;
 use std::borrow::Cow;
 
-use crate::blocked::{Blocked, Fingerprint};
 use crate::caller::Caller;
+use crate::clients::{Clients, Proof};
 use crate::files::TokenFiles;
 use crate::log::HAND_OUT;
 use crate::metrics;
@@ -63,8 +63,8 @@ pub struct Federated {
 pub struct PassThrough {
     /// The client.
     pub client: Client,
-    /// Clients that were refused.
-    pub blocked: Blocked,
+    /// What is known of clients.
+    pub clients: Clients,
     /// The service's own id and secret, if it has one.
     pub own: Option<(Secret, Secret)>,
     /// The client that obtained a token last by MCP, with its refresh token.
@@ -124,12 +124,33 @@ pub struct Sent<'a> {
 }
 
 impl Sent<'_> {
-    /// A digest of what proves who asks. `None` if nothing does.
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
-        let members =
-            [&self.client_id, &self.client_secret, &self.user_name, &self.user_password, &self.refresh_token];
-        let is_there = members.iter().any(|member| member.is_some());
-        is_there.then(|| fingerprint(members.into_iter().map(|member| member.as_deref().unwrap_or_default())))
+    /// Digests of what proves who asks. `None` if nothing does.
+    pub fn proof(&self, kind: Kind) -> Option<Proof> {
+        let pair = fingerprint(
+            [&self.client_id, &self.client_secret].map(|member| member.as_deref().unwrap_or_default()),
+        );
+        let of_user = [&self.user_name, &self.user_password];
+        // Only what the API looks at: anything else would make the same client a new one.
+        let others: &[_] = match (kind, self.grant_type.as_deref()) {
+            (Kind::Refresh, _) => &[&self.refresh_token],
+            // Without a grant the API takes it for a user's.
+            (Kind::Token, None | Some("password")) => &of_user,
+            (Kind::Token, Some(_)) => &[],
+        };
+        let is_there = [&self.client_id, &self.client_secret]
+            .into_iter()
+            .chain(others.iter().copied())
+            .any(Option::is_some);
+        if !is_there {
+            return None;
+        }
+        if others.is_empty() {
+            return Some(Proof { pair, whole: pair });
+        }
+        let others = others.iter().map(|member| member.as_deref().unwrap_or_default());
+        let members = [self.client_id.as_deref(), self.client_secret.as_deref()];
+        let members = members.into_iter().map(Option::unwrap_or_default);
+        Some(Proof { pair, whole: fingerprint(members.chain(others)) })
     }
 }
 
@@ -175,36 +196,49 @@ pub enum NotPassed {
 impl PassThrough {
     /// Sends a request to the API, unless its client was refused a moment ago.
     pub async fn send(&self, kind: Kind, sent: &Sent<'_>, body: Bytes) -> Result<Answer, NotPassed> {
-        if !self.blocked.is_empty()
-            && let Some(client) = sent.fingerprint()
-            && let Some(left) = self.blocked.left(&client, Instant::now())
-        {
-            return Err(NotPassed::Blocked(left));
-        }
+        let proof = sent.proof(kind);
+        let turn = match &proof {
+            Some(proof) => Some(self.clients.turn(proof).await.map_err(NotPassed::Blocked)?),
+            None => None,
+        };
         let begun = Instant::now();
-        let answer = self.client.post(kind.path(), body).await.map_err(NotPassed::Failed)?;
+        let answer = self.client.post(kind.path(), body).await;
         metrics::exchanged(begun.elapsed());
+        let outcome = answer.map_err(NotPassed::Failed).and_then(|answer| self.judge(proof.as_ref(), answer));
+        if let Some(proof) = &proof
+            && outcome.is_err()
+        {
+            self.clients.leave(proof);
+        }
+        drop(turn);
+        outcome
+    }
+
+    /// Holds an answer against what the API answers, and notes what it says of the client.
+    fn judge(&self, proof: Option<&Proof>, answer: Answer) -> Result<Answer, NotPassed> {
         let status = answer.status.as_u16();
         let media_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let is_json = media_type
             .and_then(|text| text.split(';').next())
             .is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json"));
-        match status {
-            200 if !is_json => Err(NotPassed::Failed(Upstream::not_passed_on(status, "without JSON"))),
-            200 => Ok(answer),
-            100..400 => Err(NotPassed::Failed(Upstream::not_passed_on(
-                status,
-                "where it answers with a token or an error; something in between may have answered",
-            ))),
-            _ => {
-                if Upstream::refuses_login(status, media_type, &answer.body)
-                    && let Some(client) = sent.fingerprint()
-                {
-                    self.blocked.block(client, Instant::now());
-                }
-                Ok(answer)
+        match (status, proof) {
+            (200, _) if !is_json => {
+                return Err(NotPassed::Failed(Upstream::not_passed_on(status, "without JSON")));
             }
+            (200, Some(proof)) => self.clients.accept(proof),
+            (100..200 | 201..400, _) => {
+                return Err(NotPassed::Failed(Upstream::not_passed_on(
+                    status,
+                    "where it answers with a token or an error; something in between may have answered",
+                )));
+            }
+            (400.., Some(proof)) if Upstream::refuses_login(status, media_type, &answer.body) => {
+                self.clients.refuse(proof);
+            }
+            (_, Some(proof)) => self.clients.leave(proof),
+            (_, None) => {}
         }
+        Ok(answer)
     }
 
     /// Remembers the client that has obtained a token.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use equinix_wif::service::{Error, fingerprint};
 use zeroize::Zeroizing;
 
-use crate::blocked::Fingerprint;
+use crate::clients::Fingerprint;
 use crate::private::PrivateFolder;
 
 /// The number of clients whose tokens have files of their own at a time.

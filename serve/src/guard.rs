@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 use crate::answer;
 use crate::caller::Caller;
 use crate::listen::{Local, Slot};
+use crate::metrics;
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -94,7 +95,10 @@ pub async fn guard(State(guard): State<Arc<Guard>>, mut request: Request, next: 
             }
             next.run(request).await
         }
-        Err(refusal) => refusal,
+        Err(refusal) => {
+            metrics::request("door", refusal.status().as_u16());
+            refusal
+        }
     };
     response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
     response

@@ -271,15 +271,16 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place, and ends the oldest connection that only waits if there are too many.
-    fn take(&self) -> Arc<Slot> {
-        let slot = Arc::new(Slot { is_answered: AtomicBool::new(false), end: CancellationToken::new() });
+    /// Takes a place, and ends the oldest connection that only waits if there are too many. There is none if all of them are
+    /// being answered.
+    fn take(&self) -> Option<Arc<Slot>> {
         let mut taken = self.lock();
-        if taken.len() >= self.limit {
-            end_oldest(&mut taken);
+        if taken.len() >= self.limit && !end_oldest(&mut taken) {
+            return None;
         }
+        let slot = Arc::new(Slot { is_answered: AtomicBool::new(false), end: CancellationToken::new() });
         taken.push_back(Arc::clone(&slot));
-        slot
+        Some(slot)
     }
 
     fn make_room(&self) {
@@ -301,12 +302,13 @@ impl Places {
     }
 }
 
-fn end_oldest(taken: &mut VecDeque<Arc<Slot>>) {
-    if let Some(position) = taken.iter().position(|slot| slot.is_idle())
-        && let Some(slot) = taken.remove(position)
-    {
+/// Ends the oldest connection that only waits, if there is one.
+fn end_oldest(taken: &mut VecDeque<Arc<Slot>>) -> bool {
+    let oldest = taken.iter().position(|slot| slot.is_idle()).and_then(|position| taken.remove(position));
+    if let Some(slot) = &oldest {
         slot.end.cancel();
     }
+    oldest.is_some()
 }
 
 /// Raises the number of files that may be open, and returns how many connections fit.
@@ -329,7 +331,8 @@ fn spawn<S>(stream: S, caller: Caller, places: &Arc<Places>, router: &Router, gr
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let slot = places.take();
+    // Whoever comes too many is sent away; those inside are answered.
+    let Some(slot) = places.take() else { return };
     let (places, router) = (Arc::clone(places), router.clone());
     let own = Arc::clone(&slot);
     let answer = service_fn(move |mut request: Request<Incoming>| {
@@ -393,14 +396,18 @@ mod tests {
     #[test]
     fn whoever_only_waits_makes_room() {
         let places = Places::new(2);
-        let (first, second) = (places.take(), places.take());
+        let take = || places.take().unwrap();
+        let (first, second) = (take(), take());
         first.received();
-        let third = places.take();
+        let third = take();
         assert!(!first.end.is_cancelled(), "it is being answered");
         assert!(second.end.is_cancelled() && !third.end.is_cancelled());
         first.answered();
-        let fourth = places.take();
+        let fourth = take();
         assert!(first.end.is_cancelled());
+        third.received();
+        fourth.received();
+        assert!(places.take().is_none(), "all of them are being answered");
         for slot in [third, fourth] {
             places.leave(&slot);
         }

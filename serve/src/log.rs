@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use equinix_wif::service::{Console, LineKind, Log};
 use tracing::{Event, Metadata, Subscriber};
@@ -110,7 +113,7 @@ impl Write for Line<'_> {
 impl Drop for Line<'_> {
     fn drop(&mut self) {
         match self.console {
-            None => write_bytes(&self.bytes),
+            None => write_bytes(std::mem::take(&mut self.bytes)),
             Some(console) => {
                 let text = String::from_utf8_lossy(&self.bytes);
                 write_raw(&format!("{}\n", console.safe(text.trim_end())));
@@ -119,15 +122,98 @@ impl Drop for Line<'_> {
     }
 }
 
-/// Writes a line of our own words to standard error.
+/// Writes a line of our own words to the log.
 pub fn write_raw(line: &str) {
-    write_bytes(line.as_bytes());
+    write_bytes(line.as_bytes().to_vec());
 }
 
-fn write_bytes(line: &[u8]) {
-    static BROKEN: OnceLock<()> = OnceLock::new();
-    if BROKEN.get().is_none() && io::stderr().lock().write_all(line).is_err() {
-        // Nobody is left to be told, and the service goes on.
-        BROKEN.get_or_init(|| ());
+fn write_bytes(line: Vec<u8>) {
+    QUEUE.push(line);
+}
+
+/// Waits until everything is written, but not for long: perhaps nobody reads it.
+pub fn finish() {
+    QUEUE.finish();
+}
+
+/// The lines on their way to standard error. A thread writes them, since standard error may be a pipe that nobody reads, and
+/// such a pipe must not hold up whoever asks for a token.
+static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::start);
+
+/// The number of lines that may wait. Further ones are counted, and left out.
+const WAITING: usize = 8192;
+
+/// The bytes that are written at once.
+const AT_ONCE: usize = 64 * 1024;
+
+/// The time that the end waits for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+enum Entry {
+    Line(Vec<u8>),
+    /// Everything before it is written.
+    Mark(SyncSender<()>),
+}
+
+struct Queue {
+    /// `None` if no thread could be started: then whoever writes a line writes it itself.
+    entries: Option<SyncSender<Entry>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Queue {
+    fn start() -> Self {
+        let (sender, receiver) = mpsc::sync_channel(WAITING);
+        let lost = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&lost);
+        let thread = std::thread::Builder::new().name("log".to_owned());
+        let entries = thread.spawn(move || write_all(&receiver, &counted)).ok().map(|_| sender);
+        Self { entries, lost }
+    }
+
+    fn push(&self, line: Vec<u8>) {
+        match &self.entries {
+            None => drop(io::stderr().lock().write_all(&line)),
+            Some(entries) => {
+                if entries.try_send(Entry::Line(line)).is_err() {
+                    self.lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn finish(&self) {
+        let Some(entries) = &self.entries else { return };
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // Where there is no room for the mark, there is nobody who reads.
+        if entries.try_send(Entry::Mark(sender)).is_ok() {
+            receiver.recv_timeout(LAST_LINES).ok();
+        }
+    }
+}
+
+/// Writes lines until nobody is left to send any, as many at once as are waiting.
+fn write_all(entries: &Receiver<Entry>, lost: &AtomicU64) {
+    let mut text = Vec::with_capacity(AT_ONCE);
+    let mut marks = Vec::new();
+    while let Ok(first) = entries.recv() {
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Line(line) => text.extend_from_slice(&line),
+                Entry::Mark(mark) => marks.push(mark),
+            }
+            next = if text.len() < AT_ONCE { entries.try_recv().ok() } else { None };
+        }
+        let lines = lost.swap(0, Ordering::Relaxed);
+        if lines > 0 {
+            text.extend_from_slice(format!("{{\"event\":\"lines-lost\",\"lines\":{lines}}}\n").as_bytes());
+        }
+        // Nobody is left to be told when it is gone, and the service goes on.
+        io::stderr().lock().write_all(&text).ok();
+        text.clear();
+        for mark in marks.drain(..) {
+            mark.send(()).ok();
+        }
     }
 }

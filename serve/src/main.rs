@@ -11,8 +11,8 @@ compile_error!("equinix-wif-serve needs a Unix: who may read a file or open a so
 
 mod answer;
 mod app;
-mod blocked;
 mod caller;
+mod clients;
 mod files;
 mod guard;
 mod listen;
@@ -52,6 +52,16 @@ fn main() -> ExitCode {
         Purpose::Print(text) => Ok(Err(text)),
         Purpose::Run(line) => Options::new(&line.own).map(|options| Ok((line, options))),
     });
+    let status = act(read, env);
+    log::finish();
+    status
+}
+
+/// What was read of the command line.
+type Read = Result<Result<(service::CommandLine, Options), String>, Error>;
+
+/// Does what the command line asks for, and returns how it ended.
+fn act(read: Read, env: Arc<Env>) -> ExitCode {
     let outcome = match read {
         Ok(Err(text)) => {
             // `| head` has seen enough.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,11 +13,11 @@ use equinix_wif::service::{
 };
 use rmcp::ServiceExt;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Federated, Journal, Origin, PassThrough};
-use crate::blocked::Blocked;
+use crate::clients::Clients;
 use crate::files::TokenFiles;
 use crate::guard::{self, Guard};
 use crate::listen::Listener;
@@ -177,7 +178,7 @@ impl Start<'_> {
         let client = Client::new(upstream, limit);
         Ok(Origin::PassThrough(PassThrough {
             client,
-            blocked: Blocked::default(),
+            clients: Clients::default(),
             own,
             last: Mutex::default(),
         }))
@@ -226,7 +227,7 @@ impl Ready {
 
 async fn serve(app: &Arc<App>, options: &Options, ready: &Ready) -> Result<(), Error> {
     let stop = CancellationToken::new();
-    let mut end = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    let mut ends = Ends::new();
     let rest = open(options.rest.as_ref()).await?;
     let mcp = open(options.mcp.as_ref()).await?;
     if let Origin::Federated(federated) = &app.origin {
@@ -268,15 +269,8 @@ async fn serve(app: &Arc<App>, options: &Options, ready: &Ready) -> Result<(), E
             }
         });
     }
-    let [terminate, interrupt] = &mut end;
-    let told = async {
-        tokio::select! {
-            () = wait(terminate) => {}
-            () = wait(interrupt) => {}
-        }
-    };
     tokio::select! {
-        () = told => tracing::info!(event = "ending", "told to end; what is being answered has {} s", PATIENCE.as_secs()),
+        () = ends.told() => tracing::info!(event = "ending", "told to end; what is being answered has {} s", PATIENCE.as_secs()),
         // Standard input has ended.
         _ = running.join_next() => {}
     }
@@ -294,11 +288,33 @@ async fn open(address: Option<&crate::options::Address>) -> Result<Option<Listen
     }
 }
 
-/// Waits for a signal; for ever where it cannot be waited for.
-async fn wait(signal: &mut io::Result<tokio::signal::unix::Signal>) {
-    if let Ok(signal) = signal {
-        signal.recv().await;
-    } else {
-        std::future::pending::<()>().await;
+/// The signals that end the service.
+struct Ends(Vec<Signal>);
+
+impl Ends {
+    /// Waits for them from now on. A terminal that is closed ends the service as well, unless it was started to outlive it.
+    fn new() -> Self {
+        let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()];
+        if !ignores_hangup() {
+            kinds.push(SignalKind::hangup());
+        }
+        Self(kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect())
     }
+
+    /// Returns when one has come.
+    async fn told(&mut self) {
+        std::future::poll_fn(|cx| {
+            let came = self.0.iter_mut().any(|signal| signal.poll_recv(cx).is_ready());
+            if came { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Tells whether this process was started to ignore the end of its terminal (`nohup`), where the system says so.
+fn ignores_hangup() -> bool {
+    const HANGUP: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & HANGUP != 0)
 }

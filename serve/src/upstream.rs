@@ -1,24 +1,21 @@
 //! The client for requests that are passed on. The policy is the library's: its way to the server, its limits, its trust, its
 //! words. Connections are kept open between requests, which the small program has no use for.
 
-use std::error::Error as _;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use equinix_wif::service::{
-    Deadline, Error, Fault, Hop, MAX_BODY, MAX_HEADERS, REQUEST_ID_HEADERS, TunnelAnswer, USER_AGENT,
-    Upstream, tunnel_request,
+    Deadline, Error, Fault, Hop, MAX_BODY, MAX_HEADERS, TunnelAnswer, USER_AGENT, Upstream, tunnel_request,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -39,8 +36,19 @@ const IDLE: Duration = Duration::from_secs(20);
 /// The number of idle connections that are kept.
 const KEPT: usize = 64;
 
-/// The headers of an answer that are passed on, besides the names that the server gave a request.
-const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::RETRY_AFTER, header::WWW_AUTHENTICATE];
+/// The number of headers that an answer may have.
+const MAX_HEADER_LINES: usize = 128;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The headers of an answer that are passed on: those that say how to go on, and the names that the server gave a request.
+const PASSED_ON: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::RETRY_AFTER,
+    header::WWW_AUTHENTICATE,
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-correlation-id"),
+];
 
 /// An answer that may be passed on.
 pub struct Answer {
@@ -52,138 +60,139 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// The client.
+/// An open connection, ready for a request or on its way to be.
+type Sender = http1::SendRequest<Full<Bytes>>;
+
+/// The client. A clone shares its connections.
 #[derive(Clone)]
 pub struct Client {
     upstream: Upstream,
-    pool: Pool<Connector, Full<Bytes>>,
+    /// The connections that nobody uses, each with the moment since when. The youngest is used first.
+    idle: Arc<Mutex<Vec<(Sender, Instant)>>>,
     limit: Duration,
 }
 
 impl Client {
     /// Makes a client of where it leads, and the time that a request may take.
     pub fn new(upstream: Upstream, limit: Duration) -> Self {
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(KEPT)
-            // Only what has not been written to a connection that turned out to be closed.
-            .retry_canceled_requests(true)
-            .http1_max_headers(128)
-            .http1_max_buf_size(MAX_HEADERS.max(8192))
-            .build(Connector(upstream.clone()));
-        Self { upstream, pool, limit: limit.min(REQUEST_TIMEOUT) }
+        Self { upstream, idle: Arc::default(), limit: limit.min(REQUEST_TIMEOUT) }
     }
 
     /// Sends a request, once. The body is sent as it is. Whoever stops waiting ends the request and its connection.
-    pub async fn post(&self, path: &str, body: Bytes) -> Result<Answer, Error> {
+    pub async fn post(&self, path: &'static str, body: Bytes) -> Result<Answer, Error> {
         let by = Deadline::within(self.limit);
         let outcome = timeout(self.limit, self.ask(path, body)).await.unwrap_or(Err(Fault::Timeout));
         outcome.map_err(|fault| self.upstream.explain(&fault, by))
     }
 
-    async fn ask(&self, path: &str, body: Bytes) -> Result<Answer, Fault> {
-        let uri: Uri =
-            format!("{}{path}", self.upstream.url().origin()).parse().map_err(|_| Fault::Unsendable)?;
-        let request = Request::post(uri)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::ACCEPT, "application/json")
-            .header(header::ACCEPT_ENCODING, "identity")
-            .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(body))
-            .map_err(|_| Fault::Unsendable)?;
-        let (head, body) = self.pool.request(request).await.map_err(|error| fault_of(&error))?.into_parts();
-        let is_encoded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if head.headers.get(header::CONTENT_ENCODING).is_some_and(is_encoded) {
-            return Err(Fault::Encoded);
-        }
-        let mut headers = HeaderMap::with_capacity(4);
-        let ids = REQUEST_ID_HEADERS.iter().filter_map(|name| HeaderName::try_from(*name).ok());
-        for name in PASSED_ON.into_iter().chain(ids) {
-            if let Some(value) = head.headers.get(&name) {
-                headers.insert(name, value.clone());
+    async fn ask(&self, path: &'static str, body: Bytes) -> Result<Answer, Fault> {
+        let mut request = self.request(path, body)?;
+        loop {
+            let (mut sender, is_new) = match self.take_idle() {
+                Some(sender) => (sender, false),
+                None => (self.connect().await?, true),
+            };
+            match sender.try_send_request(request).await {
+                Ok(answer) => {
+                    let answer = read(answer).await?;
+                    self.keep(sender);
+                    return Ok(answer);
+                }
+                // A connection that was closed while nobody used it has taken nothing of the request.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_new => request = unsent,
+                    _ => return Err(fault_of(error.error())),
+                },
             }
         }
-        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { Fault::TooLarge("body") } else { Fault::Truncated }
-        })?;
-        Ok(Answer { status: head.status, headers, body: body.to_bytes() })
     }
+
+    fn request(&self, path: &'static str, body: Bytes) -> Result<Request<Full<Bytes>>, Fault> {
+        let host = self.upstream.url().origin();
+        let host = host.split_once("://").map_or(host.as_str(), |(_, host)| host);
+        Request::post(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, JSON)
+            .header(header::ACCEPT, JSON)
+            .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            .header(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))
+            .body(Full::new(body))
+            .map_err(|_| Fault::Unsendable)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Sender, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_idle(&self) -> Option<Sender> {
+        let mut idle = self.lock();
+        while let Some((sender, since)) = idle.pop() {
+            if since.elapsed() > IDLE {
+                // The others have not been used for even longer.
+                idle.clear();
+                return None;
+            }
+            if sender.is_ready() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request, unless it is closed.
+    fn keep(&self, sender: Sender) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.len() < KEPT {
+            idle.push((sender, Instant::now()));
+        }
+    }
+
+    async fn connect(&self) -> Result<Sender, Fault> {
+        let stream = open(&self.upstream).await?;
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(MAX_HEADER_LINES)
+            .max_buf_size(MAX_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| fault_of(&error))?;
+        // It ends when the sender is dropped, or when the server closes it.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(sender)
+    }
+}
+
+/// Reads an answer whole, and keeps of its headers what is passed on.
+async fn read(answer: http::Response<Incoming>) -> Result<Answer, Fault> {
+    let (head, body) = answer.into_parts();
+    let is_encoded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if head.headers.get(header::CONTENT_ENCODING).is_some_and(is_encoded) {
+        return Err(Fault::Encoded);
+    }
+    let mut headers = HeaderMap::with_capacity(4);
+    for name in &PASSED_ON {
+        if let Some(value) = head.headers.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() { Fault::TooLarge("body") } else { Fault::Truncated }
+    })?;
+    Ok(Answer { status: head.status, headers, body: body.to_bytes() })
 }
 
 /// Sorts what the HTTP library says.
-fn fault_of(error: &hyper_util::client::legacy::Error) -> Fault {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(Broken(fault)) = inner.downcast_ref::<Broken>() {
-            return copy(fault);
-        }
-        if let Some(hyper) = inner.downcast_ref::<hyper::Error>() {
-            return match hyper {
-                hyper if hyper.is_parse_too_large() => Fault::TooLarge("header"),
-                hyper if hyper.is_parse() && hyper.to_string().contains("headers") => {
-                    Fault::TooLarge("header")
-                }
-                hyper if hyper.is_parse() => Fault::Garbage,
-                hyper if hyper.is_timeout() => Fault::Timeout,
-                _ => Fault::Reset,
-            };
-        }
-        cause = inner.source();
-    }
-    Fault::Reset
-}
-
-/// Makes the fault anew: the error that holds it is the library's.
-fn copy(fault: &Fault) -> Fault {
-    match fault {
-        Fault::Name { host, problem } => Fault::Name { host: host.clone(), problem: *problem },
-        Fault::Unreachable(kind) => Fault::Unreachable(*kind),
-        Fault::Tls(error) => Fault::Tls(error.clone()),
-        Fault::HandshakeBroken(kind) => Fault::HandshakeBroken(*kind),
-        Fault::AtProxy(inner) => copy(inner).at_proxy(),
-        Fault::Tunnel(kind) => Fault::Tunnel(*kind),
-        Fault::ProxyAnswered { status, schemes } => {
-            Fault::ProxyAnswered { status: *status, schemes: schemes.clone() }
-        }
-        Fault::Timeout => Fault::Timeout,
-        Fault::Reset => Fault::Reset,
-        Fault::Garbage => Fault::Garbage,
-        Fault::Truncated => Fault::Truncated,
-        Fault::TooLarge(part) => Fault::TooLarge(part),
-        Fault::Encoded => Fault::Encoded,
-        Fault::Unsendable => Fault::Unsendable,
-    }
-}
-
-/// A connection that could not be made, as the HTTP library passes it on.
-#[derive(Debug)]
-struct Broken(Fault);
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("no connection")
-    }
-}
-
-impl std::error::Error for Broken {}
-
-/// Makes connections.
-#[derive(Clone)]
-struct Connector(Upstream);
-
-impl tower::Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = Broken;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Broken>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let upstream = self.0.clone();
-        Box::pin(async move { open(&upstream).await.map(TokioIo::new).map_err(Broken) })
+fn fault_of(error: &hyper::Error) -> Fault {
+    if error.is_parse_too_large() || (error.is_parse() && error.to_string().contains("headers")) {
+        Fault::TooLarge("header")
+    } else if error.is_parse() {
+        Fault::Garbage
+    } else if error.is_timeout() {
+        Fault::Timeout
+    } else {
+        Fault::Reset
     }
 }
 
@@ -247,12 +256,6 @@ async fn secure(stream: Stream, hop: &Hop) -> Result<Stream, Fault> {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<Stream>>),
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
 }
 
 impl AsyncRead for Stream {
