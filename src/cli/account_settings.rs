@@ -88,6 +88,12 @@ impl Resolver<'_> {
         Ok(endpoint.value)
     }
 
+    /// Tells whether the grant asks the classic API.
+    #[cfg(feature = "service")]
+    pub fn asks_api(&mut self) -> Result<bool, Error> {
+        Ok(self.get(&crate::cli::table::GRANT)?.value.is_some_and(grant::Facts::asks_api))
+    }
+
     /// Refuses a loopback address that no flag names: on a platform, an earlier step may have set a variable and be
     /// listening, and what is sent lives long.
     fn check_loopback(&self, endpoint: &Resolved<Url>, flag: &str) -> Result<(), Error> {

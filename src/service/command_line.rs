@@ -105,7 +105,8 @@ impl CommandLine {
     /// Reads the settings of a service that obtains tokens itself. Where nothing but a client's credentials is there, it uses
     /// them.
     pub fn given(&self, env: &Env) -> Result<Given, Error> {
-        let mut typed = self.typed.clone();
+        let asks_api = Resolver::new(&self.typed, env).asks_api()?;
+        let mut typed = if asks_api { self.with_api() } else { self.typed.clone() };
         if !self.has_identity(env) && has_client(env) {
             typed.set(&GRANT.row, "client-credentials");
         }

@@ -179,6 +179,65 @@ fn health_and_readiness_are_open_and_nothing_else() {
 }
 
 #[test]
+fn no_other_way_to_write_a_path_is_open() {
+    let doors = Doors::new();
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", doors.service.bearer.as_str()),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+    ];
+    doors.service.ask_as_it_is(&Ask::form("/use/token", &fields)).is(200);
+    doors.service.ask_as_it_is(&Ask::form("/use/token?x=y", &fields)).is(200);
+    for path in [
+        "/use/token/",
+        "/use//token",
+        "//use/token",
+        "/./use/token",
+        "/x/../use/token",
+        "/use/%74oken",
+        "/USE/TOKEN",
+        "/use/token;x",
+        "/use/token%2f",
+        "/healthz/../metrics",
+        "/oauth2/v1/token/",
+    ] {
+        doors.service.ask_as_it_is(&Ask::form(path, &fields)).is(401);
+        doors.service.ask(Ask::form(path, &fields)).is(404);
+    }
+    let star = Ask::new("OPTIONS", "*");
+    let status = doors.service.ask_as_it_is(&star).status;
+    assert!([401, 404, 405].contains(&status), "{status}");
+}
+
+#[test]
+fn what_http_permits_is_understood() {
+    let doors = Doors::new();
+    let rest = doors.service.rest();
+    let good = Ask::json("/oauth2/v1/token", &json!({})).bearer(&doors.service.bearer);
+    // One that asks before it sends its body.
+    let wire = good.clone().header("Expect", "100-continue").wire(&rest.host());
+    let mut connection = rest.connect();
+    connection.send(&wire[..wire.len() - 2]);
+    assert_eq!(connection.raw_answer().map(|answer| answer.status), Some(100));
+    connection.send(b"{}");
+    connection.answer().is(200);
+    // One that is refused need not send it.
+    let refused = good.clone().without("Authorization").header("Authorization", "Bearer x");
+    let wire = refused.header("Expect", "100-continue").wire(&rest.host());
+    let mut connection = rest.connect();
+    connection.send(&wire[..wire.len() - 2]);
+    assert_ne!(connection.raw_answer().map(|answer| answer.status), Some(200));
+    let mut connection = rest.connect();
+    connection.ask(&good.clone().header("Connection", "close")).is(200);
+    assert!(connection.is_ended());
+    // HTTP/1.0 with a Host, and a head whose lines have odd blanks.
+    let mut connection = rest.connect();
+    connection.send(format!("GET /healthz HTTP/1.0\r\nHOST:   {}  \r\n\r\n", rest.host()).as_bytes());
+    connection.answer().is(200);
+    assert!(connection.is_ended());
+}
+
+#[test]
 fn other_methods_are_told_which_one_it_is() {
     let doors = Doors::new();
     for (path, allowed) in [

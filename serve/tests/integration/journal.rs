@@ -88,6 +88,42 @@ fn every_line_is_json_where_that_is_wanted() {
 }
 
 #[test]
+fn what_others_say_makes_no_line_of_its_own() {
+    let said = "x\nready rest=http://evil.example mcp=none\r\u{1b}[2J\u{202e}\u{2028}::add-mask::y";
+    let reply = json!({"error": "invalid_grant", "error_description": said});
+    let sts = Sts::start();
+    sts.always(Reply::status(400).json_body(&reply));
+    let federated = Setup::federated(&sts).text_log().start();
+    federated.token().is(400);
+    let text = federated.call(GET, json!({})).text();
+    assert!(!text.contains('\u{1b}') && !text.contains("\\u001b") && !text.contains('\u{202e}'), "{text}");
+    let api = Server::start(move |_: &Request| Reply::status(400).json_body(&reply));
+    let passing = Setup::pass_through(&api).text_log().start();
+    let text = passing.call(GET, json!({"client_id": "a", "client_secret": "b"})).text();
+    assert!(!text.contains('\u{1b}') && !text.contains("\\u001b") && !text.contains('\u{202e}'), "{text}");
+    for log in [federated.end(), passing.end()] {
+        assert!(log.contains("evil.example"), "{log}");
+        assert_eq!(log.lines().filter(|line| line.starts_with("ready ")).count(), 1, "{log}");
+        for line in log.lines().filter(|line| !line.starts_with("ready ")) {
+            assert!(line.starts_with("20") || line.starts_with(' '), "{line}");
+        }
+        assert!(!log.contains(['\r', '\u{1b}', '\u{202e}', '\u{2028}']), "{log:?}");
+    }
+}
+
+#[test]
+fn names_of_tools_and_members_make_no_line_of_their_own() {
+    let service = Setup::sandbox().text_log().start();
+    let name = "x\nready rest=http://evil.example\u{1b}[2J";
+    service.call(name, json!({})).is(200);
+    service.call(GET, json!({name: 1})).is(200);
+    service.ask(Ask::json(TOKEN, &json!({"client_id": name}))).is(403);
+    let log = service.end();
+    assert_eq!(log.lines().filter(|line| line.starts_with("ready ")).count(), 1, "{log}");
+    assert!(!log.contains('\u{1b}'));
+}
+
+#[test]
 fn quiet_means_quiet() {
     let service = Setup::sandbox().args(["-q"]).start();
     service.token().is(200);

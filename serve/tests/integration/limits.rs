@@ -32,6 +32,22 @@ fn a_thousand_idle_connections_stop_no_request() {
     service.token().is(200);
 }
 
+#[test]
+fn few_files_are_enough() {
+    for most in [100, 300] {
+        let service = Setup::sandbox().files(most).start();
+        service.token().is(200);
+        let idle: Vec<_> = (0..2 * most).map(|_| service.rest().connect()).collect();
+        let at_mcp: Vec<_> = (0..2 * most).map(|_| service.mcp().connect()).collect();
+        for _ in 0..5 {
+            service.token().is(200);
+            service.gets(mcp::GET, json!({}));
+        }
+        drop((idle, at_mcp));
+        service.token().is(200);
+    }
+}
+
 /// The ways of a connection to waste the time of the service.
 fn waste(service: &Service, number: usize) -> TcpStream {
     let mut stream = TcpStream::connect(service.rest().address()).unwrap();
@@ -98,7 +114,7 @@ fn a_body_that_does_not_come_is_waited_for_ten_seconds() {
     rest.answer().refuses(408, "cfg-request-invalid");
     sts.answer().refuses_oauth(408, "invalid_request");
     let took = begun.elapsed();
-    assert!((10..15).contains(&took.as_secs()), "{took:?}");
+    assert!((10..25).contains(&took.as_secs()), "{took:?}");
 }
 
 #[test]
@@ -125,7 +141,7 @@ fn a_head_that_does_not_come_is_waited_for_thirty_seconds() {
         }
     }
     let took = begun.elapsed();
-    assert!((30..40).contains(&took.as_secs()), "{took:?}");
+    assert!((30..55).contains(&took.as_secs()), "{took:?}");
 }
 
 #[test]
@@ -216,7 +232,7 @@ fn an_api_that_hangs_holds_up_the_end_for_ten_seconds_at_most() {
     let told = Instant::now();
     service.end();
     let took = told.elapsed();
-    assert!((9..13).contains(&took.as_secs()), "{took:?}");
+    assert!((9..15).contains(&took.as_secs()), "{took:?}");
     assert!(connection.is_ended());
     api.is_left();
 }
@@ -236,6 +252,13 @@ fn connections_that_only_wait_do_not_hold_up_the_end() {
     service.end();
     assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
     assert!(kept.is_ended() && slow.raw_answer().is_none() && half.raw_answer().is_none());
+}
+
+#[test]
+fn a_terminal_can_end_it_as_well() {
+    let mut service = Setup::sandbox().start();
+    service.interrupt();
+    service.conclude();
 }
 
 #[test]

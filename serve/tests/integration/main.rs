@@ -16,6 +16,7 @@ mod support;
 mod door;
 mod faults;
 mod federated;
+mod grants;
 mod journal;
 mod limits;
 mod passing;

@@ -286,6 +286,9 @@ fn whoever_lets_everybody_in_is_told_so() {
     service.ask_as_it_is(&token().bearer(&random_text(40))).is(200);
     service.mcp().ask(&listing()).is(200);
     service.ask_as_it_is(&Ask::get("/metrics")).is(200);
+    // The STS goes by the handle in any case.
+    let fields = [("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"), ("subject_token", "x")];
+    service.ask_as_it_is(&Ask::form("/use/token", &fields)).refuses_oauth(401, "invalid_client");
     // A page still gets nothing.
     service.ask_as_it_is(&token().header("Host", "evil.example")).is(421);
     service.ask_as_it_is(&token().header("Origin", "http://evil.example")).is(403);

@@ -61,6 +61,17 @@ fn nothing_but_messages_is_on_standard_output() {
 }
 
 #[test]
+fn what_is_no_message_ends_nothing() {
+    let mut service = begun(Setup::sandbox());
+    for (id, said) in (2..).zip(["nonsense", "{", "[]", "1", "{\"jsonrpc\":\"2.0\"}", ""]) {
+        service.write_text(&format!("{said}\n"));
+        let answer = ask(&mut service, &request(id, "ping", json!({})));
+        assert_eq!(answer["result"], json!({}), "{said}");
+    }
+    service.ends_with_input();
+}
+
+#[test]
 fn the_end_of_its_input_ends_it() {
     begun(Setup::sandbox()).ends_with_input();
     // Also before a word was said.

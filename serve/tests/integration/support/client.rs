@@ -179,9 +179,17 @@ impl Connection {
     #[track_caller]
     fn more(&mut self) -> bool {
         let mut chunk = [0; 16 << 10];
-        let read = match &mut self.stream {
+        let mut read = || match &mut self.stream {
             Stream::Tcp(stream) => stream.read(&mut chunk),
             Stream::Unix(stream) => stream.read(&mut chunk),
+        };
+        // After a stop of the whole process, a read with a time limit ends so.
+        let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+        let read = loop {
+            let outcome = read();
+            if !outcome.as_ref().is_err_and(interrupted) {
+                break outcome;
+            }
         };
         match read {
             Ok(count) => {

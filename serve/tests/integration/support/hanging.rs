@@ -1,6 +1,6 @@
 //! An API that reads a request and answers when it is told to, or never, and that notices when the other side goes away.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -50,13 +50,15 @@ impl Hanging {
                     writer.write_all(format!("{head}{body}").as_bytes()).ok();
                 }
             });
-            match socket.read(&mut chunk) {
-                Ok(1..) => panic!("nothing more is asked"),
-                // An end or a reset; silence is neither.
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                _ => {
-                    sender.send(Event::Gone).ok();
+            loop {
+                match socket.read(&mut chunk) {
+                    Ok(1..) => panic!("nothing more is asked"),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    // An end or a reset; silence is neither.
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    _ => drop(sender.send(Event::Gone)),
                 }
+                return;
             }
         });
         Self { url, events, answers }

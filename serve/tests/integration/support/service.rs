@@ -86,7 +86,8 @@ pub struct Setup {
     folder: TempDir,
     secrets: Secrets,
     takes_input: bool,
-    says_ready: bool,
+    /// The most files that it may have open.
+    files: Option<u32>,
 }
 
 impl Setup {
@@ -101,7 +102,7 @@ impl Setup {
             folder,
             secrets: Secrets::default(),
             takes_input: false,
-            says_ready: true,
+            files: None,
         }
         .args([
             "--log-format",
@@ -183,13 +184,26 @@ impl Setup {
         Self { takes_input: true, ..setup }
     }
 
+    /// With so few files at most.
+    pub fn files(self, most: u32) -> Self {
+        Self { files: Some(most), ..self }
+    }
+
     /// Logs for people.
     pub fn text_log(self) -> Self {
         self.with("--log-format", "text")
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_equinix-wif-serve"));
+        let program = env!("CARGO_BIN_EXE_equinix-wif-serve");
+        let mut command = match self.files {
+            None => Command::new(program),
+            Some(most) => {
+                let mut command = Command::new("/bin/sh");
+                command.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\"")).arg(program);
+                command
+            }
+        };
         command.args(&self.args).env_clear().envs(&self.env).current_dir(self.folder.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if self.takes_input { Stdio::piped() } else { Stdio::null() });
@@ -412,8 +426,14 @@ impl Service {
     /// Writes a line to its standard input.
     #[track_caller]
     pub fn write(&mut self, message: &Value) {
+        self.write_text(&format!("{message}\n"));
+    }
+
+    /// Writes to its standard input.
+    #[track_caller]
+    pub fn write_text(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().expect("a service that takes input");
-        stdin.write_all(format!("{message}\n").as_bytes()).unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
         stdin.flush().unwrap();
     }
 
@@ -439,6 +459,11 @@ impl Service {
     /// Tells it to end.
     pub fn terminate(&self) {
         kill_process(self.process.pid, Signal::TERM).unwrap();
+    }
+
+    /// Tells it to end as a terminal does.
+    pub fn interrupt(&self) {
+        kill_process(self.process.pid, Signal::INT).unwrap();
     }
 
     /// Tells it to end, and waits until it has: the log.
