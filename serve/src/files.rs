@@ -64,9 +64,16 @@ impl TokenFiles {
         let files = Files { token: self.folder.path(&names[0]), header: self.folder.path(&names[1]) };
         if slot.token != own || !files.token.exists() || !files.header.exists() {
             let header = Zeroizing::new(format!("Authorization: Bearer {token}\n"));
-            self.folder.replace(&names[0], token.as_bytes())?;
-            self.folder.replace(&names[1], header.as_bytes())?;
-            slot.token = own;
+            let written = self
+                .folder
+                .replace(&names[0], token.as_bytes())
+                .and_then(|_| self.folder.replace(&names[1], header.as_bytes()));
+            slot.token = if written.is_ok() { own } else { [0; 32] };
+            if let Err(error) = written {
+                // The client keeps its files, for when there is room again.
+                slots.taken.push_back(slot);
+                return Err(error);
+            }
         }
         slots.taken.push_back(slot);
         if slots.taken.len() > CLIENTS

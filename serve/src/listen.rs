@@ -41,6 +41,9 @@ const CONNECTIONS: usize = 1024;
 /// The files that the service needs besides connections.
 const OTHER_FILES: u64 = 256;
 
+/// The time in which a socket that is there already has to say whether somebody serves it.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The pause after a connection could not be accepted: mostly there are too many files open.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -131,7 +134,7 @@ impl Listener {
                     Error::new(Code::ListenFailed, message)
                 };
                 let path = std::path::absolute(path).map_err(|error| failed(&reason(&error)))?;
-                let (socket, number) = bind_unix(&path).map_err(|error| failed(&reason(&error)))?;
+                let (socket, number) = bind_unix(&path).await.map_err(|error| failed(&reason(&error)))?;
                 let local = Local::Unix(path.clone());
                 Ok(Self { socket: Socket::Unix(socket, Inode { path, number }), local })
             }
@@ -179,11 +182,13 @@ impl Listener {
 }
 
 /// Makes a socket that only this user can open. One that a service has left behind is taken over; one that is answered is not.
-fn bind_unix(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
+async fn bind_unix(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
     if let Ok(found) = std::fs::symlink_metadata(path) {
-        let is_left = found.file_type().is_socket()
-            && matches!(std::os::unix::net::UnixStream::connect(path), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
-        if !is_left {
+        let refuses = async {
+            let answer = tokio::time::timeout(LOOK, UnixStream::connect(path)).await;
+            matches!(answer, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused)
+        };
+        if !(found.file_type().is_socket() && refuses.await) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         std::fs::remove_file(path)?;

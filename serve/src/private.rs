@@ -44,7 +44,10 @@ impl PrivateFolder {
         let path = self.0.join(name);
         let new = self.0.join(format!(".{name}.new"));
         let written = write(&new, content, true).and_then(|()| fs::rename(&new, &path));
-        written.map_err(|error| unwritable(&path, &error))?;
+        written.map_err(|error| {
+            fs::remove_file(&new).ok();
+            unwritable(&path, &error)
+        })?;
         Ok(path)
     }
 
@@ -111,15 +114,17 @@ pub struct Bearer {
 
 impl Bearer {
     /// Reads the bearer from the file that was named, or makes one there; without a name, in the private folder.
-    pub fn obtain(named: Option<&Path>, folder: &PrivateFolder) -> Result<Self, Error> {
+    pub fn obtain(named: Option<&Path>, folder: &PrivateFolder, env: &Env) -> Result<Self, Error> {
         let Some(path) = named else {
             let secret = new_bearer()?;
             let file = folder.replace("bearer", secret.reveal().as_bytes())?;
             return Ok(Self { secret, file });
         };
         let file = std::path::absolute(path).map_err(|error| unwritable(path, &error))?;
-        match File::open(&file) {
-            Ok(open) => Ok(Self { secret: read(open, &file)?, file }),
+        match fs::metadata(&file) {
+            // A pipe would be waited for.
+            Ok(found) if !found.is_file() => Err(refused(&file, "it is no file")),
+            Ok(_) => Ok(Self { secret: read(&file, env)?, file }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = new_bearer()?;
                 write(&file, secret.reveal().as_bytes(), false).map_err(|error| unwritable(&file, &error))?;
@@ -137,13 +142,16 @@ fn refused(path: &Path, why: &str) -> Error {
     )
 }
 
-fn read(file: File, path: &Path) -> Result<Secret, Error> {
+fn read(path: &Path, env: &Env) -> Result<Secret, Error> {
     let refused = |why: &str| refused(path, why);
+    let file = File::open(path).map_err(|error| refused(&error.kind().to_string()))?;
     let metadata = file.metadata().map_err(|error| refused(&error.kind().to_string()))?;
-    if !metadata.is_file() {
-        return Err(refused("it is no file"));
+    if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+        return Err(refused("it belongs to another user"));
     }
-    if metadata.mode() & 0o077 != 0 {
+    // systemd gives the service's user a right of its own to its credentials, which looks like one of a group.
+    let is_credential = env.os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder));
+    if metadata.mode() & if is_credential { 0o037 } else { 0o077 } != 0 {
         return Err(refused("others can read or write it"));
     }
     let mut text = Zeroizing::new(String::with_capacity(LONGEST_BEARER * 2));
@@ -188,19 +196,23 @@ mod tests {
     #[test]
     fn a_bearer_is_made_once_and_read_again() {
         let (parent, folder) = folder();
-        let own = Bearer::obtain(None, &folder).unwrap();
+        let env = Env::fixed([("CREDENTIALS_DIRECTORY", parent.path().as_os_str())]);
+        let own = Bearer::obtain(None, &folder, &env).unwrap();
         assert!(own.secret.reveal().starts_with("ewh_") && own.secret.reveal().len() == 47);
         let named = parent.path().join("bearer");
-        let made = Bearer::obtain(Some(&named), &folder).unwrap();
-        let read = Bearer::obtain(Some(&named), &folder).unwrap();
+        let made = Bearer::obtain(Some(&named), &folder, &env).unwrap();
+        let read = Bearer::obtain(Some(&named), &folder, &env).unwrap();
         assert_eq!(made.secret.reveal(), read.secret.reveal());
         assert_ne!(made.secret.reveal(), own.secret.reveal());
         assert_eq!(fs::metadata(&named).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&named, fs::Permissions::from_mode(0o440)).unwrap();
+        assert!(Bearer::obtain(Some(&named), &folder, &env).is_ok(), "a credential of systemd");
     }
 
     #[test]
     fn a_bearer_that_is_weak_or_open_is_refused() {
         let (parent, folder) = folder();
+        let env = Env::fixed([("A", "b")]);
         let named = parent.path().join("bearer");
         let long = "x".repeat(600);
         for (content, mode) in [
@@ -209,13 +221,17 @@ mod tests {
             ("with blanks in it, 0123456789012345678901", 0o600),
             ("0123456789012345678901234567890123456789", 0o644),
             ("0123456789012345678901234567890123456789", 0o620),
+            ("0123456789012345678901234567890123456789", 0o440),
         ] {
             fs::write(&named, content).unwrap();
             fs::set_permissions(&named, fs::Permissions::from_mode(mode)).unwrap();
-            let error = Bearer::obtain(Some(&named), &folder).err().unwrap();
+            let error = Bearer::obtain(Some(&named), &folder, &env).err().unwrap();
             assert_eq!(error.code(), Code::CfgSecretFile, "{content} {mode:o}");
             assert!(!error.to_string().contains(content));
         }
-        assert_eq!(Bearer::obtain(Some(parent.path()), &folder).err().unwrap().code(), Code::CfgSecretFile);
+        assert_eq!(
+            Bearer::obtain(Some(parent.path()), &folder, &env).err().unwrap().code(),
+            Code::CfgSecretFile
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::options::Address;
@@ -12,6 +13,14 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 /// Tells whether a service at this address is ready.
 pub fn is_ready(address: &Address) -> bool {
+    // A socket whose owner accepts nobody cannot be given a time limit.
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let address = address.clone();
+    let asking = std::thread::Builder::new().spawn(move || sender.send(ask(&address)).ok());
+    asking.is_ok() && receiver.recv_timeout(LIMIT * 2).unwrap_or(false)
+}
+
+fn ask(address: &Address) -> bool {
     match address {
         Address::Loopback(address) => TcpStream::connect_timeout(address, LIMIT).is_ok_and(|stream| {
             let bounded =

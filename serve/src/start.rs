@@ -50,7 +50,7 @@ pub fn run(mut line: CommandLine, options: &Options, around: Arc<Env>) -> Result
     let _entered = runtime.enter();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let folder = Arc::new(PrivateFolder::create(&around)?);
-    let bearer = Bearer::obtain(options.bearer_file.as_deref(), &folder)?;
+    let bearer = Bearer::obtain(options.bearer_file.as_deref(), &folder, &around)?;
     console.guard(&bearer.secret);
     let secret = Arc::new(bearer.secret);
     let backend = options.backend.unwrap_or_else(|| {
