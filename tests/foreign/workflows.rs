@@ -456,7 +456,16 @@ mod house {
         let rules = owners.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
         let rules: BTreeMap<&str, &str> =
             rules.map(|line| line.split_once(' ').map(|(path, team)| (path, team.trim())).unwrap()).collect();
-        for path in ["/.github/", "/.ci/", "/action.yml", "/action/", "/templates/", "/Cargo.lock", "/src/"] {
+        for path in [
+            "/.github/",
+            "/.ci/",
+            "/action.yml",
+            "/action/",
+            "/templates/",
+            "/Cargo.lock",
+            "/src/",
+            "/serve/",
+        ] {
             let team = rules.get(path).unwrap_or_else(|| panic!("{path} has no owner"));
             assert!(team.starts_with('@') && team.contains('/') && !team.contains(' '), "{path}: {team}");
         }

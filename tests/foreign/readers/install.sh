@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what reads files of NAME=value lines: docker's client, and systemd's parser and judge of units (nothing is started), from Debian's
-# packages. Can be run again at any time.
+# Installs what reads files of NAME=value lines, and units: docker's client, and systemd's parsers (nothing is started), from
+# Debian's packages. Can be run again at any time.
 set -euo pipefail
 wanted=()
 # The package has the name of a registry's host, and no file here holds one.
