@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use equinix_wif::service::{
     Clock, Console, Credential, Error, Federation, LocalSts, Observer, Secret, Served, Upstream, fingerprint,
-    rfc3339,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -14,7 +13,7 @@ use std::borrow::Cow;
 use crate::caller::Caller;
 use crate::clients::{Clients, Proof};
 use crate::files::TokenFiles;
-use crate::log::HAND_OUT;
+use crate::log::{self, HandOut};
 use crate::metrics;
 use crate::tokens::Tokens;
 use crate::upstream::{Answer, Client};
@@ -260,17 +259,7 @@ impl App {
             Some(caller) => caller.asker().await,
             None => crate::caller::Asker::default(),
         };
-        let until = until.map_or_else(|| "unknown".to_owned(), rfc3339);
-        tracing::info!(
-            target: HAND_OUT,
-            event = "hand-out",
-            route,
-            scope,
-            expires_at = until,
-            pid = asker.pid,
-            uid = asker.uid,
-            "a token was handed out"
-        );
+        log::hand_out(&HandOut { route, scope, until, asker });
     }
 
     /// The end of a token that lives for so many seconds from now.

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use equinix_wif::service::{Console, LineKind, Log};
+use equinix_wif::service::{Clock, Console, LineKind, Log, SystemClock, rfc3339};
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
@@ -17,12 +16,53 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt as layers};
 
+use crate::caller::Asker;
+
 /// The place from which lines of the library come.
 const LIBRARY: &str = "equinix_wif_serve::library";
 
-/// The place of lines about tokens that were handed out. There is one for every token, and the search for secrets takes longer than
-/// all the rest of an answer: so these lines are made of routes, scopes, times and numbers alone.
-pub const HAND_OUT: &str = "equinix_wif_serve::hand_out";
+/// A token that was handed out. There is a line for every one, and the search for secrets takes longer than all the rest of an answer:
+/// so this line is made of routes, scopes, times and numbers alone, and written out here.
+pub struct HandOut<'a> {
+    /// The route that was asked.
+    pub route: &'static str,
+    /// The scope of the token.
+    pub scope: &'a str,
+    /// Its end (Unix time), if it is known.
+    pub until: Option<i64>,
+    /// The process that asked.
+    pub asker: Asker,
+}
+
+/// The form of lines about tokens that were handed out; `None` if there are to be none.
+static HAND_OUTS: OnceLock<Option<Form>> = OnceLock::new();
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// Writes down that a token was handed out.
+pub fn hand_out(what: &HandOut<'_>) {
+    let Some(Some(form)) = HAND_OUTS.get() else { return };
+    let HandOut { route, scope, until, asker } = what;
+    let now = moment();
+    let until = until.map_or_else(|| "unknown".to_owned(), rfc3339);
+    // As JSON texts, which nothing can end early.
+    let scope = serde_json::Value::from(*scope);
+    let number = |number: Option<u32>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
+    let (pid, uid) = (number(asker.pid), number(asker.uid));
+    let line = match form {
+        Form::Json => format!(
+            r#"{{"timestamp":"{now}","level":"INFO","message":"a token was handed out","event":"hand-out","route":"{route}","scope":{scope},"expires_at":"{until}","pid":{pid},"uid":{uid}}}"#
+        ),
+        Form::Text => format!(
+            r#"{now} INFO  a token was handed out event="hand-out" route="{route}" scope={scope} expires_at="{until}" pid={pid} uid={uid}"#
+        ),
+    };
+    write_bytes((line + "\n").into_bytes());
+}
 
 /// Takes the library's lines into the log.
 pub fn of_library() -> Log {
@@ -39,6 +79,8 @@ pub fn start(console: &Arc<Console>, is_json: bool, level: tracing::Level) {
     let is_wanted = move |metadata: &Metadata<'_>| {
         metadata.target().starts_with("equinix_wif") && *metadata.level() <= level
     };
+    let form = if is_json { Form::Json } else { Form::Text };
+    HAND_OUTS.set((level >= tracing::Level::INFO).then_some(form)).ok();
     let lines = Lines(Arc::clone(console));
     let layer = if is_json {
         layers::layer().json().flatten_event(true).with_target(false).with_writer(lines).boxed()
@@ -72,7 +114,6 @@ where
 }
 
 fn moment() -> String {
-    use equinix_wif::service::{Clock, SystemClock, rfc3339};
     rfc3339(SystemClock.unix_time())
 }
 
@@ -83,19 +124,13 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { console: Some(&self.0), bytes: Vec::with_capacity(256) }
-    }
-
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        let console = Some(&*self.0).filter(|_| metadata.target() != HAND_OUT);
-        Line { console, bytes: Vec::with_capacity(256) }
+        Line { console: &self.0, bytes: Vec::with_capacity(256) }
     }
 }
 
 /// A line that is being written. It goes out whole, when it is complete.
 struct Line<'a> {
-    /// What makes the line safe; `None` for one that is made of nothing but our own words and settings.
-    console: Option<&'a Console>,
+    console: &'a Console,
     bytes: Vec<u8>,
 }
 
@@ -112,13 +147,8 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        match self.console {
-            None => write_bytes(std::mem::take(&mut self.bytes)),
-            Some(console) => {
-                let text = String::from_utf8_lossy(&self.bytes);
-                write_raw(&format!("{}\n", console.safe(text.trim_end())));
-            }
-        }
+        let text = String::from_utf8_lossy(&self.bytes);
+        write_raw(&format!("{}\n", self.console.safe(text.trim_end())));
     }
 }
 
@@ -128,7 +158,7 @@ pub fn write_raw(line: &str) {
 }
 
 fn write_bytes(line: Vec<u8>) {
-    QUEUE.push(line);
+    QUEUE.push(&line);
 }
 
 /// Waits until everything is written, but not for long: perhaps nobody reads it.
@@ -140,80 +170,102 @@ pub fn finish() {
 /// such a pipe must not hold up whoever asks for a token.
 static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::start);
 
-/// The number of lines that may wait. Further ones are counted, and left out.
-const WAITING: usize = 8192;
+/// The bytes that may wait. Further lines are counted, and left out.
+const WAITING: usize = 1024 * 1024;
 
-/// The bytes that are written at once.
-const AT_ONCE: usize = 64 * 1024;
+/// The time for which the thread lets lines gather. To wake it for each one costs more than the line.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// The time that the end waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-enum Entry {
-    Line(Vec<u8>),
-    /// Everything before it is written.
-    Mark(SyncSender<()>),
+#[derive(Default)]
+struct Gathered {
+    text: Vec<u8>,
+    lost: u64,
+    /// True while the thread writes, or is about to.
+    is_busy: bool,
 }
 
 struct Queue {
-    /// `None` if no thread could be started: then whoever writes a line writes it itself.
-    entries: Option<SyncSender<Entry>>,
-    lost: Arc<AtomicU64>,
+    lines: Mutex<Gathered>,
+    /// Wakes the thread.
+    more: Condvar,
+    /// Tells that everything is written.
+    written: Condvar,
+    /// False if no thread could be started: then whoever writes a line writes it itself.
+    has_thread: AtomicBool,
 }
 
 impl Queue {
     fn start() -> Self {
-        let (sender, receiver) = mpsc::sync_channel(WAITING);
-        let lost = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&lost);
-        let thread = std::thread::Builder::new().name("log".to_owned());
-        let entries = thread.spawn(move || write_all(&receiver, &counted)).ok().map(|_| sender);
-        Self { entries, lost }
+        let (more, written) = (Condvar::new(), Condvar::new());
+        Self { lines: Mutex::default(), more, written, has_thread: AtomicBool::new(false) }
     }
 
-    fn push(&self, line: Vec<u8>) {
-        match &self.entries {
-            None => drop(io::stderr().lock().write_all(&line)),
-            Some(entries) => {
-                if entries.try_send(Entry::Line(line)).is_err() {
-                    self.lost.fetch_add(1, Ordering::Relaxed);
-                }
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&'static self, line: &[u8]) {
+        if !self.has_thread.load(Ordering::Acquire) && !self.start_thread() {
+            io::stderr().lock().write_all(line).ok();
+            return;
+        }
+        let mut lines = self.lock();
+        if lines.text.len() + line.len() > WAITING {
+            lines.lost += 1;
+            return;
+        }
+        lines.text.extend_from_slice(line);
+        if !lines.is_busy {
+            lines.is_busy = true;
+            self.more.notify_one();
+        }
+    }
+
+    fn start_thread(&'static self) -> bool {
+        // The lock keeps a second one from being started.
+        let _lines = self.lock();
+        if !self.has_thread.load(Ordering::Acquire) {
+            let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(128 * 1024);
+            self.has_thread.store(thread.spawn(|| self.write_all()).is_ok(), Ordering::Release);
+        }
+        self.has_thread.load(Ordering::Acquire)
+    }
+
+    /// Writes lines for ever, as many at once as have gathered.
+    fn write_all(&self) {
+        let mut text = Vec::new();
+        loop {
+            let mut lines = self.lock();
+            while lines.text.is_empty() {
+                lines.is_busy = false;
+                self.written.notify_all();
+                lines = self.more.wait(lines).unwrap_or_else(PoisonError::into_inner);
             }
+            std::mem::swap(&mut text, &mut lines.text);
+            let lost = std::mem::take(&mut lines.lost);
+            drop(lines);
+            if lost > 0 {
+                text.extend_from_slice(format!("{{\"event\":\"lines-lost\",\"lines\":{lost}}}\n").as_bytes());
+            }
+            // Nobody is left to be told when it is gone, and the service goes on.
+            io::stderr().lock().write_all(&text).ok();
+            text.clear();
+            std::thread::sleep(GATHER);
         }
     }
 
     fn finish(&self) {
-        let Some(entries) = &self.entries else { return };
-        let (sender, receiver) = mpsc::sync_channel(1);
-        // Where there is no room for the mark, there is nobody who reads.
-        if entries.try_send(Entry::Mark(sender)).is_ok() {
-            receiver.recv_timeout(LAST_LINES).ok();
-        }
-    }
-}
-
-/// Writes lines until nobody is left to send any, as many at once as are waiting.
-fn write_all(entries: &Receiver<Entry>, lost: &AtomicU64) {
-    let mut text = Vec::with_capacity(AT_ONCE);
-    let mut marks = Vec::new();
-    while let Ok(first) = entries.recv() {
-        let mut next = Some(first);
-        while let Some(entry) = next {
-            match entry {
-                Entry::Line(line) => text.extend_from_slice(&line),
-                Entry::Mark(mark) => marks.push(mark),
+        let mut lines = self.lock();
+        let end = Instant::now() + LAST_LINES;
+        while lines.is_busy {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
             }
-            next = if text.len() < AT_ONCE { entries.try_recv().ok() } else { None };
-        }
-        let lines = lost.swap(0, Ordering::Relaxed);
-        if lines > 0 {
-            text.extend_from_slice(format!("{{\"event\":\"lines-lost\",\"lines\":{lines}}}\n").as_bytes());
-        }
-        // Nobody is left to be told when it is gone, and the service goes on.
-        io::stderr().lock().write_all(&text).ok();
-        text.clear();
-        for mark in marks.drain(..) {
-            mark.send(()).ok();
+            lines = self.written.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

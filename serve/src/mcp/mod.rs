@@ -168,7 +168,7 @@ impl Mcp {
         }
         let Served { credential, left } = federated.token(kind).await.map_err(unavailable)?;
         let scope = credential.scope.clone().unwrap_or_else(|| federated.scope().to_owned());
-        self.app.handed_out("mcp", &scope, Some(credential.expires_at), caller).await;
+        self.app.handed_out("mcp", federated.scope(), Some(credential.expires_at), caller).await;
         let end = Some((credential.expires_at, left.as_secs()));
         self.result([0; 32], credential.token.reveal(), Some(&scope), end)
     }
