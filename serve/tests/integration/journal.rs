@@ -48,7 +48,7 @@ fn every_token_that_is_handed_out_is_one_line() {
     for line in lines {
         assert_eq!(line["scope"], SCOPE);
         assert!(is_moment(&line["expires_at"]), "{line}");
-        assert_eq!(line["pid"], std::process::id().to_string());
+        assert_eq!(line["pid"], std::process::id());
         assert_eq!(line["uid"], rustix::process::geteuid().as_raw().to_string());
         assert!(line["timestamp"].is_string());
     }

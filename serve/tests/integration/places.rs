@@ -88,7 +88,7 @@ fn both_adapters_can_be_at_sockets_and_need_no_bearer_there() {
     service.ask_as_it_is(&token().header("Host", "whatever")).is(200);
     service.ask_as_it_is(&token().header("Origin", "http://evil.example")).is(403);
     let events = service.logs("hand-out", 1);
-    assert_eq!(events[0]["pid"], std::process::id().to_string());
+    assert_eq!(events[0]["pid"], std::process::id());
     assert_eq!(events[0]["uid"], rustix::process::geteuid().as_raw().to_string());
     // That both are gone afterwards, the harness looks.
     service.end();
