@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use equinix_wif::service::{
-    Clock, Console, Credential, Error, Federation, LocalSts, Observer, Secret, Served, Upstream, fingerprint,
+    Clock, Code, Console, Credential, Error, Federation, LocalSts, Observer, Secret, Served, Upstream,
+    fingerprint,
 };
 use serde::Deserialize;
 use std::borrow::Cow;
 
 use crate::caller::Caller;
-use crate::clients::{Clients, Proof};
+use crate::clients::{Clients, Proof, Turn};
 use crate::files::TokenFiles;
 use crate::log::{self, HandOut};
 use crate::metrics;
@@ -40,7 +41,6 @@ pub struct App {
 }
 
 /// The origin of the tokens.
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Origin {
     /// A grant of this service.
     Federated(Federated),
@@ -63,7 +63,7 @@ pub struct PassThrough {
     /// The client.
     pub client: Client,
     /// What is known of clients.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// The service's own id and secret, if it has one.
     pub own: Option<(Secret, Secret)>,
     /// The client that obtained a token last by MCP, with its refresh token.
@@ -195,54 +195,72 @@ pub enum NotPassed {
 impl PassThrough {
     /// Sends a request to the API, unless its client was refused a moment ago.
     pub async fn send(&self, kind: Kind, sent: &Sent<'_>, body: Bytes) -> Result<Answer, NotPassed> {
-        let proof = sent.proof(kind);
-        let turn = match &proof {
-            Some(proof) => Some(self.clients.turn(proof).await.map_err(NotPassed::Blocked)?),
-            None => None,
-        };
-        let begun = Instant::now();
-        let answer = self.client.post(kind.path(), body).await;
-        metrics::exchanged(begun.elapsed());
-        let outcome = answer.map_err(NotPassed::Failed).and_then(|answer| self.judge(proof.as_ref(), answer));
-        if let Some(proof) = &proof
-            && outcome.is_err()
-        {
-            self.clients.leave(proof);
+        let Some(proof) = sent.proof(kind) else { return ask(&self.client, kind, body, None).await };
+        let turn = self.clients.turn(&proof).await.map_err(NotPassed::Blocked)?;
+        if !turn.has_to_end {
+            return ask(&self.client, kind, body, Some(turn)).await;
         }
-        drop(turn);
-        outcome
-    }
-
-    /// Holds an answer against what the API answers, and notes what it says of the client.
-    fn judge(&self, proof: Option<&Proof>, answer: Answer) -> Result<Answer, NotPassed> {
-        let status = answer.status.as_u16();
-        let media_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let is_json = media_type
-            .and_then(|text| text.split(';').next())
-            .is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json"));
-        match (status, proof) {
-            (200, _) if !is_json => {
-                return Err(NotPassed::Failed(Upstream::not_passed_on(status, "without JSON")));
-            }
-            (200, Some(proof)) => self.clients.accept(proof),
-            (100..200 | 201..400, _) => {
-                return Err(NotPassed::Failed(Upstream::not_passed_on(
-                    status,
-                    "where it answers with a token or an error; something in between may have answered",
-                )));
-            }
-            (400.., Some(proof)) if Upstream::refuses_login(status, media_type, &answer.body) => {
-                self.clients.refuse(proof);
-            }
-            (_, Some(proof)) => self.clients.leave(proof),
-            (_, None) => {}
-        }
-        Ok(answer)
+        let client = self.client.clone();
+        let asking = tokio::spawn(async move { ask(&client, kind, body, Some(turn)).await });
+        asking.await.unwrap_or_else(|_| {
+            Err(NotPassed::Failed(Error::new(Code::Internal, "the request to the API was broken off")))
+        })
     }
 
     /// Remembers the client that has obtained a token.
     pub fn remember(&self, last: Last) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+}
+
+/// Asks the API, and notes what its answer says of the client.
+async fn ask(client: &Client, kind: Kind, body: Bytes, turn: Option<Turn>) -> Result<Answer, NotPassed> {
+    let begun = Instant::now();
+    let answer = client.post(kind.path(), body).await;
+    metrics::exchanged(begun.elapsed());
+    let judged = answer.and_then(|answer| judge(&answer).map(|said| (answer, said)));
+    match (judged, turn) {
+        (Ok((answer, said)), turn) => {
+            match (said, turn) {
+                (Said::Granted, Some(turn)) => turn.accept(),
+                (Said::LoginFailed, Some(turn)) => turn.refuse(),
+                (Said::Other, Some(turn)) => turn.leave(),
+                (_, None) => {}
+            }
+            Ok(answer)
+        }
+        (Err(error), turn) => {
+            if let Some(turn) = turn {
+                turn.leave();
+            }
+            Err(NotPassed::Failed(error))
+        }
+    }
+}
+
+/// The meaning of an answer for the client.
+enum Said {
+    Granted,
+    LoginFailed,
+    Other,
+}
+
+/// Holds an answer against what the API answers.
+fn judge(answer: &Answer) -> Result<Said, Error> {
+    let status = answer.status.as_u16();
+    let media_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = media_type
+        .and_then(|text| text.split(';').next())
+        .is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json"));
+    match status {
+        200 if is_json => Ok(Said::Granted),
+        200 => Err(Upstream::not_passed_on(status, "without JSON")),
+        100..400 => Err(Upstream::not_passed_on(
+            status,
+            "where it answers with a token or an error; something in between may have answered",
+        )),
+        _ if Upstream::refuses_login(status, media_type, &answer.body) => Ok(Said::LoginFailed),
+        _ => Ok(Said::Other),
     }
 }
 

@@ -65,6 +65,8 @@ struct Known {
     blocked: Passing<Fingerprint, ()>,
     refusals: Passing<Fingerprint, u32>,
     accepted: Passing<Fingerprint, ()>,
+    /// Those whose callers went away before the API had answered.
+    abandoned: Passing<Fingerprint, ()>,
     /// Those that have not been accepted lately, each with the lock that lets one request at a time through.
     waiting: HashMap<Fingerprint, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -75,17 +77,60 @@ pub struct Clients(Mutex<Known>);
 
 /// The permission to send what a request brings. One at a time, unless the API has accepted it lately.
 pub struct Turn {
+    clients: Arc<Clients>,
+    proof: Proof,
+    /// True if the API's answer has to be waited for even if the caller goes away: the one before has gone, and each may have been a
+    /// wrong attempt.
+    pub has_to_end: bool,
+    is_over: bool,
     _held: Option<OwnedMutexGuard<()>>,
+}
+
+impl Turn {
+    /// Notes that the API has accepted the proof.
+    pub fn accept(mut self) {
+        self.is_over = true;
+        self.clients.accept(&self.proof);
+    }
+
+    /// Notes that the API has refused the proof.
+    pub fn refuse(mut self) {
+        self.is_over = true;
+        self.clients.refuse(&self.proof);
+    }
+
+    /// Notes that nothing was learned of the proof.
+    pub fn leave(mut self) {
+        self.is_over = true;
+        self.clients.lock().tidy(&self.proof.pair);
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut known = self.clients.lock();
+            known.abandoned.insert(self.proof.whole, (), Instant::now());
+            known.tidy(&self.proof.pair);
+        }
+    }
 }
 
 impl Clients {
     /// Waits for the permission to send a proof. `Err` is the time for which it is blocked.
-    pub async fn turn(&self, proof: &Proof) -> Result<Turn, Duration> {
+    pub async fn turn(self: &Arc<Self>, proof: &Proof) -> Result<Turn, Duration> {
+        let turn = |has_to_end, held| Turn {
+            clients: Arc::clone(self),
+            proof: *proof,
+            has_to_end,
+            is_over: false,
+            _held: held,
+        };
         let lock = {
             let mut known = self.lock();
             known.check(proof, Instant::now())?;
             if known.accepted.get(&proof.whole, Instant::now()).is_some() {
-                return Ok(Turn { _held: None });
+                return Ok(turn(false, None));
             }
             if known.waiting.len() >= CLIENTS {
                 // Left by those who went away.
@@ -95,23 +140,23 @@ impl Clients {
         };
         let held = lock.lock_owned().await;
         // What was sent before may have been refused meanwhile.
-        self.lock().check(proof, Instant::now())?;
-        Ok(Turn { _held: Some(held) })
+        let known = self.lock();
+        known.check(proof, Instant::now())?;
+        Ok(turn(known.abandoned.get(&proof.whole, Instant::now()).is_some(), Some(held)))
     }
 
-    /// Notes that the API has accepted a proof.
-    pub fn accept(&self, proof: &Proof) {
+    fn accept(&self, proof: &Proof) {
         let mut known = self.lock();
         let now = Instant::now();
         if known.accepted.get(&proof.whole, now).is_none_or(|((), left)| left < REMEMBERED / 2) {
             known.accepted.insert(proof.whole, (), now);
         }
         known.refusals.0.remove(&proof.pair);
+        known.abandoned.0.remove(&proof.whole);
         known.tidy(&proof.pair);
     }
 
-    /// Notes that the API has refused a proof.
-    pub fn refuse(&self, proof: &Proof) {
+    fn refuse(&self, proof: &Proof) {
         let mut known = self.lock();
         let now = Instant::now();
         known.accepted.0.remove(&proof.whole);
@@ -122,11 +167,6 @@ impl Clients {
             known.blocked.insert(proof.pair, (), now);
         }
         known.tidy(&proof.pair);
-    }
-
-    /// Notes that nothing has been learned of a proof.
-    pub fn leave(&self, proof: &Proof) {
-        self.lock().tidy(&proof.pair);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -162,9 +202,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_refused_is_blocked_and_forgotten_after_a_while() {
-        let clients = Clients::default();
-        assert!(clients.turn(&proof(1, 1)).await.is_ok());
-        clients.refuse(&proof(1, 1));
+        let clients = Arc::new(Clients::default());
+        clients.turn(&proof(1, 1)).await.ok().unwrap().refuse();
         let left = clients.turn(&proof(1, 1)).await.err().unwrap();
         assert!(left > Duration::from_secs(890) && left <= REMEMBERED, "{left:?}");
         assert!(clients.turn(&proof(2, 2)).await.is_ok());
@@ -174,10 +213,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_pair_that_is_refused_again_and_again_is_blocked_whatever_comes_with_it() {
-        let clients = Clients::default();
+        let clients = Arc::new(Clients::default());
         for user in 10..13 {
-            assert!(clients.turn(&proof(1, user)).await.is_ok());
-            clients.refuse(&proof(1, user));
+            clients.turn(&proof(1, user)).await.ok().unwrap().refuse();
         }
         assert!(clients.turn(&proof(1, 13)).await.is_err());
         assert!(clients.turn(&proof(2, 14)).await.is_ok());
@@ -191,13 +229,24 @@ mod tests {
         let waiting = tokio::spawn(async move { other.turn(&proof(1, 1)).await.is_err() });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        clients.refuse(&proof(1, 1));
-        drop(first);
+        first.refuse();
         assert!(waiting.await.unwrap(), "it was refused meanwhile");
         // What was accepted goes side by side.
-        clients.accept(&proof(2, 2));
+        clients.turn(&proof(2, 2)).await.ok().unwrap().accept();
         let both = (clients.turn(&proof(2, 2)).await, clients.turn(&proof(2, 2)).await);
         assert!(both.0.is_ok() && both.1.is_ok());
+    }
+
+    #[tokio::test]
+    async fn after_a_caller_who_went_away_the_next_answer_is_waited_for() {
+        let clients = Arc::new(Clients::default());
+        let turn = clients.turn(&proof(1, 1)).await.ok().unwrap();
+        assert!(!turn.has_to_end);
+        drop(turn);
+        let turn = clients.turn(&proof(1, 1)).await.ok().unwrap();
+        assert!(turn.has_to_end);
+        turn.leave();
+        assert!(clients.lock().waiting.is_empty());
     }
 
     #[test]

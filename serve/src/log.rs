@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Add;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,8 +35,11 @@ pub struct HandOut<'a> {
     pub asker: Asker,
 }
 
-/// The form of lines about tokens that were handed out; `None` if there are to be none.
-static HAND_OUTS: OnceLock<Option<Form>> = OnceLock::new();
+/// The form of the log.
+static FORM: OnceLock<Form> = OnceLock::new();
+
+/// True if there is to be a line for every token.
+static HAND_OUTS: AtomicBool = AtomicBool::new(false);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -45,7 +49,7 @@ enum Form {
 
 /// Writes down that a token was handed out.
 pub fn hand_out(what: &HandOut<'_>) {
-    let Some(Some(form)) = HAND_OUTS.get() else { return };
+    let Some(form) = FORM.get().filter(|_| HAND_OUTS.load(Ordering::Relaxed)) else { return };
     let HandOut { route, scope, until, asker } = what;
     let now = moment();
     let until = until.map_or_else(|| "unknown".to_owned(), rfc3339);
@@ -80,7 +84,8 @@ pub fn start(console: &Arc<Console>, is_json: bool, level: tracing::Level) {
         metadata.target().starts_with("equinix_wif") && *metadata.level() <= level
     };
     let form = if is_json { Form::Json } else { Form::Text };
-    HAND_OUTS.set((level >= tracing::Level::INFO).then_some(form)).ok();
+    FORM.set(form).ok();
+    HAND_OUTS.store(level >= tracing::Level::INFO, Ordering::Relaxed);
     let lines = Lines(Arc::clone(console));
     let layer = if is_json {
         layers::layer().json().flatten_event(true).with_target(false).with_writer(lines).boxed()
@@ -152,6 +157,19 @@ impl Drop for Line<'_> {
     }
 }
 
+/// The line about lines that had no room.
+fn lost_line(lost: u64) -> String {
+    let now = moment();
+    let message = format!("{lost} lines of the log are lost: nobody read them in time");
+    match FORM.get() {
+        Some(Form::Json) => {
+            format!(r#"{{"timestamp":"{now}","level":"WARN","message":"{message}","event":"log-lost"}}"#)
+        }
+        _ => format!(r#"{now} WARN  {message} event="log-lost""#),
+    }
+    .add("\n")
+}
+
 /// Writes a line of our own words to the log.
 pub fn write_raw(line: &str) {
     write_bytes(line.as_bytes().to_vec());
@@ -171,7 +189,7 @@ pub fn finish() {
 static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::start);
 
 /// The bytes that may wait. Further lines are counted, and left out.
-const WAITING: usize = 1024 * 1024;
+const WAITING: usize = 256 * 1024;
 
 /// The time for which the thread lets lines gather. To wake it for each one costs more than the line.
 const GATHER: Duration = Duration::from_millis(5);
@@ -248,7 +266,7 @@ impl Queue {
             let lost = std::mem::take(&mut lines.lost);
             drop(lines);
             if lost > 0 {
-                text.extend_from_slice(format!("{{\"event\":\"lines-lost\",\"lines\":{lost}}}\n").as_bytes());
+                text.extend_from_slice(lost_line(lost).as_bytes());
             }
             // Nobody is left to be told when it is gone, and the service goes on.
             io::stderr().lock().write_all(&text).ok();

@@ -17,7 +17,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, Federated, Journal, Origin, PassThrough};
-use crate::clients::Clients;
 use crate::files::TokenFiles;
 use crate::guard::{self, Guard};
 use crate::listen::Listener;
@@ -176,12 +175,7 @@ impl Start<'_> {
         let upstream = Upstream::new(url, network, self.env, self.clock, self.console);
         let own = self.line.client(self.env)?;
         let client = Client::new(upstream, limit);
-        Ok(Origin::PassThrough(PassThrough {
-            client,
-            clients: Clients::default(),
-            own,
-            last: Mutex::default(),
-        }))
+        Ok(Origin::PassThrough(PassThrough { client, clients: Arc::default(), own, last: Mutex::default() }))
     }
 }
 

@@ -49,7 +49,7 @@ fn every_token_that_is_handed_out_is_one_line() {
         assert_eq!(line["scope"], SCOPE);
         assert!(is_moment(&line["expires_at"]), "{line}");
         assert_eq!(line["pid"], std::process::id());
-        assert_eq!(line["uid"], rustix::process::geteuid().as_raw().to_string());
+        assert_eq!(line["uid"], rustix::process::geteuid().as_raw());
         assert!(line["timestamp"].is_string());
     }
 }
@@ -121,6 +121,28 @@ fn names_of_tools_and_members_make_no_line_of_their_own() {
     let log = service.end();
     assert_eq!(log.lines().filter(|line| line.starts_with("ready ")).count(), 1, "{log}");
     assert!(!log.contains('\u{1b}'));
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_up_nobody() {
+    let service = Setup::sandbox().start();
+    service.token().is(200);
+    service.reads_log(false);
+    let mut connection = service.rest().connect();
+    let ask = Ask::json(TOKEN, &json!({})).bearer(&service.bearer);
+    // More than the pipe holds, and what waits for it.
+    for _ in 0..4000 {
+        connection.ask(&ask).is(200);
+    }
+    service.ask_as_it_is(&Ask::get("/healthz")).is(200);
+    service.reads_log(true);
+    let lost = service.logs("log-lost", 1);
+    assert!(lost[0]["message"].as_str().unwrap().contains("lines of the log are lost"), "{lost:?}");
+    service.token().is(200);
+    let log = service.end();
+    for line in log.lines() {
+        serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::client::{Ask, Connection};
@@ -298,4 +299,12 @@ fn callers_at_once_are_all_answered() {
         }
     });
     assert_eq!(service.logs("hand-out", 401).len(), 401);
+}
+
+#[test]
+fn a_terminal_that_goes_away_ends_it_as_a_signal_does() {
+    let mut service = Setup::sandbox().start();
+    service.gets(mcp::GET, json!({}));
+    service.signal(Signal::HUP);
+    service.conclude();
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::{Value, json};
 
 use crate::support::client::Ask;
+use crate::support::mcp::GET;
 use crate::support::random_text;
 use crate::support::server::{Reply, Request, Server};
 use crate::support::service::Setup;
@@ -232,6 +234,93 @@ fn a_client_that_was_refused_is_not_passed_on_again() {
     service.ask(Ask::json(TOKEN, &client(&right))).is(200);
     service.ask(Ask::json(TOKEN, &json!({"client_id": random_text(20), "client_secret": wrong}))).is(200);
     assert_eq!(api.requests().len(), 3);
+}
+
+#[test]
+fn requests_that_come_together_try_a_wrong_client_once() {
+    let api = api(login_failure());
+    let service = Setup::pass_through(&api).start();
+    let (id, wrong) = (random_text(20), random_text(30));
+    service.knows(&wrong);
+    let client = json!({"client_id": id, "client_secret": wrong, "grant_type": "client_credentials"});
+    let together: Vec<u16> = thread::scope(|scope| {
+        let ask = |number: usize| {
+            let (service, client) = (&service, &client);
+            scope.spawn(move || {
+                if number % 2 == 0 {
+                    return service.ask(Ask::json(TOKEN, client)).status;
+                }
+                let value = service.call(GET, client.clone()).is(200).value();
+                assert_eq!(value["result"]["isError"], true, "{value}");
+                429
+            })
+        };
+        let running: Vec<_> = (0..10).map(ask).collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(together.iter().all(|status| [429, 500].contains(status)), "{together:?}");
+    assert_eq!(api.requests().len(), 1, "five would lock the account");
+}
+
+#[test]
+fn a_member_that_is_not_looked_at_makes_no_other_client() {
+    let api = api(login_failure());
+    let service = Setup::pass_through(&api).start();
+    let secret = random_text(30);
+    service.knows(&secret);
+    let pair = json!({"grant_type": "client_credentials", "client_id": "a", "client_secret": secret});
+    service.ask(Ask::json(TOKEN, &pair)).is(500);
+    for (path, member) in [
+        (TOKEN, "user_name"),
+        (TOKEN, "user_password"),
+        (TOKEN, "refresh_token"),
+        (REFRESH, "user_name"),
+        (REFRESH, "refresh_token"),
+    ] {
+        for value in ["1", "2"] {
+            let mut client = pair.clone();
+            client[member] = value.into();
+            service.ask(Ask::json(path, &client)).refuses(429, "api-login-failed");
+        }
+    }
+    // Also where its user is another one each time: the API has said that the client is wrong.
+    for user in ["u", "v"] {
+        let client = json!({"grant_type": "password", "client_id": "a", "client_secret": secret, "user_name": user, "user_password": user});
+        service.ask(Ask::json(TOKEN, &client)).refuses(429, "api-login-failed");
+    }
+    assert_eq!(api.requests().len(), 1);
+}
+
+#[test]
+fn a_wrong_client_is_not_tried_with_each_of_its_users() {
+    let api = api(login_failure());
+    let service = Setup::pass_through(&api)
+        .env("EQUINIX_API_CLIENTID", random_text(20))
+        .env("EQUINIX_API_CLIENTSECRET", random_text(30))
+        .start();
+    for user in 0..6 {
+        let arguments = json!({"user_name": format!("user-{user}"), "user_password": random_text(12)});
+        service.gets_error(GET, arguments, "api-login-failed");
+    }
+    assert_eq!(
+        api.requests().len(),
+        3,
+        "which of the two is wrong, the API does not say; five would lock the account"
+    );
+}
+
+#[test]
+fn a_wrong_user_blocks_no_other_user_of_the_client() {
+    let wrong =
+        Reply::status(401).json_body(&json!({"errorCode": 1, "errorMessage": "Invalid user or password"}));
+    let api = api(wrong);
+    let service = Setup::pass_through(&api).start();
+    for user in ["u", "v"] {
+        let client = json!({"client_id": "a", "client_secret": "b", "user_name": user, "user_password": "c"});
+        service.ask(Ask::json(TOKEN, &client)).is(401);
+        service.ask(Ask::json(TOKEN, &client)).refuses(429, "api-login-failed");
+    }
+    assert_eq!(api.requests().len(), 2);
 }
 
 #[test]

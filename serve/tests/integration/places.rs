@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -89,7 +90,7 @@ fn both_adapters_can_be_at_sockets_and_need_no_bearer_there() {
     service.ask_as_it_is(&token().header("Origin", "http://evil.example")).is(403);
     let events = service.logs("hand-out", 1);
     assert_eq!(events[0]["pid"], std::process::id());
-    assert_eq!(events[0]["uid"], rustix::process::geteuid().as_raw().to_string());
+    assert_eq!(events[0]["uid"], rustix::process::geteuid().as_raw());
     // That both are gone afterwards, the harness looks.
     service.end();
 }
@@ -274,6 +275,34 @@ fn a_bearer_file_that_is_weak_or_open_is_refused() {
     }
     let folder = place.path().to_str().unwrap();
     assert_eq!(Setup::sandbox().args(["--bearer-file", folder]).run().0, 2);
+}
+
+#[test]
+fn a_pipe_in_place_of_the_bearer_file_is_not_waited_for() {
+    let setup = Setup::sandbox();
+    let path = setup.path("pipe");
+    let made = Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap();
+    assert!(made.success());
+    let (status, stderr) = setup.args(["--bearer-file", path.to_str().unwrap()]).run();
+    assert_eq!(status, 2, "{stderr}");
+    assert!(stderr.contains("error[cfg-secret-file]: --bearer-file"), "{stderr}");
+}
+
+#[test]
+fn a_bearer_file_of_somebody_else_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can give a file away; the rule itself has a unit test.
+        return;
+    }
+    let setup = Setup::sandbox();
+    let path = setup.path("bearer");
+    let bearer = random_text(40);
+    fs::write(&path, &bearer).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
+    let (status, stderr) = setup.secret(&bearer).args(["--bearer-file", path.to_str().unwrap()]).run();
+    assert_eq!(status, 2, "{stderr}");
+    assert!(stderr.contains("somebody else"), "{stderr}");
 }
 
 #[test]

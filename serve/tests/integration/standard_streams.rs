@@ -36,10 +36,7 @@ fn a_client_lists_the_tools_and_calls_them() {
     service.knows(&token);
     assert!(!service.stdout().contains(&token));
     let events = service.logs("hand-out", 1);
-    assert_eq!(
-        (&events[0]["route"], &events[0]["pid"]),
-        (&json!("mcp"), &json!(std::process::id().to_string()))
-    );
+    assert_eq!((&events[0]["route"], &events[0]["pid"]), (&json!("mcp"), &json!(std::process::id())));
     let wrong = ask(&mut service, &call(4, "explain", json!({})));
     assert_eq!(wrong["error"]["code"], -32_602);
     let unknown = ask(&mut service, &request(5, "nothing", json!({})));

@@ -6,10 +6,11 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -26,6 +27,7 @@ use super::sts::{self, SCOPE, Sts};
 pub struct Capture {
     state: Mutex<(Vec<u8>, bool)>,
     grown: Condvar,
+    is_paused: AtomicBool,
 }
 
 impl Capture {
@@ -37,6 +39,9 @@ impl Capture {
             while let Ok(count @ 1..) = stream.read(&mut chunk) {
                 own.state.lock().unwrap_or_else(PoisonError::into_inner).0.extend_from_slice(&chunk[..count]);
                 own.grown.notify_all();
+                while own.is_paused.load(Ordering::SeqCst) {
+                    thread::park_timeout(Duration::from_millis(10));
+                }
             }
             own.state.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
             own.grown.notify_all();
@@ -286,6 +291,8 @@ struct Process {
     stdout: Arc<Capture>,
     stderr: Arc<Capture>,
     ended: Mutex<Receiver<ExitStatus>>,
+    /// How it has ended, if somebody has waited for that.
+    how: Mutex<Option<ExitStatus>>,
 }
 
 impl Process {
@@ -296,16 +303,21 @@ impl Process {
         let pid = Pid::from_child(&child);
         let (sender, ended) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait().unwrap()).ok());
-        Self { pid, stdin, stdout, stderr, ended: Mutex::new(ended) }
+        Self { pid, stdin, stdout, stderr, ended: Mutex::new(ended), how: Mutex::default() }
     }
 
     /// Waits for the end; `None` if that takes too long, and then it is killed.
     fn wait(&self) -> Option<ExitStatus> {
+        let mut how = self.how.lock().unwrap_or_else(PoisonError::into_inner);
+        if how.is_some() {
+            return *how;
+        }
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         let status = ended.recv_timeout(PATIENCE).ok();
         if status.is_none() {
             kill_process(self.pid, Signal::KILL).ok();
         }
+        *how = status;
         status
     }
 }
@@ -456,9 +468,26 @@ impl Service {
         self.conclude()
     }
 
+    /// From now on its log is read, or nobody reads it.
+    pub fn reads_log(&self, reads: bool) {
+        self.process.stderr.is_paused.store(!reads, Ordering::SeqCst);
+    }
+
+    /// Waits until it has ended, whoever reads its log.
+    #[track_caller]
+    pub fn is_gone(&self) {
+        let ended = self.process.wait();
+        assert_eq!(ended.and_then(|status| status.code()), Some(0), "it does not end");
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.process.pid, signal).unwrap();
+    }
+
     /// Tells it to end.
     pub fn terminate(&self) {
-        kill_process(self.process.pid, Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
     }
 
     /// Tells it to end as a terminal does.
