@@ -147,7 +147,7 @@ fn read(path: &Path, env: &Env) -> Result<Secret, Error> {
     let file = File::open(path).map_err(|error| refused(&error.kind().to_string()))?;
     let metadata = file.metadata().map_err(|error| refused(&error.kind().to_string()))?;
     if ![0, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
-        return Err(refused("it belongs to another user"));
+        return Err(refused("it belongs to somebody else"));
     }
     // systemd gives the service's user a right of its own to its credentials, which looks like one of a group.
     let is_credential = env.os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder));

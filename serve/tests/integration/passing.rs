@@ -247,7 +247,7 @@ fn requests_that_come_together_try_a_wrong_client_once() {
         let ask = |number: usize| {
             let (service, client) = (&service, &client);
             scope.spawn(move || {
-                if number % 2 == 0 {
+                if number.is_multiple_of(2) {
                     return service.ask(Ask::json(TOKEN, client)).status;
                 }
                 let value = service.call(GET, client.clone()).is(200).value();
