@@ -130,6 +130,10 @@ fn schemathesis(back_end: &str) {
     run.args(["run", &format!("{}/openapi.json", service.rest), "--no-color"]);
     run.args(["--header", &format!("Authorization: Bearer {}", service.bearer)]);
     run.args(["--seed", "1", "--workers", "1", "--max-examples", "50", "--request-timeout", "30"]);
+    if back_end == "pass-through" {
+        // Which clients there are, the API knows, and no document of this service.
+        run.args(["--exclude-checks", "positive_data_acceptance"]);
+    }
     let said = succeeds(run);
     assert!(said.contains("passed"), "{said}");
     service.stop();
