@@ -26,7 +26,6 @@ pub mod leak;
 pub mod outcome;
 pub mod pages;
 pub mod process;
-#[cfg(feature = "sandbox")]
 pub mod program;
 pub mod ready;
 #[cfg(all(target_os = "linux", feature = "renew"))]
