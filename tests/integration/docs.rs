@@ -433,7 +433,7 @@ mod links {
             }
         }
         // The service's page names its tests beside its files.
-        let of_service = sources(&["serve/src"]);
+        let of_service = sources(&["serve/src", "serve/tests"]);
         let review = prose("docs/local-service-review.md");
         let named = review
             .lines()
