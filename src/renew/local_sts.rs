@@ -83,12 +83,18 @@ impl LocalSts {
         }
         let Some(form) = Form::parse(body) else { return invalid(400, "the form cannot be read") };
         let field = |name: &str| form.get(name).map_err(|why| (400, "invalid_request", why));
-        if field("grant_type")? != Some(GRANT) {
-            return Err((400, "unsupported_grant_type", format!("grant_type must be {GRANT}")));
-        }
         let given = field("subject_token")?.unwrap_or_default();
+        let grant = field("grant_type")?;
+        let unsupported = || (400, "unsupported_grant_type", format!("grant_type must be {GRANT}"));
+        // Whoever asks for something else has no handle to show.
+        if given.is_empty() && grant.is_some_and(|grant| grant != GRANT) {
+            return Err(unsupported());
+        }
         if !bool::from(given.as_bytes().ct_eq(self.handle.reveal().as_bytes())) {
             return Err((401, "invalid_client", "subject_token is not the handle of this run".to_owned()));
+        }
+        if grant != Some(GRANT) {
+            return Err(unsupported());
         }
         let id_token = Kind::IdToken.token_type_uri();
         if field("subject_token_type")? != Some(id_token) {
