@@ -4,8 +4,8 @@ memory, the time to the first answer, and the size of the program.
     cargo build --release --manifest-path serve/Cargo.toml
     python3 benches/serve.py [--binary PATH] [--seconds N] [--only NAME]
 
-nginx plays the API: it answers every request with the same token. Figures differ between machines; the goals are those of
-benches/budgets.json.
+nginx plays the API: it answers every request with the same token. Figures differ between machines; size and crates are held by
+.ci/budgets.
 """
 
 import argparse

@@ -123,7 +123,7 @@ pub fn run(
 }
 
 /// Keeps the secrets of the environment out of every line, before anything can be said of the settings.
-fn guard_ambient(env: &Env, console: &Console) {
+pub(crate) fn guard_ambient(env: &Env, console: &Console) {
     let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables());
     let secrets: Vec<&str> = SECRET_VARIABLES.into_iter().chain(of_platforms).collect();
     console.guard_ambient(env, &secrets);

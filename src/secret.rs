@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use ring::digest::{Context, SHA256};
+
 use zeroize::Zeroizing;
 
 /// A secret text: an ID token, an access token, or the bearer that fetches an ID token.
@@ -57,6 +59,19 @@ impl Secret {
     pub fn reveal(&self) -> &str {
         &self.0
     }
+}
+
+/// A digest of texts, by which they can be recognised without being kept.
+pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        // With its length, so that no two lists run into the same bytes.
+        context.update(&text.len().to_le_bytes());
+        context.update(text.as_bytes());
+    }
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
 }
 
 impl fmt::Debug for Secret {

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use crate::caller::Caller;
 use crate::clients::{Clients, Proof, Turn};
 use crate::files::TokenFiles;
+use crate::guard::has_type;
 use crate::log::{self, HandOut};
 use crate::metrics;
 use crate::tokens::Tokens;
@@ -218,24 +219,15 @@ async fn ask(client: &Client, kind: Kind, body: Bytes, turn: Option<Turn>) -> Re
     let begun = Instant::now();
     let answer = client.post(kind.path(), body).await;
     metrics::exchanged(begun.elapsed());
-    let judged = answer.and_then(|answer| judge(&answer).map(|said| (answer, said)));
-    match (judged, turn) {
-        (Ok((answer, said)), turn) => {
-            match (said, turn) {
-                (Said::Granted, Some(turn)) => turn.accept(),
-                (Said::LoginFailed, Some(turn)) => turn.refuse(),
-                (Said::Other, Some(turn)) => turn.leave(),
-                (_, None) => {}
-            }
-            Ok(answer)
-        }
-        (Err(error), turn) => {
-            if let Some(turn) = turn {
-                turn.leave();
-            }
-            Err(NotPassed::Failed(error))
+    let outcome = answer.and_then(|answer| Ok((judge(&answer)?, answer)));
+    if let Some(turn) = turn {
+        match &outcome {
+            Ok((Said::Granted, _)) => turn.accept(),
+            Ok((Said::LoginFailed, _)) => turn.refuse(),
+            Ok((Said::Other, _)) | Err(_) => turn.leave(),
         }
     }
+    outcome.map(|(_, answer)| answer).map_err(NotPassed::Failed)
 }
 
 /// The meaning of an answer for the client.
@@ -248,18 +240,14 @@ enum Said {
 /// Holds an answer against what the API answers.
 fn judge(answer: &Answer) -> Result<Said, Error> {
     let status = answer.status.as_u16();
-    let media_type = answer.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_json = media_type
-        .and_then(|text| text.split(';').next())
-        .is_some_and(|text| text.trim().eq_ignore_ascii_case("application/json"));
     match status {
-        200 if is_json => Ok(Said::Granted),
+        200 if has_type(&answer.headers, "application/json") => Ok(Said::Granted),
         200 => Err(Upstream::not_passed_on(status, "without JSON")),
         100..400 => Err(Upstream::not_passed_on(
             status,
             "where it answers with a token or an error; something in between may have answered",
         )),
-        _ if Upstream::refuses_login(status, media_type, &answer.body) => Ok(Said::LoginFailed),
+        _ if Upstream::refuses_login(status, answer.media_type(), &answer.body) => Ok(Said::LoginFailed),
         _ => Ok(Said::Other),
     }
 }

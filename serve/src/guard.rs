@@ -113,11 +113,17 @@ fn is_own_origin(origin: &HeaderValue) -> bool {
     else {
         return false;
     };
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => (host, port),
-        _ => (authority, "0"),
-    };
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]") && port.parse::<u16>().is_ok()
+    split_port(authority).is_some_and(|(host, _)| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
+}
+
+/// Splits a host from its port, if it has one. `None` if that is no port.
+pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            Some((host, Some(port.parse().ok()?)))
+        }
+        _ => Some((authority, None)),
+    }
 }
 
 /// Tells whether a request names the service: in `Host`, and in the target where a whole URL stands there.
@@ -125,6 +131,12 @@ pub fn names(uri: &Uri, headers: &HeaderMap, is_name: impl Fn(&str) -> bool) -> 
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     host.to_str().is_ok_and(&is_name) && uri.authority().is_none_or(|authority| is_name(authority.as_str()))
+}
+
+/// Tells whether a body has a media type.
+pub fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    given.and_then(|text| text.split(';').next()).is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// Reads a body whole, within limits. From then on the request counts as one that is being answered.

@@ -74,18 +74,13 @@ impl Local {
 
 /// Tells whether a `Host` names an address: itself or `localhost`, with its port.
 fn is_name(name: &str, address: SocketAddr) -> bool {
-    let (host, port) = match name.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
-            (host, port.parse().ok())
-        }
-        _ => (name, Some(80)),
-    };
+    let Some((host, port)) = guard::split_port(name) else { return false };
     let is_host = host.eq_ignore_ascii_case("localhost")
         || match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             Some(inner) => inner.parse() == Ok(address.ip()),
             None => address.is_ipv4() && host.parse() == Ok(address.ip()),
         };
-    is_host && port == Some(address.port())
+    is_host && port.unwrap_or(80) == address.port()
 }
 
 enum Socket {

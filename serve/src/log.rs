@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::ops::Add;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -96,8 +95,7 @@ pub fn start(console: &Arc<Console>, is_json: bool, level: tracing::Level) {
     tracing_subscriber::registry().with(layer.with_filter(filter_fn(is_wanted))).try_init().ok();
 }
 
-/// A line for people: the level, the message, and what belongs to it. The moment is added by whoever keeps the log; the event of
-/// being ready stands alone.
+/// A line for people: the moment, the level, the message, and what belongs to it.
 struct Plain;
 
 impl<S, N> FormatEvent<S, N> for Plain
@@ -161,13 +159,13 @@ impl Drop for Line<'_> {
 fn lost_line(lost: u64) -> String {
     let now = moment();
     let message = format!("{lost} lines of the log are lost: nobody read them in time");
-    match FORM.get() {
+    let line = match FORM.get() {
         Some(Form::Json) => {
             format!(r#"{{"timestamp":"{now}","level":"WARN","message":"{message}","event":"log-lost"}}"#)
         }
         _ => format!(r#"{now} WARN  {message} event="log-lost""#),
-    }
-    .add("\n")
+    };
+    line + "\n"
 }
 
 /// Writes a line of our own words to the log.

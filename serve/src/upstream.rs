@@ -60,6 +60,13 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// The media type of the body, with its parameters.
+    pub fn media_type(&self) -> Option<&str> {
+        self.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    }
+}
+
 /// An open connection, ready for a request or on its way to be.
 type Sender = http1::SendRequest<Full<Bytes>>;
 
@@ -67,6 +74,8 @@ type Sender = http1::SendRequest<Full<Bytes>>;
 #[derive(Clone)]
 pub struct Client {
     upstream: Upstream,
+    /// The server, as `Host` names it.
+    host: Arc<str>,
     /// The connections that nobody uses, each with the moment since when. The youngest is used first.
     idle: Arc<Mutex<Vec<(Sender, Instant)>>>,
     limit: Duration,
@@ -75,7 +84,9 @@ pub struct Client {
 impl Client {
     /// Makes a client of where it leads, and the time that a request may take.
     pub fn new(upstream: Upstream, limit: Duration) -> Self {
-        Self { upstream, idle: Arc::default(), limit: limit.min(REQUEST_TIMEOUT) }
+        let origin = upstream.url().origin();
+        let host = origin.split_once("://").map_or(&*origin, |(_, host)| host).into();
+        Self { upstream, host, idle: Arc::default(), limit: limit.min(REQUEST_TIMEOUT) }
     }
 
     /// Sends a request, once. The body is sent as it is. Whoever stops waiting ends the request and its connection.
@@ -108,10 +119,8 @@ impl Client {
     }
 
     fn request(&self, path: &'static str, body: Bytes) -> Result<Request<Full<Bytes>>, Fault> {
-        let host = self.upstream.url().origin();
-        let host = host.split_once("://").map_or(host.as_str(), |(_, host)| host);
         Request::post(path)
-            .header(header::HOST, host)
+            .header(header::HOST, &*self.host)
             .header(header::CONTENT_TYPE, JSON)
             .header(header::ACCEPT, JSON)
             .header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
@@ -290,6 +299,18 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_a_server_gives_a_request_come_through() {
+        for name in equinix_wif::service::REQUEST_ID_HEADERS {
+            assert!(PASSED_ON.contains(&HeaderName::try_from(name).unwrap()), "{name}");
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::cli::settings::GrantSettings;
 use crate::clock::rfc3339;
 use crate::credential::Credential;
 use crate::deadline::Deadline;
-use crate::env::names;
+use crate::env::{Env, names};
 use crate::error::{Code, Error, Exit};
 use crate::grant::{Grant, Renewable};
 use crate::handle;
@@ -92,16 +92,20 @@ impl Renewed<'_> {
 pub fn reopen_refresh_token_file(job: &Pipeline, settings: &GrantSettings, allow_workspace: bool) {
     let (env, settings) = (Arc::clone(&job.session().env), settings.clone());
     job.keeper().reopen_with(Box::new(move || {
-        let policy = Policy {
-            env: &env,
-            output: None,
-            allow_workspace,
-            accept_artifact_exposure: false,
-            force: false,
-            stdout: StdoutKind::Ordinary,
-        };
-        refresh_token_file(&settings, &policy)
+        refresh_token_file(&settings, &refresh_token_policy(&env, allow_workspace))
     }));
+}
+
+/// The policy for a file that a refresh token is kept in while a run goes on.
+pub fn refresh_token_policy(env: &Env, allow_workspace: bool) -> Policy<'_> {
+    Policy {
+        env,
+        output: None,
+        allow_workspace,
+        accept_artifact_exposure: false,
+        force: false,
+        stdout: StdoutKind::Ordinary,
+    }
 }
 
 /// A renewing run.

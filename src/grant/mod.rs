@@ -24,12 +24,10 @@ pub mod token_exchange;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ring::digest::{SHA256, digest};
-
 use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
-use crate::secret::Secret;
+use crate::secret::{Secret, fingerprint};
 use crate::session::Session;
 
 pub use answer::check_life;
@@ -128,14 +126,14 @@ pub struct Uses(Mutex<Vec<([u8; 32], u32)>>);
 impl Uses {
     /// Returns how often a secret was used.
     pub fn count(&self, secret: &Secret) -> u32 {
-        let own = fingerprint(secret);
+        let own = fingerprint([secret.reveal()]);
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.iter().find(|(known, _)| *known == own).map_or(0, |(_, count)| *count)
     }
 
     /// Counts one more use.
     pub fn add(&self, secret: &Secret) {
-        let own = fingerprint(secret);
+        let own = fingerprint([secret.reveal()]);
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.iter_mut().find(|(known, _)| *known == own) {
             Some((_, count)) => *count = count.saturating_add(1),
@@ -153,7 +151,7 @@ impl Refused {
     /// Refuses a secret that a server has refused before. `what` is the secret in messages, e.g. `the ID token`.
     pub fn check(&self, secret: &Secret, what: &str) -> Result<(), Error> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = fingerprint(secret);
+        let own = fingerprint([secret.reveal()]);
         match known.iter().find(|(known, _)| *known == own) {
             None => Ok(()),
             Some((_, code)) => {
@@ -164,16 +162,8 @@ impl Refused {
 
     /// Remembers a secret that was refused, and with which code. Of the secret itself nothing is kept.
     pub fn remember(&self, secret: &Secret, code: Code) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((fingerprint(secret), code));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((fingerprint([secret.reveal()]), code));
     }
-}
-
-fn fingerprint(secret: &Secret) -> [u8; 32] {
-    let mut bytes = [0; 32];
-    for (to, from) in bytes.iter_mut().zip(digest(&SHA256, secret.reveal().as_bytes()).as_ref()) {
-        *to = *from;
-    }
-    bytes
 }
 
 #[cfg(test)]

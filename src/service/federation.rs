@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
 use crate::command::pipeline::Pipeline;
-use crate::command::renewal::{patience, reopen_refresh_token_file};
+use crate::command::renewal::{patience, refresh_token_policy, reopen_refresh_token_file};
 use crate::command::{inspect, main_job};
 use crate::credential::Credential;
 use crate::deadline::Deadline;
@@ -16,10 +16,8 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::grant::Renewable;
 use crate::handle;
-use crate::output::sink::Policy;
 use crate::renew::source::{Observer, TokenSource};
 use crate::report::console::Console;
-use crate::streams::StdoutKind;
 
 use super::command_line::Given;
 
@@ -86,14 +84,7 @@ impl Federation {
         }
         let rotates = settings.grant.rotates();
         if rotates {
-            let policy = Policy {
-                env,
-                output: None,
-                allow_workspace: false,
-                accept_artifact_exposure: false,
-                force: false,
-                stdout: StdoutKind::Ordinary,
-            };
+            let policy = refresh_token_policy(env, false);
             job.keeper().keep_in(main_job::refresh_token_file(&settings, &policy)?);
             reopen_refresh_token_file(&job, &settings, false);
         }

@@ -18,7 +18,7 @@ pub use crate::credential::{Credential, Kind as TokenKind, TOKEN_TYPE};
 pub use crate::deadline::Deadline;
 pub use crate::env::Env;
 pub use crate::error::{Code, Error, Exit};
-pub use crate::handle::{PREFIX as HANDLE_PREFIX, WITHOUT_SCOPE};
+pub use crate::handle::PREFIX as HANDLE_PREFIX;
 pub use crate::http::proxy::{TunnelAnswer, tunnel_request};
 pub use crate::http::url::Url;
 pub use crate::http::{Fault, Hop, MAX_BODY, MAX_HEADERS, REQUEST_ID_HEADERS, Route, USER_AGENT};
@@ -30,11 +30,8 @@ pub use crate::renew::cache::{Answer, Due, Served};
 pub use crate::renew::local_sts::{Announced, HOLD, LocalSts};
 pub use crate::renew::source::{Observer, Obtain, TokenSource, Unavailable};
 pub use crate::report::console::{Console, Kind as LineKind, Log, Verbosity};
-pub use crate::secret::Secret;
+pub use crate::secret::{Secret, fingerprint};
 pub use crate::text::{Redactor, quote};
-
-use crate::platform;
-use crate::report::console::SECRET_VARIABLES;
 
 /// Makes the console of a service: lines for people go to the log, commands of a runner to standard error. Every secret of the
 /// environment is known to it.
@@ -44,24 +41,7 @@ pub fn console(stderr: Box<dyn std::io::Write + Send>, log: Log, verbosity: Verb
     console
 }
 
-/// A digest of texts, by which they can be recognised without being kept.
-pub fn fingerprint<'t>(texts: impl IntoIterator<Item = &'t str>) -> [u8; 32] {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for text in texts {
-        context.update(&text.len().to_le_bytes());
-        context.update(text.as_bytes());
-    }
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(context.finish().as_ref());
-    bytes
-}
-
 /// Keeps the secrets of the environment out of every line.
 pub fn guard_ambient(console: &Console, env: &Env) {
-    let of_platforms = platform::PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables());
-    let secrets: Vec<&str> = SECRET_VARIABLES.into_iter().chain(of_platforms).collect();
-    console.guard_ambient(env, &secrets);
-    for password in crate::http::proxy::passwords(env) {
-        console.guard(&password);
-    }
+    crate::guard_ambient(env, console);
 }

@@ -16,9 +16,8 @@ use std::borrow::Cow;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::answer;
-use crate::guard::read_body;
+use crate::guard::{has_type, read_body};
 use crate::metrics;
-use crate::rest::has_type;
 
 const PARSE_ERROR: i64 = -32_700;
 const INVALID_REQUEST: i64 = -32_600;

@@ -4,6 +4,7 @@
 //! SDK's; what that lets through is put right before it ([`front`]).
 
 pub mod front;
+mod given;
 pub mod tools;
 
 use std::borrow::Cow;
@@ -29,9 +30,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::app::{App, Federated, Granted, Kind, Last, NotPassed, OWN_CLIENT, Origin, PassThrough, Sent};
+use crate::app::{App, Federated, Granted, Kind, Last, NotPassed, OWN_CLIENT, Origin, PassThrough};
 use crate::caller::Caller;
 use crate::metrics;
+use given::{Given, complete};
 use tools::{ExplainArguments, RefreshArguments, TokenArguments};
 
 /// The time after which somebody who waits is told that the work goes on.
@@ -285,149 +287,6 @@ impl Mcp {
             }
         }
     }
-}
-
-/// The arguments of both tools for tokens.
-#[derive(Default)]
-struct Given {
-    grant_type: Option<String>,
-    client_id: Option<Zeroizing<String>>,
-    client_secret: Option<Zeroizing<String>>,
-    user_name: Option<String>,
-    user_password: Option<Zeroizing<String>>,
-    password_encoding: Option<String>,
-    refresh_token: Option<Zeroizing<String>>,
-}
-
-impl From<TokenArguments> for Given {
-    fn from(given: TokenArguments) -> Self {
-        Self {
-            grant_type: given.grant_type,
-            client_id: given.client_id.map(Zeroizing::new),
-            client_secret: given.client_secret.map(Zeroizing::new),
-            user_name: given.user_name,
-            user_password: given.user_password.map(Zeroizing::new),
-            password_encoding: given.password_encoding,
-            refresh_token: None,
-        }
-    }
-}
-
-impl From<RefreshArguments> for Given {
-    fn from(given: RefreshArguments) -> Self {
-        Self {
-            client_id: given.client_id.map(Zeroizing::new),
-            client_secret: given.client_secret.map(Zeroizing::new),
-            refresh_token: given.refresh_token.map(Zeroizing::new),
-            ..Self::default()
-        }
-    }
-}
-
-impl Given {
-    fn has_other_credentials(&self) -> bool {
-        self.user_name.is_some() || self.user_password.is_some() || self.refresh_token.is_some()
-    }
-
-    fn members(&self) -> [(&'static str, Option<&str>); 7] {
-        fn text(secret: Option<&Zeroizing<String>>) -> Option<&str> {
-            secret.map(|secret| secret.as_str())
-        }
-        [
-            ("grant_type", self.grant_type.as_deref()),
-            ("client_id", text(self.client_id.as_ref())),
-            ("client_secret", text(self.client_secret.as_ref())),
-            ("user_name", self.user_name.as_deref()),
-            ("user_password", text(self.user_password.as_ref())),
-            ("password_encoding", self.password_encoding.as_deref()),
-            ("refresh_token", text(self.refresh_token.as_ref())),
-        ]
-    }
-
-    /// The request to the API.
-    fn body(&self, kind: Kind) -> String {
-        let members = self.members();
-        let is_sent = |name: &str| kind == Kind::Token || name != "grant_type";
-        let sent = members.iter().filter(|(name, _)| is_sent(name));
-        let sent = sent.filter_map(|(name, value)| Some((*name, (*value)?)));
-        let parts: Vec<String> =
-            sent.map(|(name, value)| format!("{}:{}", json!(name), json!(value))).collect();
-        format!("{{{}}}", parts.join(","))
-    }
-
-    fn sent(&self) -> Sent<'_> {
-        let [grant_type, client_id, client_secret, user_name, user_password, _, refresh_token] =
-            self.members().map(|(_, value)| value.map(Cow::Borrowed));
-        Sent { grant_type, client_id, client_secret, user_name, user_password, refresh_token }
-    }
-
-    /// Says what the API said, without anything that was sent.
-    fn refusal(&self, status: u16, body: &[u8]) -> Failure {
-        let mut redactor = service::Redactor::default();
-        for (name, value) in self.members() {
-            if let Some(value) = value.filter(|_| !["grant_type", "password_encoding"].contains(&name)) {
-                redactor.add(value);
-            }
-        }
-        let said: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |names: &[&str]| names.iter().find_map(|name| said.get(name)?.as_str());
-        let mut message = format!("the Equinix API refused the request ({status})");
-        for (label, names) in [
-            ("server code", &["error_code", "errorCode", "error"][..]),
-            ("server", &["error_message", "errorMessage", "error_description"][..]),
-        ] {
-            if let Some(text) = text(names) {
-                message.push_str(&format!("\n  {label}: {}", redactor.scrub(&quote(text)).0));
-            }
-        }
-        let is_login = service::Upstream::refuses_login(status, Some("application/json"), body);
-        Failure::with(if is_login { Code::ApiLoginFailed } else { Code::ApiDenied }, message)
-    }
-}
-
-/// Adds what the service knows itself: its own client, and the refresh token that came last.
-fn complete(pass: &PassThrough, kind: Kind, mut given: Given) -> Result<Given, Failure> {
-    if given.client_id.is_none() && given.client_secret.is_none() {
-        let last = pass.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let copy = |secret: &Secret| Some(Zeroizing::new(secret.reveal().to_owned()));
-        match (&*last, &pass.own) {
-            (Some(last), _) if kind == Kind::Refresh => {
-                (given.client_id, given.client_secret) = (copy(&last.id), copy(&last.secret));
-            }
-            (_, Some((id, secret))) => (given.client_id, given.client_secret) = (copy(id), copy(secret)),
-            _ => {
-                return Err(Failure::with(
-                    Code::ClientCredentialsMissing,
-                    "there is neither a client_id with its client_secret among the arguments, nor a client of the service itself",
-                ));
-            }
-        }
-    }
-    match kind {
-        Kind::Token => {
-            // Without it the API takes the request for one with a user's password.
-            let is_user = given.user_name.is_some();
-            given
-                .grant_type
-                .get_or_insert_with(|| (if is_user { "password" } else { "client_credentials" }).to_owned());
-        }
-        Kind::Refresh if given.refresh_token.is_none() => {
-            let last = pass.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let own = last
-                .as_ref()
-                .filter(|last| given.client_id.as_ref().is_some_and(|id| id.as_str() == last.id.reveal()));
-            let Some(refresh_token) = own.and_then(|last| last.refresh_token.as_ref()) else {
-                return Err(Failure::Tool {
-                    code: Code::ClientCredentialsMissing.name(),
-                    message: "there is no refresh token: none is among the arguments, and none came with the last token".to_owned(),
-                    hint: format!("Call {} for a new token: clients without a user get no refresh token.", tools::GET),
-                });
-            };
-            given.refresh_token = Some(Zeroizing::new(refresh_token.reveal().to_owned()));
-        }
-        Kind::Refresh => {}
-    }
-    Ok(given)
 }
 
 /// Tells whether a text can be a bearer token (RFC 6750 section 2.1): one that could end a header line early is none.

@@ -10,14 +10,14 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use equinix_wif::service::{self, Code, Secret, Served, TOKEN_TYPE};
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::answer;
 use crate::app::{App, Federated, Granted, Kind, NotPassed, OWN_CLIENT, Origin, PassThrough, Sent};
 use crate::caller::Caller;
-use crate::guard::{Admitted, Guard, read_body};
+use crate::guard::{Admitted, Guard, has_type, read_body};
 use crate::metrics;
 
 /// The paths of the STS, as Equinix's is asked.
@@ -96,12 +96,6 @@ async fn figures(State(app): State<Arc<App>>) -> Response {
 async fn document(State(app): State<Arc<App>>) -> Response {
     let federated = matches!(app.origin, Origin::Federated(_));
     counted("/openapi.json", answer::json(StatusCode::OK, &openapi::document(federated)))
-}
-
-/// Tells whether a body has a media type.
-pub fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    given.and_then(|text| text.split(';').next()).is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted))
 }
 
 /// Answers a request of the classic API.
