@@ -192,7 +192,7 @@ fn exit_statuses_are_those_of_the_error_table() {
         Exit::ALL.map(|exit| [exit.status().to_string(), exit.meaning().to_owned(), exit.again().to_owned()]),
     );
     assert_eq!(rows(COMMANDS, "## Exit status"), expected);
-    assert_eq!(rows("README.md", "## Exit status"), expected);
+    assert_eq!(rows("README.md", "## When it fails"), expected);
 }
 
 #[test]

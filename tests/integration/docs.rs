@@ -79,13 +79,6 @@ mod generated {
         let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
         assert_eq!(exit, 5, "{doctor}");
         text = with_part(&text, "doctor", &block(&doctor));
-        agrees("docs/reference/commands.md", &text);
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn the_page_on_trust_has_what_inspect_prints() {
-        let mut text = page("docs/trust.md");
         for platform in ["github", "gitlab"] {
             // The page has a placeholder where the sandbox has a project.
             let (inspect, exit) = shown(platform, "EQUINIX_WIF_PROJECT_ID= equinix-wif inspect");
@@ -93,7 +86,18 @@ mod generated {
             assert!(!inspect.contains("127.0.0.1"), "{inspect}");
             text = with_part(&text, &format!("inspect {platform}"), &block(&inspect));
         }
-        agrees("docs/trust.md", &text);
+        agrees("docs/reference/commands.md", &text);
+    }
+
+    /// What has to be entered, which is a part of the output.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_has_what_inspect_prints() {
+        let (inspect, _) = shown("github", "EQUINIX_WIF_PROJECT_ID= equinix-wif inspect");
+        let (_, setup) = inspect.split_once("\nWhat to enter at Equinix\n").expect("that part");
+        let (setup, _) = setup.split_once("\nThe same by API").expect("the next part");
+        let part = block(&format!("What to enter at Equinix\n{setup}"));
+        agrees("docs/trust.md", &with_part(&page("docs/trust.md"), "inspect setup", &part));
     }
 
     /// The sections follow the rows that they explain.
@@ -240,6 +244,24 @@ mod tables {
         let members: BTreeSet<String> = found.as_object().unwrap().keys().map(|name| code(name)).collect();
         let listed = rows("docs/reference/commands.md", "## Inspect");
         assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
+    }
+
+    /// What a renewing run adds to the environment is what the page says.
+    #[cfg(unix)]
+    #[test]
+    fn variables_of_a_renewing_run_are_as_told() {
+        let line = "env | sort >\"$TMPDIR/before\"; equinix-wif exec --renew -- env | sort | comm -13 \"$TMPDIR/before\" -";
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("export TMPDIR={}; unset EQUINIX_API_TOKEN; {line}", folder.path().display());
+        let output = in_sandbox(&["--platform", "gitlab"], &["sh", "-c"], &line);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        let listed = rows("docs/reference/commands.md", "### What the command has");
+        let mut listed: BTreeSet<&str> = listed.iter().map(|row| row[0].trim_matches('`')).collect();
+        // The sandbox's job has the same scope in it.
+        assert!(listed.remove("EQUINIX_TOKEN_EXCHANGE_SCOPE"));
+        assert_eq!(found.into_iter().filter(|name| *name != "_").collect::<BTreeSet<_>>(), listed);
     }
 
     /// A code, and the arguments and variables that bring it about.
@@ -529,7 +551,7 @@ mod blocks_and_recipes {
     fn every_block_says_what_it_is() {
         for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
-                let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
+                let known = ["sh", "yaml", "json", "hcl", "text", "mermaid"].contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
                 assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
             }
