@@ -14,7 +14,13 @@ use crate::{Check, checks};
 
 /// What is checked here.
 pub(crate) fn checks() -> Vec<Check> {
-    checks![hcl_blocks_parse, no_file_names_a_registry_s_host, shells_end_or_go_on_as_told, yaml_blocks_parse]
+    checks![
+        diagrams_parse,
+        hcl_blocks_parse,
+        no_file_names_a_registry_s_host,
+        shells_end_or_go_on_as_told,
+        yaml_blocks_parse
+    ]
 }
 
 fn yaml_blocks_parse() {
@@ -33,6 +39,39 @@ fn hcl_blocks_parse() {
         let output = feed(Command::new("terraform").args(["fmt", "-"]), &text);
         assert!(output.status.success(), "{at}: {}", told(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), text.trim(), "{at}: another layout");
+    }
+}
+
+/// What Mermaid's own parser says of each diagram: nothing, or what is wrong with it.
+fn parsed(diagrams: &[&str]) -> Vec<Option<String>> {
+    let script = root().join("tests/foreign/pages/diagrams.mjs");
+    need("Mermaid's parser", Command::new("node").arg(&script).arg("--version"), INSTALL);
+    let output = feed(Command::new("node").arg(&script), &serde_json::to_string(diagrams).unwrap());
+    assert!(output.status.success(), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A page shows a diagram that does not parse as an error.
+fn diagrams_parse() {
+    let all = blocks("mermaid");
+    let on = |page: &str| all.iter().any(|(at, _)| at.starts_with(page));
+    assert!(on("README.md") && on("docs/trust.md"), "the two that should be there");
+    let texts: Vec<&str> = all.iter().map(|(_, text)| text.as_str()).collect();
+    for ((at, _), wrong) in all.iter().zip(parsed(&texts)) {
+        assert_eq!(wrong, None, "{at}");
+    }
+    // It would have found something, in each of them.
+    let broken: Vec<String> = all
+        .iter()
+        .flat_map(|(at, text)| {
+            let arrow = ["->>", "-->"].into_iter().find(|arrow| text.contains(arrow));
+            let arrow = arrow.unwrap_or_else(|| panic!("{at} has no arrow"));
+            [text.replacen(arrow, "", 1), text.replacen(|c: char| c.is_ascii_lowercase(), "", 1)]
+        })
+        .collect();
+    let found = parsed(&broken.iter().map(String::as_str).collect::<Vec<_>>());
+    for (text, wrong) in broken.iter().zip(found) {
+        assert!(wrong.is_some(), "{text}");
     }
 }
 
