@@ -492,7 +492,8 @@ mod blocks_and_recipes {
     fn every_block_says_what_it_is() {
         for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
-                let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
+                let known = ["dockerfile", "go", "hcl", "java", "json", "python", "sh", "text", "yaml"]
+                    .contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
                 assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
             }
