@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::pages::{markdown, page, root};
@@ -54,7 +54,8 @@ impl Recipe {
         let text = page(path);
         let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("{heading}"));
         let (blocks, prose) = markdown::split(rest.split("\n## ").next().unwrap());
-        let commands = markdown::spans(&prose).into_iter().filter(|span| span.starts_with("equinix-wif exec"));
+        let commands =
+            markdown::spans(&prose).into_iter().filter(|span| span.starts_with("equinix-wif exec"));
         Self { blocks, commands: commands.map(ToOwned::to_owned).collect() }
     }
 
@@ -155,7 +156,10 @@ mod clients {
         let arguments = bench.path("arguments");
         bench.put(
             "bin/curl",
-            &format!("#!/bin/sh\necho \"$@\" >'{}'\nPATH=${{PATH#*:}} exec curl \"$@\"\n", arguments.display()),
+            &format!(
+                "#!/bin/sh\necho \"$@\" >'{}'\nPATH=${{PATH#*:}} exec curl \"$@\"\n",
+                arguments.display()
+            ),
         );
         let recipe = Recipe::of(RECIPES, "curl and any REST client");
         let said = bench.runs("github", &at(&server, recipe.block("sh")));
@@ -208,7 +212,8 @@ mod clients {
         let recipe = Recipe::of(RECIPES, "Ansible");
         let [command] = recipe.commands.as_slice() else { panic!("one command") };
         bench.put("ports.yml", &at(&server, recipe.block("yaml")));
-        let home = "export HOME=$PWD ANSIBLE_LOCALHOST_WARNING=False ANSIBLE_INVENTORY_UNPARSED_WARNING=False";
+        let home =
+            "export HOME=$PWD ANSIBLE_LOCALHOST_WARNING=False ANSIBLE_INVENTORY_UNPARSED_WARNING=False";
         let path = format!("PATH={}:$PATH\n{home}\n", ansible.display());
         let said = bench.runs("gitlab", &format!("{path}{command} -vvv"));
         assert!(said.contains("ok=1") && said.contains("censored"), "{said}");
@@ -291,8 +296,10 @@ mod jobs {
             "deploy.sh AM\ntoken\nterraform -chdir=network apply -auto-approve\ntoken\n"
         );
         // A scope that the job was not granted is refused before the folder is touched.
-        let output =
-            bench.run("github", &format!("export FOLDER=edge EQUINIX_TOKEN_EXCHANGE_SCOPE=ern:x:y:z:p:t:r\n{step}"));
+        let output = bench.run(
+            "github",
+            &format!("export FOLDER=edge EQUINIX_TOKEN_EXCHANGE_SCOPE=ern:x:y:z:p:t:r\n{step}"),
+        );
         assert_eq!(output.status.code(), Some(125), "{}", told(&output));
         assert!(told(&output).contains("error[sts-"), "{}", told(&output));
         assert!(!bench.calls().contains("edge"));
@@ -349,7 +356,7 @@ mod jobs {
     pub(super) fn a_stored_secret_works_where_there_is_no_identity() {
         let bench = Bench::new();
         bench.stand_in("try.sh").stand_in("bin/terraform");
-        let recipe = Recipe::of(RECIPES, "Equinix's developer sandbox");
+        let recipe = Recipe::of(RECIPES, "The developer sandbox of Equinix");
         let host = "https://sandboxapi.equinix.com";
         assert!(recipe.block("sh").contains(host));
         bench.runs("none", &recipe.block("sh").replace(host, "\"$EQUINIX_API_ENDPOINT\""));
@@ -357,7 +364,8 @@ mod jobs {
         let (id, file) = ("=my-client-id", "~/.config/equinix/client-secret");
         assert!(recipe.block("sh").contains(id) && recipe.block("sh").contains(file));
         let lines = recipe.block("sh").replace(id, "=\"$EQUINIX_API_CLIENTID\"").replace(file, "secret");
-        let stored = "(umask 077; printf %s \"$EQUINIX_API_CLIENTSECRET\" >secret); unset EQUINIX_API_CLIENTSECRET";
+        let stored =
+            "(umask 077; printf %s \"$EQUINIX_API_CLIENTSECRET\" >secret); unset EQUINIX_API_CLIENTSECRET";
         bench.runs("none", &format!("{stored}\n{lines}"));
         assert_eq!(bench.calls(), "try.sh \ntoken\nterraform plan\ntoken\n");
     }
@@ -388,18 +396,15 @@ mod leaked {
         need("jq", Command::new("jq").arg("--version"), INSTALL);
         let bench = Bench::new();
         let recipe = Recipe::of(LEAKED, "What to look for");
-        let said = bench.runs(
-            "github",
-            &format!("equinix-wif token --report report.json 2>report.err\n{}", recipe.block("sh")),
-        );
-        let answer = said.split_once('{').map(|(_, rest)| format!("{{{rest}"));
-        let answer = answer.and_then(|text| text.rfind('}').map(|end| text[..=end].to_owned())).unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let output =
+            bench.run("github", &format!("equinix-wif token --report report.json\n{}", recipe.block("sh")));
+        assert!(output.status.success(), "{}", told(&output));
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let identity = answer["identity"].as_str().unwrap_or_default();
         assert!(identity.starts_with("repo:octo-org") && identity.ends_with("heads/main"), "{answer}");
         assert_eq!(answer["run"], "1000000001");
         assert_eq!(answer["scope"], "roleassignments:00000000-0000-4000-8000-000000000001");
         assert!(answer["until"].as_str().is_some_and(|time| time.ends_with('Z')), "{answer}");
-        assert_eq!(answer["failed"], serde_json::Value::Null);
+        assert_eq!(answer["failed"], Value::Null);
     }
 }

@@ -621,8 +621,10 @@ mod blocks_and_recipes {
         let mut tried = 0;
         for (at, yaml) in blocks("yaml") {
             // The jobs of the guide to Terraform are run by tests/foreign/terraform.rs, those with long applies by
-            // tests/foreign/long_applies.rs. The sandbox plays none of the platforms that have a page of their own.
-            let others = ["errors.md", "terraform.md", "long-applies.md", "docs/reference/platforms/"];
+            // tests/foreign/long_applies.rs, the recipes by tests/foreign/recipes.rs. The sandbox plays none of the platforms
+            // that have a page of their own.
+            let others =
+                ["errors.md", "terraform.md", "long-applies.md", "recipes.md", "docs/reference/platforms/"];
             if others.iter().any(|page| at.contains(page)) || !yaml.contains("terraform") {
                 continue;
             }
