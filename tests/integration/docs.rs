@@ -361,6 +361,21 @@ mod links {
         assert_eq!(listed, pages);
     }
 
+    /// How many words somebody has to read who wants to know everything.
+    const WORDS: usize = 30_000;
+
+    /// What is written by hand stays short. What is looked up, and held against the program, does not count.
+    #[test]
+    fn the_pages_are_not_too_long() {
+        let is_counted = |path: &&&str| {
+            !["docs/errors.md", "CHANGELOG.md"].contains(*path) && !path.starts_with("docs/reference/")
+        };
+        let count = |path: &&str| page(path).split_whitespace().count();
+        let sizes: Vec<_> = PAGES.iter().filter(is_counted).map(|path| (count(path), *path)).collect();
+        let words: usize = sizes.iter().map(|(words, _)| words).sum();
+        assert!(words <= WORDS, "{words} words of {WORDS}: {sizes:?}");
+    }
+
     /// What lies in `docs/` is a page of the tests.
     #[test]
     fn every_file_is_a_page() {
