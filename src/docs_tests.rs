@@ -103,6 +103,33 @@ fn the_settings_page_has_every_variable() {
     agrees(SETTINGS, &with_part(&page(SETTINGS), "variables", &part));
 }
 
+/// The variables that `exec` takes from the environment of its command, whatever the platform is.
+#[test]
+fn the_commands_page_has_what_exec_takes_away() {
+    let made_up = |name: &&str| made_up::names::ALL.iter().any(|(known, _)| known == name);
+    let location = platform::TokenLocation::default();
+    let names = platform::identity_variables(&location).into_iter().filter(|name| !made_up(name));
+    let names: BTreeSet<String> = names.map(code).collect();
+    assert!(names.len() > 10);
+    let list = names.into_iter().collect::<Vec<_>>().join(",\n");
+    let part = format!("{list}.\n");
+    agrees(COMMANDS, &with_part(&page(COMMANDS), "taken away", &part));
+}
+
+#[cfg(feature = "classic-grants")]
+#[test]
+fn grants_are_those_of_the_registry() {
+    use crate::grant::{Facts, GRANTS};
+
+    let told: Vec<_> = rows("docs/reference/grants.md", "# Grants");
+    let of = |facts: &Facts| {
+        let scope = if facts.takes_scope() { "required" } else { "none" };
+        (code(facts.name), facts.asks_sts(), scope.to_owned())
+    };
+    let found = told.iter().map(|row| (row[0].clone(), row[2].contains("the STS"), row[3].clone()));
+    assert_eq!(found.collect::<Vec<_>>(), GRANTS.iter().map(|facts| of(facts)).collect::<Vec<_>>());
+}
+
 #[test]
 fn defaults_are_those_of_the_code() {
     let table = rows(SETTINGS, "# Settings");
