@@ -15,6 +15,8 @@ pub const PAGES: &[&str] = &[
     "docs/reference/grants.md",
     "docs/reference/formats.md",
     "docs/reference/report.md",
+    "docs/reference/assurance.md",
+    "docs/reference/local-service.md",
     "docs/client-credentials.md",
     "docs/trust.md",
     "docs/reference/platforms.md",
