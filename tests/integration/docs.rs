@@ -97,6 +97,68 @@ mod generated {
         agrees("docs/trust.md", &text);
     }
 
+    /// Tables and picture of the comparison have what `benches/network.py --record` measured.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_performance_has_what_was_recorded() {
+        let recorded: Value = serde_json::from_str(&page("benches/network.json")).unwrap();
+        let shown = |name: &str, value: &Value| match name {
+            "name" | "connections" => value.to_string().replace('"', ""),
+            "times_the_floor" => format!("{:.2}", value.as_f64().unwrap()),
+            _ => format!("{:.1}", value.as_f64().unwrap()),
+        };
+        let table = |measured: &Value, columns: &[(&str, &str)]| {
+            let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+            let mut text = line(columns.iter().map(|(_, head)| (*head).to_owned()).collect());
+            text = text.replacen("|  |", "| |", 1) + "|" + &"---|".repeat(columns.len()) + "\n";
+            for row in measured["programs"].as_array().unwrap() {
+                assert_eq!(row.as_object().unwrap().len(), columns.len(), "{row}");
+                text += &line(columns.iter().map(|(name, _)| shown(name, &row[name])).collect());
+            }
+            text
+        };
+        let wall = [("name", ""), ("ms", "ms (median)"), ("times_the_floor", "times the floor")];
+        let counted = [("round_trips", "round trips"), ("connections", "connections")];
+        let costs = [("processor_ms", "processor ms"), ("memory_mb", "MB")];
+        let (delayed, loopback) = (&recorded["delayed"], &recorded["loopback"]);
+        let (delay, trip) = (&recorded["delay_ms"], shown("ms", &delayed["round_trip_ms"]));
+        let lowest = |measured: &Value| shown("ms", &measured["floor_ms"]);
+        let told = format!(
+            "With {delay} ms there and back on every packet, of which a bare round trip took {trip} ms and the floor {} ms:\n\n{}",
+            lowest(delayed),
+            table(delayed, &[&wall[..], &counted, &costs].concat()),
+        );
+        let mut text = with_part(&page("docs/performance.md"), "delayed", &told);
+        let told = format!(
+            "On loopback, where only the processor counts; the floor took {} ms, most of it cryptography:\n\n{}",
+            lowest(loopback),
+            table(loopback, &[&wall[..], &costs].concat()),
+        );
+        text = with_part(&text, "loopback", &told);
+        agrees("docs/performance.md", &text);
+        // The picture has the same, in both schemes of colours, and leads nowhere.
+        let picture = page("docs/images/network.svg");
+        let mut figures =
+            vec![lowest(delayed), shown("name", &recorded["machine"]), shown("name", &recorded["date"])];
+        for row in delayed["programs"].as_array().unwrap() {
+            let trips = shown("round_trips", &row["round_trips"]);
+            figures.push(format!(">{}<", shown("name", &row["name"])));
+            figures.push(format!(">{} ms, {trips} round trips<", shown("ms", &row["ms"])));
+        }
+        for row in loopback["programs"].as_array().unwrap() {
+            figures.push(format!(">{} ms<", shown("processor_ms", &row["processor_ms"])));
+        }
+        for figure in figures {
+            assert!(picture.contains(&figure), "the picture lacks {figure}");
+        }
+        assert!(picture.contains("@media (prefers-color-scheme: dark)"));
+        let outside = picture.replacen("xmlns=\"http://www.w3.org/2000/svg\"", "", 1).to_lowercase();
+        for word in ["<script", "<foreignobject", "href", "url(", "@import", "http:", "https:"] {
+            assert!(!outside.contains(word), "{word}");
+        }
+        assert!(!outside.split_whitespace().any(|word| word.starts_with("on") && word.contains('=')));
+    }
+
     /// The sections follow the rows that they explain.
     #[test]
     #[cfg(unix)]
