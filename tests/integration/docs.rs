@@ -136,6 +136,18 @@ mod generated {
         );
         text = with_part(&text, "loopback", &told);
         agrees("docs/performance.md", &text);
+        let ours = &delayed["programs"][0];
+        for (budget, measured) in [
+            (
+                "time with 40 ms of delay",
+                format!("{} times the floor", shown("times_the_floor", &ours["times_the_floor"])),
+            ),
+            ("processor time", format!("{} ms", shown("ms", &ours["processor_ms"]))),
+            ("memory", format!("{} MB", shown("ms", &ours["memory_mb"]))),
+        ] {
+            let table = rows("docs/performance.md", "## Budgets");
+            assert_eq!(table.iter().find(|row| row[0] == budget).unwrap()[1], measured, "{budget}");
+        }
         // The picture has the same, in both schemes of colours, and leads nowhere.
         let picture = page("docs/images/network.svg");
         let mut figures =
