@@ -123,7 +123,7 @@ fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of the local service, whose tests hold this table against it.
-    let of_service = table("docs/local-service.md", "## Flags");
+    let of_service = table("docs/reference/local-service.md", "## Flags");
     known.extend(
         of_service
             .iter()
