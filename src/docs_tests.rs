@@ -313,7 +313,7 @@ fn numbers_are_those_of_the_code() {
     let (connecting, attempt) = (retry::CONNECT_TIMEOUT.as_secs(), retry::ATTEMPT_TIMEOUT.as_secs());
     holds(SETTINGS, &format!("Connecting may take {connecting} seconds, an attempt {attempt},"));
     let (body, headers, token) = (http::MAX_BODY >> 10, http::MAX_HEADERS >> 10, jwt::MAX_LENGTH >> 10);
-    holds("docs/security.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
+    holds("docs/security-review.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
     holds("docs/security.md", &format!("at most {token} KiB"));
     holds(PLATFORMS_PAGE, &format!("at most {token} KiB"));
     holds("docs/security.md", &format!("with {} seconds of leeway", claims::LEEWAY));

@@ -123,7 +123,7 @@ fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of the local service, whose tests hold this table against it.
-    let of_service = table("docs/local-service.md", "## Flags");
+    let of_service = table("docs/reference/local-service.md", "## Flags");
     known.extend(
         of_service
             .iter()
@@ -131,10 +131,10 @@ fn no_page_has_an_unknown_flag() {
     );
     // Those of cargo, circleci, curl, docker, git, gh, kubectl, pulumi, timeout and the MCP inspector, and a mistake in
     // an example.
-    let others = "cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
+    let others = "arg cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
                   fail-with-body features foreground from header ignore-missing lib location-trusted \
                   locked manifest-path mask method mount no-default-features nocapture pattern \
-                  preserve-env profile raw read-only release repo request rm root-issuer scpe secret \
+                  preserve-env profile raw read-only record release repo request rm root-issuer scpe secret \
                   show-error sign signer-workflow silent source-ref stack strict target test tool-name \
                   transport unix-socket yes";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::mirror::need_terraform;
 use crate::support::pages::{blocks, markdown, root, rows};
 use crate::support::program::{feed, in_sandbox, told};
-use crate::tools::{INSTALL, need, need_checkout, need_shell};
+use crate::tools::{INSTALL, need, need_checkout, need_python, need_shell};
 use crate::{Check, checks};
 
 /// What is checked here.
@@ -19,6 +19,7 @@ pub(crate) fn checks() -> Vec<Check> {
         hcl_blocks_parse,
         no_file_names_a_registry_s_host,
         shells_end_or_go_on_as_told,
+        the_picture_is_drawn_from_the_recorded_figures,
         yaml_blocks_parse
     ]
 }
@@ -103,6 +104,27 @@ fn shells_end_or_go_on_as_told() {
         }
     }
     assert_eq!(table.iter().filter(|row| row[1] == "**goes on**").count(), 2);
+}
+
+/// That the figures are those of the page is held in `tests/integration/docs.rs`.
+fn the_picture_is_drawn_from_the_recorded_figures() {
+    need_python();
+    let picture = fs::read_to_string(root().join("docs/images/network.svg")).unwrap();
+    let drawn =
+        Command::new("python3").arg(root().join("benches/chart.py")).arg("/dev/stdout").output().unwrap();
+    assert!(drawn.status.success(), "{}", told(&drawn));
+    assert!(picture.as_bytes() == drawn.stdout, "docs/images/network.svg: python3 benches/chart.py");
+    // A reader of screens is told what it shows; elements are those that draw, and nothing else.
+    let parse = "import sys, xml.etree.ElementTree as tree\n\
+                 root = tree.parse(sys.stdin).getroot()\n\
+                 names = [element.tag.replace('{http://www.w3.org/2000/svg}', '') for element in root.iter()]\n\
+                 assert names[:4] == ['svg', 'title', 'desc', 'style'], names\n\
+                 assert set(names[4:]) == {'rect', 'text', 'line'}, names\n\
+                 ids = [root[0].get('id'), root[1].get('id')]\n\
+                 assert root.get('aria-labelledby').split() == ids and root.get('role') == 'img'\n\
+                 assert root[0].text and root[1].text";
+    let output = feed(Command::new("python3").args(["-c", parse]), &picture);
+    assert!(output.status.success(), "{}", told(&output));
 }
 
 /// No file may lead to a registry: clients are configured where they run, not here.

@@ -17,6 +17,8 @@ pub const PAGES: &[&str] = &[
     "docs/reference/report.md",
     "docs/reference/github-action.md",
     "docs/reference/gitlab-component.md",
+    "docs/reference/assurance.md",
+    "docs/reference/local-service.md",
     "docs/client-credentials.md",
     "docs/trust.md",
     "docs/reference/platforms.md",
