@@ -21,6 +21,17 @@ own_version=$(trimmed "${RELEASE_VERSION-}")
 
 invalid() { fail 2 action-input-invalid "$@"; }
 
+# The end of this step when there is nothing to download. The repository's address is told if it is one.
+without_release() {
+  local page=docs/install.md#before-there-is-a-release
+  local repository=${GITHUB_SERVER_URL-}/${ACTION_REPOSITORY:-${GITHUB_REPOSITORY-}}
+  local an_address='^https://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$'
+  if [[ $repository =~ $an_address ]]; then page=$repository/blob/HEAD/$page; fi
+  fail 2 action-no-release \
+    "this commit of the action belongs to no release, so it has no program: build one from source and set binary-path to it, as in $page" \
+    "Or use the commit of a released tag, if there is one, or set version and sha256 to take another release."
+}
+
 # A path in the form that this shell and its tools take, and in the one that all shells of the runner take.
 to_shell() { if [ "${RUNNER_OS-}" = Windows ]; then cygpath -u "$1"; else printf '%s' "$1"; fi; }
 to_runner() { if [ "${RUNNER_OS-}" = Windows ]; then cygpath -m "$1"; else printf '%s' "$1"; fi; }
@@ -76,8 +87,7 @@ a_digest='^[0-9a-f]{64}$'
 if [ -z "$version" ]; then
   [ -z "$sha256" ] || invalid "sha256 goes together with version only" \
     "Name the version that the archive belongs to, or leave sha256 out: the action knows its own release's digests."
-  [ -n "$own_version" ] || fail 2 action-no-release "this commit of the action belongs to no release" \
-    "Use the commit of a released tag. To test this one, set binary-path, or version and sha256."
+  [ -n "$own_version" ] || without_release
   version=$own_version
 elif ! [[ $version =~ $a_version ]]; then
   invalid "version is not a version number" "Write it like 1.2.3."
