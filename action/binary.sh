@@ -10,14 +10,15 @@ set -euo pipefail
 
 export_only_what_tools_need
 
-version=$(trimmed "${WITH_VERSION-}")
+version='' sha256='' mirror='' binary='' no_proxy_wanted='' install_only='' own_version=''
+trim version "${WITH_VERSION-}"
 version=${version#v}
-sha256=$(trimmed "${WITH_SHA256-}")
-mirror=$(trimmed "${WITH_MIRROR_URL-}")
-binary=$(trimmed "${WITH_BINARY_PATH-}")
-no_proxy_wanted=$(trimmed "${WITH_NO_PROXY-}")
-install_only=$(trimmed "${WITH_INSTALL_ONLY-}")
-own_version=$(trimmed "${RELEASE_VERSION-}")
+trim sha256 "${WITH_SHA256-}"
+trim mirror "${WITH_MIRROR_URL-}"
+trim binary "${WITH_BINARY_PATH-}"
+trim no_proxy_wanted "${WITH_NO_PROXY-}"
+trim install_only "${WITH_INSTALL_ONLY-}"
+trim own_version "${RELEASE_VERSION-}"
 
 invalid() { fail 2 action-input-invalid "$@"; }
 
@@ -181,7 +182,7 @@ retry_after() {
 download() {
   local attempt status end why again wait
   for attempt in 1 2 3 4; do
-    rm -f "$copy" "$headers"
+    [ "$attempt" = 1 ] || rm -f "$copy" "$headers"
     end=0
     status=$(fetch) || end=$?
     again=yes
