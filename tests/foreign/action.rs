@@ -1166,7 +1166,7 @@ mod scripts {
             "<token><--format=github><--provider=file><--subject-token-file=f><--validation=strict>";
         assert_eq!(run.saw("arguments"), expected);
         // The program itself would have obeyed each.
-        let usage = file("docs/usage.md");
+        let usage = file("docs/reference/settings.md");
         for name in
             ["PROVIDER", "SUBJECT_TOKEN_FILE", "VALIDATION", "FORMAT", "OUTPUT", "EXPORT_ENV", "REPORT"]
         {
@@ -1222,13 +1222,13 @@ mod definition {
 
     pub(super) fn the_page_has_the_inputs_and_outputs() {
         let inputs = section("inputs");
-        let table = rows("docs/github-action.md", "## Inputs");
+        let table = rows("docs/reference/github-action.md", "## Inputs");
         let told: Vec<_> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
         let defined: Vec<_> = inputs.iter().map(|(name, about, _)| (code(name), about.clone())).collect();
         assert_eq!(told, defined);
         // What is empty is the program's to decide, so that a default stands in one place only.
         assert!(inputs.iter().all(|(_, about, default)| !about.is_empty() && default.is_empty()));
-        let settings = rows("docs/usage.md", "## Settings");
+        let settings = rows("docs/reference/settings.md", "# Settings");
         let taken_away = taken_away();
         for row in &table {
             let name = row[0].trim_matches('`');
@@ -1259,7 +1259,7 @@ mod definition {
                 assert_eq!(setting[2] == word, row[1].ends_with(word), "{name}: {}", row[1]);
             }
         }
-        let told: Vec<_> = rows("docs/github-action.md", "## Outputs")
+        let told: Vec<_> = rows("docs/reference/github-action.md", "## Outputs")
             .into_iter()
             .map(|row| (row[0].clone(), row[1].clone()))
             .collect();
@@ -1269,7 +1269,7 @@ mod definition {
     }
 
     pub(super) fn outputs_are_those_of_the_program() {
-        let usage = file("docs/usage.md");
+        let usage = file("docs/reference/formats.md");
         let (_, shown) = usage.split_once("```text\naccess-token<<").unwrap();
         let (shown, _) = shown.split_once("```").unwrap();
         let mut known: BTreeSet<String> =
@@ -1341,20 +1341,20 @@ mod definition {
                     name.to_owned()
                 })
                 .collect();
-            let expected = rows("docs/github-action.md", "## Runners")
+            let expected = rows("docs/reference/github-action.md", "## Runners")
                 .into_iter()
                 .map(|row| format!("equinix-wif-{version}-{}.tar.gz", row[1].trim_matches('`')));
             assert_eq!(archives, expected.collect());
         }
         let script = file("action/binary.sh");
-        for row in rows("docs/github-action.md", "## Runners") {
+        for row in rows("docs/reference/github-action.md", "## Runners") {
             let runner = row[0].replace(", ", "-");
             assert!(script.contains(&format!("  {runner}) target={}", row[1].trim_matches('`'))), "{runner}");
         }
     }
 
     pub(super) fn the_page_has_the_codes() {
-        let table = rows("docs/github-action.md", "## Error codes of the action");
+        let table = rows("docs/reference/github-action.md", "## Error codes of the action");
         let told: Vec<_> = table.iter().map(|row| row[0].trim_matches('`')).collect();
         assert_eq!(told, CODES);
         let list = String::from_utf8(Command::new(BIN).arg("explain").output().unwrap().stdout).unwrap();
