@@ -10,16 +10,28 @@ set -euo pipefail
 
 export_only_what_tools_need
 
-version=$(trimmed "${WITH_VERSION-}")
+version='' sha256='' mirror='' binary='' no_proxy_wanted='' install_only='' own_version=''
+trim version "${WITH_VERSION-}"
 version=${version#v}
-sha256=$(trimmed "${WITH_SHA256-}")
-mirror=$(trimmed "${WITH_MIRROR_URL-}")
-binary=$(trimmed "${WITH_BINARY_PATH-}")
-no_proxy_wanted=$(trimmed "${WITH_NO_PROXY-}")
-install_only=$(trimmed "${WITH_INSTALL_ONLY-}")
-own_version=$(trimmed "${RELEASE_VERSION-}")
+trim sha256 "${WITH_SHA256-}"
+trim mirror "${WITH_MIRROR_URL-}"
+trim binary "${WITH_BINARY_PATH-}"
+trim no_proxy_wanted "${WITH_NO_PROXY-}"
+trim install_only "${WITH_INSTALL_ONLY-}"
+trim own_version "${RELEASE_VERSION-}"
 
 invalid() { fail 2 action-input-invalid "$@"; }
+
+# The end of this step when there is nothing to download. The repository's address is told if it is one.
+without_release() {
+  local page=docs/install.md#before-there-is-a-release
+  local repository=${GITHUB_SERVER_URL-}/${ACTION_REPOSITORY:-${GITHUB_REPOSITORY-}}
+  local an_address='^https://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$'
+  if [[ $repository =~ $an_address ]]; then page=$repository/blob/HEAD/$page; fi
+  fail 2 action-no-release \
+    "this commit of the action belongs to no release, so it has no program: build one from source and set binary-path to it, as in $page" \
+    "Or use the commit of a released tag, if there is one, or set version and sha256 to take another release."
+}
 
 # A path in the form that this shell and its tools take, and in the one that all shells of the runner take.
 to_shell() { if [ "${RUNNER_OS-}" = Windows ]; then cygpath -u "$1"; else printf '%s' "$1"; fi; }
@@ -76,8 +88,7 @@ a_digest='^[0-9a-f]{64}$'
 if [ -z "$version" ]; then
   [ -z "$sha256" ] || invalid "sha256 goes together with version only" \
     "Name the version that the archive belongs to, or leave sha256 out: the action knows its own release's digests."
-  [ -n "$own_version" ] || fail 2 action-no-release "this commit of the action belongs to no release" \
-    "Use the commit of a released tag. To test this one, set binary-path, or version and sha256."
+  [ -n "$own_version" ] || without_release
   version=$own_version
 elif ! [[ $version =~ $a_version ]]; then
   invalid "version is not a version number" "Write it like 1.2.3."
@@ -171,7 +182,7 @@ retry_after() {
 download() {
   local attempt status end why again wait
   for attempt in 1 2 3 4; do
-    rm -f "$copy" "$headers"
+    [ "$attempt" = 1 ] || rm -f "$copy" "$headers"
     end=0
     status=$(fetch) || end=$?
     again=yes

@@ -23,12 +23,13 @@ fail() {
   exit "$1"
 }
 
-# A text without white space around it, such as the line break of a YAML block.
-trimmed() {
-  local text=$1
-  text="${text#"${text%%[![:space:]]*}"}"
-  text="${text%"${text##*[![:space:]]}"}"
-  printf '%s' "$text"
+# trim NAME TEXT: the text without white space around it, such as the line break of a YAML block, in the variable NAME. A
+# function that prints would cost a process each time.
+trim() {
+  local trim_text=$2
+  trim_text="${trim_text#"${trim_text%%[![:space:]]*}"}"
+  trim_text="${trim_text%"${trim_text##*[![:space:]]}"}"
+  printf -v "$1" '%s' "$trim_text"
 }
 
 # From here on, the tools that are called get these variables and no others. Many tools take options and even programs from

@@ -16,13 +16,15 @@ unset EQUINIX_WIF_PROVIDER EQUINIX_WIF_SUBJECT_TOKEN_FILE EQUINIX_TOKEN_EXCHANGE
 # value NAME TEXT
 value() {
   local text
-  text=$(trimmed "$2")
+  trim text "$2"
   if [ -n "$text" ]; then arguments+=("--$1=$text"); fi
 }
 
 # switch NAME TEXT [VARIABLE]: `false` also wins over the variable.
 switch() {
-  case $(trimmed "$2") in
+  local text
+  trim text "$2"
+  case $text in
     '') ;;
     true) arguments+=("--$1") ;;
     false) if [ -n "${3-}" ]; then export "$3=false"; fi ;;

@@ -31,6 +31,7 @@ pub(crate) fn checks() -> Vec<Check> {
         under_act::goes_on_after_a_passing_fault,
         under_act::takes_another_version_by_its_digest_and_a_commit_without_a_release_by_nothing_else,
         under_act::works_as_the_documentation_shows_it,
+        under_act::takes_a_program_that_the_workflow_has_built,
         #[cfg(feature = "classic-grants")]
         under_act::leads_from_a_client_secret_to_the_identity,
         scripts::each_runner_gets_its_archive,
@@ -581,6 +582,73 @@ mod under_act {
         assert_eq!((server.requests().len(), store.requests().len()), (1, 1));
     }
 
+    /// The workflow for a time without releases, with stand-ins for GitHub's cache and for Cargo: what it is built from is told
+    /// in `packaging::commit`.
+    pub(super) fn takes_a_program_that_the_workflow_has_built() {
+        need_act();
+        let world = World::new().with_action(None);
+        for (folder, caches) in [("cache", "\n  post: post.js"), ("cache/restore", "")] {
+            let to = world.path("repository/stand-in").join(folder);
+            fs::create_dir_all(&to).unwrap();
+            let action = format!("name: x\nruns:\n  using: node20\n  main: main.js{caches}\n");
+            fs::write(to.join("action.yml"), action).unwrap();
+            fs::write(to.join("main.js"), CACHE_RESTORE).unwrap();
+            fs::write(to.join("post.js"), CACHE_SAVE).unwrap();
+        }
+        fs::create_dir(world.path("fakes")).unwrap();
+        let install = format!(
+            "#!/bin/sh\necho \"$*\" >>\"$SEEN/cargo\"\nwhile [ \"$1\" != --root ]; do shift; done\n\
+             mkdir -p \"$2/bin\"; cp '{BIN}' \"$2/bin/equinix-wif\"\n"
+        );
+        executable(&world.path("fakes/cargo"), &install);
+        let deploy = world.path("deploy.sh");
+        executable(&deploy, "#!/bin/sh\nprintf %s \"$EQUINIX_API_TOKEN\" >\"$SEEN/output\"\n");
+
+        let page = file("docs/install.md");
+        let (_, section) = page.split_once("\n## Before there is a release\n").unwrap();
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let cache = "27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5";
+        let block = blocks(section)[0]
+            .replace(&format!("actions/cache@{cache}"), "octo-org/equinix-wif/stand-in/cache@v1")
+            .replace(
+                &format!("actions/cache/restore@{cache}"),
+                "octo-org/equinix-wif/stand-in/cache/restore@v1",
+            )
+            .replace("<owner>/equinix-wif@<commit>", "octo-org/equinix-wif@v1")
+            .replace("<owner>", "octo-org")
+            .replace("<commit>", commit)
+            .replace("ubuntu-24.04", "ubuntu-latest")
+            .replace("./deploy.sh", deploy.to_str().unwrap());
+        let world = world.with_workflow(&format!("on: push\n{}", adapted(&block)));
+        let path = std::env::var("PATH").unwrap();
+        let path = format!("{}:{}:{path}", steps_keeper().display(), world.path("fakes").display());
+        // The second time the program comes out of the cache.
+        for _ in 0..2 {
+            let run = world.act("github.example", &[("PATH", &path)]);
+            run.ends_with(0).hides(&["bearer", "output"]);
+            let wanted = format!(
+                "install --locked --git https://github.com/octo-org/equinix-wif --rev {commit} --root .equinix-wif equinix-wif"
+            );
+            assert_eq!(run.saw("cargo"), wanted, "{}", run.log);
+            fs::remove_file(world.path("seen/output")).unwrap();
+        }
+        // Nothing is deployed where the first job has left nothing.
+        fs::remove_dir_all(world.path("cache")).unwrap();
+        executable(&world.path("fakes/cargo"), "#!/bin/sh\nmkdir -p .equinix-wif/bin\n");
+        let run = world.act("github.example", &[("PATH", &path)]);
+        assert!(run.status != Some(0) && !run.seen.contains_key("output"), "{}", run.log);
+    }
+
+    /// What actions/cache does before the other steps, and after them.
+    const CACHE_RESTORE: &str = "const fs = require('fs'), env = process.env;
+        const kept = `${env.SEEN}/../cache/${env.INPUT_KEY}`;
+        if (fs.existsSync(kept)) {
+          fs.cpSync(kept, env.INPUT_PATH, { recursive: true });
+          fs.appendFileSync(env.GITHUB_OUTPUT, 'cache-hit=true\\n');
+        } else if (env['INPUT_FAIL-ON-CACHE-MISS'] === 'true') process.exit(1);";
+    const CACHE_SAVE: &str = "const fs = require('fs'), env = process.env;
+        fs.cpSync(env.INPUT_PATH, `${env.SEEN}/../cache/${env.INPUT_KEY}`, { recursive: true });";
+
     /// The day with a stored secret, both ways side by side, and the switch: the blocks of the page, one after the other.
     #[cfg(feature = "classic-grants")]
     pub(super) fn leads_from_a_client_secret_to_the_identity() {
@@ -908,7 +976,20 @@ mod scripts {
         }
         assert_eq!(world.unpacked(), []);
         let run = world.script("binary.sh", &[]);
-        run.fails(2, "action-no-release").says("binary-path").says("version and sha256");
+        // What is missing and what to do are in the first sentence, with the heading to read.
+        let page = "docs/install.md#before-there-is-a-release";
+        let first = |address: &str| {
+            format!(
+                "error[action-no-release]: this commit of the action belongs to no release, so it has no program: \
+                 build one from source and set binary-path to it, as in {address}{page}\n"
+            )
+        };
+        run.fails(2, "action-no-release").says("version and sha256");
+        run.says(&first("https://github.example/octo-org/octo-repo/blob/HEAD/"));
+        assert!(file("docs/install.md").contains("\n## Before there is a release\n"));
+        let run = world.script("binary.sh", &[("ACTION_REPOSITORY", "octo-org/equinix-wif\n::error::x")]);
+        run.fails(2, "action-no-release").says(&first(""));
+        assert!(!run.log.contains("::error::x"), "{}", run.log);
         // A token in place of a switch is not shown either.
         for switch in ["WITH_VERIFY_SIGNATURE", "WITH_EXPORT_ENV", "WITH_NO_PROXY"] {
             let run = world.script("token.sh", &[(switch, "secret"), ("BINARY", "/bin/false")]);
@@ -1213,13 +1294,16 @@ mod definition {
     /// Whatever a caller gives is data: it reaches the scripts as a variable of its name, and each variable is an input.
     pub(super) fn nothing_is_put_into_a_script() {
         let action = file("action.yml");
-        let runs: Vec<&str> = action.lines().filter(|line| line.trim_start().starts_with("run:")).collect();
+        // Read by the step's own shell: another one would take as long as unpacking.
+        let runs: Vec<&str> = action.split("      run: ").skip(1).collect();
         assert_eq!(runs.len(), 2);
-        for run in runs {
-            assert!(
-                run.trim().starts_with("run: bash \"$GITHUB_ACTION_PATH/action/") && !run.contains("${{"),
-                "{run}"
+        for (run, script) in runs.into_iter().zip(["binary", "token"]) {
+            let whole = format!(
+                "|\n        # shellcheck source=/dev/null\n        . \"$GITHUB_ACTION_PATH/action/{script}.sh\"\n"
             );
+            assert!(run.starts_with(&whole), "{run}");
+            let next = run.strip_prefix(&whole).unwrap().lines().next().unwrap();
+            assert!(next.starts_with("      env:"), "{next}");
         }
         assert_eq!(action.matches("shell: bash\n").count(), 2);
         let mut given = BTreeSet::new();

