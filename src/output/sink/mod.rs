@@ -20,6 +20,8 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use crate::credential::Kind;
 use crate::env::Env;
 use crate::error::{Code, Error};
@@ -118,6 +120,23 @@ impl Sinks {
             Sink::File { .. } => format!("in the file {}", sink.name()),
         };
         self.places.iter().map(|open| of(&open.sink)).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Returns where the token will be, for the report.
+    pub fn to_json(&self, kind: Kind, env_name: &str) -> Vec<Value> {
+        let format = self.format.id();
+        let of = |sink: &Sink| match sink {
+            Sink::Stdout => json!({"to": "standard-output", "format": format}),
+            Sink::Unread => json!({"to": "nowhere", "format": format}),
+            Sink::Runner(file) => json!({
+                "to": "runner-file", "format": format, "name": file.variable,
+                "as": self.format.name_in(file.variable, kind, env_name),
+            }),
+            Sink::File { file, .. } => {
+                json!({"to": "file", "format": format, "path": file.target().to_string_lossy()})
+            }
+        };
+        self.places.iter().map(|open| of(&open.sink)).collect()
     }
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
