@@ -36,9 +36,9 @@ fn hcl_blocks_parse() {
     }
 }
 
-/// What docs/usage.md says about shells, as far as POSIX settles it.
+/// What docs/reference/formats.md says about shells, as far as POSIX settles it.
 fn shells_end_or_go_on_as_told() {
-    let table = rows("docs/usage.md", "## Use in a shell");
+    let table = rows("docs/reference/formats.md", "## Use in a shell");
     let robust = blocks("sh").into_iter().map(|(_, text)| text).find(|t| t.starts_with("file=$(")).unwrap();
     let lines = blocks("sh").into_iter().map(|(_, text)| text).find(|t| t.starts_with("lines=$(")).unwrap();
     for shell in ["sh", "dash", "bash"] {
