@@ -43,6 +43,8 @@ mod report;
 mod retry;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(test)]
+mod schemas_tests;
 pub mod secret;
 #[cfg(feature = "service")]
 pub mod service;

@@ -52,6 +52,8 @@ mod readers;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
 mod renewal;
 mod review;
+#[cfg(all(unix, feature = "sandbox"))]
+mod schemas;
 mod shells;
 mod terminals;
 mod terraform;
@@ -110,6 +112,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("pages", pages::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("review", review::checks()),
+        #[cfg(all(unix, feature = "sandbox"))]
+        ("schemas", schemas::checks()),
         #[cfg(unix)]
         ("shells", shells::checks()),
         #[cfg(target_os = "linux")]
