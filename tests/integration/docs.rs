@@ -529,7 +529,8 @@ mod blocks_and_recipes {
     fn every_block_says_what_it_is() {
         for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
-                let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
+                let known = ["dockerfile", "go", "hcl", "java", "json", "python", "sh", "text", "yaml"]
+                    .contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
                 assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
             }
@@ -620,8 +621,10 @@ mod blocks_and_recipes {
         let mut tried = 0;
         for (at, yaml) in blocks("yaml") {
             // The jobs of the guide to Terraform are run by tests/foreign/terraform.rs, those with long applies by
-            // tests/foreign/long_applies.rs. The sandbox plays none of the platforms that have a page of their own.
-            let others = ["errors.md", "terraform.md", "long-applies.md", "docs/reference/platforms/"];
+            // tests/foreign/long_applies.rs, the recipes by tests/foreign/recipes.rs. The sandbox plays none of the platforms
+            // that have a page of their own.
+            let others =
+                ["errors.md", "terraform.md", "long-applies.md", "recipes.md", "docs/reference/platforms/"];
             if others.iter().any(|page| at.contains(page)) || !yaml.contains("terraform") {
                 continue;
             }

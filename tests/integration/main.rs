@@ -71,4 +71,5 @@ mod output {
 mod docs;
 mod harness;
 mod matrix;
+mod questions;
 mod surroundings;

@@ -42,6 +42,9 @@ pub const PAGES: &[&str] = &[
     "docs/local-service.md",
     "docs/local-service-review.md",
     "docs/mcp.md",
+    "docs/questions.md",
+    "docs/recipes.md",
+    "docs/token-leaked.md",
 ];
 
 pub fn root() -> &'static Path {
