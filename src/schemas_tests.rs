@@ -13,7 +13,7 @@ use crate::grant::GRANTS;
 use crate::output::format::FORMATS;
 use crate::platform::PLATFORMS;
 
-/// What readers have been told of each schema: a line may come, and none may go.
+/// The file with everything that readers have been told: a line may come, and none may go.
 const TOLD: &str = "tests/foreign/schemas/told.txt";
 
 fn schemas() -> Vec<(String, Value)> {
@@ -117,7 +117,7 @@ fn every_member_is_described() {
     }
 }
 
-/// What a schema says, a line for each thing that a reader may rely on.
+/// The promises of a schema, a line for each thing that a reader may rely on.
 fn told(name: &str, schema: &Value) -> BTreeSet<String> {
     let mut lines = BTreeSet::new();
     walk(name, schema, &mut |place, schema| {

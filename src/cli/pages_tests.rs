@@ -129,8 +129,8 @@ fn no_page_has_an_unknown_flag() {
             .iter()
             .map(|row| spans(&row[0])[0].trim_start_matches("--").split(' ').next().unwrap().to_owned()),
     );
-    // Those of cargo, circleci, curl, git, gh, kubectl, docker, timeout and the MCP inspector, and a mistake in an example.
-    let others = "cap-drop check claims cli data-urlencode deny-self-hosted-runners env-file fail-with-body features foreground from header ignore-missing lib locked manifest-path mask method \
+    // Those of cargo, circleci, curl, git, gh, jq, kubectl, docker, timeout and the MCP inspector, and a mistake in an example.
+    let others = "arg cap-drop check claims cli data-urlencode deny-self-hosted-runners env-file fail-with-body features foreground from header ignore-missing lib locked manifest-path mask method \
                   no-default-features nocapture pattern preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test tool-name \
                   transport unix-socket";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));

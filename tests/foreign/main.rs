@@ -29,6 +29,8 @@ mod world;
 mod action;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
 mod api;
+#[cfg(all(target_os = "linux", feature = "renew"))]
+mod audit;
 mod completions;
 mod component;
 mod consumers;
@@ -82,6 +84,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("long_applies", long_applies::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("action", action::checks()),
+        #[cfg(all(target_os = "linux", feature = "renew"))]
+        ("audit", audit::checks()),
         #[cfg(unix)]
         ("completions", completions::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]

@@ -1,4 +1,4 @@
-//! What can be told of a token endpoint's answers without telling what is in them. No public document settles it, so whoever
+//! Facts about a token endpoint's answers that tell nothing of what is in them. No public document settles it, so whoever
 //! is among the first to ask can send it along with an issue.
 
 use std::collections::{BTreeMap, BTreeSet};

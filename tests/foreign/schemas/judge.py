@@ -90,7 +90,7 @@ def accepted(line):
             yield f"{path} with another member", changed(document, path + ["a_new_member"], put("x"))
 
 
-counts, wrong, seen = dict.fromkeys(schemas, 0), [], set()
+counts, wrong, seen, tried = dict.fromkeys(schemas, 0), [], set(), 0
 for file in files:
     for text in pathlib.Path(file).read_text().splitlines():
         if text in seen:
@@ -104,8 +104,9 @@ for file in files:
             wrong += filter(None, [told(line)])
         else:
             for what, document in refused(line):
+                tried += 1
                 if not told({**line, "document": document}):
                     wrong.append(f"{line['schema']}: passes: {what}")
             for what, document in accepted(line):
                 wrong += filter(None, [(why := told({**line, "document": document})) and f"{what}: {why}"])
-print(json.dumps({"counts": counts, "wrong": wrong[:40], "changes": len(wrong)}))
+print(json.dumps({"counts": counts, "tried": tried, "wrong": wrong[:40], "all": len(wrong)}))
