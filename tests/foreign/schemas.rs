@@ -9,7 +9,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::documents;
-use crate::support::job::{Job, classic_success, sts_error};
+#[cfg(feature = "classic-grants")]
+use crate::support::job::classic_success;
+use crate::support::job::{Job, sts_error};
 use crate::support::server::Reply;
 use crate::support::signing::signed;
 use crate::tools::{INSTALL, need};
