@@ -26,7 +26,7 @@ fn schemas() -> Vec<(String, Value)> {
         })
         .collect();
     schemas.sort_by(|(a, _), (b, _)| a.cmp(b));
-    assert_eq!(schemas.len(), 9);
+    assert_eq!(schemas.len(), 10);
     schemas
 }
 
