@@ -5,8 +5,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::child;
 #[cfg(feature = "renew")]
 use crate::cli::renewal_settings::RenewalSettings;
@@ -24,6 +22,7 @@ use crate::output::sink::{self, Policy};
 use crate::platform;
 use crate::random;
 use crate::report::Report;
+use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
@@ -197,7 +196,11 @@ fn prepare(
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
-    report.audit.delivered_to = vec![json!({"to": "environment", "name": env_name, "command": name})];
+    report.audit.delivered_to = vec![object(vec![
+        ("to", "environment".into()),
+        ("name", env_name.clone().into()),
+        ("command", name.into()),
+    ])];
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());
     #[cfg(feature = "renew")]
     let renewal = renewal

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
 
 use crate::cli::settings::GrantSettings;
 use crate::clock::rfc3339;
@@ -31,7 +30,7 @@ use crate::renew::ledger::Ledger;
 use crate::renew::local_sts::{Announced, HOLD, LocalSts};
 use crate::renew::source::{Observer, TokenSource};
 use crate::report::Report;
-use crate::report::audit::request_ids;
+use crate::report::audit::{object, request_ids};
 use crate::report::console::Console;
 use crate::secret::Secret;
 use crate::streams::StdoutKind;
@@ -189,8 +188,9 @@ impl Renewal {
             .env_remove(names::GRANT);
         match watch.path() {
             Some(path) => {
-                let place = json!({"to": "file", "format": "raw", "path": path.to_string_lossy()});
-                report.audit.delivered_to.push(place);
+                let text = path.to_string_lossy().into();
+                let place = vec![("to", "file".into()), ("format", "raw".into()), ("path", text)];
+                report.audit.delivered_to.push(object(place));
                 command.env(names::TOKEN_FILE, path)
             }
             // One of a run around this one would end with that one's token.

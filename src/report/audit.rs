@@ -1,10 +1,11 @@
 //! The part of the report for an incident review: who asked for which token, when, under which names in the server's own
 //! log, until when the token lives, and where it was put.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::clock::{Clock, rfc3339};
 use crate::credential::Credential;
+use crate::error::Code;
 use crate::http::Made;
 use crate::report::console::Console;
 use crate::text::quote;
@@ -44,12 +45,12 @@ impl Audit {
 
     /// Notes a token that was issued.
     pub fn issued(&mut self, credential: &Credential) {
-        self.token = Some(json!({
-            "kind": credential.kind.member(),
-            "scope": credential.scope,
-            "expires_in": credential.expires_in,
-            "expires_at": credential.expires_at_text(),
-        }));
+        self.token = Some(object(vec![
+            ("kind", credential.kind.member().into()),
+            ("scope", credential.scope.clone().into()),
+            ("expires_in", credential.expires_in.into()),
+            ("expires_at", credential.expires_at_text().into()),
+        ]));
     }
 
     /// Notes the requests that were made, and the number of older ones.
@@ -61,21 +62,21 @@ impl Audit {
     /// The facts as JSON, with the claims of the ID token if there was one.
     pub fn to_json(&self, claims: Option<&Map<String, Value>>) -> Value {
         let identity = claims.map(|claims| {
-            let named = IDENTITY.map(|name| (name.to_owned(), claims.get(name).cloned().unwrap_or_default()));
-            named.into_iter().collect::<Map<_, _>>()
+            let claim = |name| (name, claims.get(name).cloned().unwrap_or_default());
+            object(IDENTITY.map(claim).into())
         });
-        json!({
-            "started_at": self.started.map(rfc3339),
-            "command": self.command,
-            "grant": self.grant,
-            "identity": identity,
-            "run": self.run,
-            "scope": self.scope,
-            "token": self.token,
-            "delivered_to": self.delivered_to,
-            "requests": self.requests,
-            "requests_not_listed": self.requests_not_listed,
-        })
+        object(vec![
+            ("started_at", self.started.map(rfc3339).into()),
+            ("command", self.command.into()),
+            ("grant", self.grant.into()),
+            ("identity", identity.into()),
+            ("run", Value::Object(self.run.clone())),
+            ("scope", self.scope.clone().into()),
+            ("token", self.token.clone().into()),
+            ("delivered_to", Value::Array(self.delivered_to.clone())),
+            ("requests", Value::Array(self.requests.clone())),
+            ("requests_not_listed", self.requests_not_listed.into()),
+        ])
     }
 }
 
@@ -85,12 +86,17 @@ pub fn request_ids(made: &Made, console: &Console) -> Vec<String> {
 }
 
 fn entry(made: &Made, console: &Console) -> Value {
-    json!({
-        "at": rfc3339(made.at),
-        "stage": made.stage.name(),
-        "server": made.server,
-        "status": made.status,
-        "code": made.code.map(crate::error::Code::name),
-        "request_ids": request_ids(made, console),
-    })
+    object(vec![
+        ("at", rfc3339(made.at).into()),
+        ("stage", made.stage.name().into()),
+        ("server", made.server.clone().into()),
+        ("status", made.status.into()),
+        ("code", made.code.map(Code::name).into()),
+        ("request_ids", request_ids(made, console).into()),
+    ])
+}
+
+/// An object of these members. Less code than a macro makes for each.
+pub fn object(members: Vec<(&'static str, Value)>) -> Value {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
 }

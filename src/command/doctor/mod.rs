@@ -13,7 +13,7 @@ mod network;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, Resolver, report_place};
 use crate::cli::table::{EXCHANGE, VIEW};
@@ -29,6 +29,7 @@ use crate::grant::sts::{Contact, Sts};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::{Identity, issuer};
 use crate::report::Report;
+use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
@@ -195,7 +196,12 @@ impl Checks {
         let outcome = grant.and_then(|grant| job.obtain(&grant, by));
         report.first_contact = contact.map(|contact| {
             let Sts { endpoint, api } = &settings.sts;
-            json!({"sts": endpoint.origin(), "sts_api": api.id(), "subject": subject, "answers": contact.answers()})
+            object(vec![
+                ("sts", endpoint.origin().into()),
+                ("sts_api", api.id().into()),
+                ("subject", subject),
+                ("answers", contact.answers().into()),
+            ])
         });
         match outcome.map_err(|error| job.explain_refusal(error, settings, by)) {
             Ok(credential) => {
@@ -214,10 +220,10 @@ impl Checks {
 fn subject_facts(claims: &UnverifiedClaims) -> Value {
     let subject = claims.subject();
     let marks: BTreeSet<char> = subject.chars().filter(|c| !c.is_ascii_alphanumeric()).take(1000).collect();
-    json!({
-        "characters": subject.chars().count(),
-        "marks": marks.into_iter().take(20).collect::<String>(),
-        "has_upper_case": subject.chars().any(char::is_uppercase),
-        "form": issuer::form(claims).map(|form| form.about),
-    })
+    object(vec![
+        ("characters", subject.chars().count().into()),
+        ("marks", marks.into_iter().take(20).collect::<String>().into()),
+        ("has_upper_case", subject.chars().any(char::is_uppercase).into()),
+        ("form", issuer::form(claims).map(|form| form.about).into()),
+    ])
 }

@@ -1,13 +1,13 @@
 //! Facts about a token endpoint's answers that tell nothing of what is in them. No public document settles it, so whoever
 //! is among the first to ask can send it along with an issue.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::http::Response;
 use crate::json::SecretObject;
+use crate::report::audit::object;
 
 /// The most members that are named.
 const MOST_MEMBERS: usize = 40;
@@ -44,9 +44,8 @@ pub struct Contact(Mutex<Vec<Value>>);
 impl Contact {
     /// Notes an answer to a request for a scope.
     pub(super) fn note(&self, response: &Response, scope: &str, is_second: bool) {
-        let mut entry = facts(response, scope);
-        entry.insert("same_id_token_again".to_owned(), is_second.into());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Value::Object(entry));
+        let facts = facts(response, scope, is_second);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
     }
 
     /// Returns the facts about the answers.
@@ -55,48 +54,54 @@ impl Contact {
     }
 }
 
-fn facts(response: &Response, scope: &str) -> Map<String, Value> {
+fn facts(response: &Response, scope: &str, is_second: bool) -> Value {
     let members = SecretObject::parse(&response.body).ok();
-    let text = |name: &str| members.as_ref()?.get(name)?.as_str();
+    let member = |name: &str| members.as_ref()?.get(name);
     let known = |name: &str, is_known: fn(&str) -> bool| {
-        text(name).map(|text| if is_known(text) { text } else { OTHER })
+        let text = member(name).and_then(Value::as_str);
+        Value::from(text.map(|text| if is_known(text) { text } else { OTHER }))
     };
-    let expires_in = members.as_ref().and_then(|members| members.get("expires_in"));
     let scheme = response.challenge().and_then(|challenge| challenge.split_whitespace().next());
-    let facts = json!({
-        "status": response.status,
-        "media_type": response.media_type().map(|media| if is_name(media, "/+.-") { media } else { OTHER }),
-        "headers": response.known_headers(),
-        "challenge": scheme.map(|scheme| if is_name(scheme, "-") { scheme } else { OTHER }),
-        "members": members.as_ref().map(|members| types(members)),
-        "token_type": known("token_type", |text| TOKEN_TYPES.iter().any(|one| one.eq_ignore_ascii_case(text))),
-        "issued_token_type": known("issued_token_type", |text| {
-            text.strip_prefix(TYPE_URI).is_some_and(|rest| is_name(rest, "_-"))
-        }),
-        "expires_in": expires_in.filter(|value| value.is_number()),
-        "scope": members.as_ref().map(|members| granted(members, scope)),
-        "error": known("error", |text| ERRORS.contains(&text)),
-    });
-    match facts {
-        Value::Object(facts) => facts,
-        _ => Map::new(),
-    }
+    let named = |text: Option<&str>, marks: &str| {
+        Value::from(text.map(|text| if is_name(text, marks) { text } else { OTHER }))
+    };
+    object(vec![
+        ("same_id_token_again", is_second.into()),
+        ("status", response.status.into()),
+        ("media_type", named(response.media_type(), "/+.-")),
+        ("headers", response.known_headers().into()),
+        ("challenge", named(scheme, "-")),
+        ("members", members.as_deref().map(types).into()),
+        (
+            "token_type",
+            known("token_type", |text| TOKEN_TYPES.iter().any(|one| one.eq_ignore_ascii_case(text))),
+        ),
+        (
+            "issued_token_type",
+            known("issued_token_type", |text| {
+                text.strip_prefix(TYPE_URI).is_some_and(|rest| is_name(rest, "_-"))
+            }),
+        ),
+        ("expires_in", member("expires_in").filter(|value| value.is_number()).cloned().into()),
+        ("scope", members.as_deref().map(|members| granted(members, scope)).into()),
+        ("error", known("error", |text| ERRORS.contains(&text))),
+    ])
 }
 
 /// The JSON type of each member, and of the members of objects in it. A name that is none is not told.
-fn types(members: &Map<String, Value>) -> BTreeMap<String, &'static str> {
-    let mut types = BTreeMap::new();
+fn types(members: &Map<String, Value>) -> Map<String, Value> {
+    let mut types = Map::new();
     let mut add = |prefix: &str, name: &str, value: &Value| {
-        let name = if is_name(name, "_-.") { name } else { OTHER };
+        let name = format!("{prefix}{}", if is_name(name, "_-.") { name } else { OTHER });
         if types.len() < MOST_MEMBERS {
-            types.insert(format!("{prefix}{name}"), kind(value));
+            types.insert(name.clone(), kind(value).into());
         }
-        name.to_owned()
+        name
     };
     for (name, value) in members {
-        let name = add("", name, value);
+        let prefix = add("", name, value) + ".";
         for (inner, value) in value.as_object().into_iter().flatten() {
-            add(&format!("{name}."), inner, value);
+            add(&prefix, inner, value);
         }
     }
     types
@@ -104,11 +109,19 @@ fn types(members: &Map<String, Value>) -> BTreeMap<String, &'static str> {
 
 /// Compares the scope that was granted with the one that was asked for.
 fn granted(members: &Map<String, Value>, asked: &str) -> &'static str {
-    let set = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<BTreeSet<_>>();
+    let has = |all: &str, part: &str| {
+        part.split_whitespace().all(|word| all.split_whitespace().any(|one| one == word))
+    };
     match members.get("scope") {
         None => "absent",
-        Some(Value::String(text)) if set(text) == set(asked) => "equal",
-        Some(Value::String(text)) if set(text).is_subset(&set(asked)) => "narrower",
+        Some(Value::String(text)) if !has(asked, text) => OTHER,
+        Some(Value::String(text)) => {
+            if has(text, asked) {
+                "equal"
+            } else {
+                "narrower"
+            }
+        }
         Some(_) => OTHER,
     }
 }
@@ -131,11 +144,13 @@ fn kind(value: &Value) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn of(status: u16, body: &Value) -> Value {
         let response = Response::fixed(status, "application/json", body.to_string().as_bytes(), false);
-        Value::Object(facts(&response, "a b"))
+        facts(&response, "a b", false)
     }
 
     #[test]
@@ -148,7 +163,7 @@ mod tests {
         assert_eq!(
             of(200, &answer),
             json!({
-                "status": 200, "media_type": "application/json", "headers": [], "challenge": null,
+                "same_id_token_again": false, "status": 200, "media_type": "application/json", "headers": [], "challenge": null,
                 "members": {
                     "access_token": "string", "token_type": "string", "expires_in": "number", "scope": "string",
                     "issued_token_type": "string", "other": "number", "x": "object", "x.y": "string",

@@ -20,12 +20,13 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::credential::Kind;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::random;
+use crate::report::audit::object;
 use crate::secret::SecretBytes;
 use crate::streams::StdoutKind;
 use crate::text::quote;
@@ -124,17 +125,26 @@ impl Sinks {
 
     /// Returns where the token will be, for the report.
     pub fn to_json(&self, kind: Kind, env_name: &str) -> Vec<Value> {
-        let format = self.format.id();
-        let of = |sink: &Sink| match sink {
-            Sink::Stdout => json!({"to": "standard-output", "format": format}),
-            Sink::Unread => json!({"to": "nowhere", "format": format}),
-            Sink::Runner(file) => json!({
-                "to": "runner-file", "format": format, "name": file.variable,
-                "as": self.format.name_in(file.variable, kind, env_name),
-            }),
-            Sink::File { file, .. } => {
-                json!({"to": "file", "format": format, "path": file.target().to_string_lossy()})
+        let of = |sink: &Sink| {
+            let mut place = vec![("format", self.format.id().into())];
+            place.push((
+                "to",
+                Value::from(match sink {
+                    Sink::Stdout => "standard-output",
+                    Sink::Unread => "nowhere",
+                    Sink::Runner(_) => "runner-file",
+                    Sink::File { .. } => "file",
+                }),
+            ));
+            match sink {
+                Sink::Runner(file) => place.extend([
+                    ("name", file.variable.into()),
+                    ("as", self.format.name_in(file.variable, kind, env_name).into()),
+                ]),
+                Sink::File { file, .. } => place.push(("path", file.target().to_string_lossy().into())),
+                Sink::Stdout | Sink::Unread => {}
             }
+            object(place)
         };
         self.places.iter().map(|open| of(&open.sink)).collect()
     }
