@@ -24,7 +24,7 @@ use pages::{PAGES, agrees, code, markdown, page, prose, rows, with_part};
     clippy::indexing_slicing,
     reason = "the integration tests ask more of pages, and a failing test should stop where it fails"
 )]
-mod pages;
+pub(crate) mod pages;
 
 const COMMANDS: &str = "docs/reference/commands.md";
 const FORMATS_PAGE: &str = "docs/reference/formats.md";

@@ -43,6 +43,8 @@ mod report;
 mod retry;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+#[cfg(test)]
+mod schemas_tests;
 pub mod secret;
 #[cfg(feature = "service")]
 pub mod service;
@@ -111,7 +113,7 @@ pub fn run(
         Ok(Action::Run(command)) => command::dispatch::run(command, &typed, env, &clock, &console, streams),
         Ok(Action::Print(text)) => command::print(streams.stdout, &text).map(|()| 0),
         Err(error) => {
-            command::dispatch::refuse(&typed, env, &console, &error);
+            command::dispatch::refuse(&typed, env, clock.as_ref(), &console, &error);
             Err(error)
         }
     };

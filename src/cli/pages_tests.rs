@@ -129,7 +129,7 @@ fn no_page_has_an_unknown_flag() {
             .iter()
             .map(|row| spans(&row[0])[0].trim_start_matches("--").split(' ').next().unwrap().to_owned()),
     );
-    // Those of cargo, circleci, curl, docker, git, gh, kubectl, pulumi, timeout and the MCP inspector, and a mistake in
+    // Those of cargo, circleci, curl, docker, git, gh, jq, kubectl, pulumi, timeout and the MCP inspector, and a mistake in
     // an example.
     let others = "arg cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
                   fail-with-body features foreground from header ignore-missing lib location-trusted \

@@ -75,7 +75,7 @@ settings! {
     EXCHANGE: Setting<bool> = Setting {
         row: Row {
             flag: "--exchange",
-            help: "Also do a real exchange; its token is dropped",
+            help: "Also do a real exchange, with --report two; the tokens are dropped",
             on: &[Doctor],
             ..Row::NEW
         },

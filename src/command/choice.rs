@@ -10,6 +10,7 @@ use crate::error::{Code, Error};
 use crate::grant;
 use crate::http::Client;
 use crate::platform::{self, Audience, Masks, Platform, Supply, Wanted};
+use crate::report::Report;
 use crate::report::console::Console;
 use crate::session::Session;
 
@@ -61,6 +62,14 @@ impl Choice {
     /// Returns the id of the platform, if there is one.
     pub fn provider(&self) -> Option<&'static str> {
         Some(self.platform.facts().id).filter(|id| !id.is_empty())
+    }
+
+    /// Enters the platform and the job's run into the report.
+    pub fn account(&self, report: &mut Report) {
+        report.provider = self.provider();
+        let known = self.platform.facts().run.iter();
+        let values = known.filter_map(|&(claim, variable)| Some((claim, self.env.text(variable).ok()??)));
+        report.audit.run = values.map(|(claim, value)| (claim.to_owned(), value.into())).collect();
     }
 
     /// Returns the platform.

@@ -106,8 +106,9 @@ fn execute(
 }
 
 /// Reports a command line that was not understood like every other failure, as far as it can be read.
-pub fn refuse(typed: &Typed, env: &Env, console: &Console, error: &Error) {
-    let report = Report { is_exec: typed.command == Some(Command::Exec), ..Report::default() };
+pub fn refuse(typed: &Typed, env: &Env, clock: &dyn Clock, console: &Console, error: &Error) {
+    let mut report = Report { is_exec: typed.command == Some(Command::Exec), ..Report::default() };
+    report.audit.begin(typed.command.map(Command::name), clock);
     let has = |row: &Row| typed.command.is_some_and(|command| row.on.contains(&command));
     if has(&SUMMARY.row)
         && let Ok(when) = summary_when(typed, env)
@@ -149,6 +150,7 @@ fn reported<T>(
     act: impl FnOnce(&mut Report) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let started = clock.now();
+    report.audit.begin(typed.command.map(Command::name), clock);
     let destination = report_file(typed, env)?;
     // A wrong word stands in the report like every other wrong setting.
     let (when, outcome) = match summary_when(typed, env) {

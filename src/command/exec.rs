@@ -1,6 +1,7 @@
 //! `exec`: the main job, and then another program with the token in its environment and nowhere else.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -21,10 +22,13 @@ use crate::output::sink::{self, Policy};
 use crate::platform;
 use crate::random;
 use crate::report::Report;
+use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
-use super::main_job::{account_for, announce, check_is_free, format, refresh_token_file, skipped};
+use super::main_job::{
+    account_for, account_for_grant, announce, check_is_free, format, refresh_token_file, skipped,
+};
 #[cfg(feature = "renew")]
 use super::renewal::{Opened, Renewal, Renewed};
 use super::shadowing_variable;
@@ -115,7 +119,8 @@ fn prepare(
 ) -> Result<Prepared, Error> {
     let Settings { identity, grant, env_name, network, command, keep_oidc_env, keep_secrets, .. } = settings;
     let choice = Choice::for_grant(identity, grant.grant, env)?;
-    report.provider = choice.provider();
+    choice.account(report);
+    account_for_grant(&grant, report);
     choice.ready()?;
 
     // What could stop the command is found out before a token exists.
@@ -190,6 +195,12 @@ fn prepare(
         }
     }
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
+    let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
+    report.audit.delivered_to = vec![object(vec![
+        ("to", "environment".into()),
+        ("name", env_name.clone().into()),
+        ("command", name.into()),
+    ])];
     command.env(&env_name, credential.token.reveal()).env(expiry_name, credential.expires_at_text());
     #[cfg(feature = "renew")]
     let renewal = renewal

@@ -26,9 +26,16 @@ pub(super) fn check_is_free(env_name: &str, identity: &IdentitySettings) -> Resu
     Err(Error::new(Code::CfgEnvNameInvalid, message))
 }
 
+/// Notes in the report what will be asked for.
+pub(super) fn account_for_grant(grant: &GrantSettings, report: &mut Report) {
+    report.audit.grant = Some(grant.grant.name);
+    report.audit.scope.clone_from(&grant.scope);
+}
+
 /// Notes in the report what is about to be handed over.
 pub(super) fn account_for(credential: &Credential, report: &mut Report) {
     report.available = Some(true);
+    report.audit.issued(credential);
     report.granted_scope.clone_from(&credential.scope);
     report.expires_at = Some(credential.expires_at_text());
 }

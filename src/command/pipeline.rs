@@ -87,6 +87,7 @@ impl Pipeline {
         let notes = self.notes();
         report.warnings.clone_from(&notes.warnings);
         report.verified = notes.verified;
+        report.audit.asked(self.session.http.requests(), &self.session.console);
         report.claims = notes.claims.as_ref().map(|token| {
             let known = issuer::reported();
             let known = token.claims.iter().filter(|(name, _)| known.contains(&name.as_str()));

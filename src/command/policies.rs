@@ -33,7 +33,7 @@ pub fn run(
     report.settings = resolver.into_report();
     let Settings { identity, network, sts, local_issuers_only, project_id, as_json, warnings } = settings?;
     let choice = Choice::new(identity, env)?;
-    report.provider = choice.provider();
+    choice.account(report);
     choice.ready()?;
     choice.check_masks(streams.stderr_is_lost)?;
     let by = network.deadline;

@@ -30,6 +30,7 @@ use crate::renew::ledger::Ledger;
 use crate::renew::local_sts::{Announced, HOLD, LocalSts};
 use crate::renew::source::{Observer, TokenSource};
 use crate::report::Report;
+use crate::report::audit::{object, request_ids};
 use crate::report::console::Console;
 use crate::secret::Secret;
 use crate::streams::StdoutKind;
@@ -186,7 +187,12 @@ impl Renewal {
             // Whose secret this run uses is none of the command's business, and would contradict the handle.
             .env_remove(names::GRANT);
         match watch.path() {
-            Some(path) => command.env(names::TOKEN_FILE, path),
+            Some(path) => {
+                let text = path.to_string_lossy().into();
+                let place = vec![("to", "file".into()), ("format", "raw".into()), ("path", text)];
+                report.audit.delivered_to.push(object(place));
+                command.env(names::TOKEN_FILE, path)
+            }
             // One of a run around this one would end with that one's token.
             None => command.env_remove(names::TOKEN_FILE),
         };
@@ -253,6 +259,17 @@ impl Watch {
         self.job.session().clock.unix_time()
     }
 
+    /// Returns what the servers call the newest requests of the renewal that this thread has just made. They are made safe to
+    /// show now, while its secrets are known.
+    fn request_ids(&self) -> Vec<String> {
+        const MOST: usize = 5;
+        let made = self.job.session().http.take_own_requests();
+        let ids = made.iter().rev().flat_map(|made| request_ids(made, self.console()));
+        let mut ids: Vec<String> = ids.take(MOST).collect();
+        ids.reverse();
+        ids
+    }
+
     fn path(&self) -> Option<std::path::PathBuf> {
         self.file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(KeptFile::path)
     }
@@ -284,7 +301,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn renewed(&self, scope: &Arc<str>, credential: &Arc<Credential>) {
-        self.ledger.renewed(self.now(), scope, credential.expires_at);
+        self.ledger.tried(self.now(), scope, Ok(credential.expires_at), self.request_ids());
         if **scope == *self.main_scope {
             self.write(credential);
         }
@@ -297,7 +314,7 @@ impl Observer for Watch {
     }
 
     fn failed(&self, scope: &Arc<str>, error: &Error, before: Option<&Error>) {
-        self.ledger.failed(self.now(), scope, error.code());
+        self.ledger.tried(self.now(), scope, Err(error.code()), self.request_ids());
         if before.is_some_and(|before| before.code() == error.code()) {
             return;
         }

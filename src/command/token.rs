@@ -29,7 +29,8 @@ use crate::report::console::Console;
 use crate::streams::{StdoutKind, Streams};
 
 use super::main_job::{
-    account_for, announce, check_is_free, format as format_for, refresh_token_file, skipped,
+    account_for, account_for_grant, announce, check_is_free, format as format_for, refresh_token_file,
+    skipped,
 };
 use super::shadowing_variable;
 
@@ -188,7 +189,10 @@ impl Handover<'_> {
             Some(grant) => Choice::for_grant(identity, grant.grant, self.env)?,
             None => Choice::new(identity, self.env)?,
         };
-        report.provider = choice.provider();
+        choice.account(report);
+        if let Some(grant) = &grant {
+            account_for_grant(grant, report);
+        }
         let format = format_for(self.output.format.as_deref(), Some(choice.platform()), self.env)?;
         report.format = Some(format.id());
         choice.ready()?;
@@ -221,7 +225,9 @@ impl Handover<'_> {
         let delimiter = delimiter(&credential)?;
         let options = self.options(&delimiter);
         let place = sinks.whereabouts(self.kind, &self.output.env_name);
+        let places = sinks.to_json(self.kind, &self.output.env_name);
         sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
+        report.audit.delivered_to = places;
         announce(&credential, &place, self.console);
         Ok(())
     }

@@ -124,6 +124,7 @@ impl Grant for EnclosingRun {
                 scope: &self.scope,
                 min_ttl: self.min_ttl,
                 proof: Proof::Handle(&self.handle),
+                contact: None,
             };
             request.send(&session.http, &*session.clock, &session.console, attempt)
         })

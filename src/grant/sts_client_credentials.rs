@@ -64,6 +64,7 @@ impl StsClientCredentials {
                 scope: &self.scope,
                 min_ttl: self.min_ttl,
                 proof: Proof::Caller(caller),
+                contact: None,
             };
             request.send(&session.http, &*session.clock, &session.console, attempt).inspect_err(|failure| {
                 if failure.retry == Retry::Never {

@@ -8,11 +8,11 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
 use crate::identity::Identity;
-use crate::retry::Retry;
+use crate::retry::{Attempt, Retry};
 use crate::session::Session;
 
 use super::settings::GrantSettings;
-use super::sts::{Proof, Request, Sts, check_issuer};
+use super::sts::{Contact, Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable, Uses};
 
 /// The facts about the grant.
@@ -74,6 +74,8 @@ pub struct TokenExchange {
     tokens: Arc<dyn SubjectTokens>,
     state: Mutex<State>,
     refused: Refused,
+    /// The place for facts about the answers, for somebody who wants to know how the STS behaves.
+    contact: Option<Arc<Contact>>,
 }
 
 /// The memory between two exchanges.
@@ -101,7 +103,7 @@ impl TokenExchange {
 
     /// Creates the grant. Nothing is fetched yet.
     pub fn new(config: Config, tokens: Arc<dyn SubjectTokens>) -> Self {
-        Self { config, tokens, state: Mutex::default(), refused: Refused::default() }
+        Self { config, tokens, state: Mutex::default(), refused: Refused::default(), contact: None }
     }
 
     /// Begins with an ID token that has been fetched already.
@@ -109,6 +111,29 @@ impl TokenExchange {
     pub fn starting_with(self, identity: Identity) -> Self {
         self.state().identity = Some(identity);
         self
+    }
+
+    /// Notes facts about each answer, and asks once more with an ID token that was taken, to see whether it is taken twice.
+    #[must_use]
+    pub fn noting(self, contact: Option<Arc<Contact>>) -> Self {
+        Self { contact, ..self }
+    }
+
+    /// Returns the request for an ID token.
+    fn request<'a>(&'a self, identity: &'a Identity, is_second: bool) -> Request<'a> {
+        Request {
+            sts: &self.config.sts,
+            scope: &self.config.scope,
+            min_ttl: self.config.min_ttl,
+            proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
+            contact: self.contact.as_deref().map(|contact| (contact, is_second)),
+        }
+    }
+
+    /// Asks once more with an ID token that was taken. Only what is noted of the answer matters: a token that comes is dropped.
+    fn ask_again(&self, session: &Session, identity: &Identity, by: Deadline) {
+        let request = self.request(identity, true);
+        request.send(&session.http, &*session.clock, &session.console, Attempt::only(by)).ok();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,12 +176,7 @@ impl TokenExchange {
             check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
             self.tokens.check_life(identity)?;
             self.refused.check(&identity.token, "the ID token")?;
-            let request = Request {
-                sts: &self.config.sts,
-                scope: &self.config.scope,
-                min_ttl: self.config.min_ttl,
-                proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
-            };
+            let request = self.request(identity, false);
             request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
                 if failure.error.code().exit() == Exit::Refused {
                     failure.error = self.explain_second_use(failure.error, identity);
@@ -211,6 +231,9 @@ impl Grant for TokenExchange {
             None => self.tokens.fetch(by)?,
         };
         let outcome = self.exchange(session, &mut identity, by);
+        if outcome.is_ok() && self.contact.is_some() {
+            self.ask_again(session, &identity, by);
+        }
         let mut state = self.state();
         if outcome.is_ok() {
             self.tokens.exchanged().add(&identity.token);

@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod fault;
 mod given;
+mod log;
 mod preconnect;
 pub mod proxy;
 pub mod request;
@@ -37,6 +38,8 @@ pub use connect::{Hop, Route};
 use connection::Ready;
 pub use fault::Fault;
 use fault::deadline_error;
+use log::Log;
+pub use log::Made;
 use preconnect::Preconnected;
 use proxy::ProxySettings;
 pub use request::{Body, Member, Request};
@@ -75,12 +78,13 @@ pub struct Client {
     tls: OnceLock<Arc<ClientConfig>>,
     /// Connections that were opened ahead, each with the origin that it leads to.
     ahead: Mutex<Vec<(String, Preconnected)>>,
+    log: Log,
 }
 
 impl Client {
     /// Makes a client. `extra_roots` are trusted besides the built-in roots.
     pub fn new(proxies: ProxySettings, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
+        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default(), log: Log::default() }
     }
 
     /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
@@ -112,10 +116,24 @@ impl Client {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let sent = Arc::new(AtomicBool::new(false));
-        self.ask(request, attempt, &sent).map_err(|fault| Failure {
+        let made = Made::now(peer, request.url);
+        let outcome = self.ask(request, attempt, &sent).map_err(|fault| Failure {
             lost_answer: sent.load(Ordering::Relaxed),
             ..self.explain(&fault, peer, request.url, attempt)
-        })
+        });
+        self.log.note(made, &outcome);
+        outcome
+    }
+
+    /// Returns the requests that were made, the newest of them, and the number of older ones.
+    pub fn requests(&self) -> (Vec<Made>, u64) {
+        self.log.all()
+    }
+
+    /// Takes those requests out of the list that this thread has made.
+    #[cfg(feature = "renew")]
+    pub fn take_own_requests(&self) -> Vec<Made> {
+        self.log.take_own()
     }
 
     /// Names a fault in the user's words, with its code and whether to try again.

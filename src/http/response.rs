@@ -33,11 +33,24 @@ pub struct Response {
     retry_after: Option<String>,
     location: Option<String>,
     challenge: Option<String>,
-    request_ids: [Option<String>; 2],
+    request_ids: [Option<String>; REQUEST_ID_HEADERS.len()],
+    known_headers: Vec<&'static str>,
 }
 
 /// The headers by which a server's own log names a request, for the support ticket.
-pub const REQUEST_ID_HEADERS: [&str; 2] = ["X-Request-Id", "X-Correlation-Id"];
+pub const REQUEST_ID_HEADERS: [&str; 3] = ["X-Request-Id", "X-Correlation-Id", "Traceparent"];
+
+/// The headers whose presence is worth knowing of a server that nobody has described.
+const KNOWN_HEADERS: [&str; 8] = [
+    "Cache-Control",
+    "Content-Type",
+    "Date",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-Id",
+    "X-Correlation-Id",
+    "Traceparent",
+];
 
 impl Response {
     /// Tells whether the media type is `application/json`, with or without parameters.
@@ -59,6 +72,11 @@ impl Response {
     pub fn request_ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let ids = REQUEST_ID_HEADERS.into_iter().zip(&self.request_ids);
         ids.filter_map(|(header, id)| Some((header, id.as_deref()?.trim())).filter(|(_, id)| !id.is_empty()))
+    }
+
+    /// Returns the names of the headers of a fixed list that the answer has.
+    pub fn known_headers(&self) -> &[&'static str] {
+        &self.known_headers
     }
 
     /// Returns how long the server asks to wait: seconds, or a date that is taken relative to `now` (Unix time, or better the
@@ -124,7 +142,8 @@ impl Response {
             retry_after: None,
             location: None,
             challenge: None,
-            request_ids: [None, None],
+            request_ids: [const { None }; REQUEST_ID_HEADERS.len()],
+            known_headers: Vec::new(),
         }
     }
 }
@@ -154,6 +173,10 @@ impl Response {
             challenge: text(header::WWW_AUTHENTICATE),
             request_ids: REQUEST_ID_HEADERS
                 .map(|name| head.headers.get(name).and_then(|v| v.to_str().ok()).map(ToOwned::to_owned)),
+            known_headers: KNOWN_HEADERS
+                .into_iter()
+                .filter(|name| head.headers.contains_key(*name))
+                .collect(),
         })
     }
 }

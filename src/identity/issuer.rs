@@ -314,6 +314,8 @@ fn union(list: fn(&Issuer) -> &'static [&'static str]) -> Vec<&'static str> {
 /// Returns the claims that the report has.
 pub fn reported() -> Vec<&'static str> {
     let mut all = REGISTERED.to_vec();
+    // The name of the token itself, by which the issuer's and Equinix's records know it.
+    all.push("jti");
     all.extend(union(|issuer| issuer.reported));
     all
 }

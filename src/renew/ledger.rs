@@ -52,14 +52,18 @@ struct Renewal {
     at: i64,
     scope: Arc<str>,
     outcome: Result<i64, Code>,
+    /// The names that the servers gave the requests, safe to show.
+    request_ids: Vec<String>,
 }
 
 impl Renewal {
     fn to_json(&self) -> Value {
-        let Self { at, scope, outcome } = self;
+        let Self { at, scope, outcome, request_ids } = self;
         let until = outcome.as_ref().ok().map(|until| rfc3339(*until));
         let code = outcome.as_ref().err().map(|code| code.name());
-        json!({"at": rfc3339(*at), "scope": **scope, "expires_at": until, "code": code})
+        json!({
+            "at": rfc3339(*at), "scope": **scope, "expires_at": until, "code": code, "request_ids": request_ids,
+        })
     }
 }
 
@@ -88,14 +92,9 @@ pub struct Asker {
 }
 
 impl Ledger {
-    /// Notes that a new token has come.
-    pub fn renewed(&self, at: i64, scope: &Arc<str>, until: i64) {
-        self.lock().renewals.push(Renewal { at, scope: Arc::clone(scope), outcome: Ok(until) });
-    }
-
-    /// Notes that no new token could be obtained.
-    pub fn failed(&self, at: i64, scope: &Arc<str>, code: Code) {
-        self.lock().renewals.push(Renewal { at, scope: Arc::clone(scope), outcome: Err(code) });
+    /// Notes that a new token has come, or why none could be obtained, and what the servers call the requests for it.
+    pub fn tried(&self, at: i64, scope: &Arc<str>, outcome: Result<i64, Code>, request_ids: Vec<String>) {
+        self.lock().renewals.push(Renewal { at, scope: Arc::clone(scope), outcome, request_ids });
     }
 
     /// Notes that a token was handed out.
@@ -145,8 +144,8 @@ mod tests {
         for at in 0..1_005 {
             ledger.handed_out(at, &scope, 3600, Asker { pid: Some(7), uid: None });
         }
-        ledger.renewed(5, &scope, 3605);
-        ledger.failed(6, &scope, Code::ServerError);
+        ledger.tried(5, &scope, Ok(3605), vec!["r-1".to_owned()]);
+        ledger.tried(6, &scope, Err(Code::ServerError), Vec::new());
         assert_eq!((ledger.wrong_handle(), ledger.wrong_handle(), ledger.refused_scope()), (1, 2, 1));
         let json = ledger.to_json();
         assert_eq!(json["hand_outs"].as_array().unwrap().len(), LISTED);
@@ -158,8 +157,8 @@ mod tests {
         assert_eq!(
             json["renewals"],
             json!([
-                {"at": "1970-01-01T00:00:05Z", "scope": "s", "expires_at": "1970-01-01T01:00:05Z", "code": null},
-                {"at": "1970-01-01T00:00:06Z", "scope": "s", "expires_at": null, "code": "server-error"},
+                {"at": "1970-01-01T00:00:05Z", "scope": "s", "expires_at": "1970-01-01T01:00:05Z", "code": null, "request_ids": ["r-1"]},
+                {"at": "1970-01-01T00:00:06Z", "scope": "s", "expires_at": null, "code": "server-error", "request_ids": []},
             ])
         );
         assert_eq!((&json["wrong_handles"], &json["refused_scopes"]), (&json!(2), &json!(1)));

@@ -1,6 +1,7 @@
 //! The JSON report of a run (`--report`), for machines. It holds no secret: texts are cleaned and scrubbed, and of the
 //! claims only the allow-listed ones are told.
 
+pub mod audit;
 pub mod console;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Code, Error};
+use crate::report::audit::Audit;
 use crate::report::console::Console;
 use crate::text::quote;
 
@@ -40,6 +42,10 @@ pub struct Report {
     pub is_exec: bool,
     /// Warnings.
     pub warnings: Vec<String>,
+    /// The facts for an incident review.
+    pub audit: Audit,
+    /// The facts about the answers of an STS, of a `doctor` that asks it.
+    pub first_contact: Option<Value>,
     /// The renewals and hand-outs of a run that stays beside its command.
     pub renewal: Option<Value>,
     /// True while the command of a renewing run is still to run.
@@ -85,6 +91,8 @@ impl Report {
             "granted_scope": self.granted_scope.as_deref().map(safe),
             "expires_at": self.expires_at,
             "warnings": self.warnings.iter().map(|warning| safe(warning)).collect::<Vec<_>>(),
+            "audit": Shown::new(console).value(&self.audit.to_json(self.claims.as_ref())),
+            "first_contact": self.first_contact.as_ref().map(|facts| Shown::new(console).value(facts)),
             "renewal": self.renewal.as_ref().map(|renewal| Shown::new(console).value(renewal)),
             "settings": Shown::new(console).members(&self.settings),
         })
@@ -190,7 +198,12 @@ mod tests {
                 "claims": {"iss": "i", "sub": "s", "aud": ["a"], "exp": 1}, "claims_status": "decoded, not verified",
                 "provider": "github", "format": null, "available": true, "reason": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
                 "warnings": ["w : :set-env: :"],
-                "renewal": null, "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
+                "audit": {
+                    "started_at": null, "command": null, "grant": null,
+                    "identity": {"iss": "i", "sub": "s", "aud": ["a"], "jti": null}, "run": {}, "scope": null,
+                    "token": null, "delivered_to": [], "requests": [], "requests_not_listed": 0,
+                },
+                "first_contact": null, "renewal": null, "settings": {"scope": {"value": "roleassignments:o", "source": "--scope"}},
             })
         );
         let good = Report::default().render(None, Duration::ZERO, &console);

@@ -29,6 +29,8 @@ mod world;
 mod action;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew"))]
 mod api;
+#[cfg(all(target_os = "linux", feature = "renew"))]
+mod audit;
 mod completions;
 mod component;
 mod consumers;
@@ -54,6 +56,8 @@ mod recipes;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
 mod renewal;
 mod review;
+#[cfg(all(unix, feature = "sandbox"))]
+mod schemas;
 mod shells;
 mod terminals;
 mod terraform;
@@ -80,6 +84,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("long_applies", long_applies::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("action", action::checks()),
+        #[cfg(all(target_os = "linux", feature = "renew"))]
+        ("audit", audit::checks()),
         #[cfg(unix)]
         ("completions", completions::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
@@ -114,6 +120,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("recipes", recipes::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("review", review::checks()),
+        #[cfg(all(unix, feature = "sandbox"))]
+        ("schemas", schemas::checks()),
         #[cfg(unix)]
         ("shells", shells::checks()),
         #[cfg(target_os = "linux")]

@@ -19,6 +19,7 @@ mod command {
     mod cli;
     mod doctor;
     mod exec;
+    mod first_contact;
     mod inspect;
     mod policies;
     mod renew;
@@ -58,6 +59,7 @@ mod identity {
     mod vela;
 }
 mod output {
+    mod audit;
     mod delivery;
     mod disguises;
     mod formats;

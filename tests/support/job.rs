@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use super::documents;
 use super::leak::{Kind, Secrets};
 use super::outcome::{Outcome, Scene, files_below};
 use super::process::{Capture, Process, Running};
@@ -964,6 +965,11 @@ impl Job {
             azure: text_of(env, "TF_BUILD") == "True",
             redactions: self.redactions(),
             command: named.cloned().unwrap_or_default(),
+            // A shell may print something else, and a file gets it in place of stdout.
+            schema: args
+                .first()
+                .filter(|_| shell.is_none() && !wants("--output", "EQUINIX_WIF_OUTPUT"))
+                .and_then(|command| documents::schema(command, &format)),
             export_env: wants("--export-env", "EQUINIX_WIF_EXPORT_ENV"),
             allow_workspace: wants("--allow-workspace", ""),
             github_format: ["", "auto", "github"].contains(&format.as_str()),

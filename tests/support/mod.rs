@@ -19,6 +19,7 @@
 )]
 
 pub mod azure;
+pub mod documents;
 pub mod end;
 pub mod gitlab;
 pub mod job;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::azure;
+use super::documents;
 use super::leak::{self, Finder, Kind, Secrets};
 use super::runner;
 use super::server::{Reply, Request, Server};
@@ -35,6 +36,8 @@ pub struct Scene {
     pub(super) azure: bool,
     pub(super) redactions: Option<PathBuf>,
     pub(super) command: String,
+    /// The schema of what is on stdout, if that is JSON.
+    pub(super) schema: Option<&'static str>,
     pub(super) export_env: bool,
     pub(super) allow_workspace: bool,
     pub(super) github_format: bool,
@@ -142,6 +145,14 @@ impl Outcome {
             fs::metadata(path).is_ok_and(|found| found.is_file()).then(|| fs::read(path).unwrap())
         };
         let report = scene.report.as_deref().and_then(now);
+        let is_new = |bytes: &&Vec<u8>| !scene.before.values().any(|before| before == *bytes);
+        if let Some(bytes) = report.as_ref().filter(is_new) {
+            documents::keep("report-v1", bytes);
+        }
+        let is_whole = run.status.is_some_and(|status| status.success() || scene.schema == Some("doctor-v1"));
+        if let Some(schema) = scene.schema.filter(|_| is_whole && !run.stdout.is_empty()) {
+            documents::keep(schema, &run.stdout);
+        }
         let mut outcome = Self {
             status: run.status.and_then(|status| status.code()),
             signal: run.status.and_then(signal_of),

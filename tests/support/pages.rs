@@ -49,6 +49,8 @@ pub const PAGES: &[&str] = &[
     "docs/questions.md",
     "docs/recipes.md",
     "docs/token-leaked.md",
+    "docs/audit.md",
+    "docs/first-contact.md",
 ];
 
 pub fn root() -> &'static Path {

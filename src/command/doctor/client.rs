@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::cli::settings::GrantSettings;
 use crate::command::main_job::refresh_token_file;
 use crate::command::pipeline::Pipeline;
+use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::grant::api;
 use crate::output::sink::Policy;
+use crate::report::Report;
 use crate::streams::StdoutKind;
 
 use super::list::{Checks, Status};
@@ -22,6 +24,7 @@ impl Checks {
         really: bool,
         masks_can_be_read: bool,
         by: Deadline,
+        report: &mut Report,
     ) {
         for warning in &settings.warnings {
             job.warn(warning);
@@ -75,14 +78,21 @@ impl Checks {
             return self.add("exchange", Status::Skip, "what fails above would fail here; nothing was sent");
         }
         match attempt(job, settings, by) {
-            Ok(text) => self.add("exchange", Status::Ok, text),
+            Ok(credential) => {
+                report.audit.issued(&credential);
+                let life = credential.expires_in;
+                let text = format!(
+                    "a token for {life} s was issued, and dropped; this spent an attempt that worked"
+                );
+                self.add("exchange", Status::Ok, text);
+            }
             Err(error) => self.fail("exchange", error),
         }
     }
 }
 
 /// Gets a token, and drops it. A refresh token that comes along is kept: the old one may be worth nothing now.
-fn attempt(job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Result<String, Error> {
+fn attempt(job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Result<Credential, Error> {
     let policy = Policy {
         env: &job.session().env,
         output: None,
@@ -93,7 +103,5 @@ fn attempt(job: &Arc<Pipeline>, settings: &GrantSettings, by: Deadline) -> Resul
     };
     job.keeper().keep_in(refresh_token_file(settings, &policy)?);
     let grant = job.grant(settings, by)?;
-    let credential = job.obtain(&*grant, by)?;
-    let life = credential.expires_in;
-    Ok(format!("a token for {life} s was issued, and dropped; this spent an attempt that worked"))
+    job.obtain(&*grant, by)
 }

@@ -6,6 +6,7 @@ use crate::cli::settings::GrantSettings;
 use crate::command::pipeline::Pipeline;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
+use crate::report::Report;
 
 use super::list::{Checks, Status};
 
@@ -17,6 +18,7 @@ impl Checks {
         settings: &GrantSettings,
         masks_can_be_read: bool,
         by: Deadline,
+        report: &mut Report,
     ) {
         let place = settings.sts.endpoint.origin();
         let text = format!(
@@ -31,6 +33,7 @@ impl Checks {
         }
         match job.access_token(settings, by) {
             Ok(credential) => {
+                report.audit.issued(&credential);
                 let scope = credential.scope.as_deref().unwrap_or_default();
                 let text = format!(
                     "a token for {scope} was handed out, valid for {} s more, and dropped",

@@ -10,19 +10,26 @@ mod identity;
 mod list;
 mod network;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, Resolver};
+use serde_json::Value;
+
+use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, Resolver, report_place};
 use crate::cli::table::{EXCHANGE, VIEW};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
+use crate::command::main_job::account_for_grant;
 use crate::command::pipeline::Pipeline;
 use crate::deadline::Deadline;
 use crate::env::Env;
 use crate::error::Error;
-use crate::identity::Identity;
+use crate::grant::sts::{Contact, Sts};
+use crate::identity::jwt::UnverifiedClaims;
+use crate::identity::{Identity, issuer};
 use crate::report::Report;
+use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
@@ -43,22 +50,23 @@ pub fn run(
     let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let (identity, grant, network) = settings?;
+    account_for_grant(&grant, report);
     let mut checks = Checks::default();
 
     let by = network.deadline;
     if !grant.grant.takes_identity() {
         checks.network(&network);
         let choice = Choice::for_grant(identity, grant.grant, env)?;
-        report.provider = choice.provider();
+        choice.account(report);
         let platform = report.provider.map(|_| choice.platform());
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
         let job = Pipeline::new(choice, session(network, env, clock, console));
         if grant.parent.is_some() {
-            checks.enclosing_run(&job, &grant, masks_can_be_read, by);
+            checks.enclosing_run(&job, &grant, masks_can_be_read, by, report);
         }
         #[cfg(feature = "classic-grants")]
         if grant.grant.asks_api() {
-            checks.client(&job, &grant, does_exchange, masks_can_be_read, by);
+            checks.client(&job, &grant, does_exchange, masks_can_be_read, by, report);
         }
         job.account(report);
         checks.delivery(platform, env, streams.stderr_is_lost);
@@ -71,10 +79,10 @@ pub fn run(
     let choice = checks.platform(identity, env);
     checks.network(&network);
     if let Some(choice) = &choice {
+        choice.account(report);
         checks.endpoint(choice, env);
     }
     let platform = choice.as_ref().map(Choice::platform);
-    report.provider = platform.map(|platform| platform.facts().id);
     let session = session(network, env, clock, console);
     if let Some(choice) = choice {
         let masks_can_be_read = choice.check_masks(streams.stderr_is_lost).is_ok();
@@ -82,7 +90,12 @@ pub fn run(
         for warning in grant.warnings.iter().chain(&job.settings().warnings) {
             job.warn(warning);
         }
-        checks.job(&job, &grant, does_exchange, masks_can_be_read, by);
+        let wish = Wish {
+            does_exchange,
+            // Whoever wants an account of the run wants to know how the STS behaves.
+            contact: report_place(typed, env).map(|_| Arc::default()),
+        };
+        checks.job(&job, &grant, &wish, masks_can_be_read, by, report);
         job.account(report);
     } else {
         checks.sts(&session.http, &grant.sts, by);
@@ -109,6 +122,14 @@ fn finish(
     Ok(exit)
 }
 
+/// The wish for an exchange.
+struct Wish {
+    /// True if there is to be one.
+    does_exchange: bool,
+    /// The place for facts about the answers.
+    contact: Option<Arc<Contact>>,
+}
+
 type AllSettings = (IdentitySettings, GrantSettings, NetworkSettings);
 
 fn settings(resolver: &mut Resolver<'_>) -> Result<AllSettings, Error> {
@@ -121,10 +142,12 @@ impl Checks {
         &mut self,
         job: &Arc<Pipeline>,
         grant: &GrantSettings,
-        really: bool,
+        wish: &Wish,
         masks_can_be_read: bool,
         by: Deadline,
+        report: &mut Report,
     ) {
+        let really = wish.does_exchange;
         let identity = self.id_token(job, grant, really, masks_can_be_read, by);
         let skew = identity.as_ref().and_then(|identity| identity.skew);
         let mut sound = false;
@@ -152,7 +175,7 @@ impl Checks {
             _ if self.failed("scope") => {
                 self.add("exchange", Status::Skip, "the scope cannot be asked for; nothing was sent");
             }
-            (Some(identity), Some(scope)) => self.exchange(job, identity, scope, grant, by),
+            (Some(identity), Some(_)) => self.exchange(job, identity, grant, wish, by, report),
         }
     }
 
@@ -161,16 +184,29 @@ impl Checks {
         &mut self,
         job: &Arc<Pipeline>,
         identity: Identity,
-        scope: &str,
-        grant: &GrantSettings,
+        settings: &GrantSettings,
+        wish: &Wish,
         by: Deadline,
+        report: &mut Report,
     ) {
-        let settings = grant;
-        let grant = job.token_exchange(settings).map(|grant| grant.starting_with(identity));
+        let subject = subject_facts(&identity.claims);
+        let contact = wish.contact.clone();
+        let grant = job.token_exchange(settings);
+        let grant = grant.map(|grant| grant.noting(contact.clone()).starting_with(identity));
         let outcome = grant.and_then(|grant| job.obtain(&grant, by));
+        report.first_contact = contact.map(|contact| {
+            let Sts { endpoint, api } = &settings.sts;
+            object(vec![
+                ("sts", endpoint.origin().into()),
+                ("sts_api", api.id().into()),
+                ("subject", subject),
+                ("answers", contact.answers().into()),
+            ])
+        });
         match outcome.map_err(|error| job.explain_refusal(error, settings, by)) {
             Ok(credential) => {
-                let granted = credential.scope.as_deref().unwrap_or(scope);
+                report.audit.issued(&credential);
+                let granted = credential.scope.as_deref().unwrap_or_default();
                 let text =
                     format!("a token for {granted} and {} s was issued, and dropped", credential.expires_in);
                 self.add("exchange", Status::Ok, text);
@@ -178,4 +214,16 @@ impl Checks {
             Err(error) => self.fail("exchange", error),
         }
     }
+}
+
+/// Facts about the subject that was sent, without the subject: the STS compares it as a whole.
+fn subject_facts(claims: &UnverifiedClaims) -> Value {
+    let subject = claims.subject();
+    let marks: BTreeSet<char> = subject.chars().filter(|c| !c.is_ascii_alphanumeric()).take(1000).collect();
+    object(vec![
+        ("characters", subject.chars().count().into()),
+        ("marks", marks.into_iter().take(20).collect::<String>().into()),
+        ("has_upper_case", subject.chars().any(char::is_uppercase).into()),
+        ("form", issuer::form(claims).map(|form| form.about).into()),
+    ])
 }

@@ -39,7 +39,7 @@ pub fn run(
     let Settings { identity, network, scope, as_json, all_claims, project_id, idp_id } = settings?;
     let choice = Choice::new(identity, env)?;
     choice.check()?;
-    report.provider = Some(choice.platform().facts().id);
+    choice.account(report);
     choice.check_masks(streams.stderr_is_lost)?;
     let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));

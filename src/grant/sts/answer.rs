@@ -141,6 +141,7 @@ mod tests {
             scope: "roleassignments:o",
             min_ttl: 60,
             proof: Proof::IdToken { token: &subject_token, claims: &claims },
+            contact: None,
         })
     }
 

@@ -4,6 +4,7 @@
 //! folder.
 
 mod answer;
+mod contact;
 pub mod policies;
 mod refusal;
 
@@ -19,6 +20,8 @@ use crate::report::console::Console;
 use crate::retry::{Attempt, Failure};
 use crate::secret::Secret;
 use crate::text::quote;
+
+pub use contact::Contact;
 
 /// The default base URL.
 pub const DEFAULT_ENDPOINT: &str = "https://sts.eqix.equinix.com";
@@ -214,6 +217,8 @@ pub(super) struct Request<'a> {
     pub(super) min_ttl: u64,
     /// The proof of who asks.
     pub(super) proof: Proof<'a>,
+    /// The place for facts about the answer, and whether the same proof has been taken before.
+    pub(super) contact: Option<(&'a Contact, bool)>,
 }
 
 impl Request<'_> {
@@ -247,6 +252,9 @@ impl Request<'_> {
                 )?
             }
         };
+        if let Some((contact, is_second)) = self.contact {
+            contact.note(&response, self.scope, is_second);
+        }
         let outcome = if response.status == 200 {
             self.read(&response, asked, console).map_err(Failure::permanent)
         } else {
@@ -323,6 +331,7 @@ mod tests {
                 token: &Secret::new("header.payload.signature"),
                 claims: &UnverifiedClaims { header: Map::new(), claims },
             },
+            contact: None,
         };
         let http = Client::new(ProxySettings::default(), Vec::new());
         let attempt = Attempt::only(Deadline::within(Duration::from_secs(30)));

@@ -20,10 +20,13 @@ mod tests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::credential::Kind;
 use crate::env::Env;
 use crate::error::{Code, Error};
 use crate::random;
+use crate::report::audit::object;
 use crate::secret::SecretBytes;
 use crate::streams::StdoutKind;
 use crate::text::quote;
@@ -118,6 +121,32 @@ impl Sinks {
             Sink::File { .. } => format!("in the file {}", sink.name()),
         };
         self.places.iter().map(|open| of(&open.sink)).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Returns where the token will be, for the report.
+    pub fn to_json(&self, kind: Kind, env_name: &str) -> Vec<Value> {
+        let of = |sink: &Sink| {
+            let mut place = vec![("format", self.format.id().into())];
+            place.push((
+                "to",
+                Value::from(match sink {
+                    Sink::Stdout => "standard-output",
+                    Sink::Unread => "nowhere",
+                    Sink::Runner(_) => "runner-file",
+                    Sink::File { .. } => "file",
+                }),
+            ));
+            match sink {
+                Sink::Runner(file) => place.extend([
+                    ("name", file.variable.into()),
+                    ("as", self.format.name_in(file.variable, kind, env_name).into()),
+                ]),
+                Sink::File { file, .. } => place.push(("path", file.target().to_string_lossy().into())),
+                Sink::Stdout | Sink::Unread => {}
+            }
+            object(place)
+        };
+        self.places.iter().map(|open| of(&open.sink)).collect()
     }
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before

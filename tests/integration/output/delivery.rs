@@ -1181,8 +1181,9 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 23] = [
+    const MEMBERS: [&str; 25] = [
         "attempts",
+        "audit",
         "available",
         "claims",
         "claims_status",
@@ -1190,6 +1191,7 @@ mod reports {
         "elapsed_ms",
         "exit",
         "expires_at",
+        "first_contact",
         "format",
         "granted_scope",
         "hint",
