@@ -133,8 +133,7 @@ mod usage {
     #[test]
     fn errors_go_to_stderr() {
         for (args, message, hint) in [
-            (&[][..], "no command was given", "equinix-wif --help"),
-            (&["tokn"], "unrecognized subcommand 'tokn'", "'token'"),
+            (&["tokn"][..], "unrecognized subcommand 'tokn'", "'token'"),
             (&["token", "--scpe", "x"], "unexpected argument '--scpe'", "'--scope'"),
             (&["token", "extra"], "unexpected argument 'extra'", "--help"),
             (&["token", "--scope"], "a value is required for '--scope <SCOPE>'", "--help"),
@@ -160,6 +159,28 @@ mod usage {
             let line = outcome.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap();
             assert!(line.contains(hint), "{line}");
             assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}']));
+        }
+    }
+
+    #[test]
+    fn no_command_is_answered_with_the_next_step_from_here() {
+        let nothing = |job: Job| job.only_args([""; 0]).run();
+        for (job, step) in [
+            (
+                Job::bare(),
+                "hint: No CI platform was recognised. Run: equinix-wif doctor, which says what it looked at\n",
+            ),
+            (Job::github(), "hint: The identity comes from GitHub Actions. Run: equinix-wif token\n"),
+            (
+                Job::gitlab().unset("EQUINIX_TOKEN_EXCHANGE_SCOPE"),
+                "hint: The identity comes from GitLab CI. No scope is set. Run: equinix-wif doctor --scope <scope>\n",
+            ),
+        ] {
+            let outcome = nothing(job);
+            outcome
+                .fails(2, "cfg-usage")
+                .stderr_has("error[cfg-usage]: no command was given\n")
+                .stderr_has(step);
         }
     }
 
