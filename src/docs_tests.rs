@@ -26,6 +26,12 @@ use pages::{PAGES, agrees, code, markdown, page, prose, rows, with_part};
 )]
 mod pages;
 
+const COMMANDS: &str = "docs/reference/commands.md";
+const FORMATS_PAGE: &str = "docs/reference/formats.md";
+const PLATFORMS_PAGE: &str = "docs/reference/platforms.md";
+const REPORT: &str = "docs/reference/report.md";
+const SETTINGS: &str = "docs/reference/settings.md";
+
 /// The variables that the program reads.
 fn variables() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
     platform::variables().filter(|row| !made_up::names::ALL.contains(row))
@@ -90,16 +96,16 @@ fn the_error_page_is_the_error_table() {
 }
 
 #[test]
-fn the_usage_page_has_every_variable() {
+fn the_settings_page_has_every_variable() {
     let row = |(name, about): &(&str, &str)| format!("| `{name}` | {} |\n", about.trim().replace('|', "\\|"));
     let list: String = variables().map(row).collect();
     let part = format!("| Variable | Meaning |\n|---|---|\n{list}");
-    agrees("docs/usage.md", &with_part(&page("docs/usage.md"), "variables", &part));
+    agrees(SETTINGS, &with_part(&page(SETTINGS), "variables", &part));
 }
 
 #[test]
 fn defaults_are_those_of_the_code() {
-    let table = rows("docs/usage.md", "## Settings");
+    let table = rows(SETTINGS, "# Settings");
     for (flag, value) in [
         ("sts-endpoint", sts::DEFAULT_ENDPOINT),
         ("sts-api", sts::Api::Alpha.id()),
@@ -132,10 +138,10 @@ fn ids(path: &str, heading: &str, column: usize) -> Vec<(String, String)> {
 #[test]
 fn formats_are_those_of_the_registry() {
     let expected: Vec<_> = FORMATS.iter().map(|format| code(format.id())).collect();
-    let table = rows("docs/usage.md", "## Formats");
+    let table = rows(FORMATS_PAGE, "# Formats");
     assert_eq!(table.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), expected);
     for format in expected {
-        assert!(page("docs/usage.md").contains(&format!("\n### {format}\n")), "{format} has a section");
+        assert!(page(FORMATS_PAGE).contains(&format!("\n## {format}\n")), "{format} has a section");
     }
 }
 
@@ -146,10 +152,10 @@ fn providers_are_those_of_the_registry() {
         let page = format!(" ([page](platforms/{}.md))", id.trim_matches('`'));
         (id, name.replace(&page, ""))
     };
-    let found: Vec<_> = ids("docs/platforms.md", "## Providers", 1).into_iter().map(without_link).collect();
+    let found: Vec<_> = ids(PLATFORMS_PAGE, "## Providers", 1).into_iter().map(without_link).collect();
     assert_eq!(found, expected);
     let formats: Vec<_> = platforms().map(|p| (code(p.facts().id), code(p.facts().format))).collect();
-    assert_eq!(ids("docs/platforms.md", "## Providers", 4), formats);
+    assert_eq!(ids(PLATFORMS_PAGE, "## Providers", 4), formats);
 }
 
 /// A platform with a page of its own has the same headings as the others, and is linked to from the table.
@@ -157,13 +163,14 @@ fn providers_are_those_of_the_registry() {
 fn the_pages_of_platforms_have_the_same_headings() {
     let headings =
         ["## Ten lines to paste", "## Trust to enter at Equinix", "## What is masked", "## Limits"];
-    let table = rows("docs/platforms.md", "## Providers");
-    let pages: BTreeSet<_> = PAGES.iter().filter_map(|path| path.strip_prefix("docs/platforms/")).collect();
-    let files = std::fs::read_dir(pages::root().join("docs/platforms")).unwrap();
+    let table = rows(PLATFORMS_PAGE, "## Providers");
+    let pages: BTreeSet<_> =
+        PAGES.iter().filter_map(|path| path.strip_prefix("docs/reference/platforms/")).collect();
+    let files = std::fs::read_dir(pages::root().join("docs/reference/platforms")).unwrap();
     let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(files.collect::<BTreeSet<_>>(), pages.iter().map(|name| (*name).to_owned()).collect());
     for name in pages {
-        let text = prose(&format!("docs/platforms/{name}"));
+        let text = prose(&format!("docs/reference/platforms/{name}"));
         let found: Vec<_> = text.lines().filter(|line| line.starts_with("## ")).collect();
         assert_eq!(found, headings, "{name}");
         assert!(table.iter().any(|row| row[1].contains(&format!("(platforms/{name})"))), "{name}");
@@ -184,7 +191,7 @@ fn exit_statuses_are_those_of_the_error_table() {
     expected.extend(
         Exit::ALL.map(|exit| [exit.status().to_string(), exit.meaning().to_owned(), exit.again().to_owned()]),
     );
-    assert_eq!(rows("docs/usage.md", "## Exit status"), expected);
+    assert_eq!(rows(COMMANDS, "## Exit status"), expected);
     assert_eq!(rows("README.md", "## Exit status"), expected);
 }
 
@@ -192,10 +199,10 @@ fn exit_statuses_are_those_of_the_error_table() {
 fn reasons_are_those_of_the_error_table() {
     let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (reason, name) in Code::ALL.iter().filter_map(|code| Some((code.reason()?, code.name()))) {
-        let link = format!("[`{name}`](errors.md#{name})");
+        let link = format!("[`{name}`](../errors.md#{name})");
         expected.entry(code(reason)).or_default().insert(link);
     }
-    let rows = rows("docs/usage.md", "## Going on without a token");
+    let rows = rows(FORMATS_PAGE, "## Going on without a token");
     let found = rows
         .into_iter()
         .map(|row| (row[0].clone(), row[1].split(", ").map(ToOwned::to_owned).collect::<BTreeSet<_>>()));
@@ -204,7 +211,7 @@ fn reasons_are_those_of_the_error_table() {
 
 #[test]
 fn stages_are_those_of_the_error_table() {
-    let members = rows("docs/usage.md", "## Report");
+    let members = rows(REPORT, "# Report");
     let told = members.iter().find(|row| row[0] == "`stage`").unwrap();
     for stage in ["config", "identity", "claims", "exchange", "delivery"] {
         assert!(Code::ALL.iter().any(|code| code.stage().name() == stage));
@@ -214,12 +221,12 @@ fn stages_are_those_of_the_error_table() {
 
 #[test]
 fn validation_modes_are_those_of_the_program() {
-    let text = prose("docs/usage.md");
+    let text = prose(SETTINGS);
     let (_, rest) = text.split_once("\n### Validation\n").expect("a section on validation");
     let head = rest.lines().find(|line| line.starts_with('|')).unwrap();
     let modes: Vec<String> = claims::Validation::ALL.iter().map(|mode| code(mode.id())).collect();
     assert_eq!(markdown::spans(head), modes.iter().map(|mode| mode.trim_matches('`')).collect::<Vec<_>>());
-    let table = rows("docs/usage.md", "### Validation");
+    let table = rows(SETTINGS, "### Validation");
     for row in &table {
         assert_eq!(row.len(), 4, "{row:?}");
         for cell in &row[1..] {
@@ -231,9 +238,9 @@ fn validation_modes_are_those_of_the_program() {
     for name in ["claim-aud", "claim-debug-job", "claim-run-binding", "endpoint-untrusted", "scope-mismatch"]
     {
         let row = table.iter().find(|row| row[2].starts_with("warning") && row[3].contains(&code(name)));
-        assert!(row.is_some(), "docs/usage.md does not say that strict makes it {name}");
+        assert!(row.is_some(), "{SETTINGS} does not say that strict makes it {name}");
     }
-    let flag = rows("docs/usage.md", "## Settings");
+    let flag = rows(SETTINGS, "# Settings");
     let flag = flag.iter().find(|row| row[0].starts_with("`--validation")).unwrap();
     for mode in modes {
         assert!(flag[2].contains(&mode) || flag[4].contains(&mode), "--validation {mode}");
@@ -253,12 +260,12 @@ fn the_examples_are_what_the_formats_write() {
     let options =
         |shadowing| Options { env_name: "EQUINIX_API_TOKEN", shadowing, delimiter, api_version: None };
     let examples: Vec<String> =
-        markdown::split(&page("docs/usage.md")).0.into_iter().map(|block| block.text).collect();
+        markdown::split(&page(FORMATS_PAGE)).0.into_iter().map(|block| block.text).collect();
     for format in FORMATS {
         for place in format.places(true) {
             let bytes = format.render(&credential, &options(None), place).unwrap();
             let text = String::from_utf8(bytes.reveal().to_vec()).unwrap();
-            assert!(examples.contains(&text), "docs/usage.md lacks this of {}:\n{text}", format.id());
+            assert!(examples.contains(&text), "{FORMATS_PAGE} lacks this of {}:\n{text}", format.id());
         }
     }
     let shell = FORMATS.iter().find(|format| format.id() == "shell").unwrap();
@@ -267,7 +274,7 @@ fn the_examples_are_what_the_formats_write() {
         String::from_utf8(bytes.reveal().to_vec()).unwrap()
     };
     let more = lines(Some(names::SUBJECT_TOKEN)).replace(&lines(None), "");
-    assert!(examples.contains(&more), "docs/usage.md lacks this of shell:\n{more}");
+    assert!(examples.contains(&more), "{FORMATS_PAGE} lacks this of shell:\n{more}");
 }
 
 #[test]
@@ -277,17 +284,18 @@ fn numbers_are_those_of_the_code() {
         assert!(flat.contains(text), "{path} does not say: {text}");
     };
     let (connecting, attempt) = (retry::CONNECT_TIMEOUT.as_secs(), retry::ATTEMPT_TIMEOUT.as_secs());
-    holds("docs/usage.md", &format!("Connecting may take {connecting} seconds, an attempt {attempt},"));
+    holds(SETTINGS, &format!("Connecting may take {connecting} seconds, an attempt {attempt},"));
     let (body, headers, token) = (http::MAX_BODY >> 10, http::MAX_HEADERS >> 10, jwt::MAX_LENGTH >> 10);
     holds("docs/security.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
     holds("docs/security.md", &format!("at most {token} KiB"));
-    holds("docs/platforms.md", &format!("at most {token} KiB"));
+    holds(PLATFORMS_PAGE, &format!("at most {token} KiB"));
     holds("docs/security.md", &format!("with {} seconds of leeway", claims::LEEWAY));
     holds("docs/reliability.md", &format!("bodies over {} KiB are not read", http::MAX_BODY >> 10));
     // The example of a failure, as text and in the report.
-    assert_eq!(page("docs/usage.md").matches(Code::ClaimAud.cure()).count(), 2);
-    assert!(page("docs/usage.md").contains(Code::ClaimAud.example()));
-    for path in ["README.md", "docs/usage.md"] {
+    assert!(page(REPORT).contains(Code::ClaimAud.cure()));
+    assert!(page(COMMANDS).contains(Code::ClaimAud.cure()));
+    assert!(page(COMMANDS).contains(Code::ClaimAud.example()));
+    for path in ["README.md", SETTINGS] {
         for api in sts::Api::ALL {
             holds(path, &code(api.path()));
         }
@@ -330,7 +338,7 @@ fn detection_is_as_told() {
         (&[("VELA", "true"), ("TF_BUILD", "True")], &["azure-pipelines", "vela"]),
     ] {
         assert_eq!(here(pairs), ids, "{pairs:?}");
-        let table = rows("docs/platforms.md", "## Providers");
+        let table = rows(PLATFORMS_PAGE, "## Providers");
         for (name, _) in pairs {
             assert!(table.iter().any(|row| row[2].contains(&code(name))), "{name}");
         }

@@ -70,8 +70,7 @@ fn build(purpose: Purpose, has_help: bool, has_flags: &dyn Fn(Command) -> bool) 
     cli.subcommands(subcommands)
 }
 
-const AFTER_HELP: &str =
-    "Environment variables, formats and exit codes: docs/usage.md. Codes: equinix-wif explain.";
+const AFTER_HELP: &str = "All pages: docs/README.md. Codes: equinix-wif explain.";
 
 const ROOT_EXAMPLES: [(&str, &str); 2] = [
     (

@@ -53,11 +53,11 @@ fn shown(row: &Row) -> String {
 
 #[test]
 fn the_reference_has_every_flag_with_its_variable_and_default() {
-    let page = table("docs/usage.md", "## Settings");
+    let page = table("docs/reference/settings.md", "# Settings");
     for rows in flags() {
         let shown = shown(rows[0]);
         let found = page.iter().find(|row| row[0] == shown);
-        let found = found.unwrap_or_else(|| panic!("docs/usage.md has no row {shown}"));
+        let found = found.unwrap_or_else(|| panic!("docs/reference/settings.md has no row {shown}"));
         let variables: BTreeSet<&str> = rows.iter().flat_map(|row| [row.var, row.or_var]).flatten().collect();
         let told: BTreeSet<&str> = spans(&found[1])
             .into_iter()
@@ -101,15 +101,16 @@ fn the_reference_has_every_command() {
         code(&format!("equinix-wif {}{operand}", command.name()))
     };
     let expected: Vec<_> = Command::ALL.iter().map(typed).collect();
-    let found: Vec<_> = table("docs/usage.md", "## Commands").into_iter().map(|row| row[0].clone()).collect();
+    let found: Vec<_> =
+        table("docs/reference/commands.md", "# Commands").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(found, expected);
 }
 
 #[test]
 fn the_reference_has_the_members_of_the_query() {
-    let text = file("docs/usage.md");
-    let (_, section) = text.split_once("### `terraform-external`").unwrap();
-    let (section, _) = section.split_once("###").unwrap();
+    let text = file("docs/reference/formats.md");
+    let (_, section) = text.split_once("\n## `terraform-external`\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
     for member in members(Expose::Query) {
         assert!(spans(section).contains(&member.name.as_str()), "{}", member.name);
         assert_eq!(member.name.replace('_', "-"), member.flag.trim_start_matches('-'));
@@ -136,7 +137,7 @@ fn no_page_has_an_unknown_flag() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files =
         |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
-    let docs = files("docs/platforms").chain(files("docs"));
+    let docs = ["docs", "docs/reference", "docs/reference/platforms"].into_iter().flat_map(files);
     let pages = docs.chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|page| root.join(page)));
     for path in pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         let text = std::fs::read_to_string(&path).unwrap().replace("<!--", "").replace("-->", "");

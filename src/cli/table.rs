@@ -1,6 +1,6 @@
 //! Every setting, one row each.
 //!
-//! The command line is built from this table, and so are help, completions and the manual page. `docs/usage.md`, `action.yml`
+//! The command line is built from this table, and so are help, completions and the manual page. `docs/reference/settings.md`, `action.yml`
 //! and `templates/equinix-wif.yml` are held against it by tests. A new setting is a row here and its use.
 
 use crate::cli::commands::Command::{self, Doctor, Exec, IdToken, Inspect, Policies, Token};

@@ -1085,7 +1085,7 @@ mod scripts {
             "<token><--format=github><--provider=file><--subject-token-file=f><--validation=strict>";
         assert_eq!(run.saw("arguments"), expected);
         // The program itself would have obeyed each.
-        let usage = file("docs/usage.md");
+        let usage = file("docs/reference/settings.md");
         for name in
             ["PROVIDER", "SUBJECT_TOKEN_FILE", "VALIDATION", "FORMAT", "OUTPUT", "EXPORT_ENV", "REPORT"]
         {
@@ -1147,7 +1147,7 @@ mod definition {
         assert_eq!(told, defined);
         // What is empty is the program's to decide, so that a default stands in one place only.
         assert!(inputs.iter().all(|(_, about, default)| !about.is_empty() && default.is_empty()));
-        let settings = rows("docs/usage.md", "## Settings");
+        let settings = rows("docs/reference/settings.md", "# Settings");
         let taken_away = taken_away();
         for row in &table {
             let name = row[0].trim_matches('`');
@@ -1188,7 +1188,7 @@ mod definition {
     }
 
     pub(super) fn outputs_are_those_of_the_program() {
-        let usage = file("docs/usage.md");
+        let usage = file("docs/reference/formats.md");
         let (_, shown) = usage.split_once("```text\naccess-token<<").unwrap();
         let (shown, _) = shown.split_once("```").unwrap();
         let mut known: BTreeSet<String> =

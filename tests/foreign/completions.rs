@@ -183,11 +183,11 @@ fn the_manual_page_tells_everything() {
             assert!(plain.contains(&format!("\\fB{flag}\\fR")), "{command}: {flag}");
         }
     }
-    for row in rows("docs/usage.md", "## Environment variables") {
+    for row in rows("docs/reference/settings.md", "## Environment variables") {
         let name = row[0].trim_matches('`');
         assert!(plain.contains(&format!("\\fB{name}\\fR")), "{name}");
     }
-    for row in rows("docs/usage.md", "## Exit status").iter().skip(1) {
+    for row in rows("docs/reference/commands.md", "## Exit status").iter().skip(1) {
         assert!(plain.contains(&row[1]), "{}", row[1]);
     }
 }

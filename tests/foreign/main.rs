@@ -50,6 +50,8 @@ mod platforms;
 mod proxies;
 mod readers;
 #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
+mod recipes;
+#[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
 mod renewal;
 mod review;
 mod shells;
@@ -108,6 +110,8 @@ fn modules() -> Vec<(&'static str, Vec<Check>)> {
         ("packaging", packaging::checks()),
         #[cfg(all(unix, feature = "sandbox"))]
         ("pages", pages::checks()),
+        #[cfg(all(target_os = "linux", feature = "sandbox", feature = "renew", feature = "classic-grants"))]
+        ("recipes", recipes::checks()),
         #[cfg(all(target_os = "linux", feature = "sandbox"))]
         ("review", review::checks()),
         #[cfg(unix)]

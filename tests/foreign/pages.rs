@@ -19,8 +19,8 @@ pub(crate) fn checks() -> Vec<Check> {
 
 fn yaml_blocks_parse() {
     need("Python package yaml", Command::new("python3").args(["-c", "import yaml"]), INSTALL);
-    // A block is a document, or some steps of a job.
-    let load = "import sys, yaml; d = yaml.safe_load(sys.stdin); assert isinstance(d, dict) or all('run' in s or 'uses' in s for s in d), d";
+    // A block is a document, some steps of a job, or a play of Ansible.
+    let load = "import sys, yaml; d = yaml.safe_load(sys.stdin); assert isinstance(d, dict) or all('run' in s or 'uses' in s or 'tasks' in s for s in d), d";
     for (at, text) in blocks("yaml") {
         let output = feed(Command::new("python3").args(["-c", load]), &text);
         assert!(output.status.success(), "{at}: {}", told(&output));
@@ -36,9 +36,9 @@ fn hcl_blocks_parse() {
     }
 }
 
-/// What docs/usage.md says about shells, as far as POSIX settles it.
+/// What docs/reference/formats.md says about shells, as far as POSIX settles it.
 fn shells_end_or_go_on_as_told() {
-    let table = rows("docs/usage.md", "## Use in a shell");
+    let table = rows("docs/reference/formats.md", "## Use in a shell");
     let robust = blocks("sh").into_iter().map(|(_, text)| text).find(|t| t.starts_with("file=$(")).unwrap();
     let lines = blocks("sh").into_iter().map(|(_, text)| text).find(|t| t.starts_with("lines=$(")).unwrap();
     for shell in ["sh", "dash", "bash"] {

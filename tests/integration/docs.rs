@@ -74,12 +74,12 @@ mod generated {
 
     #[test]
     #[cfg(unix)]
-    fn the_usage_page_has_what_the_commands_print() {
-        let mut text = page("docs/usage.md");
+    fn the_reference_has_what_the_commands_print() {
+        let mut text = page("docs/reference/commands.md");
         let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
         assert_eq!(exit, 5, "{doctor}");
         text = with_part(&text, "doctor", &block(&doctor));
-        agrees("docs/usage.md", &text);
+        agrees("docs/reference/commands.md", &text);
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod settings {
     #[test]
     fn defaults_are_those_of_the_program() {
         let default = |flag: &str| {
-            let table = rows("docs/usage.md", "## Settings");
+            let table = rows("docs/reference/settings.md", "# Settings");
             let row = table.into_iter().find(|row| row[0].starts_with(&format!("`--{flag}")));
             row.unwrap_or_else(|| panic!("--{flag}"))[2].clone()
         };
@@ -148,7 +148,7 @@ mod settings {
                 assert_eq!(default(flag), shown, "--{flag}");
             }
         }
-        let members = rows("docs/usage.md", "## Report");
+        let members = rows("docs/reference/report.md", "# Report");
         let listed = members.iter().find(|row| row[0] == "`settings`").unwrap();
         for (flag, _) in
             report["settings"].as_object().unwrap().iter().filter(|(_, v)| v["source"] == "default")
@@ -186,7 +186,7 @@ mod tables {
     fn report_members_are_those_of_a_report() {
         let report = settings::report(&["token", "--report", "-"], &[]);
         let members: BTreeSet<String> = report.as_object().unwrap().keys().map(|name| code(name)).collect();
-        let listed = rows("docs/usage.md", "## Report");
+        let listed = rows("docs/reference/report.md", "# Report");
         assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
         let (at, example) =
             blocks("json").into_iter().find(|(_, text)| text.contains("\"elapsed_ms\"")).unwrap();
@@ -205,10 +205,12 @@ mod tables {
             let found: Value = serde_json::from_slice(&output.stdout).unwrap();
             let checks = found["checks"].as_array().unwrap();
             let names: Vec<_> = checks.iter().map(|check| code(check["name"].as_str().unwrap())).collect();
-            let listed: Vec<_> =
-                rows("docs/usage.md", "## Doctor").into_iter().map(|row| row[0].clone()).collect();
+            let listed: Vec<_> = rows("docs/reference/commands.md", "## Doctor")
+                .into_iter()
+                .map(|row| row[0].clone())
+                .collect();
             assert_eq!(listed, names, "{platform}");
-            let text = prose("docs/usage.md");
+            let text = prose("docs/reference/commands.md");
             let (_, section) = text.split_once("\n## Doctor\n").unwrap();
             let (section, _) = section.split_once("\n## ").unwrap();
             for check in checks {
@@ -217,12 +219,15 @@ mod tables {
                 for member in check.as_object().unwrap().keys() {
                     assert!(
                         section.contains(&code(member)),
-                        "docs/usage.md does not tell the member {member}"
+                        "docs/reference/commands.md does not tell the member {member}"
                     );
                 }
             }
             for member in found.as_object().unwrap().keys() {
-                assert!(section.contains(&code(member)), "docs/usage.md does not tell the member {member}");
+                assert!(
+                    section.contains(&code(member)),
+                    "docs/reference/commands.md does not tell the member {member}"
+                );
             }
         }
     }
@@ -233,7 +238,7 @@ mod tables {
         let output = in_sandbox(&[], &["sh", "-c"], "equinix-wif inspect --format json");
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let members: BTreeSet<String> = found.as_object().unwrap().keys().map(|name| code(name)).collect();
-        let listed = rows("docs/usage.md", "## Inspect");
+        let listed = rows("docs/reference/commands.md", "## Inspect");
         assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
     }
 
@@ -311,6 +316,38 @@ mod links {
                     anchor.is_empty() || anchors.iter().any(|a| a == anchor),
                     "{path}: {link}: no such heading"
                 );
+            }
+        }
+    }
+
+    /// A page that the index does not have is found by nobody, and an index that has to be scrolled is read by nobody.
+    #[test]
+    fn the_index_has_every_page_once() {
+        const INDEX: &str = "docs/README.md";
+        let text = page(INDEX);
+        assert!(text.lines().count() <= 25, "{INDEX} does not fit on a screen");
+        let (_, kinds) = text.split_once("\n## ").expect("four kinds");
+        let kinds: Vec<&str> = kinds.split("\n## ").collect();
+        let names: Vec<&str> = kinds.iter().filter_map(|kind| kind.lines().next()).collect();
+        assert_eq!(names, ["Start", "Recipes", "Reference", "Background"]);
+        let mut listed: Vec<String> = kinds.iter().flat_map(|kind| markdown::links(kind)).collect();
+        listed.sort_unstable();
+        let from_docs =
+            |path: &&str| path.strip_prefix("docs/").map_or_else(|| format!("../{path}"), ToOwned::to_owned);
+        let mut pages: Vec<String> = PAGES.iter().filter(|path| **path != INDEX).map(from_docs).collect();
+        pages.sort_unstable();
+        assert_eq!(listed, pages);
+    }
+
+    /// What lies in `docs/` is a page of the tests.
+    #[test]
+    fn every_file_is_a_page() {
+        for folder in ["docs", "docs/reference", "docs/reference/platforms"] {
+            for entry in fs::read_dir(root().join(folder)).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let path = format!("{folder}/{name}");
+                let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+                assert!(!is_page || PAGES.contains(&path.as_str()), "{path} is not in PAGES");
             }
         }
     }
@@ -492,7 +529,8 @@ mod blocks_and_recipes {
     fn every_block_says_what_it_is() {
         for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
-                let known = ["sh", "yaml", "json", "hcl", "text"].contains(&block.tag.as_str());
+                let known = ["dockerfile", "go", "hcl", "java", "json", "python", "sh", "text", "yaml"]
+                    .contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
                 assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
             }
@@ -583,8 +621,10 @@ mod blocks_and_recipes {
         let mut tried = 0;
         for (at, yaml) in blocks("yaml") {
             // The jobs of the guide to Terraform are run by tests/foreign/terraform.rs, those with long applies by
-            // tests/foreign/long_applies.rs. The sandbox plays none of the platforms that have a page of their own.
-            let others = ["errors.md", "terraform.md", "long-applies.md", "docs/platforms/"];
+            // tests/foreign/long_applies.rs, the recipes by tests/foreign/recipes.rs. The sandbox plays none of the platforms
+            // that have a page of their own.
+            let others =
+                ["errors.md", "terraform.md", "long-applies.md", "recipes.md", "docs/reference/platforms/"];
             if others.iter().any(|page| at.contains(page)) || !yaml.contains("terraform") {
                 continue;
             }
@@ -611,7 +651,7 @@ mod blocks_and_recipes {
     #[cfg(unix)]
     #[test]
     fn the_presets_for_other_systems_work() {
-        let text = page("docs/platforms.md");
+        let text = page("docs/reference/platforms.md");
         let (_, presets) = text.split_once("\n## Presets for other systems\n").unwrap();
         let sections: Vec<&str> = presets.split("\n### ").skip(1).collect();
         let names: Vec<&str> = sections.iter().map(|section| section.lines().next().unwrap()).collect();

@@ -69,4 +69,5 @@ mod output {
 mod docs;
 mod harness;
 mod matrix;
+mod questions;
 mod surroundings;

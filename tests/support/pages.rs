@@ -7,24 +7,29 @@ pub const PAGES: &[&str] = &[
     "README.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "docs/README.md",
     "docs/install.md",
     "docs/releasing.md",
-    "docs/usage.md",
+    "docs/reference/commands.md",
+    "docs/reference/settings.md",
+    "docs/reference/grants.md",
+    "docs/reference/formats.md",
+    "docs/reference/report.md",
     "docs/client-credentials.md",
     "docs/trust.md",
-    "docs/platforms.md",
-    "docs/platforms/aws.md",
-    "docs/platforms/azure-pipelines.md",
-    "docs/platforms/bitbucket.md",
-    "docs/platforms/buildkite.md",
-    "docs/platforms/circleci.md",
-    "docs/platforms/forgejo.md",
-    "docs/platforms/google.md",
-    "docs/platforms/hcp-terraform.md",
-    "docs/platforms/kubernetes.md",
-    "docs/platforms/semaphore.md",
-    "docs/platforms/spacelift.md",
-    "docs/platforms/vela.md",
+    "docs/reference/platforms.md",
+    "docs/reference/platforms/aws.md",
+    "docs/reference/platforms/azure-pipelines.md",
+    "docs/reference/platforms/bitbucket.md",
+    "docs/reference/platforms/buildkite.md",
+    "docs/reference/platforms/circleci.md",
+    "docs/reference/platforms/forgejo.md",
+    "docs/reference/platforms/google.md",
+    "docs/reference/platforms/hcp-terraform.md",
+    "docs/reference/platforms/kubernetes.md",
+    "docs/reference/platforms/semaphore.md",
+    "docs/reference/platforms/spacelift.md",
+    "docs/reference/platforms/vela.md",
     "docs/errors.md",
     "docs/security.md",
     "docs/security-review.md",
@@ -37,6 +42,9 @@ pub const PAGES: &[&str] = &[
     "docs/local-service.md",
     "docs/local-service-review.md",
     "docs/mcp.md",
+    "docs/questions.md",
+    "docs/recipes.md",
+    "docs/token-leaked.md",
 ];
 
 pub fn root() -> &'static Path {
@@ -207,7 +215,7 @@ pub fn with_part(page: &str, name: &str, part: &str) -> String {
 
 /// Returns the rows of the table of the sandbox's faults, which stands below a paragraph of its own.
 pub fn faults() -> Vec<Vec<String>> {
-    let text = prose("docs/usage.md");
+    let text = prose("docs/reference/commands.md");
     let (_, rest) = text.split_once("| Fault |").unwrap();
     markdown::table(&format!("## Faults\n| Fault |{rest}"), "## Faults")
 }

@@ -14,7 +14,7 @@ macro_rules! config {
         "/tmp/equinix-wif-sandbox-0123 cannot be created: Permission denied (os error 13)";
     CfgUsage = "cfg-usage", Usage,
         "The command line could not be understood.",
-        "Compare it with `equinix-wif --help`; flags and variables are listed in docs/usage.md.",
+        "Compare it with `equinix-wif --help`; flags and variables are listed in docs/reference/settings.md.",
         "unexpected argument '--scpe' found\nhint: a similar argument exists: '--scope'; equinix-wif token --help lists its flags.";
     CfgValueInvalid = "cfg-value-invalid", Usage,
         "A flag or variable has a value that it does not allow.",
@@ -66,7 +66,7 @@ macro_rules! config {
         "HTTPS_PROXY does not hold the URL of a proxy: only http and https proxies are supported";
     CfgRequestInvalid = "cfg-request-invalid", Usage,
         "The program that runs this one has to say what it wants, and what it said could not be understood: Terraform's data source external in a query on standard input, a Kubernetes client in KUBERNETES_EXEC_INFO.",
-        "Run it from there: as the program of a data source external, or as the exec plugin of a kubeconfig. docs/usage.md shows both and lists what a query may hold. Elsewhere choose another --format.",
+        "Run it from there: as the program of a data source external, or as the exec plugin of a kubeconfig. docs/reference/formats.md shows both and lists what a query may hold. Elsewhere choose another --format.",
         "the query has a member \"scpe\" that is not known\n  known: scope, audience, expect, min_ttl, provider, sts_api, sts_endpoint, subject_token_env, timeout, validation";
     EndpointUntrusted = "endpoint-untrusted", Safety,
         "A variable names a host, or another identity, that an earlier step could have planted to collect the ID token.",

@@ -6,7 +6,7 @@ macro_rules! identity {
         $next! { $($rest),*; $($before)* Identity {
     AmbientNotCi = "ambient-not-ci", NoIdentity,
         "No supported CI platform was recognised, so there is no job identity to start from.",
-        "Run it inside a job of a platform that it knows (docs/platforms.md), or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
+        "Run it inside a job of a platform that it knows (docs/reference/platforms.md), or hand over an ID token with --subject-token-env or --subject-token-file. `equinix-wif sandbox` shows the whole flow without any CI.",
         "this does not look like a CI job with an identity\n  looked at: no variable that tells a platform is set";
     GhIdTokenPermission = "gh-id-token-permission", NoIdentity,
         "GitHub gave this job no way to ask for an ID token: the workflow lacks the permission id-token: write.",
@@ -26,7 +26,7 @@ macro_rules! identity {
         "ACTIONS_ID_TOKEN_REQUEST_URL is set, but ACTIONS_ID_TOKEN_REQUEST_TOKEN is not";
     IdTokenNotOffered = "id-token-not-offered", NoIdentity,
         "The platform gave this job no way to ask for an ID token, or only a part of it: the job's definition does not ask for it, or something has taken it away.",
-        "The message names what is missing, and docs/platforms has the lines for each platform. A container, sudo or ssh may have lost the variables.",
+        "The message names what is missing, and docs/reference/platforms has the lines for each platform. A container, sudo or ssh may have lost the variables.",
         "this job may not ask Forgejo for an ID token";
     GlIdTokensMissing = "gl-id-tokens-missing", NoIdentity,
         "This GitLab job has no ID token in the variable that was looked at.",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what runs the action, the component and the examples, below this folder: act, gitlab-ci-local with the Node.js
+# Installs what runs the action, the component and the examples, below this folder: act, Ansible, gitlab-ci-local with the Node.js
 # that it needs, and the Python package with which provider.py speaks to Terraform, strace and curl.
 # Terraform itself is in no registry that this script could take it from. Can be run again at any time.
 set -euo pipefail

@@ -31,7 +31,7 @@ mod help {
     #[test]
     fn goes_to_stdout() {
         for (args, words) in [
-            (&["--help"][..], &["token", "explain", "sandbox", "--quiet", "docs/usage.md"][..]),
+            (&["--help"][..], &["token", "explain", "sandbox", "--quiet", "docs/README.md"][..]),
             (&["-h"], &["token", "explain", "sandbox"]),
             (
                 &["token", "--help"],
