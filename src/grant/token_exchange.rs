@@ -8,9 +8,11 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
 use crate::identity::Identity;
+use crate::report::claims_status;
 use crate::retry::Retry;
 use crate::session::Session;
 
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::sts::{Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable, Uses};
@@ -131,6 +133,21 @@ impl TokenExchange {
         )
     }
 
+    /// Makes sure that an ID token may go where it is to go, and lives long enough.
+    fn check(&self, identity: &Identity) -> Result<(), Error> {
+        check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
+        self.tokens.check_life(identity)
+    }
+
+    fn request<'a>(&'a self, identity: &'a Identity) -> Request<'a> {
+        Request {
+            sts: &self.config.sts,
+            scope: &self.config.scope,
+            min_ttl: self.config.min_ttl,
+            proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
+        }
+    }
+
     /// Exchanges an ID token, with a fresh one where the first has grown too old or may have been used in an attempt whose
     /// answer was lost.
     fn exchange(
@@ -148,16 +165,9 @@ impl TokenExchange {
                 answer_lost &= fresh.token.reveal() == identity.token.reveal();
                 *identity = fresh;
             }
-            check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
-            self.tokens.check_life(identity)?;
+            self.check(identity)?;
             self.refused.check(&identity.token, "the ID token")?;
-            let request = Request {
-                sts: &self.config.sts,
-                scope: &self.config.scope,
-                min_ttl: self.config.min_ttl,
-                proof: Proof::IdToken { token: &identity.token, claims: &identity.claims },
-            };
-            request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
+            self.request(identity).send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
                 if failure.error.code().exit() == Exit::Refused {
                     failure.error = self.explain_second_use(failure.error, identity);
                     // A run that goes on for hours asks again, seldom: what was refused can be mended at Equinix meanwhile,
@@ -202,6 +212,24 @@ impl Grant for TokenExchange {
 
     fn prepare(&self, session: &Session, by: Deadline) {
         self.config.sts.open_ahead(&session.http, by);
+    }
+
+    fn rehearse(&self, session: &Session, by: Deadline) -> Result<Vec<Planned>, Error> {
+        let identity = self.tokens.fetch(by)?;
+        self.check(&identity)?;
+        let claims = &identity.claims;
+        let status = claims_status(identity.verified);
+        let life = identity.life(&*session.clock);
+        let planned = self
+            .request(&identity)
+            .planned()?
+            .with("issuer", format!("{} ({status})", claims.issuer()))
+            .with("subject", claims.subject())
+            .with("audience", claims.audience().unwrap_or_default().join(", "));
+        Ok(vec![match life {
+            Some(life) => planned.with("expires", format!("in {life} s")),
+            None => planned,
+        }])
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {

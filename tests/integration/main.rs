@@ -25,6 +25,7 @@ mod command {
     mod sandbox;
 }
 mod exchange {
+    mod dry_run;
     mod grants;
     mod refusals;
     mod retry;

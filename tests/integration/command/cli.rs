@@ -170,9 +170,14 @@ mod usage {
                 Job::bare(),
                 "hint: No CI platform was recognised. Run: equinix-wif doctor, which says what it looked at\n",
             ),
-            (Job::github(), "hint: The identity comes from GitHub Actions. Run: equinix-wif token\n"),
             (
-                Job::gitlab().unset("EQUINIX_TOKEN_EXCHANGE_SCOPE"),
+                Job::github()
+                    .env("EQUINIX_WIF_AUDIENCE", "a")
+                    .env("EQUINIX_TOKEN_EXCHANGE_SCOPE", "roleassignments:o"),
+                "hint: The identity comes from GitHub Actions. Run: equinix-wif token\n",
+            ),
+            (
+                Job::gitlab(),
                 "hint: The identity comes from GitLab CI. No scope is set. Run: equinix-wif doctor --scope <scope>\n",
             ),
         ] {
