@@ -19,6 +19,7 @@ pub mod settings;
 pub mod speech;
 pub mod table;
 pub mod typed;
+pub mod unknown;
 pub(crate) mod usage;
 
 #[cfg(test)]

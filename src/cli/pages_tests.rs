@@ -204,8 +204,8 @@ fn the_action_passes_on_its_inputs() {
         .rows()
         .filter(|row| row.on.len() < Command::ALL.len() && !row.expose.contains(&Expose::Action))
         .map(Row::name)
-        // GitHub has no service connections.
-        .filter(|name| *name != "service-connection-id")
+        // GitHub has no service connections, and a step of the action is there for its token.
+        .filter(|name| !["service-connection-id", "dry-run"].contains(name))
         .collect();
     let consent = ["format", "output", "force", "allow-workspace", "accept-artifact-exposure"];
     // What holds a secret, or a name, of a grant is given in the step's environment.

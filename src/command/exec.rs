@@ -174,7 +174,9 @@ fn prepare(
 
     let mut command = Command::new(program);
     command.args(arguments);
-    if !keep_oidc_env {
+    if keep_oidc_env {
+        command.env(names::EXEC, names::EXEC_KEEPS);
+    } else {
         for name in platform::copies_of_identity(&job.settings().source, env) {
             command.env_remove(name);
         }

@@ -86,7 +86,9 @@ impl Pipeline {
     /// Enters what has been found out into the report, however the run ended.
     pub fn account(&self, report: &mut Report) {
         let notes = self.notes();
-        report.warnings.clone_from(&notes.warnings);
+        let new: Vec<_> =
+            notes.warnings.iter().filter(|warning| !report.warnings.contains(warning)).cloned().collect();
+        report.warnings.extend(new);
         report.verified = notes.verified;
         report.claims = notes.claims.as_ref().map(|token| {
             let known = issuer::reported();

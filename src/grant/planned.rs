@@ -7,7 +7,7 @@ use crate::secret::Secret;
 pub struct Planned {
     /// The URL. Every request to Equinix is a POST.
     pub url: String,
-    /// What would be sent, and for an ID token what it says.
+    /// The members that would be sent, and for an ID token what it says.
     pub lines: Vec<(&'static str, String)>,
 }
 
