@@ -198,6 +198,10 @@ pub mod names {
         SUMMARY = "EQUINIX_WIF_SUMMARY";
         /// Any value switches colours off (no-color.org).
         NO_COLOR = "NO_COLOR";
+        /// The kind of terminal. With `dumb`, or without any, no line counts down in its place.
+        TERM = "TERM";
+        /// Set by CI systems. With any value no line counts down in its place.
+        CI = "CI";
         /// The proxy for `https` requests.
         HTTPS_PROXY = "HTTPS_PROXY";
         /// The proxy for `https` requests, lower-case form; it wins over the upper-case one, as in curl.

@@ -105,7 +105,8 @@ pub fn run(
     let args: Vec<OsString> = args.into_iter().collect();
     let (typed, action) = cli::parse(&args, || next_step::no_command(env, streams.stderr_is_terminal));
     let color = speech::use_color(&typed, streams.stderr_is_terminal, env);
-    let console = Arc::new(Console::new(stderr, speech::verbosity(&typed), color));
+    let console = Console::new(stderr, speech::verbosity(&typed), color);
+    let console = Arc::new(console.with_countdown(speech::counts_down(streams.stderr_is_terminal, env)));
     guard_ambient(env, &console);
     let outcome = match action {
         Ok(Action::Run(command)) => command::dispatch::run(command, &typed, env, &clock, &console, streams),

@@ -18,6 +18,7 @@ pub mod url;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -31,7 +32,10 @@ use zeroize::Zeroizing;
 use crate::clock::{self, Clock as _, SystemClock};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
+use crate::report::console::Console;
+use crate::report::late::{Late, PATIENCE};
 use crate::retry::{Attempt, Failure};
+use crate::socket::Watch;
 
 pub use connect::{Hop, Route};
 use connection::Ready;
@@ -75,12 +79,31 @@ pub struct Client {
     tls: OnceLock<Arc<ClientConfig>>,
     /// Connections that were opened ahead, each with the origin that it leads to.
     ahead: Mutex<Vec<(String, Preconnected)>>,
+    /// The console that is told of an answer that is late, unless this is true: then something else is in the foreground.
+    told: Option<(Arc<Console>, Arc<AtomicBool>)>,
 }
 
 impl Client {
     /// Makes a client. `extra_roots` are trusted besides the built-in roots.
     pub fn new(proxies: ProxySettings, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default() }
+        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default(), told: None }
+    }
+
+    /// The same client, which tells people when an answer is late, unless something else is in the foreground.
+    #[must_use]
+    pub fn telling(self, console: Arc<Console>, is_in_background: Arc<AtomicBool>) -> Self {
+        Self { told: Some((console, is_in_background)), ..self }
+    }
+
+    /// Returns who is told of an answer that is late.
+    fn watch(&self, peer: Peer, attempt: Attempt) -> Option<Watch> {
+        let (console, is_in_background) = self.told.as_ref()?;
+        if is_in_background.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = Instant::now();
+        let mut late = Late::new(Arc::clone(console), peer.name, now, attempt.deadline);
+        Some(Watch::new(Deadline::after(now, PATIENCE), move || late.tell(Instant::now())))
     }
 
     /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
@@ -112,7 +135,7 @@ impl Client {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let sent = Arc::new(AtomicBool::new(false));
-        self.ask(request, attempt, &sent).map_err(|fault| Failure {
+        self.ask(peer, request, attempt, &sent).map_err(|fault| Failure {
             lost_answer: sent.load(Ordering::Relaxed),
             ..self.explain(&fault, peer, request.url, attempt)
         })
@@ -158,6 +181,7 @@ impl Client {
 
     fn ask(
         &self,
+        peer: Peer,
         request: &Request<'_>,
         attempt: Attempt,
         sent: &Arc<AtomicBool>,
@@ -172,6 +196,7 @@ impl Client {
             None => self.route(url)?.open(end, attempt.connect_timeout())?,
         };
         connection.set_deadline(end);
+        connection.set_watch(self.watch(peer, attempt));
         let tls_version = connection.tls_version();
         let agent = Agent::with_parts(policy(request), Ready::new(connection, Arc::clone(sent)), NoResolver);
         let authorization =

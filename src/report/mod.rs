@@ -2,6 +2,7 @@
 //! claims only the allow-listed ones are told.
 
 pub mod console;
+pub mod late;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
