@@ -2,14 +2,19 @@
 otherwise. Prints a table in Markdown, and fails when this program exceeds benches/budgets.json. Needs root for the delay,
 and tests/foreign/differential/install.sh for the others.
 
-    python3 benches/network.py [--rounds N] [--binary PATH] [--round-trips]
+    python3 benches/network.py [--rounds N] [--binary PATH] [--round-trips | --record]
+
+With --record figures within the budgets are kept in benches/network.json, and docs/images/network.svg is drawn from them.
 
 With --round-trips only this program's round trips and connections are counted and held to their budgets. That needs no
 quiet machine: a delay of 200 ms is more than what else runs here costs, and the shortest of several runs counts.
 """
 
 import argparse
+import datetime
+import json
 import os
+import platform
 import random
 import socket
 import ssl
@@ -21,6 +26,7 @@ import threading
 import time
 from pathlib import Path
 
+import chart
 import link
 import world
 
@@ -117,16 +123,47 @@ def measure(folder, binary, rounds, address, connections):
     return statistics.median(trips), statistics.median(floors), results
 
 
-def print_table(trip, lowest, results, counted):
-    print(f"A round trip: {trip * 1000:.1f} ms. The floor, four of them and the servers' work: {lowest * 1000:.1f} ms.\n")
-    print("| | ms (median) | times the floor | round trips | connections | processor ms | MB |")
-    print("|---|---|---|---|---|---|---|")
+def figures(trip, lowest, results, counted):
+    """What was measured, as it is told. Round trips and connections can be told where packets are delayed and counted."""
+    told = {"floor_ms": round(lowest * 1000, 1), "programs": []}
+    if counted:
+        told["round_trip_ms"] = round(trip * 1000, 1)
     for name, result in results.items():
-        trips = f"{result.median / trip:.1f}" if counted else "–"
-        connections = str(round(statistics.median(result.connections))) if counted else "–"
-        print(f"| {name} | {result.median * 1000:.1f} | {result.median / lowest:.2f} | {trips} | {connections} "
-              f"| {statistics.median(result.processor) * 1000:.1f} | {result.memory:.1f} |")
+        row = {"name": name, "ms": round(result.median * 1000, 1), "times_the_floor": round(result.median / lowest, 2)}
+        if counted:
+            row["round_trips"] = round(result.median / trip, 1)
+            row["connections"] = round(statistics.median(result.connections))
+        row["processor_ms"] = round(statistics.median(result.processor) * 1000, 1)
+        row["memory_mb"] = round(result.memory, 1)
+        told["programs"].append(row)
+    return told
+
+
+def print_table(told):
+    print(f"The floor, four round trips and the servers' work: {told['floor_ms']:.1f} ms.\n")
+    heads = {"ms": "ms (median)", "times_the_floor": "times the floor", "processor_ms": "processor ms", "memory_mb": "MB"}
+    names = list(told["programs"][0])[1:]
+    print("| | " + " | ".join(heads.get(name, name.replace("_", " ")) for name in names) + " |")
+    print("|---" * (len(names) + 1) + "|")
+    for row in told["programs"]:
+        print(f"| {row['name']} | " + " | ".join(chart.shown(name, row[name]) for name in names) + " |")
     print()
+
+
+def machine():
+    """What this was measured on: the model of the processor, its cores, the system."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    release = platform.freedesktop_os_release()
+    return f"{model}, {os.cpu_count()} cores, {release['NAME'].split()[0]} {release['VERSION_ID']}"
+
+
+def record(rounds, loopback, delayed):
+    """Keeps the figures, and draws them."""
+    told = {"date": datetime.date.today().isoformat(), "machine": machine(), "rounds": rounds,
+            "delay_ms": round(DELAY * 1000), "loopback": loopback, "delayed": delayed}
+    chart.FIGURES.write_text(json.dumps(told, indent=2) + "\n")
+    chart.CHART.write_text(chart.draw(told))
 
 
 def exceeded(result, lowest=None):
@@ -182,6 +219,7 @@ def main():
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--binary", default=str(world.ROOT / "target/release/equinix-wif"))
     parser.add_argument("--round-trips", action="store_true")
+    parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
     binary = Path(options.binary).resolve()
     with tempfile.TemporaryDirectory() as folder:
@@ -190,22 +228,26 @@ def main():
             count = lambda *there: round_trips(folder, binary, options.rounds or 3, *there)
             failures = has_delay() and delayed(folder, LONG_DELAY, count)
         else:
-            failures = compare(folder, binary, options.rounds or 20)
+            failures = compare(folder, binary, options.rounds or 20, options.record)
     sys.exit("budgets are exceeded: " + "; ".join(failures) if failures else 0)
 
 
-def compare(folder, binary, rounds):
+def compare(folder, binary, rounds, is_recorded):
     """Measures all programs without and with delay; the budgets that this one exceeds, in words."""
     print("Without delay, on loopback:\n")
     with world.served(folder, "127.0.0.1", PORTS):
         trip, lowest, results = measure(folder, binary, rounds, "127.0.0.1", lambda: 0)
-    print_table(trip, lowest, results, counted=False)
+    loopback = figures(trip, lowest, results, counted=False)
+    print_table(loopback)
     failures = exceeded(next(iter(results.values())))
     if has_delay():
         print(f"With {DELAY * 1000:.0f} ms of delay there and back on every packet:\n")
         trip, lowest, results = delayed(folder, DELAY, lambda *there: measure(folder, binary, rounds, *there))
-        print_table(trip, lowest, results, counted=True)
+        told = figures(trip, lowest, results, counted=True)
+        print_table(told)
         failures += exceeded(next(iter(results.values())), lowest)
+        if is_recorded and not failures:
+            record(rounds, loopback, told)
     return failures
 
 

@@ -103,6 +103,33 @@ fn the_settings_page_has_every_variable() {
     agrees(SETTINGS, &with_part(&page(SETTINGS), "variables", &part));
 }
 
+/// The variables that `exec` takes from the environment of its command, whatever the platform is.
+#[test]
+fn the_commands_page_has_what_exec_takes_away() {
+    let made_up = |name: &&str| made_up::names::ALL.iter().any(|(known, _)| known == name);
+    let location = platform::TokenLocation::default();
+    let names = platform::identity_variables(&location).into_iter().filter(|name| !made_up(name));
+    let names: BTreeSet<String> = names.map(code).collect();
+    assert!(names.len() > 10);
+    let list = names.into_iter().collect::<Vec<_>>().join(",\n");
+    let part = format!("{list}.\n");
+    agrees(COMMANDS, &with_part(&page(COMMANDS), "taken away", &part));
+}
+
+#[cfg(feature = "classic-grants")]
+#[test]
+fn grants_are_those_of_the_registry() {
+    use crate::grant::{Facts, GRANTS};
+
+    let told: Vec<_> = rows("docs/reference/grants.md", "# Grants");
+    let of = |facts: &Facts| {
+        let scope = if facts.takes_scope() { "required" } else { "none" };
+        (code(facts.name), facts.asks_sts(), scope.to_owned())
+    };
+    let found = told.iter().map(|row| (row[0].clone(), row[2].contains("the STS"), row[3].clone()));
+    assert_eq!(found.collect::<Vec<_>>(), GRANTS.iter().map(|facts| of(facts)).collect::<Vec<_>>());
+}
+
 #[test]
 fn defaults_are_those_of_the_code() {
     let table = rows(SETTINGS, "# Settings");
@@ -192,7 +219,7 @@ fn exit_statuses_are_those_of_the_error_table() {
         Exit::ALL.map(|exit| [exit.status().to_string(), exit.meaning().to_owned(), exit.again().to_owned()]),
     );
     assert_eq!(rows(COMMANDS, "## Exit status"), expected);
-    assert_eq!(rows("README.md", "## Exit status"), expected);
+    assert_eq!(rows("README.md", "## When it fails"), expected);
 }
 
 #[test]
@@ -286,7 +313,7 @@ fn numbers_are_those_of_the_code() {
     let (connecting, attempt) = (retry::CONNECT_TIMEOUT.as_secs(), retry::ATTEMPT_TIMEOUT.as_secs());
     holds(SETTINGS, &format!("Connecting may take {connecting} seconds, an attempt {attempt},"));
     let (body, headers, token) = (http::MAX_BODY >> 10, http::MAX_HEADERS >> 10, jwt::MAX_LENGTH >> 10);
-    holds("docs/security.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
+    holds("docs/security-review.md", &format!("An answer may have {body} KiB, its headers {headers} KiB."));
     holds("docs/security.md", &format!("at most {token} KiB"));
     holds(PLATFORMS_PAGE, &format!("at most {token} KiB"));
     holds("docs/security.md", &format!("with {} seconds of leeway", claims::LEEWAY));

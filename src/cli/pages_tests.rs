@@ -123,16 +123,20 @@ fn no_page_has_an_unknown_flag() {
     let mut known: BTreeSet<String> = ROWS.iter().map(|row| row.name().to_owned()).collect();
     known.extend(["help", "version"].map(ToOwned::to_owned));
     // Those of the local service, whose tests hold this table against it.
-    let of_service = table("docs/local-service.md", "## Flags");
+    let of_service = table("docs/reference/local-service.md", "## Flags");
     known.extend(
         of_service
             .iter()
             .map(|row| spans(&row[0])[0].trim_start_matches("--").split(' ').next().unwrap().to_owned()),
     );
-    // Those of cargo, circleci, curl, git, gh, kubectl, docker, timeout and the MCP inspector, and a mistake in an example.
-    let others = "cap-drop check claims cli data-urlencode deny-self-hosted-runners env-file fail-with-body features foreground from header ignore-missing lib locked manifest-path mask method \
-                  no-default-features nocapture pattern preserve-env profile raw read-only release repo rm root-issuer scpe sign signer-workflow source-ref strict target test tool-name \
-                  transport unix-socket";
+    // Those of cargo, circleci, curl, docker, git, gh, kubectl, pulumi, timeout and the MCP inspector, and a mistake in
+    // an example.
+    let others = "arg cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
+                  fail-with-body features foreground from header ignore-missing lib location-trusted \
+                  locked manifest-path mask method mount no-default-features nocapture pattern \
+                  preserve-env profile raw read-only record release repo request rm root-issuer scpe secret \
+                  show-error sign signer-workflow silent source-ref stack strict target test tool-name \
+                  transport unix-socket yes";
     known.extend(others.split_whitespace().map(ToOwned::to_owned));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files =

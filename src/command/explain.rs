@@ -29,7 +29,7 @@ pub fn find(typed: &str) -> Result<Code, Error> {
 fn unknown(typed: &str, name: &str) -> Error {
     let close = closest(name, Code::ALL.iter().map(|code| code.name()));
     let hint = if name.starts_with("action-") {
-        "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures."
+        "Codes that begin with action- come from the GitHub action; docs/reference/github-action.md tells their causes and cures."
             .to_owned()
     } else if let Some(close) = close {
         format!("Did you mean {close}? equinix-wif explain lists all codes.")
@@ -115,7 +115,7 @@ mod tests {
             ("cliam-aud", "Did you mean claim-aud? equinix-wif explain lists all codes."),
             (
                 "error[action-no-release]",
-                "Codes that begin with action- come from the GitHub action; docs/github-action.md tells their causes and cures.",
+                "Codes that begin with action- come from the GitHub action; docs/reference/github-action.md tells their causes and cures.",
             ),
         ] {
             let error = explained(Some(typed)).unwrap_err();

@@ -1,7 +1,7 @@
 //! A discrete-event simulation of the retry policy: many jobs with one deadline each, before one server with a limited
 //! rate, outages and, if it likes, a `Retry-After`. The policy is the real one; only time is not.
 //!
-//! `cargo test simulation -- --nocapture` prints the tables of `docs/reliability.md`.
+//! `cargo test simulation -- --nocapture` prints the tables of `docs/reference/assurance.md`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

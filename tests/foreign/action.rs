@@ -1141,7 +1141,7 @@ mod definition {
 
     pub(super) fn the_page_has_the_inputs_and_outputs() {
         let inputs = section("inputs");
-        let table = rows("docs/github-action.md", "## Inputs");
+        let table = rows("docs/reference/github-action.md", "## Inputs");
         let told: Vec<_> = table.iter().map(|row| (row[0].clone(), row[2].clone())).collect();
         let defined: Vec<_> = inputs.iter().map(|(name, about, _)| (code(name), about.clone())).collect();
         assert_eq!(told, defined);
@@ -1178,7 +1178,7 @@ mod definition {
                 assert_eq!(setting[2] == word, row[1].ends_with(word), "{name}: {}", row[1]);
             }
         }
-        let told: Vec<_> = rows("docs/github-action.md", "## Outputs")
+        let told: Vec<_> = rows("docs/reference/github-action.md", "## Outputs")
             .into_iter()
             .map(|row| (row[0].clone(), row[1].clone()))
             .collect();
@@ -1257,20 +1257,20 @@ mod definition {
                     name.to_owned()
                 })
                 .collect();
-            let expected = rows("docs/github-action.md", "## Runners")
+            let expected = rows("docs/reference/github-action.md", "## Runners")
                 .into_iter()
                 .map(|row| format!("equinix-wif-{version}-{}.tar.gz", row[1].trim_matches('`')));
             assert_eq!(archives, expected.collect());
         }
         let script = file("action/binary.sh");
-        for row in rows("docs/github-action.md", "## Runners") {
+        for row in rows("docs/reference/github-action.md", "## Runners") {
             let runner = row[0].replace(", ", "-");
             assert!(script.contains(&format!("  {runner}) target={}", row[1].trim_matches('`'))), "{runner}");
         }
     }
 
     pub(super) fn the_page_has_the_codes() {
-        let table = rows("docs/github-action.md", "## Error codes of the action");
+        let table = rows("docs/reference/github-action.md", "## Error codes of the action");
         let told: Vec<_> = table.iter().map(|row| row[0].trim_matches('`')).collect();
         assert_eq!(told, CODES);
         let list = String::from_utf8(Command::new(BIN).arg("explain").output().unwrap().stdout).unwrap();

@@ -1345,15 +1345,13 @@ mod shells {
 mod page {
     use super::*;
 
-    const PAGE: &str = "docs/gitlab-component.md";
-
-    fn page() -> String {
-        fs::read_to_string(root().join(PAGE)).unwrap()
+    fn page(path: &str) -> String {
+        fs::read_to_string(root().join(path)).unwrap()
     }
 
     /// The cells of the rows of the first table below a heading, without the head.
     fn rows(heading: &str) -> Vec<Vec<String>> {
-        let text = page();
+        let text = page("docs/reference/gitlab-component.md");
         let (_, section) = text.split_once(&format!("\n{heading}\n")).expect("the heading");
         let lines = section.lines().skip_while(|line| !line.starts_with('|')).skip(2);
         let cells = |line: &str| line.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
@@ -1459,7 +1457,7 @@ mod page {
     /// The blocks that include the component make a pipeline, and the jobs below an include have a token.
     pub(super) fn the_blocks_to_copy_work() {
         need_gitlab_ci_local();
-        let text = page();
+        let text = page("docs/gitlab-component.md");
         let blocks = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
         let mut tried = 0;
         for block in blocks.filter(|block| block.starts_with("include:") || block.starts_with("deploy:")) {

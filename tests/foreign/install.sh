@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")" || exit
 failed=()
-for part in interop shells readers consumers workflows peers platforms; do
+for part in interop shells readers consumers workflows pages peers platforms; do
   "$part/install.sh" || failed+=("$part")
 done
 if [ "${#failed[@]}" -gt 0 ]; then

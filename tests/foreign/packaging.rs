@@ -494,7 +494,8 @@ mod package {
              esac",
         );
         copy.program("readelf", "printf 'Type: DYN\\nGNU_RELRO\\nGNU_STACK 0x0 RW 0x10\\n'");
-        let documents = ["local-service.md", "mcp.md", "local-service-review.md"];
+        let documents =
+            ["local-service.md", "mcp.md", "local-service-review.md", "reference/local-service.md"];
         for name in documents.iter().chain(&["examples/systemd/a.service", "examples/kubernetes/a.yaml"]) {
             copy.write(&format!("docs/{name}"), "x");
         }
@@ -535,6 +536,7 @@ mod package {
             "local-service-review.md",
             "local-service.md",
             "mcp.md",
+            "reference/local-service.md",
         ];
         assert_eq!(files, expected);
         for (target, program, says, why) in [

@@ -9,12 +9,19 @@ use std::process::Command;
 use crate::mirror::need_terraform;
 use crate::support::pages::{blocks, markdown, root, rows};
 use crate::support::program::{feed, in_sandbox, told};
-use crate::tools::{INSTALL, need, need_checkout, need_shell};
+use crate::tools::{INSTALL, need, need_checkout, need_python, need_shell};
 use crate::{Check, checks};
 
 /// What is checked here.
 pub(crate) fn checks() -> Vec<Check> {
-    checks![hcl_blocks_parse, no_file_names_a_registry_s_host, shells_end_or_go_on_as_told, yaml_blocks_parse]
+    checks![
+        diagrams_parse,
+        hcl_blocks_parse,
+        no_file_names_a_registry_s_host,
+        shells_end_or_go_on_as_told,
+        the_picture_is_drawn_from_the_recorded_figures,
+        yaml_blocks_parse
+    ]
 }
 
 fn yaml_blocks_parse() {
@@ -33,6 +40,39 @@ fn hcl_blocks_parse() {
         let output = feed(Command::new("terraform").args(["fmt", "-"]), &text);
         assert!(output.status.success(), "{at}: {}", told(&output));
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), text.trim(), "{at}: another layout");
+    }
+}
+
+/// What Mermaid's own parser says of each diagram: nothing, or what is wrong with it.
+fn parsed(diagrams: &[&str]) -> Vec<Option<String>> {
+    let script = root().join("tests/foreign/pages/diagrams.mjs");
+    need("Mermaid's parser", Command::new("node").arg(&script).arg("--version"), INSTALL);
+    let output = feed(Command::new("node").arg(&script), &serde_json::to_string(diagrams).unwrap());
+    assert!(output.status.success(), "{}", told(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A page shows a diagram that does not parse as an error.
+fn diagrams_parse() {
+    let all = blocks("mermaid");
+    let on = |page: &str| all.iter().any(|(at, _)| at.starts_with(page));
+    assert!(on("README.md") && on("docs/trust.md"), "the two that should be there");
+    let texts: Vec<&str> = all.iter().map(|(_, text)| text.as_str()).collect();
+    for ((at, _), wrong) in all.iter().zip(parsed(&texts)) {
+        assert_eq!(wrong, None, "{at}");
+    }
+    // It would have found something, in each of them.
+    let broken: Vec<String> = all
+        .iter()
+        .flat_map(|(at, text)| {
+            let arrow = ["->>", "-->"].into_iter().find(|arrow| text.contains(arrow));
+            let arrow = arrow.unwrap_or_else(|| panic!("{at} has no arrow"));
+            [text.replacen(arrow, "", 1), text.replacen(|c: char| c.is_ascii_lowercase(), "", 1)]
+        })
+        .collect();
+    let found = parsed(&broken.iter().map(String::as_str).collect::<Vec<_>>());
+    for (text, wrong) in broken.iter().zip(found) {
+        assert!(wrong.is_some(), "{text}");
     }
 }
 
@@ -64,6 +104,27 @@ fn shells_end_or_go_on_as_told() {
         }
     }
     assert_eq!(table.iter().filter(|row| row[1] == "**goes on**").count(), 2);
+}
+
+/// That the figures are those of the page is held in `tests/integration/docs.rs`.
+fn the_picture_is_drawn_from_the_recorded_figures() {
+    need_python();
+    let picture = fs::read_to_string(root().join("docs/images/network.svg")).unwrap();
+    let drawn =
+        Command::new("python3").arg(root().join("benches/chart.py")).arg("/dev/stdout").output().unwrap();
+    assert!(drawn.status.success(), "{}", told(&drawn));
+    assert!(picture.as_bytes() == drawn.stdout, "docs/images/network.svg: python3 benches/chart.py");
+    // A reader of screens is told what it shows; elements are those that draw, and nothing else.
+    let parse = "import sys, xml.etree.ElementTree as tree\n\
+                 root = tree.parse(sys.stdin).getroot()\n\
+                 names = [element.tag.replace('{http://www.w3.org/2000/svg}', '') for element in root.iter()]\n\
+                 assert names[:4] == ['svg', 'title', 'desc', 'style'], names\n\
+                 assert set(names[4:]) == {'rect', 'text', 'line'}, names\n\
+                 ids = [root[0].get('id'), root[1].get('id')]\n\
+                 assert root.get('aria-labelledby').split() == ids and root.get('role') == 'img'\n\
+                 assert root[0].text and root[1].text";
+    let output = feed(Command::new("python3").args(["-c", parse]), &picture);
+    assert!(output.status.success(), "{}", told(&output));
 }
 
 /// No file may lead to a registry: clients are configured where they run, not here.

@@ -21,6 +21,7 @@ use crate::support::program::{feed, in_sandbox};
 use crate::support::program::{program, told};
 
 const SCOPE: &str = "EQUINIX_TOKEN_EXCHANGE_SCOPE";
+const ASSURANCE: &str = "docs/reference/assurance.md";
 
 mod generated {
     use super::*;
@@ -79,13 +80,6 @@ mod generated {
         let (doctor, exit) = shown("github", "equinix-wif doctor --expect ref=main");
         assert_eq!(exit, 5, "{doctor}");
         text = with_part(&text, "doctor", &block(&doctor));
-        agrees("docs/reference/commands.md", &text);
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn the_page_on_trust_has_what_inspect_prints() {
-        let mut text = page("docs/trust.md");
         for platform in ["github", "gitlab"] {
             // The page has a placeholder where the sandbox has a project.
             let (inspect, exit) = shown(platform, "EQUINIX_WIF_PROJECT_ID= equinix-wif inspect");
@@ -93,7 +87,92 @@ mod generated {
             assert!(!inspect.contains("127.0.0.1"), "{inspect}");
             text = with_part(&text, &format!("inspect {platform}"), &block(&inspect));
         }
-        agrees("docs/trust.md", &text);
+        agrees("docs/reference/commands.md", &text);
+    }
+
+    /// What has to be entered, which is a part of the output.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_trust_has_what_inspect_prints() {
+        let (inspect, _) = shown("github", "EQUINIX_WIF_PROJECT_ID= equinix-wif inspect");
+        let (_, setup) = inspect.split_once("\nWhat to enter at Equinix\n").expect("that part");
+        let (setup, _) = setup.split_once("\nThe same by API").expect("the next part");
+        let part = block(&format!("What to enter at Equinix\n{setup}"));
+        agrees("docs/trust.md", &with_part(&page("docs/trust.md"), "inspect setup", &part));
+    }
+
+    /// Tables and picture of the comparison have what `benches/network.py --record` measured.
+    #[test]
+    #[cfg(unix)]
+    fn the_page_on_performance_has_what_was_recorded() {
+        let recorded: Value = serde_json::from_str(&page("benches/network.json")).unwrap();
+        let shown = |name: &str, value: &Value| match name {
+            "name" | "connections" => value.to_string().replace('"', ""),
+            "times_the_floor" => format!("{:.2}", value.as_f64().unwrap()),
+            _ => format!("{:.1}", value.as_f64().unwrap()),
+        };
+        let table = |measured: &Value, columns: &[(&str, &str)]| {
+            let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+            let mut text = line(columns.iter().map(|(_, head)| (*head).to_owned()).collect());
+            text = text.replacen("|  |", "| |", 1) + "|" + &"---|".repeat(columns.len()) + "\n";
+            for row in measured["programs"].as_array().unwrap() {
+                assert_eq!(row.as_object().unwrap().len(), columns.len(), "{row}");
+                text += &line(columns.iter().map(|(name, _)| shown(name, &row[name])).collect());
+            }
+            text
+        };
+        let wall = [("name", ""), ("ms", "ms (median)"), ("times_the_floor", "times the floor")];
+        let counted = [("round_trips", "round trips"), ("connections", "connections")];
+        let costs = [("processor_ms", "processor ms"), ("memory_mb", "MB")];
+        let (delayed, loopback) = (&recorded["delayed"], &recorded["loopback"]);
+        let (delay, trip) = (&recorded["delay_ms"], shown("ms", &delayed["round_trip_ms"]));
+        let lowest = |measured: &Value| shown("ms", &measured["floor_ms"]);
+        let told = format!(
+            "With {delay} ms there and back on every packet, of which a bare round trip took {trip} ms and the floor {} ms:\n\n{}",
+            lowest(delayed),
+            table(delayed, &[&wall[..], &counted, &costs].concat()),
+        );
+        let mut text = with_part(&page("docs/performance.md"), "delayed", &told);
+        let told = format!(
+            "On loopback, where only the processor counts; the floor took {} ms, most of it cryptography:\n\n{}",
+            lowest(loopback),
+            table(loopback, &[&wall[..], &costs].concat()),
+        );
+        text = with_part(&text, "loopback", &told);
+        agrees("docs/performance.md", &text);
+        let ours = &delayed["programs"][0];
+        for (budget, measured) in [
+            (
+                "time with 40 ms of delay",
+                format!("{} times the floor", shown("times_the_floor", &ours["times_the_floor"])),
+            ),
+            ("processor time", format!("{} ms", shown("ms", &ours["processor_ms"]))),
+            ("memory", format!("{} MB", shown("ms", &ours["memory_mb"]))),
+        ] {
+            let table = rows("docs/performance.md", "## Budgets");
+            assert_eq!(table.iter().find(|row| row[0] == budget).unwrap()[1], measured, "{budget}");
+        }
+        // The picture has the same, in both schemes of colours, and leads nowhere.
+        let picture = page("docs/images/network.svg");
+        let mut figures =
+            vec![lowest(delayed), shown("name", &recorded["machine"]), shown("name", &recorded["date"])];
+        for row in delayed["programs"].as_array().unwrap() {
+            let trips = shown("round_trips", &row["round_trips"]);
+            figures.push(format!(">{}<", shown("name", &row["name"])));
+            figures.push(format!(">{} ms, {trips} round trips<", shown("ms", &row["ms"])));
+        }
+        for row in loopback["programs"].as_array().unwrap() {
+            figures.push(format!(">{} ms<", shown("processor_ms", &row["processor_ms"])));
+        }
+        for figure in figures {
+            assert!(picture.contains(&figure), "the picture lacks {figure}");
+        }
+        assert!(picture.contains("@media (prefers-color-scheme: dark)"));
+        let outside = picture.replacen("xmlns=\"http://www.w3.org/2000/svg\"", "", 1).to_lowercase();
+        for word in ["<script", "<foreignobject", "href", "url(", "@import", "http:", "https:"] {
+            assert!(!outside.contains(word), "{word}");
+        }
+        assert!(!outside.split_whitespace().any(|word| word.starts_with("on") && word.contains('=')));
     }
 
     /// The sections follow the rows that they explain.
@@ -242,6 +321,24 @@ mod tables {
         assert_eq!(listed.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), members);
     }
 
+    /// What a renewing run adds to the environment is what the page says.
+    #[cfg(unix)]
+    #[test]
+    fn variables_of_a_renewing_run_are_as_told() {
+        let line = "env | sort >\"$TMPDIR/before\"; equinix-wif exec --renew -- env | sort | comm -13 \"$TMPDIR/before\" -";
+        let folder = tempfile::tempdir().unwrap();
+        let line = format!("export TMPDIR={}; unset EQUINIX_API_TOKEN; {line}", folder.path().display());
+        let output = in_sandbox(&["--platform", "gitlab"], &["sh", "-c"], &line);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let found: BTreeSet<&str> = text.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        let listed = rows("docs/reference/commands.md", "### What the command has");
+        let mut listed: BTreeSet<&str> = listed.iter().map(|row| row[0].trim_matches('`')).collect();
+        // The sandbox's job has the same scope in it.
+        assert!(listed.remove("EQUINIX_TOKEN_EXCHANGE_SCOPE"));
+        assert_eq!(found.into_iter().filter(|name| *name != "_").collect::<BTreeSet<_>>(), listed);
+    }
+
     /// A code, and the arguments and variables that bring it about.
     type Run<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
 
@@ -339,6 +436,21 @@ mod links {
         assert_eq!(listed, pages);
     }
 
+    /// How many words somebody has to read who wants to know everything.
+    const WORDS: usize = 30_000;
+
+    /// What is written by hand stays short. What is looked up, and held against the program, does not count.
+    #[test]
+    fn the_pages_are_not_too_long() {
+        let is_counted = |path: &&&str| {
+            !["docs/errors.md", "CHANGELOG.md"].contains(*path) && !path.starts_with("docs/reference/")
+        };
+        let count = |path: &&str| page(path).split_whitespace().count();
+        let sizes: Vec<_> = PAGES.iter().filter(is_counted).map(|path| (count(path), *path)).collect();
+        let words: usize = sizes.iter().map(|(words, _)| words).sum();
+        assert!(words <= WORDS, "{words} words of {WORDS}: {sizes:?}");
+    }
+
     /// What lies in `docs/` is a page of the tests.
     #[test]
     fn every_file_is_a_page() {
@@ -362,12 +474,12 @@ mod links {
         }
     }
 
-    /// The page on reliability tells of tests that are there.
+    /// The evidence is that of tests that are there, and the page on reliability tells of no other.
     #[test]
     fn the_evidence_is_that_of_the_tests() {
         let matrix = page("tests/integration/matrix/mod.rs");
         let half = |at: usize| {
-            let blocks = rows("docs/reliability.md", "## The matrix");
+            let blocks = rows(ASSURANCE, "## The matrix");
             blocks.into_iter().map(move |row| (row[at].clone(), row[at + 1].clone())).collect::<Vec<_>>()
         };
         // The last cell is empty, since the number of blocks is odd.
@@ -380,7 +492,7 @@ mod links {
             .map(|(block, size)| (block.to_owned(), size.to_owned()))
             .collect();
         assert_eq!(told, tested);
-        let commands = rows("docs/reliability.md", "## How to run the evidence");
+        let commands = rows(ASSURANCE, "## How to run the evidence");
         for (_, command) in commands.iter().map(|row| (&row[0], &row[1])) {
             for test in markdown::spans(command).iter().flat_map(|command| command.split("--test ").skip(1)) {
                 let mut words = test.split(' ');
@@ -396,7 +508,7 @@ mod links {
             }
         }
         let script = page("tests/foreign/differential/run.py");
-        let compared = rows("docs/reliability.md", "## Compared with what people do otherwise");
+        let compared = rows(ASSURANCE, "## Compared with what people do otherwise");
         let scripted = script.split("def main").next().unwrap();
         let faults =
             scripted.lines().filter_map(|line| line.strip_prefix("        (\"")?.split_once("\", ["));
@@ -404,6 +516,25 @@ mod links {
         let told: Vec<_> = compared.iter().map(|row| row[0].clone()).take(faults.len()).collect();
         assert_eq!(told, faults);
         assert_eq!(faults.len(), 25);
+        let right: Vec<_> = compared.last().unwrap().iter().map(|cell| cell.trim_matches('*')).collect();
+        let [_, ours, node, python, curl] = right[..] else { panic!("{right:?}") };
+        let crowd = rows(ASSURANCE, "## A crowd of jobs");
+        let of = |jobs: &str, client: usize| {
+            let at = crowd.iter().position(|row| row[0] == jobs).unwrap();
+            crowd[at + client].as_slice()
+        };
+        let (few, fixed, late) =
+            (of("300 at 10/s", 0), of("300 at 10/s", 2), of("300 at 10/s, `Retry-After: 30`", 0));
+        let told = prose("docs/reliability.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in [
+            format!("does the right thing in {ours}, bash with curl and jq in {curl},"),
+            format!("Python with `id` and `requests` in {python}, Node.js with `@actions/core` in {node}."),
+            format!("the last one after {}, with {} requests each", few[4].trim_end_matches(" s"), few[3]),
+            format!("gets {} of the 300 through, with {} requests each", fixed[2], fixed[3]),
+            format!("leaves each job one attempt, and {} of 300 get through", late[2]),
+        ] {
+            assert!(told.contains(&text), "docs/reliability.md does not say: {text}");
+        }
     }
 
     /// The page on performance has every budget of the gate, and nothing measured that exceeds it.
@@ -439,7 +570,7 @@ mod links {
         assert_eq!(budgets["instructions"]["growth"], 1.1);
     }
 
-    /// The page on security names modules and tests; they must exist.
+    /// The pages on security name modules and tests; they must exist.
     #[test]
     fn files_and_tests_that_are_named_exist() {
         let sources = |folders: &[&str]| {
@@ -457,9 +588,12 @@ mod links {
             sources
         };
         let tests = sources(&["src", "tests"]);
-        for page in ["docs/security.md", "docs/security-review.md", "docs/local-service-review.md"] {
+        for page in [ASSURANCE, "docs/security.md", "docs/security-review.md", "docs/local-service-review.md"]
+        {
             let text = prose(page);
             for span in markdown::spans(&text).into_iter().filter(|span| *span != "serve/") {
+                // A command is a file and its arguments.
+                let span = span.split(' ').next().unwrap();
                 let is_in_folder = ["src/", "tests/", "fuzz/", ".ci/", "serve/"]
                     .iter()
                     .any(|folder| span.starts_with(folder));
@@ -487,14 +621,16 @@ mod links {
             );
         }
         assert!(named.len() > 4, "{}", named.len());
-        let promises = rows("docs/security.md", "## Promises");
+        let promises = rows(ASSURANCE, "## Promises");
+        let mut shown = BTreeSet::new();
         for row in &promises {
             assert_eq!(row.len(), 3, "{row:?}");
             for span in markdown::spans(&row[2]).into_iter().filter(|span| !span.contains('/')) {
-                assert!(tests.contains(&format!("fn {span}(")), "docs/security.md: there is no test {span}");
+                assert!(tests.contains(&format!("fn {span}(")), "{ASSURANCE}: there is no test {span}");
+                shown.insert(span.to_owned());
             }
         }
-        assert!(promises.len() > 15);
+        assert!(promises.len() > 40, "{}", promises.len());
         // The reviewer's page has its pointers in the third column of many tables.
         let review = prose("docs/security-review.md");
         let pointers = review.lines().filter(|line| line.starts_with("| ")).filter_map(|line| {
@@ -511,7 +647,10 @@ mod links {
                 "docs/security-review.md: there is no test {span}"
             );
         }
-        assert!(named.len() > 40, "{}", named.len());
+        assert!(named.len() > 10, "{}", named.len());
+        // What a question does not name is beside its promise.
+        shown.extend(named.into_iter().map(ToOwned::to_owned));
+        assert!(shown.len() > 140, "{}", shown.len());
         // Each question about the program has a place to look.
         let (_, about) = review.split_once("## What does it do\n").unwrap();
         let (about, _) = about.split_once("## How is the binary verified\n").unwrap();
@@ -529,8 +668,9 @@ mod blocks_and_recipes {
     fn every_block_says_what_it_is() {
         for path in PAGES.iter().copied() {
             for block in markdown::split(&page(path)).0 {
-                let known = ["dockerfile", "go", "hcl", "java", "json", "python", "sh", "text", "yaml"]
-                    .contains(&block.tag.as_str());
+                let known =
+                    ["dockerfile", "go", "hcl", "java", "json", "mermaid", "python", "sh", "text", "yaml"];
+                let known = known.contains(&block.tag.as_str());
                 assert!(known, "{path}:{}: the block is tagged {:?}", block.line, block.tag);
                 assert!(!block.text.contains('\t'), "{path}:{}: a tab", block.line);
             }

@@ -11,6 +11,7 @@ use crate::mcp::tools;
 use crate::rest::openapi;
 
 const PAGE: &str = "docs/local-service.md";
+const REFERENCE: &str = "docs/reference/local-service.md";
 const MCP_PAGE: &str = "docs/mcp.md";
 
 fn page(path: &str) -> String {
@@ -76,7 +77,7 @@ fn the_page_has_every_flag_with_its_default() {
             format!("`--{}{value}`", flag.get_long().unwrap())
         })
         .collect();
-    let told = table(PAGE, "## Flags");
+    let told = table(REFERENCE, "## Flags");
     assert_eq!(told.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), shown);
     for (flag, row) in definition.get_arguments().zip(&told) {
         let default = match flag.get_id().as_str() {
@@ -100,7 +101,7 @@ fn the_page_has_every_route() {
             expected.insert(format!("`{} {path}`", method.to_uppercase()));
         }
     }
-    let told = table(PAGE, "## Routes");
+    let told = table(REFERENCE, "## Routes");
     assert_eq!(told.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), expected);
     for row in told {
         let path = spans(&row[0])[0].split(' ').nth(1).unwrap().to_owned();
@@ -116,7 +117,7 @@ fn the_page_has_every_status() {
             expected.extend(operation["responses"].as_object().unwrap().keys().cloned());
         }
     }
-    let told: BTreeSet<_> = table(PAGE, "## Statuses").into_iter().map(|row| row[0].clone()).collect();
+    let told: BTreeSet<_> = table(REFERENCE, "## Statuses").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(told, expected);
 }
 
@@ -125,7 +126,7 @@ fn the_page_has_every_figure() {
     let source = include_str!("../metrics.rs");
     let named: BTreeSet<_> =
         source.split('"').skip(1).step_by(2).filter(|name| name.starts_with("equinix_wif_")).collect();
-    let told = table(PAGE, "## Metrics");
+    let told = table(REFERENCE, "## Metrics");
     assert_eq!(told.iter().map(|row| spans(&row[0])[0]).collect::<BTreeSet<_>>(), named);
 }
 
@@ -142,24 +143,24 @@ fn the_page_has_every_event_of_the_log() {
     let mut expected: BTreeSet<_> = sources.into_iter().flat_map(events).collect();
     // These are written out.
     expected.extend(["ready", "hand-out", "log-lost"]);
-    let told = table(PAGE, "## Log");
+    let told = table(REFERENCE, "## Log");
     assert_eq!(told.iter().map(|row| spans(&row[0])[0]).collect::<BTreeSet<_>>(), expected);
 }
 
 #[test]
-fn the_page_on_mcp_has_every_tool() {
+fn the_page_has_every_tool() {
     let expected: BTreeSet<_> = tools::all(false)
         .iter()
         .map(|tool| (format!("`{}`", tool.name), tool.title.clone().unwrap()))
         .collect();
-    let told = table(MCP_PAGE, "## Tools");
+    let told = table(REFERENCE, "## MCP tools");
     assert_eq!(told.iter().map(|row| (row[0].clone(), row[1].clone())).collect::<BTreeSet<_>>(), expected);
-    let text = page(MCP_PAGE);
+    let text = page(REFERENCE);
     for tool in tools::all(false) {
         for argument in
             tool.input_schema["properties"].as_object().unwrap().keys().filter(|name| *name != "code")
         {
-            assert!(text.contains(&format!("`{argument}`")), "{MCP_PAGE} lacks {argument}");
+            assert!(text.contains(&format!("`{argument}`")), "{REFERENCE} lacks {argument}");
         }
     }
     // The result that is shown is one that can be.
