@@ -140,7 +140,7 @@ pub mod names {
         /// removed at the end. Set for the command, not read.
         TOKEN_FILE = "EQUINIX_WIF_TOKEN_FILE";
         /// A mark for the command that `exec` starts, from which it takes the variables that lead to ID tokens: `1`, or
-        /// `renew` with `--renew`. Read only to explain that.
+        /// `renew` with `--renew`. With `--keep-oidc-env` it takes none, and the mark is `keep`. Read only to explain that, and to give no warning twice.
         EXEC = "EQUINIX_WIF_EXEC";
         /// The file that holds the ID token (`--subject-token-file`).
         SUBJECT_TOKEN_FILE = "EQUINIX_WIF_SUBJECT_TOKEN_FILE";
@@ -198,6 +198,10 @@ pub mod names {
         SUMMARY = "EQUINIX_WIF_SUMMARY";
         /// Any value switches colours off (no-color.org).
         NO_COLOR = "NO_COLOR";
+        /// The kind of terminal. With `dumb`, or without any, no line counts down in its place.
+        TERM = "TERM";
+        /// Set by CI systems. With any value no line counts down in its place.
+        CI = "CI";
         /// The proxy for `https` requests.
         HTTPS_PROXY = "HTTPS_PROXY";
         /// The proxy for `https` requests, lower-case form; it wins over the upper-case one, as in curl.
@@ -220,6 +224,9 @@ pub mod names {
 
     /// The value of [`EXEC`] in a run of `exec --renew`.
     pub const EXEC_RENEWS: &str = "renew";
+
+    /// The value of [`EXEC`] in a run of `exec --keep-oidc-env`.
+    pub const EXEC_KEEPS: &str = "keep";
 
     /// The variables that hold a client's id and secret.
     pub const CLIENT_SECRETS: [&str; 4] = [CLIENT_ID, CLIENT_SECRET, CLI_CLIENT_ID, CLI_CLIENT_SECRET];

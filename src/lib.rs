@@ -92,7 +92,7 @@ pub use signals::end_at_once;
 pub use streams::{StdoutKind, Streams};
 
 use cli::commands::Command;
-use cli::{Action, speech};
+use cli::{Action, next_step, speech};
 use report::console::{Console, SECRET_VARIABLES};
 
 /// Runs the program and returns its exit status.
@@ -105,9 +105,10 @@ pub fn run(
 ) -> u8 {
     let (env, clock): (_, Arc<dyn Clock>) = (&Arc::new(env), Arc::new(clock));
     let args: Vec<OsString> = args.into_iter().collect();
-    let (typed, action) = cli::parse(&args);
+    let (typed, action) = cli::parse(&args, || next_step::no_command(env, streams.stderr_is_terminal));
     let color = speech::use_color(&typed, streams.stderr_is_terminal, env);
-    let console = Arc::new(Console::new(stderr, speech::verbosity(&typed), color));
+    let console = Console::new(stderr, speech::verbosity(&typed), color);
+    let console = Arc::new(console.with_countdown(speech::counts_down(streams.stderr_is_terminal, env)));
     guard_ambient(env, &console);
     let outcome = match action {
         Ok(Action::Run(command)) => command::dispatch::run(command, &typed, env, &clock, &console, streams),

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::report::console::Console;
+use crate::report::late::{TICK, left};
 
 #[cfg(test)]
 mod simulation;
@@ -278,18 +279,7 @@ impl Retries<'_> {
                     return Err(if is_counted { error } else { error.with_attempts(next.number) });
                 }
             };
-            let line = format!(
-                "{what}: attempt {} failed ({}), trying again in {:.1} s",
-                next.number,
-                code.name(),
-                wait.as_secs_f64()
-            );
-            if self.is_quiet {
-                self.console.detail(&line);
-            } else {
-                self.console.note(&line);
-            }
-            self.clock.sleep(wait);
+            self.wait(wait, &format!("{what}: attempt {} failed ({})", next.number, code.name()));
             once_used |= failure.retry == Retry::Once;
             earlier = Some(failure.error.message().to_owned());
             next = Attempt {
@@ -298,6 +288,36 @@ impl Retries<'_> {
                 ..next
             };
         }
+    }
+}
+
+impl Retries<'_> {
+    /// Waits, and says why, for how long, and how much time is left: on a terminal the line counts down in its place, and stays
+    /// as it was at first.
+    fn wait(&self, wait: Duration, why: &str) {
+        let line = |rest: Duration| {
+            let left = left(self.deadline, self.clock.now());
+            format!("{why}, trying again in {:.1} s{left}", rest.as_secs_f64())
+        };
+        let first = line(wait);
+        if self.is_quiet {
+            self.console.detail(&first);
+        } else if !self.console.counts_down() {
+            self.console.note(&first);
+        } else {
+            let end = self.clock.now() + wait;
+            loop {
+                let rest = end.saturating_duration_since(self.clock.now());
+                if rest <= TICK {
+                    self.console.passing(&line(rest));
+                    self.clock.sleep(rest);
+                    return self.console.note(&first);
+                }
+                self.console.passing(&line(rest));
+                self.clock.sleep(TICK);
+            }
+        }
+        self.clock.sleep(wait);
     }
 }
 
@@ -355,10 +375,39 @@ mod tests {
         assert_eq!((result.unwrap(), sleeps), (4, vec![0.5, 1.0, 2.0]));
         assert_eq!(
             said.lines().next().unwrap(),
-            "equinix-wif: asking: attempt 1 failed (server-error), trying again in 0.5 s"
+            "equinix-wif: asking: attempt 1 failed (server-error), trying again in 0.5 s (60 s of --timeout left)"
         );
         assert_eq!(run(60, 0.0, &[AGAIN, AGAIN, AGAIN, None]).1, [0.125, 0.25, 0.5]);
         assert_eq!(run(600, 1.0, &[AGAIN; 8]).1[..7], [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]);
+    }
+
+    #[test]
+    fn on_a_terminal_the_wait_counts_down_in_one_line_that_stays() {
+        let clock = FixedClock::at(0);
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        let console = console.with_countdown(true);
+        let deadline = Deadline::after(clock.now(), Duration::from_secs(60));
+        let retries =
+            Retries { clock: &clock, deadline, random: &|| 0.0, console: &console, is_quiet: false };
+        let outcome = retries.run("asking", |attempt| match attempt.number {
+            1 => Err(Failure::new(Error::new(Code::ServerError, "x"), asked(2))),
+            _ => Ok(()),
+        });
+        assert!(outcome.is_ok());
+        assert_eq!(clock.sleeps().iter().sum::<Duration>(), Duration::from_millis(2100));
+        let of = |rest: &str, left: u64| {
+            format!(
+                "equinix-wif: asking: attempt 1 failed (server-error), trying again in {rest} s ({left} s of --timeout left)"
+            )
+        };
+        let passing = |line: String| format!("\r\u{1b}[K\u{1b}[?7l{line}\u{1b}[?7h");
+        let shown = [
+            passing(of("2.1", 60)),
+            passing(of("1.1", 59)),
+            passing(of("0.1", 58)),
+            format!("\r\u{1b}[K{}\n", of("2.1", 60)),
+        ];
+        assert_eq!(lines.text(), shown.concat());
     }
 
     #[test]

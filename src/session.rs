@@ -36,13 +36,14 @@ pub struct Session {
 impl Session {
     /// Creates a session of these parts.
     pub fn new(env: &Arc<Env>, clock: &Arc<dyn Clock>, console: &Arc<Console>, http: Client) -> Self {
+        let is_in_background = Arc::new(AtomicBool::default());
         Self {
             env: Arc::clone(env),
             clock: Arc::clone(clock),
             console: Arc::clone(console),
-            http: Arc::new(http),
+            http: Arc::new(http.telling(Arc::clone(console), Arc::clone(&is_in_background))),
             random: random::fraction,
-            is_in_background: Arc::default(),
+            is_in_background,
         }
     }
 

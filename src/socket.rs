@@ -12,6 +12,22 @@ pub struct Socket {
     stream: TcpStream,
     deadline: Deadline,
     is_polling: bool,
+    watch: Option<Watch>,
+}
+
+/// Tells somebody that a read waits. The read goes on, with the deadline that it has.
+pub struct Watch {
+    /// The moment when it is to be told.
+    next: Deadline,
+    /// Tells it, and returns when to tell it again.
+    tell: Box<dyn FnMut() -> Option<Deadline> + Send + Sync>,
+}
+
+impl Watch {
+    /// Makes one that tells it for the first time at `next`.
+    pub fn new(next: Deadline, tell: impl FnMut() -> Option<Deadline> + Send + Sync + 'static) -> Self {
+        Self { next, tell: Box::new(tell) }
+    }
 }
 
 impl Socket {
@@ -19,12 +35,17 @@ impl Socket {
     pub fn new(stream: TcpStream, deadline: Deadline) -> io::Result<Self> {
         // Nothing is sent in small pieces, so there is nothing to collect and wait for.
         stream.set_nodelay(true)?;
-        Ok(Self { stream, deadline, is_polling: false })
+        Ok(Self { stream, deadline, is_polling: false, watch: None })
     }
 
     /// Bounds everything from now on.
     pub fn set_deadline(&mut self, deadline: Deadline) {
         self.deadline = deadline;
+    }
+
+    /// Has somebody told from now on when a read waits.
+    pub fn set_watch(&mut self, watch: Option<Watch>) {
+        self.watch = watch;
     }
 
     /// Lets reads and writes return at once instead of waiting.
@@ -39,14 +60,15 @@ impl Socket {
         self.stream.shutdown(std::net::Shutdown::Write)
     }
 
-    /// Calls the system until it is not interrupted by a signal, each time with what is left of the deadline.
+    /// Calls the system until it is not interrupted by a signal, each time with what is left of a deadline.
     fn bounded<T>(
         &mut self,
+        deadline: Deadline,
         set_timeout: fn(&TcpStream, Option<Duration>) -> io::Result<()>,
         mut call: impl FnMut(&mut TcpStream) -> io::Result<T>,
     ) -> io::Result<T> {
         loop {
-            let left = self.deadline.left().ok_or(ErrorKind::TimedOut)?;
+            let left = deadline.left().ok_or(ErrorKind::TimedOut)?;
             set_timeout(&self.stream, Some(left))?;
             match call(&mut self.stream) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -62,16 +84,79 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.bounded(TcpStream::set_read_timeout, |stream| stream.read(buffer))
+        loop {
+            let until = self.watch.as_ref().map_or(self.deadline, |watch| watch.next.min(self.deadline));
+            let read = self.bounded(until, TcpStream::set_read_timeout, |stream| stream.read(buffer));
+            match (read, self.watch.as_mut()) {
+                (Err(error), Some(watch)) if error.kind() == ErrorKind::TimedOut && until < self.deadline => {
+                    // Without another moment, nothing is told any more, and what was told stays as it is till the end.
+                    watch.next = (watch.tell)().unwrap_or(self.deadline);
+                }
+                (read, _) => return read,
+            }
+        }
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bounded(TcpStream::set_write_timeout, |stream| stream.write(bytes))
+        self.bounded(self.deadline, TcpStream::set_write_timeout, |stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(5);
+
+    fn pair(limit: Duration) -> (Socket, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (Socket::new(near, Deadline::within(limit)).unwrap(), listener.accept().unwrap().0)
+    }
+
+    /// The other side sends when the watch has told that nothing comes, so each wait is as short as it can be.
+    #[test]
+    fn what_comes_after_the_wait_was_told_is_read_whole() {
+        let (mut socket, mut far) = pair(Duration::from_secs(30));
+        let (told, wait) = mpsc::channel();
+        let mut count = 0;
+        socket.set_watch(Some(Watch::new(Deadline::within(MOMENT), move || {
+            count += 1;
+            told.send(count).ok();
+            (count < 2).then(|| Deadline::within(MOMENT))
+        })));
+        let server = std::thread::spawn(move || {
+            far.write_all(b"ab").unwrap();
+            let first = wait.recv().unwrap();
+            far.write_all(b"cd").unwrap();
+            let second = wait.recv().unwrap();
+            far.write_all(b"ef").unwrap();
+            (first, second)
+        });
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        assert_eq!((text.as_str(), server.join().unwrap()), ("abcdef", (1, 2)));
+    }
+
+    #[test]
+    fn the_deadline_stays_what_it_is() {
+        let (mut socket, _far) = pair(20 * MOMENT);
+        let (told, heard) = mpsc::channel();
+        socket.set_watch(Some(Watch::new(Deadline::within(MOMENT), move || {
+            told.send(()).ok();
+            Some(Deadline::within(MOMENT))
+        })));
+        assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert!(socket.deadline.left().is_none(), "not sooner");
+        assert!(heard.try_recv().is_ok());
     }
 }

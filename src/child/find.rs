@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::env::is_variable_name;
 use crate::error::{Code, Error};
@@ -13,8 +13,8 @@ use crate::text::quote;
 use super::{not_executable, not_found};
 
 /// Looks for a program as the system will, so that nothing is requested for one that is not there or cannot be run. Whether
-/// it really runs is known only when it is started.
-pub(crate) fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
+/// it really runs is known only when it is started. Returns its path.
+pub(crate) fn find(program: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Error> {
     // What execvp(3) of glibc does without PATH.
     const DEFAULT_PATH: &str = "/bin:/usr/bin";
     let is_executable =
@@ -35,7 +35,7 @@ pub(crate) fn find(program: &OsStr, path: Option<&OsStr>) -> Result<(), Error> {
         });
     };
     match files.iter().find(|file| is_executable(file)) {
-        Some(file) => check_first_line(program, file),
+        Some(file) => check_first_line(program, file).map(|()| file.clone()),
         None if first.is_dir() => Err(not_executable(program, "it is a folder")),
         None => Err(not_executable(program, "it is not executable")),
     }

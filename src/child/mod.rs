@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 use std::io;
+#[cfg(not(unix))]
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::RwLock;
 
@@ -22,8 +24,8 @@ pub(crate) use find::find;
 
 /// Looks for nothing: Windows knows more places and endings than stand in a variable; starting the program will tell.
 #[cfg(not(unix))]
-pub(crate) fn find(_: &OsStr, _: Option<&OsStr>) -> Result<(), Error> {
-    Ok(())
+pub(crate) fn find(program: &OsStr, _: Option<&OsStr>) -> Result<PathBuf, Error> {
+    Ok(PathBuf::from(program))
 }
 
 /// Lets a program take this process's place, so that its exit status and signals are its own. Comes back only when that
@@ -107,7 +109,10 @@ mod tests {
         fs::create_dir(folder("first/folder")).unwrap();
         let path = std::env::join_paths([folder("first"), folder("second")]).unwrap();
         let outcome = |program: &OsStr| match find(program, Some(&path)) {
-            Ok(()) => "ok".to_owned(),
+            Ok(found) => {
+                assert!(found.ends_with("second/tool"), "{found:?}");
+                "ok".to_owned()
+            }
             Err(error) => format!("{} {}", error.code().name(), error.message().replace('"', "")),
         };
         for (program, expected) in [
@@ -132,7 +137,7 @@ mod tests {
             fs::write(&file, bytes).unwrap();
             fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
             match find(file.as_os_str(), None) {
-                Ok(()) => String::new(),
+                Ok(_) => String::new(),
                 Err(error) => format!("{} {} {}", error.code().name(), error.message(), error.cure()),
             }
         };

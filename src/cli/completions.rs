@@ -3,6 +3,7 @@
 use clap::ValueEnum as _;
 use clap_complete::Shell;
 
+use crate::cli::commands::Command;
 use crate::cli::definition::{PROGRAM, Purpose, definition};
 use crate::error::{Code, Error};
 use crate::text::quote;
@@ -29,8 +30,51 @@ pub fn script(shell: &str) -> Result<String, Error> {
             "\nelse\n    compdef ",
             "\nelif ! (( $+functions[compdef] )); then\n    echo 'equinix-wif: run compinit before these completions are sourced' >&2\nelse\n    compdef ",
         ),
+        Shell::Fish => script + &fish_operands(),
+        Shell::PowerShell => with_values(&script),
         _ => script,
     })
+}
+
+/// Returns the operands with fixed words and their commands.
+fn operands() -> impl Iterator<Item = (Command, Vec<&'static str>)> {
+    let operands =
+        Command::ALL.iter().filter_map(|command| Some((*command, command.facts().operand.as_ref()?)));
+    operands.map(|(command, operand)| (command, (operand.words)())).filter(|(_, words)| !words.is_empty())
+}
+
+/// Completes the operands, for which the library writes nothing here (`clap_complete` 4.6.11).
+fn fish_operands() -> String {
+    let line = |(command, words): (Command, Vec<&str>)| {
+        let condition = format!("__fish_equinix_wif_using_subcommand {}", command.name());
+        format!("complete -c {PROGRAM} -n \"{condition}\" -f -a \"{}\"\n", words.join(" "))
+    };
+    operands().map(line).collect()
+}
+
+/// Adds the values of flags and operands, for which the library writes nothing here (`clap_complete` 4.6.11). They follow the
+/// command so far, which the script has found, and the word before the one that is completed.
+fn with_values(script: &str) -> String {
+    let mut cases = String::new();
+    let flags = Command::ALL.iter().flat_map(|command| {
+        let rows = command.rows().map(|row| (*command, row.flag, (row.words)()));
+        rows.filter(|(_, _, words)| !words.is_empty())
+    });
+    let operands = operands().map(|(command, words)| (command, command.name(), words));
+    for (command, before, words) in flags.chain(operands) {
+        let words = words.join("', '");
+        cases.push_str(&format!("        '{PROGRAM};{} {before}' {{ '{words}' }}\n", command.name()));
+    }
+    let values = format!(
+        "    $before = $commandElements | Where-Object {{ $_.Extent.EndOffset -lt $cursorPosition }} | Select-Object -Last 1\n    \
+         $values = @(switch (\"$command $($before.Extent.Text)\") {{\n{cases}    }})\n    \
+         if ($values.Count -gt 0) {{\n        \
+         return $values.Where{{ $_ -like \"$wordToComplete*\" }} |\n            \
+         ForEach-Object {{ [CompletionResult]::new($_, $_, [CompletionResultType]::ParameterValue, $_) }}\n    \
+         }}\n\n"
+    );
+    let completions = "    $completions = @(switch";
+    script.replacen(completions, &format!("{values}{completions}"), 1)
 }
 
 #[cfg(test)]
@@ -48,6 +92,26 @@ mod tests {
     #[test]
     fn zsh_says_what_it_needs() {
         assert!(script("zsh").unwrap().contains("elif ! (( $+functions[compdef] )); then"));
+    }
+
+    #[test]
+    fn powershell_has_the_values_of_every_flag_and_operand() {
+        let script = script("powershell").unwrap();
+        for case in [
+            "\n        'equinix-wif;token --sts-api' { 'alpha', 'v1' }\n",
+            "\n        'equinix-wif;doctor --format' { 'text', 'json' }\n",
+            "\n        'equinix-wif;explain explain' { 'internal', ",
+            "\n        'equinix-wif;completions completions' { 'bash', 'elvish', 'fish', 'powershell', 'zsh' }\n",
+        ] {
+            assert!(script.contains(case), "{case}");
+        }
+        // They come before the flags, and nothing of it closes more than it has opened.
+        let (values, rest) = script.split_once("    $completions = @(switch").unwrap();
+        assert!(values.contains("$values = @(switch (\"$command $($before.Extent.Text)\") {\n"));
+        assert!(!rest.contains("$values"));
+        for (open, close) in [('{', '}'), ('(', ')'), ('[', ']')] {
+            assert_eq!(script.matches(open).count(), script.matches(close).count(), "{open}");
+        }
     }
 
     #[test]

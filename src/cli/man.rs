@@ -6,7 +6,7 @@ use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 
 use crate::cli::definition::{Purpose, VERSION, definition};
-use crate::error::Exit;
+use crate::error::{Code, Exit};
 use crate::platform;
 
 /// The page.
@@ -21,6 +21,9 @@ fn written() -> io::Result<String> {
     let mut page = Page(String::new());
     let man = Man::new(cli.clone()).manual("User Commands").source(VERSION);
     page.add(|part| man.render_title(part))?;
+    // The library leaves a date that is not given out, and what comes after it would be taken for the date. There is none: the
+    // page is the same whenever it is made.
+    page.0 = page.0.replace(".TH equinix-wif 1  ", ".TH equinix-wif 1 \"\" ");
     page.add(|part| man.render_name_section(part))?;
     page.add(|part| man.render_synopsis_section(part))?;
     page.add(|part| man.render_options_section(part))?;
@@ -83,7 +86,10 @@ fn tables() -> Roff {
     roff.control("SH", ["EXIT STATUS"]);
     roff.control("TP", []).text([bold("0")]).text([roman("done")]);
     for exit in Exit::ALL {
-        roff.control("TP", []).text([bold(exit.status().to_string())]).text([roman(exit.meaning())]);
+        let codes: Vec<_> =
+            Code::ALL.iter().filter(|code| code.exit() == exit).map(|code| code.name()).collect();
+        let meaning = format!("{}: {}", exit.meaning(), codes.join(", "));
+        roff.control("TP", []).text([bold(exit.status().to_string())]).text([roman(meaning)]);
     }
     roff.control("PP", []);
     roff.text([roman("Under exec, whatever fails before the command runs ends with 125.")]);

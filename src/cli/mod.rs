@@ -8,6 +8,7 @@ pub(crate) mod definition;
 pub mod env_name;
 mod grant_settings;
 pub mod man;
+pub mod next_step;
 #[cfg(feature = "classic-grants")]
 pub mod places;
 #[cfg(feature = "renew")]
@@ -18,6 +19,7 @@ pub mod settings;
 pub mod speech;
 pub mod table;
 pub mod typed;
+pub mod unknown;
 pub(crate) mod usage;
 
 #[cfg(test)]
@@ -49,8 +51,9 @@ pub enum Action {
     Print(String),
 }
 
-/// Reads a command line. What was typed is there even when it was refused, as far as it can be read.
-pub fn parse(args: &[OsString]) -> (Typed, Result<Action, Error>) {
+/// Reads a command line. What was typed is there even when it was refused, as far as it can be read. `no_command` makes the
+/// error of one without a command.
+pub fn parse(args: &[OsString], no_command: impl FnOnce() -> Error) -> (Typed, Result<Action, Error>) {
     let read = definition_for(args).try_get_matches_from(args);
     if let Err(error) = usage::refuse_secrets(args) {
         return (usage::salvage(args).without_texts(), Err(error));
@@ -63,6 +66,9 @@ pub fn parse(args: &[OsString]) -> (Typed, Result<Action, Error>) {
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             (Typed::default(), Ok(Action::Print(error.render().to_string())))
+        }
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            (usage::salvage(args), Err(no_command()))
         }
         Err(error) => {
             let typed = usage::salvage(args);

@@ -131,7 +131,7 @@ fn no_page_has_an_unknown_flag() {
     );
     // Those of cargo, circleci, curl, docker, git, gh, jq, kubectl, pulumi, timeout and the MCP inspector, and a mistake in
     // an example.
-    let others = "arg cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
+    let others = "arg no-cache root rev git cap-drop check claims cli data-urlencode deny-self-hosted-runners env env-file fail \
                   fail-with-body features foreground from header ignore-missing lib location-trusted \
                   locked manifest-path mask method mount no-default-features nocapture pattern \
                   preserve-env profile raw read-only record release repo request rm root-issuer scpe secret \
@@ -208,8 +208,8 @@ fn the_action_passes_on_its_inputs() {
         .rows()
         .filter(|row| row.on.len() < Command::ALL.len() && !row.expose.contains(&Expose::Action))
         .map(Row::name)
-        // GitHub has no service connections.
-        .filter(|name| *name != "service-connection-id")
+        // GitHub has no service connections, and a step of the action is there for its token.
+        .filter(|name| !["service-connection-id", "dry-run"].contains(name))
         .collect();
     let consent = ["format", "output", "force", "allow-workspace", "accept-artifact-exposure"];
     // What holds a secret, or a name, of a grant is given in the step's environment.

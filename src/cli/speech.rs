@@ -40,6 +40,13 @@ pub fn verbosity(typed: &Typed) -> Verbosity {
     }
 }
 
+/// Tells whether a line about a wait may count down in its place: where a person looks on, and no log is kept.
+pub fn counts_down(stderr_is_terminal: bool, env: &Env) -> bool {
+    // On Windows a terminal has no name.
+    let is_able = env.os(names::TERM).map_or(cfg!(windows), |name| name != "dumb");
+    stderr_is_terminal && is_able && !env.has(names::CI)
+}
+
 /// Tells whether standard error gets colours.
 pub fn use_color(typed: &Typed, stderr_is_terminal: bool, env: &Env) -> bool {
     // The parser has refused every other word.
@@ -48,5 +55,19 @@ pub fn use_color(typed: &Typed, stderr_is_terminal: bool, env: &Env) -> bool {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => stderr_is_terminal && !env.has(names::NO_COLOR),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_counts_down_where_a_log_is_kept() {
+        let able = |pairs: &[(&str, &str)]| counts_down(true, &Env::fixed(pairs.iter().copied()));
+        assert!(able(&[("TERM", "xterm")]) && able(&[("TERM", "xterm"), ("NO_COLOR", "1"), ("CI", "")]));
+        assert!(!able(&[("TERM", "dumb")]) && !able(&[("TERM", "xterm"), ("CI", "true")]));
+        assert_eq!(able(&[]), cfg!(windows));
+        assert!(!counts_down(false, &Env::fixed([("TERM", "xterm")])));
     }
 }

@@ -81,6 +81,15 @@ settings! {
         },
         parse: switch,
     };
+    DRY_RUN: Setting<bool> = Setting {
+        row: Row {
+            flag: "--dry-run",
+            help: "Do everything up to the exchange, say what would be sent where, and send nothing to Equinix",
+            on: &[Token, Exec],
+            ..Row::NEW
+        },
+        parse: switch,
+    };
     #[cfg(feature = "sandbox")]
     PLATFORM: Setting<String> = Setting {
         row: Row {

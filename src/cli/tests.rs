@@ -94,7 +94,7 @@ fn examples_are_command_lines() {
             // Placeholders are words like others.
             let words = line[start..end].replace(['<', '>'], "");
             let words = words.split_whitespace().map(Into::into).collect::<Vec<_>>();
-            match parse(&words) {
+            match parse(&words, || unreachable!()) {
                 (typed, Ok(Action::Run(run))) => assert_eq!((run, typed.command), (*command, Some(*command))),
                 (_, Ok(Action::Print(_))) => panic!("{line}: prints"),
                 (_, Err(error)) => panic!("{line}: {error}"),

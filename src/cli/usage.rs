@@ -68,7 +68,6 @@ fn message(error: &clap::Error) -> String {
     let arg = text_of(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = text_of(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
-        ErrorKind::MissingSubcommand => "no command was given".to_owned(),
         ErrorKind::InvalidSubcommand => {
             let name = text_of(error, ContextKind::InvalidSubcommand).unwrap_or_default();
             format!("unrecognized subcommand '{name}'")
@@ -237,8 +236,7 @@ mod tests {
         assert!(error.cure().contains("a similar argument exists: '--scope'"), "{}", error.cure());
         assert!(error.cure().ends_with("equinix-wif token --help lists its flags."), "{}", error.cure());
         for (list, message) in [
-            (&[][..], "no command was given"),
-            (&["exec"], "the following required arguments were not provided: <CMD>..."),
+            (&["exec"][..], "the following required arguments were not provided: <CMD>..."),
             (&["completions"], "the following required arguments were not provided: <SHELL>"),
             (&["tokne"], "unrecognized subcommand 'tokne'"),
             (&["token", "--scope"], "a value is required for '--scope <SCOPE>' but none was supplied"),

@@ -7,9 +7,9 @@ use crate::child;
 use crate::cli::commands::Command;
 use crate::cli::row::Row;
 use crate::cli::settings::{SummaryWhen, report_place, summary_when};
-use crate::cli::table::{FORMAT, SUMMARY};
+use crate::cli::table::{FORMAT, REPORT, SUMMARY};
 use crate::cli::typed::Typed;
-use crate::cli::{VERSION, completions, help, man};
+use crate::cli::{VERSION, completions, help, man, unknown};
 use crate::clock::Clock;
 use crate::credential::Kind;
 use crate::env::Env;
@@ -31,6 +31,12 @@ pub fn run(
     streams: Streams<'_>,
 ) -> Result<u8, Error> {
     let mut report = Report::default();
+    if REPORT.row.on.contains(&command)
+        && let Some(warning) = unknown::warning(env)
+    {
+        console.warn(&warning);
+        report.warnings.push(warning);
+    }
     let outcome = match command {
         Command::Explain => explain::run(typed.operand(), streams.stdout).map(|()| 0),
         #[cfg(feature = "sandbox")]
@@ -154,7 +160,7 @@ fn reported<T>(
     let destination = report_file(typed, env)?;
     // A wrong word stands in the report like every other wrong setting.
     let (when, outcome) = match summary_when(typed, env) {
-        Ok(when) => (when, act(report)),
+        Ok(when) => (when, act(report).map_err(|error| unknown::explain(error, env))),
         Err(error) => (SummaryWhen::Never, Err(error)),
     };
     let elapsed = clock.now().saturating_duration_since(started);

@@ -9,7 +9,7 @@ use crate::child;
 #[cfg(feature = "renew")]
 use crate::cli::renewal_settings::RenewalSettings;
 use crate::cli::settings::{GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, Resolver};
-use crate::cli::table::{ALLOW_WORKSPACE, KEEP_OIDC_ENV, KEEP_SECRETS};
+use crate::cli::table::{ALLOW_WORKSPACE, DRY_RUN, KEEP_OIDC_ENV, KEEP_SECRETS};
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
@@ -17,6 +17,7 @@ use crate::command::pipeline::Pipeline;
 use crate::credential::Credential;
 use crate::env::{Env, names};
 use crate::error::{Code, Error};
+use crate::grant::token_exchange::SubjectTokens as _;
 use crate::output::format::{Destination, Options};
 use crate::output::sink::{self, Policy};
 use crate::platform;
@@ -25,7 +26,9 @@ use crate::report::Report;
 use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
+use crate::text::quote;
 
+use super::dry_run;
 use super::main_job::{
     account_for, account_for_grant, announce, check_is_free, format, refresh_token_file, skipped,
 };
@@ -54,16 +57,19 @@ pub fn run(
     report: &mut Report,
 ) -> Result<Option<Prepared>, Error> {
     report.is_exec = true;
+    report.is_dry = typed.has(&DRY_RUN.row);
     let mut resolver = Resolver::new(typed, env);
     let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
     let settings = settings?;
     let choice = settings.on_unavailable;
     match prepare(settings, env, clock, console, streams, report) {
-        Ok(prepared) => Ok(Some(prepared)),
+        Ok(prepared) => Ok(prepared),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
-            leave_reason(reason, env)?;
+            if !report.is_dry {
+                leave_reason(reason, env)?;
+            }
             Ok(None)
         }
     }
@@ -116,7 +122,7 @@ fn prepare(
     console: &Arc<Console>,
     streams: &Streams<'_>,
     report: &mut Report,
-) -> Result<Prepared, Error> {
+) -> Result<Option<Prepared>, Error> {
     let Settings { identity, grant, env_name, network, command, keep_oidc_env, keep_secrets, .. } = settings;
     let choice = Choice::for_grant(identity, grant.grant, env)?;
     choice.account(report);
@@ -125,7 +131,7 @@ fn prepare(
 
     // What could stop the command is found out before a token exists.
     let (program, arguments) = split(&command)?;
-    child::find(program, env.os(names::PATH).as_deref())?;
+    let found = child::find(program, env.os(names::PATH).as_deref())?;
     choice.check_masks(streams.stderr_is_lost)?;
     let policy = Policy {
         env,
@@ -137,22 +143,30 @@ fn prepare(
     };
     let keeper = refresh_token_file(&grant, &policy)?;
     #[cfg(feature = "renew")]
-    let renewal =
-        settings.renewal.map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?))).transpose()?;
-    #[cfg(feature = "renew")]
-    let is_renewed = renewal.is_some();
+    let further_scopes = settings.renewal.as_ref().map(|given| given.further_scopes.clone());
     #[cfg(not(feature = "renew"))]
-    let is_renewed = false;
+    let further_scopes: Option<Vec<String>> = None;
+    // A dry run has nothing to listen for, and no file to keep.
+    #[cfg(feature = "renew")]
+    let renewal = settings
+        .renewal
+        .filter(|_| !report.is_dry)
+        .map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?)))
+        .transpose()?;
 
     let by = network.deadline;
     let job = Pipeline::new(choice, session(network, env, clock, console));
     if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
+    if report.is_dry {
+        let then = then(&job, &grant, &found, &env_name, further_scopes.as_deref());
+        return dry_run::run(&job, &grant, by, &then, report).map(|()| None);
+    }
     job.keeper().keep_in(keeper);
     let outcome = job.first_access_token(&grant, by);
     if let Ok((_, credential)) = &outcome
-        && !is_renewed
+        && further_scopes.is_none()
     {
         warn_of_short_life(&job, credential);
     }
@@ -164,7 +178,9 @@ fn prepare(
 
     let mut command = Command::new(program);
     command.args(arguments);
-    if !keep_oidc_env {
+    if keep_oidc_env {
+        command.env(names::EXEC, names::EXEC_KEEPS);
+    } else {
         for name in platform::copies_of_identity(&job.settings().source, env) {
             command.env_remove(name);
         }
@@ -218,11 +234,30 @@ fn prepare(
         .transpose()?;
     #[cfg(not(feature = "renew"))]
     drop(obtained_by);
-    Ok(Prepared {
+    Ok(Some(Prepared {
         command,
         #[cfg(feature = "renew")]
         renewal,
-    })
+    }))
+}
+
+/// Returns what would follow in a dry run. `further_scopes` are those of a run that stays beside its command.
+fn then(
+    job: &Pipeline,
+    grant: &GrantSettings,
+    program: &Path,
+    env_name: &str,
+    further_scopes: Option<&[String]>,
+) -> String {
+    let mut then = format!("run {} with the access token in {env_name}", quote(&program.to_string_lossy()));
+    if let Some(further_scopes) = further_scopes {
+        let scopes: Vec<&str> = grant.scope.iter().chain(further_scopes).map(String::as_str).collect();
+        let is_bounded = grant.grant.takes_identity() && !job.renews();
+        let until = if is_bounded { " until the ID token expires" } else { "" };
+        let of = if scopes.is_empty() { String::new() } else { format!(" for {}", scopes.join(" and ")) };
+        then.push_str(&format!(", stay beside it and renew the token{of}{until}"));
+    }
+    then
 }
 
 fn split(command: &[OsString]) -> Result<(&OsString, &[OsString]), Error> {

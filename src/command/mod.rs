@@ -3,6 +3,7 @@
 pub mod choice;
 pub mod dispatch;
 pub mod doctor;
+mod dry_run;
 pub mod exec;
 pub mod explain;
 pub mod inspect;

@@ -11,6 +11,7 @@ use crate::cli::settings::{GrantSettings, IdentitySettings};
 use crate::credential::{Credential, Kind};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
+use crate::grant::planned::Planned;
 use crate::grant::sts::policies::{self, Question};
 use crate::grant::token_exchange::{SubjectTokens, TokenExchange};
 use crate::grant::{self, Grant, Uses};
@@ -85,7 +86,9 @@ impl Pipeline {
     /// Enters what has been found out into the report, however the run ended.
     pub fn account(&self, report: &mut Report) {
         let notes = self.notes();
-        report.warnings.clone_from(&notes.warnings);
+        let new: Vec<_> =
+            notes.warnings.iter().filter(|warning| !report.warnings.contains(warning)).cloned().collect();
+        report.warnings.extend(new);
         report.verified = notes.verified;
         report.audit.asked(self.session.http.requests(), &self.session.console);
         report.claims = notes.claims.as_ref().map(|token| {
@@ -349,14 +352,7 @@ impl Pipeline {
         settings: &GrantSettings,
         by: Deadline,
     ) -> Result<(Arc<dyn Grant>, Credential), Error> {
-        let of_identity = Some(&self.settings().warnings).filter(|_| settings.grant.takes_identity());
-        for warning in settings.warnings.iter().chain(of_identity.into_iter().flatten()) {
-            self.warn(warning);
-        }
-        for finding in settings.findings.clone() {
-            self.finding(finding)?;
-        }
-        let grant = self.grant(settings, by)?;
+        let grant = self.begin(settings, by)?;
         // With a ready token and nobody else to ask, there is nothing to wait for meanwhile.
         let waits = self.platform().facts().is_asked() || self.settings().verify_signature;
         if settings.grant.takes_identity() && waits {
@@ -365,6 +361,23 @@ impl Pipeline {
         let credential =
             self.token(&*grant, settings, by).map_err(|error| self.explain_refusal(error, settings, by))?;
         Ok((grant, credential))
+    }
+
+    /// Goes as far as [`Pipeline::first_access_token`] without a word to Equinix: returns the requests that would follow.
+    pub fn rehearse(self: &Arc<Self>, settings: &GrantSettings, by: Deadline) -> Result<Vec<Planned>, Error> {
+        self.begin(settings, by)?.rehearse(&self.session, by)
+    }
+
+    /// Makes the grant, and says what is odd about the settings.
+    fn begin(self: &Arc<Self>, settings: &GrantSettings, by: Deadline) -> Result<Arc<dyn Grant>, Error> {
+        let of_identity = Some(&self.settings().warnings).filter(|_| settings.grant.takes_identity());
+        for warning in settings.warnings.iter().chain(of_identity.into_iter().flatten()) {
+            self.warn(warning);
+        }
+        for finding in settings.findings.clone() {
+            self.finding(finding)?;
+        }
+        self.grant(settings, by)
     }
 
     /// Obtains a credential that lives long enough.

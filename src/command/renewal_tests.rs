@@ -14,6 +14,7 @@ use crate::command::pipeline::Pipeline;
 use crate::credential::{Credential, Kind};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
+use crate::grant::planned::Planned;
 use crate::grant::sts::Sts;
 use crate::grant::{Grant, Renewable, enclosing_run};
 use crate::identity::claims::Validation;
@@ -44,6 +45,10 @@ fn token(number: u32) -> String {
 impl Grant for Made {
     fn ready(&self, _: &Session) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn rehearse(&self, _: &Session, _: Deadline) -> Result<Vec<Planned>, Error> {
+        Ok(Vec::new())
     }
 
     fn obtain(&self, session: &Session, _: Deadline) -> Result<Credential, Error> {

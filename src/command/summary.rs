@@ -44,6 +44,7 @@ fn failure(error: &Error, console: &Console) -> String {
 
 fn success(report: &Report, console: &Console) -> String {
     let title = match (report.available, &report.granted_scope) {
+        (None, _) if report.is_dry => "dry run, nothing was sent to Equinix",
         (Some(false), _) => "no token",
         (_, Some(_)) => "access token issued",
         (Some(true), None) => "ID token handed over",

@@ -10,6 +10,7 @@ use crate::cli::row::Expose;
 use crate::cli::settings::{
     GrantSettings, IdentitySettings, NetworkSettings, OnUnavailable, OutputSettings, Resolver,
 };
+use crate::cli::table::DRY_RUN;
 use crate::cli::typed::Typed;
 use crate::clock::Clock;
 use crate::command::choice::{Choice, session};
@@ -28,6 +29,7 @@ use crate::report::Report;
 use crate::report::console::Console;
 use crate::streams::{StdoutKind, Streams};
 
+use super::dry_run;
 use super::main_job::{
     account_for, account_for_grant, announce, check_is_free, format as format_for, refresh_token_file,
     skipped,
@@ -45,6 +47,7 @@ pub fn run(
     report: &mut Report,
 ) -> Result<(), Error> {
     let started = clock.now();
+    report.is_dry = typed.has(&DRY_RUN.row);
     let mut resolver = Resolver::new(typed, env);
     let settings = settings(kind, &mut resolver, env, started, &streams);
     report.settings = resolver.into_report();
@@ -69,6 +72,9 @@ pub fn run(
         Ok(()) => Ok(()),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
+            if report.is_dry {
+                return Ok(());
+            }
             handover.without_token(reason, streams.stdout, report)
         }
     }
@@ -214,6 +220,11 @@ impl Handover<'_> {
                 "standard output is closed or leads to the null device, so nobody gets {what}"
             ));
         }
+        let place = sinks.whereabouts(self.kind, &self.output.env_name);
+        if let Some(grant) = grant.as_ref().filter(|_| report.is_dry) {
+            let then = format!("hand over the access token in the format {}, {place}", format.id());
+            return dry_run::run(&job, grant, by, &then, report);
+        }
         job.keeper().keep_in(keeper.flatten());
         let outcome = match &grant {
             Some(grant) => job.access_token(grant, by),
@@ -224,7 +235,6 @@ impl Handover<'_> {
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;
         let options = self.options(&delimiter);
-        let place = sinks.whereabouts(self.kind, &self.output.env_name);
         let places = sinks.to_json(self.kind, &self.output.env_name);
         sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
         report.audit.delivered_to = places;

@@ -11,6 +11,7 @@ use crate::http::Member;
 use crate::session::Session;
 
 use super::api::{self, Account, Request};
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
@@ -40,20 +41,10 @@ impl ClientCredentials {
     pub(super) fn with_any_life(self) -> Self {
         Self { min_ttl: 0, ..self }
     }
-}
 
-impl Grant for ClientCredentials {
-    fn ready(&self, _: &Session) -> Result<(), Error> {
-        self.account.required_client().map(drop)
-    }
-
-    fn prepare(&self, session: &Session, by: Deadline) {
-        api::open_ahead(&session.http, &self.account.endpoint, by);
-    }
-
-    fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
+    fn request(&self) -> Result<Request<'_>, Error> {
         let client = self.account.required_client()?;
-        let request = Request {
+        Ok(Request {
             endpoint: &self.account.endpoint,
             path: api::TOKEN,
             members: vec![
@@ -65,8 +56,25 @@ impl Grant for ClientCredentials {
             is_retired: false,
             rotates: false,
             min_ttl: self.min_ttl,
-        };
-        request.send(session, &self.refused, by)
+        })
+    }
+}
+
+impl Grant for ClientCredentials {
+    fn ready(&self, _: &Session) -> Result<(), Error> {
+        self.account.required_client().map(drop)
+    }
+
+    fn prepare(&self, session: &Session, by: Deadline) {
+        api::open_ahead(&session.http, &self.account.endpoint, by);
+    }
+
+    fn rehearse(&self, _: &Session, _: Deadline) -> Result<Vec<Planned>, Error> {
+        self.request()?.planned()
+    }
+
+    fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
+        self.request()?.send(session, &self.refused, by)
     }
 
     fn renewable_until(&self) -> Renewable {

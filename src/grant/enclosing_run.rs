@@ -18,6 +18,7 @@ use crate::retry::Attempt;
 use crate::secret::Secret;
 use crate::session::Session;
 
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::sts::{Api, Proof, Request, Sts};
 use super::token_exchange;
@@ -104,11 +105,25 @@ impl EnclosingRun {
             min_ttl: settings.min_ttl,
         })
     }
+
+    fn request(&self) -> Request<'_> {
+        Request {
+            sts: &self.sts,
+            scope: &self.scope,
+            min_ttl: self.min_ttl,
+            proof: Proof::Handle(&self.handle),
+            contact: None,
+        }
+    }
 }
 
 impl Grant for EnclosingRun {
     fn ready(&self, _: &Session) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn rehearse(&self, _: &Session, _: Deadline) -> Result<Vec<Planned>, Error> {
+        Ok(vec![self.request().planned()?])
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
@@ -119,14 +134,7 @@ impl Grant for EnclosingRun {
         session.retry("asking the enclosing run", by, |attempt| {
             // It holds a request for longer than an attempt at a server takes.
             let attempt = Attempt { is_patient: true, ..attempt };
-            let request = Request {
-                sts: &self.sts,
-                scope: &self.scope,
-                min_ttl: self.min_ttl,
-                proof: Proof::Handle(&self.handle),
-                contact: None,
-            };
-            request.send(&session.http, &*session.clock, &session.console, attempt)
+            self.request().send(&session.http, &*session.clock, &session.console, attempt)
         })
     }
 

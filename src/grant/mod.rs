@@ -12,6 +12,7 @@ mod client_credentials;
 pub mod enclosing_run;
 #[cfg(feature = "classic-grants")]
 mod password;
+pub mod planned;
 #[cfg(feature = "classic-grants")]
 mod refresh_token;
 pub mod scope;
@@ -31,6 +32,7 @@ use crate::secret::{Secret, fingerprint};
 use crate::session::Session;
 
 pub use answer::check_life;
+use planned::Planned;
 use settings::GrantSettings;
 use token_exchange::SubjectTokens;
 
@@ -98,6 +100,9 @@ pub trait Grant: Send + Sync {
 
     /// Begins to connect to the server, while something else is waited for. Nothing is sent to it.
     fn prepare(&self, _session: &Session, _by: Deadline) {}
+
+    /// Does everything but ask: returns the requests that [`Grant::obtain`] would send, in their order.
+    fn rehearse(&self, session: &Session, by: Deadline) -> Result<Vec<Planned>, Error>;
 
     /// Obtains a credential. What is odd about it is in its findings.
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error>;
@@ -187,7 +192,8 @@ mod tests {
     #[test]
     fn every_grant_file_is_registered_once() {
         const NOT_CHOSEN: &str = "enclosing-run";
-        const SHARED: [&str; 7] = ["answer", "api", "mod", "scope", "server-error", "settings", "sts"];
+        const SHARED: [&str; 8] =
+            ["answer", "api", "mod", "planned", "scope", "server-error", "settings", "sts"];
         let mut files: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/grant"))
             .unwrap()
             .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().replace('_', "-"))

@@ -11,6 +11,7 @@ use crate::secret::Secret;
 use crate::session::Session;
 
 use super::api::{self, Account, Request};
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
@@ -63,19 +64,13 @@ impl Password {
         })?;
         Ok((name, password))
     }
-}
 
-impl Grant for Password {
-    fn ready(&self, _: &Session) -> Result<(), Error> {
-        self.account.required_client()?;
-        self.user().map(drop)
-    }
-
-    fn prepare(&self, session: &Session, by: Deadline) {
-        api::open_ahead(&session.http, &self.account.endpoint, by);
-    }
-
-    fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
+    /// Makes the request, with the password in the form in which it is sent.
+    fn with_request<T>(
+        &self,
+        session: &Session,
+        act: impl FnOnce(&Request<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let client = self.account.required_client()?;
         let (name, password) = self.user()?;
         let encoded = self.account.encoding.map(|encoding| encoding.encode(password));
@@ -92,7 +87,7 @@ impl Grant for Password {
         if let Some(encoding) = self.account.encoding {
             members.push(("password_encoding", Member::Text(encoding.id())));
         }
-        let request = Request {
+        act(&Request {
             endpoint: &self.account.endpoint,
             path: api::TOKEN,
             members,
@@ -100,8 +95,30 @@ impl Grant for Password {
             is_retired: true,
             rotates: true,
             min_ttl: self.min_ttl,
-        };
-        request.send(session, &self.refused, by)
+        })
+    }
+}
+
+impl Grant for Password {
+    fn ready(&self, _: &Session) -> Result<(), Error> {
+        self.account.required_client()?;
+        self.user().map(drop)
+    }
+
+    fn prepare(&self, session: &Session, by: Deadline) {
+        api::open_ahead(&session.http, &self.account.endpoint, by);
+    }
+
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method is not general enough in its lifetime"
+    )]
+    fn rehearse(&self, session: &Session, _: Deadline) -> Result<Vec<Planned>, Error> {
+        self.with_request(session, |request| request.planned())
+    }
+
+    fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
+        self.with_request(session, |request| request.send(session, &self.refused, by))
     }
 
     fn renewable_until(&self) -> Renewable {

@@ -9,7 +9,8 @@ use crate::http::Member;
 use crate::secret::Secret;
 use crate::session::Session;
 
-use super::api::{self, Account, Request};
+use super::api::{self, Account, Client, Request};
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::{Facts, Grant, Refused, Renewable};
 
@@ -43,6 +44,22 @@ impl RefreshToken {
             )
         })
     }
+
+    fn request<'a>(&'a self, client: &'a Client, refresh_token: &'a Secret) -> Request<'a> {
+        Request {
+            endpoint: &self.account.endpoint,
+            path: api::REFRESH,
+            members: vec![
+                ("client_id", Member::Text(client.id.reveal())),
+                ("client_secret", Member::Text(client.secret.reveal())),
+                ("refresh_token", Member::Text(refresh_token.reveal())),
+            ],
+            secrets: vec![("the client secret", &client.secret), ("the refresh token", refresh_token)],
+            is_retired: false,
+            rotates: true,
+            min_ttl: self.min_ttl,
+        }
+    }
 }
 
 impl Grant for RefreshToken {
@@ -55,6 +72,10 @@ impl Grant for RefreshToken {
         api::open_ahead(&session.http, &self.account.endpoint, by);
     }
 
+    fn rehearse(&self, _: &Session, _: Deadline) -> Result<Vec<Planned>, Error> {
+        self.request(self.account.required_client()?, self.configured()?).planned()
+    }
+
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {
         let client = self.account.required_client()?;
         let mut newer = self.newer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,20 +83,7 @@ impl Grant for RefreshToken {
             Some(newer) => newer,
             None => self.configured()?,
         };
-        let request = Request {
-            endpoint: &self.account.endpoint,
-            path: api::REFRESH,
-            members: vec![
-                ("client_id", Member::Text(client.id.reveal())),
-                ("client_secret", Member::Text(client.secret.reveal())),
-                ("refresh_token", Member::Text(refresh_token.reveal())),
-            ],
-            secrets: vec![("the client secret", &client.secret), ("the refresh token", refresh_token)],
-            is_retired: false,
-            rotates: true,
-            min_ttl: self.min_ttl,
-        };
-        let credential = request.send(session, &self.refused, by)?;
+        let credential = self.request(client, refresh_token).send(session, &self.refused, by)?;
         if let Some(rotated) = &credential.rotated {
             *newer = Some(Secret::new(rotated.reveal()));
         }

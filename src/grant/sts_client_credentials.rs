@@ -15,6 +15,7 @@ use crate::session::Session;
 
 use super::api::{self, Account};
 use super::client_credentials::ClientCredentials;
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::sts::{Api, Proof, Request, Sts};
 use super::{Facts, Grant, Refused, Renewable};
@@ -56,16 +57,20 @@ impl StsClientCredentials {
         })
     }
 
+    fn request<'a>(&'a self, caller: &'a Secret) -> Request<'a> {
+        Request {
+            sts: &self.sts,
+            scope: &self.scope,
+            min_ttl: self.min_ttl,
+            proof: Proof::Caller(caller),
+            contact: None,
+        }
+    }
+
     fn ask(&self, session: &Session, caller: &Secret, by: Deadline) -> Result<Credential, Error> {
         self.refused.check(caller, "the caller's token")?;
         session.retry("asking the STS for the token", by, |attempt| {
-            let request = Request {
-                sts: &self.sts,
-                scope: &self.scope,
-                min_ttl: self.min_ttl,
-                proof: Proof::Caller(caller),
-                contact: None,
-            };
+            let request = self.request(caller);
             request.send(&session.http, &*session.clock, &session.console, attempt).inspect_err(|failure| {
                 if failure.retry == Retry::Never {
                     self.refused.remember(caller, Code::StsDenied);
@@ -85,6 +90,16 @@ impl Grant for StsClientCredentials {
             api::open_ahead(&session.http, &self.account.endpoint, by);
         }
         self.sts.open_ahead(&session.http, by);
+    }
+
+    fn rehearse(&self, session: &Session, by: Deadline) -> Result<Vec<Planned>, Error> {
+        if let Some(caller) = &self.account.caller {
+            return Ok(vec![self.request(caller).planned()?]);
+        }
+        let mut planned = self.classic.rehearse(session, by)?;
+        // The token that the first request gives is not there yet.
+        planned.push(self.request(&Secret::new("")).planned()?);
+        Ok(planned)
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {

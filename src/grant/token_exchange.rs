@@ -8,9 +8,11 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Exit};
 use crate::identity::Identity;
+use crate::report::claims_status;
 use crate::retry::{Attempt, Retry};
 use crate::session::Session;
 
+use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::sts::{Contact, Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable, Uses};
@@ -130,6 +132,12 @@ impl TokenExchange {
         }
     }
 
+    /// Makes sure that an ID token may go where it is to go, and lives long enough.
+    fn check(&self, identity: &Identity) -> Result<(), Error> {
+        check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
+        self.tokens.check_life(identity)
+    }
+
     /// Asks once more with an ID token that was taken. Only what is noted of the answer matters: a token that comes is dropped.
     fn ask_again(&self, session: &Session, identity: &Identity, by: Deadline) {
         let request = self.request(identity, true);
@@ -173,8 +181,7 @@ impl TokenExchange {
                 answer_lost &= fresh.token.reveal() == identity.token.reveal();
                 *identity = fresh;
             }
-            check_issuer(&self.config.sts.endpoint, self.config.local_issuers_only, &identity.claims)?;
-            self.tokens.check_life(identity)?;
+            self.check(identity)?;
             self.refused.check(&identity.token, "the ID token")?;
             let request = self.request(identity, false);
             request.send(&session.http, &*session.clock, &session.console, attempt).map_err(|mut failure| {
@@ -222,6 +229,24 @@ impl Grant for TokenExchange {
 
     fn prepare(&self, session: &Session, by: Deadline) {
         self.config.sts.open_ahead(&session.http, by);
+    }
+
+    fn rehearse(&self, session: &Session, by: Deadline) -> Result<Vec<Planned>, Error> {
+        let identity = self.tokens.fetch(by)?;
+        self.check(&identity)?;
+        let claims = &identity.claims;
+        let status = claims_status(identity.verified);
+        let life = identity.life(&*session.clock);
+        let planned = self
+            .request(&identity, false)
+            .planned()?
+            .with("issuer", format!("{} ({status})", claims.issuer()))
+            .with("subject", claims.subject())
+            .with("audience", claims.audience().unwrap_or_default().join(", "));
+        Ok(vec![match life {
+            Some(life) => planned.with("expires", format!("in {life} s")),
+            None => planned,
+        }])
     }
 
     fn obtain(&self, session: &Session, by: Deadline) -> Result<Credential, Error> {

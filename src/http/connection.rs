@@ -12,7 +12,7 @@ use ureq::unversioned::transport::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::deadline::Deadline;
-use crate::socket::Socket;
+use crate::socket::{Socket, Watch};
 
 use super::MAX_HEADERS;
 
@@ -26,6 +26,11 @@ impl Connection {
     /// Bounds everything from now on.
     pub(super) fn set_deadline(&mut self, deadline: Deadline) {
         self.socket().set_deadline(deadline);
+    }
+
+    /// Has somebody told from now on when a read waits for long.
+    pub(super) fn set_watch(&mut self, watch: Option<Watch>) {
+        self.socket().set_watch(watch);
     }
 
     /// Returns the TLS version that was agreed on, if TLS is used.

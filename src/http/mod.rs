@@ -19,6 +19,7 @@ pub mod url;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -32,7 +33,10 @@ use zeroize::Zeroizing;
 use crate::clock::{self, Clock as _, SystemClock};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
+use crate::report::console::Console;
+use crate::report::late::{Late, PATIENCE};
 use crate::retry::{Attempt, Failure};
+use crate::socket::Watch;
 
 pub use connect::{Hop, Route};
 use connection::Ready;
@@ -79,12 +83,38 @@ pub struct Client {
     /// Connections that were opened ahead, each with the origin that it leads to.
     ahead: Mutex<Vec<(String, Preconnected)>>,
     log: Log,
+    /// The console that is told of an answer that is late, unless this is true: then something else is in the foreground.
+    told: Option<(Arc<Console>, Arc<AtomicBool>)>,
 }
 
 impl Client {
     /// Makes a client. `extra_roots` are trusted besides the built-in roots.
     pub fn new(proxies: ProxySettings, extra_roots: Vec<CertificateDer<'static>>) -> Self {
-        Self { proxies, extra_roots, tls: OnceLock::new(), ahead: Mutex::default(), log: Log::default() }
+        Self {
+            proxies,
+            extra_roots,
+            tls: OnceLock::new(),
+            ahead: Mutex::default(),
+            told: None,
+            log: Log::default(),
+        }
+    }
+
+    /// The same client, which tells people when an answer is late, unless something else is in the foreground.
+    #[must_use]
+    pub fn telling(self, console: Arc<Console>, is_in_background: Arc<AtomicBool>) -> Self {
+        Self { told: Some((console, is_in_background)), ..self }
+    }
+
+    /// Returns who is told of an answer that is late.
+    fn watch(&self, peer: Peer, attempt: Attempt) -> Option<Watch> {
+        let (console, is_in_background) = self.told.as_ref()?;
+        if is_in_background.load(Ordering::Relaxed) {
+            return None;
+        }
+        let now = Instant::now();
+        let mut late = Late::new(Arc::clone(console), peer.name, now, attempt.deadline);
+        Some(Watch::new(Deadline::after(now, PATIENCE), move || late.tell(Instant::now())))
     }
 
     /// Begins to connect to a server that will be asked later on, while something else is waited for. Each connection is
@@ -117,7 +147,7 @@ impl Client {
         }
         let sent = Arc::new(AtomicBool::new(false));
         let made = Made::now(peer, request.url);
-        let outcome = self.ask(request, attempt, &sent).map_err(|fault| Failure {
+        let outcome = self.ask(peer, request, attempt, &sent).map_err(|fault| Failure {
             lost_answer: sent.load(Ordering::Relaxed),
             ..self.explain(&fault, peer, request.url, attempt)
         });
@@ -176,6 +206,7 @@ impl Client {
 
     fn ask(
         &self,
+        peer: Peer,
         request: &Request<'_>,
         attempt: Attempt,
         sent: &Arc<AtomicBool>,
@@ -190,6 +221,7 @@ impl Client {
             None => self.route(url)?.open(end, attempt.connect_timeout())?,
         };
         connection.set_deadline(end);
+        connection.set_watch(self.watch(peer, attempt));
         let tls_version = connection.tls_version();
         let agent = Agent::with_parts(policy(request), Ready::new(connection, Arc::clone(sent)), NoResolver);
         let authorization =

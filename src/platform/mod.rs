@@ -301,7 +301,7 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// Adds to the error of a missing ID token that `exec` took the variables away, where this runs inside it.
 fn inside_exec(error: Error, env: &Env) -> Error {
-    if !env.has(names::EXEC) {
+    if !env.has(names::EXEC) || env.is(names::EXEC, names::EXEC_KEEPS) {
         return error;
     }
     if env.is(names::EXEC, names::EXEC_RENEWS) {

@@ -34,6 +34,9 @@ pub enum Verbosity {
     Verbose,
 }
 
+/// Takes back what stands in the line of the cursor (ECMA-48: CR, EL).
+const TAKE_BACK: &str = "\r\u{1b}[K";
+
 /// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -54,16 +57,48 @@ pub type Log = Box<dyn Fn(Kind, &str) + Send + Sync>;
 pub struct Console {
     /// The place for people's lines, if that is another one than for the runner's commands.
     log: Option<Log>,
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Mutex<Out>,
     redactor: Mutex<Redactor>,
     verbosity: Verbosity,
     color: bool,
+    /// True if a line can take the place of the one before.
+    counts_down: bool,
+}
+
+/// Standard error.
+struct Out {
+    stream: Box<dyn Write + Send>,
+    /// True if the cursor stands behind a line that the next one replaces.
+    is_passing: bool,
 }
 
 impl Console {
     /// A console that writes to `out`.
     pub fn new(out: Box<dyn Write + Send>, verbosity: Verbosity, color: bool) -> Self {
-        Self { log: None, out: Mutex::new(out), redactor: Mutex::new(Redactor::default()), verbosity, color }
+        let out = Mutex::new(Out { stream: out, is_passing: false });
+        let redactor = Mutex::new(Redactor::default());
+        Self { log: None, out, redactor, verbosity, color, counts_down: false }
+    }
+
+    /// The same console, where a line can take the place of the one before, or cannot.
+    #[must_use]
+    pub fn with_countdown(self, counts_down: bool) -> Self {
+        Self { counts_down, ..self }
+    }
+
+    /// Tells whether a line about a wait counts down in its place.
+    pub fn counts_down(&self) -> bool {
+        self.counts_down && self.verbosity >= Verbosity::Normal
+    }
+
+    /// Shows a line that the next one replaces, whoever writes it.
+    pub fn passing(&self, line: &str) {
+        // What does not fit is cut off by the terminal: only one line can be taken back.
+        let line = self.safe(line);
+        let mut out = lock(&self.out);
+        let written = write!(out.stream, "{TAKE_BACK}\u{1b}[?7lequinix-wif: {line}\u{1b}[?7h");
+        out.is_passing = true;
+        written.and_then(|()| out.stream.flush()).ok();
     }
 
     /// The same console with another place for people's lines. The runner's commands go where they went.
@@ -213,8 +248,11 @@ impl Console {
     /// Writes a line at once and flushes it, so that lines of several threads or processes do not mix.
     fn raw(&self, line: &str) -> io::Result<()> {
         let mut out = lock(&self.out);
-        out.write_all(line.as_bytes())?;
-        out.flush()
+        if std::mem::take(&mut out.is_passing) {
+            out.stream.write_all(TAKE_BACK.as_bytes())?;
+        }
+        out.stream.write_all(line.as_bytes())?;
+        out.stream.flush()
     }
 }
 
@@ -312,6 +350,20 @@ mod tests {
             assert!(console.holds_secret("the-bearer-of-th") && !console.holds_secret("the-bearer"));
         });
         assert_eq!(out, "warning: server said : :set-env: :***\n");
+    }
+
+    #[test]
+    fn a_line_that_passes_is_taken_back_by_whatever_comes_next() {
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        let console = console.with_countdown(true);
+        console.guard(&Secret::new("the-bearer-of-this-run"));
+        console.passing("2 s the-bearer-of-this-run");
+        console.passing("1 s\n::add-mask::x");
+        console.mask(&Secret::new("hush"), |value| format!("hide {value}")).unwrap();
+        console.warn("w");
+        let shown = |line: &str| format!("{TAKE_BACK}\u{1b}[?7lequinix-wif: {line}\u{1b}[?7h");
+        let [first, second] = [shown("2 s ***"), shown("1 s : :add-mask: :x")];
+        assert_eq!(lines.text(), format!("{first}{second}{TAKE_BACK}\nhide hush\nwarning: w\n"));
     }
 
     #[test]

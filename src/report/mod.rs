@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod console;
+pub mod late;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Report {
     pub provider: Option<&'static str>,
     /// The format that was used.
     pub format: Option<&'static str>,
+    /// True if nothing was to be sent to Equinix (`--dry-run`).
+    pub is_dry: bool,
     /// The scope that was granted, once there is an access token.
     pub granted_scope: Option<String>,
     /// The moment when the token that is handed over expires (RFC 3339), once there is one.
@@ -86,6 +89,7 @@ impl Report {
             "claims_status": self.claims.as_ref().map(|_| claims_status(self.verified)),
             "provider": self.provider,
             "format": self.format,
+            "dry_run": self.is_dry,
             "available": self.available,
             "reason": self.reason,
             "granted_scope": self.granted_scope.as_deref().map(safe),
@@ -196,7 +200,7 @@ mod tests {
                 "message": "slow down; STS says: you sent ***", "hint": Code::RateLimited.cure(), "http_status": 429,
                 "attempts": 4, "elapsed_ms": 12, "oauth_error": "slow", "server_echoed_secret": true,
                 "claims": {"iss": "i", "sub": "s", "aud": ["a"], "exp": 1}, "claims_status": "decoded, not verified",
-                "provider": "github", "format": null, "available": true, "reason": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
+                "provider": "github", "format": null, "dry_run": false, "available": true, "reason": null, "granted_scope": "roleassignments:o", "expires_at": "2026-11-22T04:00:00Z",
                 "warnings": ["w : :set-env: :"],
                 "audit": {
                     "started_at": null, "command": null, "grant": null,

@@ -16,6 +16,7 @@ pub(crate) fn checks() -> Vec<Check> {
     checks![
         bash_offers_commands_flags_and_their_values,
         fish_offers_commands_flags_and_their_values,
+        zsh_offers_commands_flags_and_their_values,
         zsh_takes_them,
         zsh_is_told_what_has_to_come_first,
         powershell_and_elvish_get_every_command,
@@ -86,14 +87,21 @@ fn cases() -> Vec<(&'static str, Vec<String>, &'static str)> {
         ("equinix-wif token --format ", formats(), "text"),
         ("equinix-wif doctor --format ", words(&["text", "json"]), "raw"),
         ("equinix-wif exec --validation ", words(&["off", "basic", "strict"]), "fail"),
+        ("equinix-wif token --provider ", words(&["auto", "github", "gitlab", "kubernetes", "aws"]), "token"),
+        ("equinix-wif exec --grant ", words(&["token-exchange", "client-credentials"]), "fail"),
+        ("equinix-wif exec --dr", words(&["--dry-run"]), "--renew"),
+        ("equinix-wif sandbox --fault ", words(&["rate-limit", "expired-token"]), "github"),
+        ("equinix-wif sandbox --platform ", words(&["github", "gitlab", "none"]), "forgejo"),
+        ("equinix-wif explain claim-a", words(&["claim-aud"]), "sts-denied"),
+        ("equinix-wif completions ", words(&["bash", "fish", "powershell", "zsh"]), "token"),
+        ("equinix-wif help ", words(&["token", "exec", "sandbox"]), "bash"),
     ]
 }
 
 fn bash_offers_commands_flags_and_their_values() {
     need_shell(&["bash"]);
     let completions = printed(&["completions", "bash"]);
-    let codes = ("equinix-wif explain claim-a", vec!["claim-aud".to_owned()], "sts-denied");
-    for (typed, offered, other) in cases().into_iter().chain([codes]) {
+    for (typed, offered, other) in cases() {
         let script = format!(
             r#"source "$0"; read -ra COMP_WORDS <<<'{typed}'; [[ '{typed}' == *' ' ]] && COMP_WORDS+=("")
             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{typed}'; COMP_POINT=${{#COMP_LINE}}
@@ -117,6 +125,59 @@ fn fish_offers_commands_flags_and_their_values() {
         let reply = words(&reply);
         assert!(offered.iter().all(|word| reply.contains(&word.as_str())), "{typed:?}: {reply:?}");
         assert!(!reply.contains(&other), "{typed:?}: {reply:?}");
+    }
+}
+
+/// The start-up file of a shell at a terminal, which shows what would be offered instead of offering it.
+const ZSHRC: &str = r#"
+PROMPT= RPROMPT= PS2=
+unset zle_bracketed_paste
+autoload -Uz compinit; compinit -D -u
+source "$HOME/completions"
+compadd() {
+  if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi
+  local -a hits
+  builtin compadd -A hits "$@"
+  print -rl -- '' offer:$^hits
+}
+show-end() { print; print -r -- done; zle kill-buffer }
+zle -N show-end
+bindkey '^X' show-end
+bindkey '^I' complete-word
+print -r -- done
+"#;
+
+/// Types each of its arguments there.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty shell zsh -d -i
+until-done() { local line; REPLY=; while zpty -r shell line; do REPLY+=$line; [[ $line == done* ]] && return; done }
+until-done
+for typed in "$@"; do
+  zpty -w -n shell "$typed"$'\t\x18'
+  until-done
+  for line in ${(f)REPLY}; do [[ $line == offer:* ]] && print -r -- ${${line#offer:}%%$'\r'}; done
+  print -r -- '=='
+done
+zpty -d shell
+"#;
+
+fn zsh_offers_commands_flags_and_their_values() {
+    need_shell(&["zsh", "-f"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("completions");
+    fs::write(&file, printed(&["completions", "zsh"])).unwrap();
+    fs::write(folder.path().join(".zshrc"), ZSHRC).unwrap();
+    let cases = cases();
+    let mut command = Command::new("zsh");
+    command.args(["-f", "-c", ZSH, "zsh"]).args(cases.iter().map(|(typed, ..)| typed)).env("TERM", "xterm");
+    let output = command.env("HOME", folder.path()).env("ZDOTDIR", folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let replies: Vec<Vec<&str>> = text.split("==\n").map(words).collect();
+    assert_eq!(replies.len(), cases.len() + 1, "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for ((typed, offered, other), reply) in cases.iter().zip(replies) {
+        assert!(offered.iter().all(|word| reply.contains(&word.as_str())), "{typed:?}: {reply:?}");
+        assert!(!reply.contains(other), "{typed:?}: {reply:?}");
     }
 }
 
@@ -190,6 +251,9 @@ fn the_manual_page_tells_everything() {
     for row in rows("docs/reference/commands.md", "## Exit status").iter().skip(1) {
         assert!(plain.contains(&row[1]), "{}", row[1]);
     }
+    let codes = printed(&["explain"]);
+    let codes = codes.lines().filter_map(|line| line.split_whitespace().next());
+    assert!(codes.clone().count() > 50 && codes.clone().all(|code| plain.contains(code)), "each code");
 }
 
 fn groff_shows_the_manual_page_and_has_nothing_to_say() {
@@ -200,7 +264,10 @@ fn groff_shows_the_manual_page_and_has_nothing_to_say() {
     fs::write(&file, &page).unwrap();
     let shown = Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&file).output().unwrap();
     assert!(shown.status.success() && shown.stderr.is_empty(), "{}", String::from_utf8_lossy(&shown.stderr));
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("equinix-wif(1)"));
+    let text = String::from_utf8_lossy(&shown.stdout);
+    assert!(text.contains("equinix-wif(1)"));
+    let first = text.lines().find(|line| !line.is_empty()).unwrap();
+    assert!(first.contains("User Commands"), "the fields of the title are in their places: {first}");
 }
 
 fn they_are_the_same_in_and_outside_of_a_job() {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::support::job::Job;
 use crate::support::outcome::Outcome;
+use crate::support::server::Reply;
 use crate::tools::{need_python, need_script};
 use crate::{Check, checks};
 
 /// What is checked here.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
+        a_wait_counts_down_in_one_line_of_the_terminal,
         a_command_beside_the_program_has_each_signal_of_the_terminal_once,
         a_command_beside_the_program_learns_that_the_terminal_is_gone,
         a_query_of_terraform_is_not_waited_for_at_a_terminal,
@@ -106,6 +108,72 @@ while name != 'USR2':
     with open(tmp + '/seen', 'a') as seen: print(name, file=seen)
 os._exit(7)
 ";
+
+/// Makes a terminal for standard error, and answers the STS's second request when the line about it has changed. What was shown
+/// is played back as a terminal would: the lines that stay.
+const WATCHER: &str = r#"
+import os, pty, re, sys
+pid, terminal = pty.fork()
+if pid == 0: os.execvp('sh', ['sh', '-c', '"$@" >"$TMPDIR/out"', 'sh', *sys.argv[1:]])
+seen = b''
+while True:
+    try: more = os.read(terminal, 4096)
+    except OSError: break
+    if not more: break
+    seen += more
+    if seen.count(b'has not answered') == 2: open(os.environ['TMPDIR'] + '/answer', 'w').close()
+status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+text = seen.decode()
+assert text.count('\x1b[?7l') == text.count('\x1b[?7h'), text
+print('status', status, 'changes', text.count('\x1b[?7l'))
+for line in text.replace('\x1b[?7l', '').replace('\x1b[?7h', '').split('\r\n'): print(line.rpartition('\r\x1b[K')[2])
+"#;
+
+fn a_wait_counts_down_in_one_line_of_the_terminal() {
+    need_python();
+    let job = Job::gitlab();
+    let answer = job.tmp().join("answer");
+    let mut requests = 0;
+    let job = job.sts_with(move |_| {
+        requests += 1;
+        if requests == 1 {
+            return Some(Reply::status(503));
+        }
+        // The driver looks on.
+        while !answer.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    });
+    let run = |job: Job| job.env("TERM", "xterm").wrap_shell(["python3", "-c", WATCHER]).exec(["true"]).run();
+    let outcome = run(job.unset("CI"));
+    let stays = without_numbers(&outcome.stdout);
+    for line in [
+        "\nequinix-wif: exchanging the token: attempt N failed (server-error), trying again in N.N s (N s of --timeout left)\n",
+        "\nequinix-wif: the STS has not answered for N s, waiting (N s of --timeout left)\n",
+    ] {
+        outcome.require(stays.matches(line).count() == 1, &format!("there is one {line:?} in {stays}"));
+    }
+    outcome.require(stays.starts_with("status N changes N\n"), "it succeeds");
+    outcome.require(outcome.stdout.starts_with("status 0 "), "it succeeds");
+    // In the log of a CI job each is a line from the start.
+    let log = run(Job::gitlab().sts_reply(Reply::status(503)));
+    log.require(log.stdout.starts_with("status 0 changes 0\n"), "nothing counts down");
+    log.require(log.stdout.contains("trying again in 0."), "the wait is told");
+}
+
+/// The text with `N` in place of each number.
+fn without_numbers(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if out.ends_with('N') => {}
+            '0'..='9' => out.push('N'),
+            _ => out.push(c),
+        }
+    }
+    out
+}
 
 /// What the drivers below have in common: a terminal with the program and the command, and what becomes of them.
 const DRIVER: &str = r"

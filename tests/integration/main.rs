@@ -26,6 +26,7 @@ mod command {
     mod sandbox;
 }
 mod exchange {
+    mod dry_run;
     mod grants;
     mod refusals;
     mod retry;

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cli::unknown;
 use crate::command::json_text;
+use crate::env::Env;
 use crate::error::Error;
 use crate::report::console::Console;
 
@@ -60,6 +62,12 @@ impl Checks {
             cure: Some(error.cure().to_owned()),
             error: Some(error),
         });
+    }
+
+    /// Adds to each failure what was probably meant for a setting that is missing.
+    pub(super) fn explained(self, env: &Env) -> Self {
+        let explain = |error| unknown::explain(error, env);
+        Self(self.0.into_iter().map(|check| Check { error: check.error.map(explain), ..check }).collect())
     }
 
     /// Tells whether a check of this name has failed.

@@ -74,7 +74,7 @@ pub fn run(
         if grant.parent.is_none() {
             checks.shadowing(env);
         }
-        return finish(checks, as_json, console, streams, report);
+        return finish(checks.explained(env), as_json, console, streams, report);
     }
     let choice = checks.platform(identity, env);
     checks.network(&network);
@@ -104,7 +104,7 @@ pub fn run(
     checks.delivery(platform, env, streams.stderr_is_lost);
     checks.shadowing(env);
 
-    finish(checks, as_json, console, streams, report)
+    finish(checks.explained(env), as_json, console, streams, report)
 }
 
 /// Shows the list, and returns the exit status.

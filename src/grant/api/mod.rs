@@ -18,6 +18,7 @@ use crate::secret::Secret;
 use crate::session::Session;
 
 use super::Refused;
+use super::planned::Planned;
 
 pub use account::{Account, Client, LONGEST, Origin, PasswordEncoding, SecretText};
 #[cfg(feature = "service")]
@@ -82,6 +83,19 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
+    /// Describes the request, which is not sent.
+    pub(super) fn planned(&self) -> Result<Vec<Planned>, Error> {
+        let members = self.members.iter().filter_map(|(name, member)| match member {
+            Member::Text(text) => Some((*name, *text)),
+            Member::Number(_) => None,
+        });
+        Ok(vec![Planned::new(
+            format!("{}{}", at(self.endpoint, self.path)?.origin(), self.path),
+            members,
+            &self.secrets,
+        )])
+    }
+
     /// Asks once. Only a connection that failed before a byte was sent is tried again.
     pub(super) fn send(
         &self,

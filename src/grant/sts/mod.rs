@@ -13,6 +13,7 @@ use crate::credential::Credential;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
 use crate::grant::answer::Server;
+use crate::grant::planned::Planned;
 use crate::http::url::Url;
 use crate::http::{Client, Peer, Request as HttpRequest, Response};
 use crate::identity::jwt::UnverifiedClaims;
@@ -233,25 +234,10 @@ impl Request<'_> {
         let url = self.sts.token_endpoint()?;
         // The token's life may begin when the request arrives: counted from before it, it never seems longer than it is.
         let asked = clock.unix_time();
-        let response = match &self.proof {
-            Proof::IdToken { token, .. } | Proof::Handle(token) => {
-                let fields = [
-                    ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-                    ("scope", self.scope),
-                    ("subject_token", token.reveal()),
-                    ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
-                ];
-                http.send(self.proof.peer(), &HttpRequest::post_form(&url, &fields), attempt)?
-            }
-            Proof::Caller(token) => {
-                let fields = [("grant_type", "client_credentials"), ("scope", self.scope)];
-                http.send(
-                    self.proof.peer(),
-                    &HttpRequest::post_form(&url, &fields).with_bearer(token),
-                    attempt,
-                )?
-            }
-        };
+        let fields = self.fields();
+        let request = HttpRequest::post_form(&url, &fields);
+        let request = self.bearer().map_or(request, |token| request.with_bearer(token));
+        let response = http.send(self.proof.peer(), &request, attempt)?;
         if let Some((contact, is_second)) = self.contact {
             contact.note(&response, self.scope, is_second);
         }
@@ -261,6 +247,38 @@ impl Request<'_> {
             Err(self.asked().refusal(&response, clock.unix_time()))
         };
         outcome.map_err(|failure| failure.with_echo(response.echoes(self.proof.secret())))
+    }
+
+    /// Returns the form.
+    fn fields(&self) -> Vec<(&'static str, &str)> {
+        match &self.proof {
+            Proof::IdToken { token, .. } | Proof::Handle(token) => vec![
+                ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+                ("scope", self.scope),
+                ("subject_token", token.reveal()),
+                ("subject_token_type", "urn:ietf:params:oauth:token-type:id_token"),
+            ],
+            Proof::Caller(_) => vec![("grant_type", "client_credentials"), ("scope", self.scope)],
+        }
+    }
+
+    /// Returns the token for the `Authorization` header.
+    fn bearer(&self) -> Option<&Secret> {
+        match &self.proof {
+            Proof::Caller(token) => Some(token),
+            Proof::IdToken { .. } | Proof::Handle(_) => None,
+        }
+    }
+
+    /// Describes the request, which is not sent.
+    pub(super) fn planned(&self) -> Result<Planned, Error> {
+        let url = format!("{}{}", self.sts.token_endpoint()?.origin(), self.sts.api.path());
+        let name = self.proof.name();
+        let planned = Planned::new(url, self.fields(), &[(name, self.proof.secret())]);
+        Ok(match self.bearer() {
+            Some(_) => planned.with("authorization", format!("Bearer ({name}, not shown)")),
+            None => planned,
+        })
     }
 
     fn asked(&self) -> Asked<'_> {

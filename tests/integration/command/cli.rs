@@ -133,8 +133,7 @@ mod usage {
     #[test]
     fn errors_go_to_stderr() {
         for (args, message, hint) in [
-            (&[][..], "no command was given", "equinix-wif --help"),
-            (&["tokn"], "unrecognized subcommand 'tokn'", "'token'"),
+            (&["tokn"][..], "unrecognized subcommand 'tokn'", "'token'"),
             (&["token", "--scpe", "x"], "unexpected argument '--scpe'", "'--scope'"),
             (&["token", "extra"], "unexpected argument 'extra'", "--help"),
             (&["token", "--scope"], "a value is required for '--scope <SCOPE>'", "--help"),
@@ -160,6 +159,33 @@ mod usage {
             let line = outcome.stderr.lines().find(|line| line.starts_with("hint: ")).unwrap();
             assert!(line.contains(hint), "{line}");
             assert!(!outcome.stderr.contains(['\u{1b}', '\u{7}']));
+        }
+    }
+
+    #[test]
+    fn no_command_is_answered_with_the_next_step_from_here() {
+        let nothing = |job: Job| job.only_args([""; 0]).run();
+        for (job, step) in [
+            (
+                Job::bare(),
+                "hint: No CI platform was recognised. Run: equinix-wif doctor, which says what it looked at\n",
+            ),
+            (
+                Job::github()
+                    .env("EQUINIX_WIF_AUDIENCE", "a")
+                    .env("EQUINIX_TOKEN_EXCHANGE_SCOPE", "roleassignments:o"),
+                "hint: The identity comes from GitHub Actions. Run: equinix-wif token\n",
+            ),
+            (
+                Job::gitlab(),
+                "hint: The identity comes from GitLab CI. No scope is set. Run: equinix-wif doctor --scope <scope>\n",
+            ),
+        ] {
+            let outcome = nothing(job);
+            outcome
+                .fails(2, "cfg-usage")
+                .stderr_has("error[cfg-usage]: no command was given\n")
+                .stderr_has(step);
         }
     }
 
@@ -659,6 +685,60 @@ mod names_of_variables {
             let file = String::from_utf8(outcome.files[&outcome.printed_path().unwrap()].clone()).unwrap();
             assert!(file.starts_with(&format!("export {name}='")), "{name}");
             assert!(file.contains(&format!("\nexport {name}_EXPIRES_AT='20")), "{name}");
+        }
+    }
+}
+
+mod unknown_settings {
+    use super::*;
+
+    const SLIP: &str = "EQUINIX_WIF_AUDIENC";
+    const WARNING: &str =
+        "warning: set, but no setting: EQUINIX_WIF_AUDIENC (did you mean EQUINIX_WIF_AUDIENCE?)\n";
+    const VALUE: &str = "a-value-that-is-never-shown";
+
+    fn warnings(outcome: &Outcome) -> usize {
+        outcome.stderr.matches("set, but no setting").count()
+    }
+
+    #[test]
+    fn are_named_in_one_line_and_in_the_report_without_their_values() {
+        for job in [Job::github(), Job::github().exec(["true"])] {
+            let outcome = job.env(SLIP, VALUE).run();
+            outcome.succeeds().stderr_has(WARNING).stderr_lacks(VALUE);
+            assert_eq!(warnings(&outcome), 1, "{}", outcome.context());
+            let report = outcome.report.as_ref().unwrap();
+            let listed = report["warnings"].as_array().unwrap().iter().filter(|text| {
+                text.as_str().is_some_and(|text| WARNING.contains(text) && text.contains(SLIP))
+            });
+            assert_eq!(listed.count(), 1, "{report}");
+            assert!(!report.to_string().contains(VALUE));
+        }
+        let outcome = only(&["explain", "claim-aud"]);
+        assert_eq!(warnings(&outcome), 0, "nothing is set for it");
+    }
+
+    #[test]
+    fn are_named_by_the_error_of_the_setting_that_is_missing() {
+        let note = "did you mean EQUINIX_WIF_AUDIENCE?";
+        let outcome =
+            fails(Job::github().without_flag("--audience").env(SLIP, VALUE), 2, "cfg-audience-missing");
+        outcome.stderr_has(&format!("  note: {SLIP} is set; {note}\n"));
+        let message = outcome.report.as_ref().unwrap()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with(note), "{message}");
+        let doctor = Job::github().command("doctor").without_flag("--audience").env(SLIP, VALUE).run();
+        assert!(doctor.stdout.contains(&format!("note: {SLIP} is set; {note}")), "{}", doctor.context());
+    }
+
+    /// Whether or not the command has an identity of its own.
+    #[test]
+    fn are_not_named_again_inside() {
+        let program = env!("CARGO_BIN_EXE_equinix-wif");
+        for flag in ["--keep-oidc-env", "--keep-secrets"] {
+            let job = Job::gitlab().env(SLIP, VALUE).arg(flag);
+            let outcome = job.exec(["sh", "-c", "\"$0\" doctor >/dev/null; true", program]).run();
+            outcome.succeeds();
+            assert_eq!(warnings(&outcome), 1, "{flag}: {}", outcome.context());
         }
     }
 }

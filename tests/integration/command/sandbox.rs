@@ -252,6 +252,15 @@ mod commands {
         }
     }
 
+    /// As `docs/reference/commands.md` shows it.
+    #[test]
+    fn may_be_a_dry_run() {
+        let outcome =
+            sandbox(Job::bare(), &["--platform", "gitlab", "--", "equinix-wif", "token", "--dry-run"]);
+        outcome.succeeds().stdout_is("").stderr_has("would send: POST http://127.0.0.1:");
+        outcome.stderr_has("  audience:           equinix-sandbox\n");
+    }
+
     #[test]
     fn find_github_s_files() {
         // The runner has to be able to read stderr, so it goes to a pipe here and not to a file.

@@ -42,6 +42,15 @@ fn told(outcome: &Outcome) -> Vec<&str> {
     lines.map(|line| line.split(", trying").next().unwrap()).collect()
 }
 
+/// The wait before the first retry, as it was told.
+fn told_wait(outcome: &Outcome) -> f64 {
+    let line = outcome.stderr.lines().find_map(|line| line.split_once("trying again in ")).unwrap().1;
+    let (wait, rest) = line.split_once(" s (").unwrap();
+    let left = rest.strip_suffix(" s of --timeout left)").unwrap();
+    assert!(left.parse::<u64>().unwrap() <= 60, "{left}");
+    wait.parse().unwrap()
+}
+
 const TRANSIENT: [(u16, &str); 8] = [
     (408, "server-error"),
     (409, "sts-conflict"),
@@ -174,9 +183,7 @@ fn retry_after_is_a_minimum() {
             let outcome =
                 Job::github().sts_reply(Reply::status(status).header("Retry-After", value.clone())).run();
             outcome.succeeds().sts_requests(2).within(Duration::from_secs(5));
-            let line = outcome.stderr.lines().find(|line| line.contains("trying again in ")).unwrap();
-            let told: f64 =
-                line.rsplit_once("trying again in ").unwrap().1.trim_end_matches(" s").parse().unwrap();
+            let told = told_wait(&outcome);
             // On top of it comes a random part: up to half a second, or two where the server asked to slow down.
             let own = match wait {
                 Some(0.0) => 0.5,
@@ -200,8 +207,7 @@ fn a_date_is_taken_by_the_servers_own_clock() {
     let reply = Reply::status(429).header("Date", http_date(3600)).header("Retry-After", http_date(3601));
     let outcome = Job::github().sts_reply(reply).run();
     outcome.succeeds().sts_requests(2).within(Duration::from_secs(6));
-    let line = outcome.stderr.lines().find(|line| line.contains("trying again in ")).unwrap();
-    let told: f64 = line.rsplit_once("trying again in ").unwrap().1.trim_end_matches(" s").parse().unwrap();
+    let told = told_wait(&outcome);
     // Two dates that are made one after the other may lie a second further apart, and up to two are left to chance.
     outcome.require((1.0..=4.1).contains(&told), "the wait begins with the difference of the two dates");
 }

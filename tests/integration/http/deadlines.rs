@@ -9,7 +9,7 @@ use crate::support;
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -320,4 +320,27 @@ fn no_device_fills_the_memory() {
     let job = Job::bare().env("EQUINIX_WIF_SUBJECT_TOKEN_FILE", "-");
     let outcome = job.wrap_shell(["sh", "-c", "exec equinix-wif \"$@\" </dev/zero"]).run();
     outcome.fails(4, "id-token-too-large").within(END);
+}
+
+/// The server answers when the line about the wait is there, so the wait is as short as it can be.
+#[test]
+fn an_answer_that_is_late_is_told_of_once_and_then_taken_whole() {
+    let started: Vec<_> = [Job::gitlab(), Job::gitlab().tls(), Job::gitlab().arg("-q")]
+        .into_iter()
+        .map(|job| {
+            let (answer, wanted) = mpsc::channel();
+            (job.sts_with(move |_| wanted.recv().map(|()| None).unwrap_or_default()).start(), answer)
+        })
+        .collect();
+    for (running, _) in &started[..2] {
+        assert!(running.stderr_gets("equinix-wif: the STS has not answered for 3 s, waiting (5"));
+    }
+    for (number, (running, answer)) in started.into_iter().enumerate() {
+        answer.send(()).unwrap();
+        let outcome = running.wait();
+        outcome.succeeds().sts_requests(1);
+        let told = outcome.stderr.matches("has not answered").count();
+        assert_eq!(told, usize::from(number < 2), "{}", outcome.context());
+        outcome.stderr_lacks("\u{1b}");
+    }
 }

@@ -250,6 +250,9 @@ fn without_the_flag_nobody_asks_for_keys() {
 fn verbose_lines_tell_verified_from_decoded() {
     let verified = accepted(good(Job::gitlab()).arg("-v"));
     verified.stderr_has("(verified)").stderr_lacks(DECODED);
+    let dry = good(Job::gitlab()).arg("--dry-run").run();
+    dry.succeeds().stderr_has(" (verified)\n");
+    assert_eq!(dry.sts.connections, 0);
     let decoded = Job::gitlab().arg("-v").run();
     decoded.succeeds().stderr_has("(decoded, not verified)").stderr_lacks("(verified)");
 }
