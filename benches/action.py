@@ -1,7 +1,7 @@
 """The action's own cost, which is everything but the two exchanges: both steps of action.yml, with the program fetched from a
 server on this machine, compared, unpacked and started; then the same from the runner's tool cache. Beside it the start of a
 JavaScript action, bundled as such actions are: it reads its inputs, masks and hands over a value, and does nothing else. The
-goal is a third of that.
+goal is a third of that; unpacking alone takes more.
 
     tests/foreign/differential/install.sh
     python3 benches/action.py [--rounds N] [--binary PATH]

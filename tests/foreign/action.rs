@@ -586,6 +586,7 @@ mod under_act {
     /// in `packaging::commit`.
     pub(super) fn takes_a_program_that_the_workflow_has_built() {
         need_act();
+        need("node", Command::new("node").arg("--version"), INSTALL);
         let world = World::new().with_action(None);
         for (folder, caches) in [("cache", "\n  post: post.js"), ("cache/restore", "")] {
             let to = world.path("repository/stand-in").join(folder);
