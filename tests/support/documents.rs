@@ -109,7 +109,7 @@ fn kind(place: &str, value: &Value) -> String {
             text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
         }
         Value::String(_) => "text".to_owned(),
-        Value::Number(number) if place.ends_with(".exit") => number.to_string(),
+        Value::Number(number) if place.rsplit('.').next() == Some("exit") => number.to_string(),
         Value::Number(number) => format!("{} digits, {}", number.to_string().len(), number.is_f64()),
         Value::Array(_) => "array".to_owned(),
         Value::Object(_) => "object".to_owned(),
