@@ -42,12 +42,13 @@ const MAX_HEADER_LINES: usize = 128;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The headers of an answer that are passed on: those that say how to go on, and the names that the server gave a request.
-const PASSED_ON: [HeaderName; 5] = [
+const PASSED_ON: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::RETRY_AFTER,
     header::WWW_AUTHENTICATE,
     HeaderName::from_static("x-request-id"),
     HeaderName::from_static("x-correlation-id"),
+    HeaderName::from_static("traceparent"),
 ];
 
 /// An answer that may be passed on.

@@ -1,11 +1,10 @@
 //! Collects the JSON documents that the program writes in the tests. `tests/foreign/schemas.rs` has them judged.
 //!
-//! Documents of one shape are alike to a schema, so a process keeps one of each. They are kept apart by the program that
-//! wrote them: what another build wrote is no fault of this one.
+//! A process keeps those that have something new: a member, a type, a word of a set, a set of members. They are kept apart by
+//! the program that wrote them: what another build wrote is no fault of this one.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +15,11 @@ use serde_json::{Value, json};
 /// The beginning of the folders' names.
 const FOLDER: &str = "documents-";
 
-/// The file of this process, and the shapes in it.
-static OWN: Mutex<Option<(File, BTreeSet<u64>)>> = Mutex::new(None);
+/// The members whose own members are names that a job brings along.
+const MAPS: [&str; 7] = [".settings", ".claims", ".run", ".members", ".variables", ".facts", ".details[]"];
+
+/// The file of this process, and what its documents have.
+static OWN: Mutex<Option<(File, BTreeSet<String>)>> = Mutex::new(None);
 
 /// The folder for what the program under test writes.
 pub fn folder() -> PathBuf {
@@ -45,12 +47,16 @@ pub fn schema(command: &str, format: &str) -> Option<&'static str> {
 pub fn keep(schema: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let document: Option<Value> = serde_json::from_str(&text).ok();
-    let mut hasher = DefaultHasher::new();
-    schema.hash(&mut hasher);
-    document.as_ref().map(shape).hash(&mut hasher);
+    let mut all = Vec::new();
+    match &document {
+        Some(document) => facts(schema, document, &mut all),
+        None => all.push(format!("{schema} {text}")),
+    }
     let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (file, shapes) = own.get_or_insert_with(|| (open(), BTreeSet::new()));
-    if shapes.insert(hasher.finish()) {
+    let (file, known) = own.get_or_insert_with(|| (open(), BTreeSet::new()));
+    let before = known.len();
+    known.extend(all);
+    if known.len() > before {
         let line =
             json!({"schema": schema, "document": document, "text": document.is_none().then_some(text)});
         file.write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -69,16 +75,44 @@ fn open() -> File {
     OpenOptions::new().append(true).create(true).open(path).unwrap()
 }
 
-/// A value without what differs from run to run: long texts, digits, and repeated items.
-fn shape(value: &Value) -> String {
+/// Adds everything about a value that a schema could take amiss, each with its place.
+fn facts(place: &str, value: &Value, all: &mut Vec<String>) {
+    all.push(format!("{place} {}", kind(place, value)));
     match value {
-        Value::String(text) if text.len() > 24 || text.contains(['/', ' ']) => "text".to_owned(),
-        Value::String(text) => text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect(),
-        Value::Number(number) => if number.is_f64() { "float" } else { "integer" }.to_owned(),
-        Value::Array(items) => format!("{:?}", items.iter().map(shape).collect::<BTreeSet<_>>()),
+        Value::Array(items) => items.iter().for_each(|item| facts(&format!("{place}[]"), item, all)),
         Value::Object(members) => {
-            format!("{:?}", members.iter().map(|(name, value)| (name, shape(value))).collect::<Vec<_>>())
+            // Of these, each job has others.
+            let is_map = MAPS.iter().any(|name| place.ends_with(name));
+            if !is_map {
+                all.push(format!("{place} {:?}", members.keys().collect::<Vec<_>>()));
+            }
+            for (name, inner) in members {
+                let name = if is_map { "*" } else { name };
+                facts(&format!("{place}.{name}"), inner, all);
+            }
         }
-        other => other.to_string(),
+        _ => {}
+    }
+}
+
+/// The kind of a value: of a text whether it is a word, which can be one of a set.
+fn kind(place: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() => "empty".to_owned(),
+        Value::String(text)
+            if text.len() < 40 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
+        {
+            // What is in a map is a job's own.
+            if place.contains('*') { "word".to_owned() } else { text.clone() }
+        }
+        Value::String(text) if text.bytes().all(|b| b.is_ascii_digit() || b"-:TZ".contains(&b)) => {
+            text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect()
+        }
+        Value::String(_) => "text".to_owned(),
+        Value::Number(number) if place.rsplit('.').next() == Some("exit") => number.to_string(),
+        Value::Number(number) => format!("{} digits, {}", number.to_string().len(), number.is_f64()),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+        Value::Bool(_) | Value::Null => value.to_string(),
     }
 }

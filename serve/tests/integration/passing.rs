@@ -139,13 +139,14 @@ fn an_error_that_is_no_json_comes_back_too() {
 }
 
 #[test]
-fn five_headers_of_an_answer_come_back_and_no_others() {
+fn six_headers_of_an_answer_come_back_and_no_others() {
     let reply = Reply::status(429)
         .json_body(&json!({"error_code": "1"}))
         .header("Retry-After", "17")
         .header("WWW-Authenticate", "Bearer realm=\"apps\"")
         .header("X-Request-Id", "r-1")
         .header("X-Correlation-Id", "c-1")
+        .header("Traceparent", "00-1-2-01")
         .header("Set-Cookie", "session=1")
         .header("Server", "apps")
         .header("Access-Control-Allow-Origin", "*")
@@ -167,6 +168,7 @@ fn five_headers_of_an_answer_come_back_and_no_others() {
             "content-type",
             "date",
             "retry-after",
+            "traceparent",
             "www-authenticate",
             "x-correlation-id",
             "x-request-id"
