@@ -1181,12 +1181,13 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 23] = [
+    const MEMBERS: [&str; 24] = [
         "attempts",
         "available",
         "claims",
         "claims_status",
         "code",
+        "dry_run",
         "elapsed_ms",
         "exit",
         "expires_at",
