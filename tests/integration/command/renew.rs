@@ -624,6 +624,9 @@ mod inside {
             test "$("$WIF" token --format raw)" = "$EQUINIX_API_TOKEN"
             "$WIF" token --format json | grep -qF "\"access_token\":\"$EQUINIX_API_TOKEN\""
             "$WIF" token --format raw --output "$TMPDIR/token"; test "$(cat "$TMPDIR/token")" = "$EQUINIX_API_TOKEN"
+            said=$("$WIF" token --dry-run 2>&1 >"$TMPDIR/nothing"); test ! -s "$TMPDIR/nothing"
+            grep -qF "would send: POST $EQUINIX_STS_ENDPOINT/use/token" <<<"$said"
+            grep -qF 'subject_token:      (the handle, not shown)' <<<"$said"
             token=$EQUINIX_API_TOKEN
             EQUINIX_API_TOKEN= "$WIF" exec -- sh -c "test \"\$EQUINIX_API_TOKEN\" = '$token'"
             "$WIF" exec -- sh -c 'test "$EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN $EQUINIX_WIF_EXEC" = "$0 renew"' \

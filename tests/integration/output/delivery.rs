@@ -1181,13 +1181,14 @@ mod failures {
 mod reports {
     use super::*;
 
-    const MEMBERS: [&str; 25] = [
+    const MEMBERS: [&str; 26] = [
         "attempts",
         "audit",
         "available",
         "claims",
         "claims_status",
         "code",
+        "dry_run",
         "elapsed_ms",
         "exit",
         "expires_at",
