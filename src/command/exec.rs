@@ -178,38 +178,7 @@ fn prepare(
 
     let mut command = Command::new(program);
     command.args(arguments);
-    if keep_oidc_env {
-        command.env(names::EXEC, names::EXEC_KEEPS);
-    } else {
-        for name in platform::copies_of_identity(&job.settings().source, env) {
-            command.env_remove(name);
-        }
-        for name in platform::identity_variables(&job.settings().source) {
-            command.env_remove(name);
-        }
-        // Where the Equinix Terraform provider looks for an ID token, whatever a flag says to this program: beside a scope
-        // it would exchange that one, and ignore ours.
-        if let Some(name) = env.os(names::SUBJECT_TOKEN_ENV_VAR) {
-            command.env_remove(name);
-        }
-        command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
-        command.env_remove(names::SUBJECT_TOKEN_FILE);
-        // No secret. An inner run says by it why there is no ID token.
-        command.env(names::EXEC, "1");
-        // What is handed on by a run around this one is no identity, and lets the command renew.
-        if let Some(parent) = &grant.parent {
-            command
-                .env(names::STS_ENDPOINT, parent.endpoint.origin())
-                .env(names::SUBJECT_TOKEN, parent.handle.reveal())
-                .envs(grant.scope.as_ref().map(|scope| (names::SCOPE, scope)))
-                .env(names::EXEC, names::EXEC_RENEWS);
-        }
-    }
-    if !keep_secrets {
-        for name in names::CLIENT_SECRETS {
-            command.env_remove(name);
-        }
-    }
+    take_away(&mut command, &job, &grant, env, Kept { oidc_env: keep_oidc_env, secrets: keep_secrets });
     let expiry_name = Options { env_name: &env_name, ..Options::default() }.expiry_name();
     let name = Path::new(program).file_name().unwrap_or_default().to_string_lossy();
     report.audit.delivered_to = vec![object(vec![
@@ -239,6 +208,51 @@ fn prepare(
         #[cfg(feature = "renew")]
         renewal,
     }))
+}
+
+/// The variables that a command keeps although it could get tokens with them.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// True for those with which it gets ID tokens.
+    oidc_env: bool,
+    /// True for those that hold the client's id and secret.
+    secrets: bool,
+}
+
+/// Takes what the command is not to have out of its environment, and leaves the marker of this run there.
+fn take_away(command: &mut Command, job: &Pipeline, grant: &GrantSettings, env: &Env, kept: Kept) {
+    if kept.oidc_env {
+        command.env(names::EXEC, names::EXEC_KEEPS);
+    } else {
+        for name in platform::copies_of_identity(&job.settings().source, env) {
+            command.env_remove(name);
+        }
+        for name in platform::identity_variables(&job.settings().source) {
+            command.env_remove(name);
+        }
+        // Where the Equinix Terraform provider looks for an ID token, whatever a flag says to this program: beside a scope
+        // it would exchange that one, and ignore ours.
+        if let Some(name) = env.os(names::SUBJECT_TOKEN_ENV_VAR) {
+            command.env_remove(name);
+        }
+        command.env_remove(names::SUBJECT_TOKEN_ENV_VAR);
+        command.env_remove(names::SUBJECT_TOKEN_FILE);
+        // No secret. An inner run says by it why there is no ID token.
+        command.env(names::EXEC, "1");
+        // What is handed on by a run around this one is no identity, and lets the command renew.
+        if let Some(parent) = &grant.parent {
+            command
+                .env(names::STS_ENDPOINT, parent.endpoint.origin())
+                .env(names::SUBJECT_TOKEN, parent.handle.reveal())
+                .envs(grant.scope.as_ref().map(|scope| (names::SCOPE, scope)))
+                .env(names::EXEC, names::EXEC_RENEWS);
+        }
+    }
+    if !kept.secrets {
+        for name in names::CLIENT_SECRETS {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// Returns what would follow in a dry run. `further_scopes` are those of a run that stays beside its command.
