@@ -1,9 +1,12 @@
 //! The result of a run, which a format takes: a token, with what the next step may want to know about it.
 
+use serde_json::Value;
+
 use crate::clock;
 use crate::env::names;
 use crate::error::Error;
 use crate::identity::claims::Finding;
+use crate::json::object;
 use crate::secret::Secret;
 
 /// The kind of token that is handed over.
@@ -98,6 +101,16 @@ impl Credential {
             defect: None,
             findings: Vec::new(),
         }
+    }
+
+    /// Returns what an account of the run tells of it: nothing of the token itself.
+    pub fn account(&self) -> Value {
+        object(vec![
+            ("kind", self.kind.member().into()),
+            ("scope", self.scope.clone().into()),
+            ("expires_in", self.expires_in.into()),
+            ("expires_at", self.expires_at_text().into()),
+        ])
     }
 
     /// Returns when it expires, as RFC 3339 in UTC.

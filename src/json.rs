@@ -6,7 +6,6 @@
 //! section 4 asks for unique claim names).
 
 use std::fmt;
-
 use std::ops::Deref;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -188,6 +187,11 @@ impl<'de> Visitor<'de> for Strict {
         }
         Ok(Value::Object(object))
     }
+}
+
+/// An object of these members. Less code than a macro makes for each.
+pub fn object(members: Vec<(&'static str, Value)>) -> Value {
+    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
 }
 
 #[cfg(test)]

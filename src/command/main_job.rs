@@ -35,7 +35,7 @@ pub(super) fn account_for_grant(grant: &GrantSettings, report: &mut Report) {
 /// Notes in the report what is about to be handed over.
 pub(super) fn account_for(credential: &Credential, report: &mut Report) {
     report.available = Some(true);
-    report.audit.issued(credential);
+    report.audit.token = Some(credential.account());
     report.granted_scope.clone_from(&credential.scope);
     report.expires_at = Some(credential.expires_at_text());
 }

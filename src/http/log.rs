@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::error::{Code, Stage};
+use crate::report::audit::Made;
 use crate::retry::Failure;
 
 use super::{Peer, Response, Url};
@@ -14,37 +14,24 @@ use super::{Peer, Response, Url};
 /// The number of requests that are kept. Older ones are counted, so that a run of any length needs no more memory.
 const KEPT: usize = 100;
 
-/// A request that was made.
-#[derive(Debug, Clone)]
-pub struct Made {
-    /// The moment before it was sent (Unix time).
-    pub at: i64,
-    /// The part of the data flow that it belongs to.
-    pub stage: Stage,
-    /// The origin of the server.
-    pub server: String,
-    /// The status of the answer, if one came.
-    pub status: Option<u16>,
-    /// The code of the failure, if none came.
-    pub code: Option<Code>,
-    /// The names that the server gave the request. Untrusted.
-    pub ids: Vec<String>,
-    /// The thread that made it.
-    #[cfg_attr(not(feature = "renew"), allow(dead_code, reason = "only runs that renew take their own"))]
-    by: ThreadId,
-}
-
-impl Made {
-    /// Begins the note of a request that is about to be sent.
-    pub(super) fn now(peer: Peer, url: &Url) -> Self {
-        let (at, by) = (SystemClock.unix_time(), thread::current().id());
-        Self { at, stage: peer.stage, server: url.origin(), status: None, code: None, ids: Vec::new(), by }
-    }
-}
-
 /// The newest requests, and the number of older ones.
 #[derive(Debug, Default)]
-pub(super) struct Log(Mutex<(VecDeque<Made>, u64)>);
+pub(super) struct Log(Mutex<Noted>);
+
+/// The newest requests, each with the thread that made it, and the number of older ones.
+type Noted = (VecDeque<(ThreadId, Made)>, u64);
+
+/// Begins the note of a request that is about to be sent.
+pub(super) fn begin(peer: Peer, url: &Url) -> Made {
+    Made {
+        at: SystemClock.unix_time(),
+        stage: peer.stage,
+        server: url.origin(),
+        status: None,
+        code: None,
+        ids: Vec::new(),
+    }
+}
 
 impl Log {
     /// Notes what came of a request.
@@ -61,13 +48,13 @@ impl Log {
             newest.pop_front();
             *dropped = dropped.saturating_add(1);
         }
-        newest.push_back(made);
+        newest.push_back((thread::current().id(), made));
     }
 
     /// Returns the requests that are kept, and the number of older ones.
     pub(super) fn all(&self) -> (Vec<Made>, u64) {
         let (newest, dropped) = &*self.lock();
-        (newest.iter().cloned().collect(), *dropped)
+        (newest.iter().map(|(_, made)| made.clone()).collect(), *dropped)
     }
 
     /// Takes those out that this thread has made.
@@ -76,12 +63,12 @@ impl Log {
         let own = thread::current().id();
         let (newest, _) = &mut *self.lock();
         let (taken, left) =
-            std::mem::take(newest).into_iter().partition::<VecDeque<_>, _>(|made| made.by == own);
+            std::mem::take(newest).into_iter().partition::<VecDeque<_>, _>(|(by, _)| *by == own);
         *newest = left;
-        taken.into()
+        taken.into_iter().map(|(_, made)| made).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, (VecDeque<Made>, u64)> {
+    fn lock(&self) -> MutexGuard<'_, Noted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,7 +76,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
+    use crate::error::{Code, Error, Stage};
 
     const PEER: Peer = Peer {
         name: "the STS",
@@ -102,10 +89,10 @@ mod tests {
     fn the_newest_are_kept_and_the_others_counted() {
         let (log, url) = (Log::default(), Url::parse("https://sts.example/use/token?x=1").unwrap());
         for status in 0..105 {
-            log.note(Made::now(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
+            log.note(begin(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
         }
         let failure = Failure::permanent(Error::new(Code::NetConnect, "x"));
-        log.note(Made::now(PEER, &url), &Err(failure));
+        log.note(begin(PEER, &url), &Err(failure));
         let (all, dropped) = log.all();
         assert_eq!((all.len(), dropped), (KEPT, 6));
         assert_eq!(
@@ -119,7 +106,7 @@ mod tests {
     #[test]
     fn a_thread_takes_its_own() {
         let (log, url) = (Log::default(), Url::parse("https://sts.example").unwrap());
-        let note = |status| log.note(Made::now(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
+        let note = |status| log.note(begin(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
         note(200);
         thread::scope(|scope| scope.spawn(|| note(400)).join().unwrap());
         assert_eq!(log.take_own().iter().map(|made| made.status).collect::<Vec<_>>(), [Some(200)]);

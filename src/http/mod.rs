@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::clock::{self, Clock as _, SystemClock};
 use crate::deadline::Deadline;
 use crate::error::{Code, Error, Stage};
+use crate::report::audit::Made;
 use crate::report::console::Console;
 use crate::report::late::{Late, PATIENCE};
 use crate::retry::{Attempt, Failure};
@@ -43,7 +44,6 @@ use connection::Ready;
 pub use fault::Fault;
 use fault::deadline_error;
 use log::Log;
-pub use log::Made;
 use preconnect::Preconnected;
 use proxy::ProxySettings;
 pub use request::{Body, Member, Request};
@@ -146,7 +146,7 @@ impl Client {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let sent = Arc::new(AtomicBool::new(false));
-        let made = Made::now(peer, request.url);
+        let made = log::begin(peer, request.url);
         let outcome = self.ask(peer, request, attempt, &sent).map_err(|fault| Failure {
             lost_answer: sent.load(Ordering::Relaxed),
             ..self.explain(&fault, peer, request.url, attempt)

@@ -4,9 +4,8 @@
 use serde_json::{Map, Value};
 
 use crate::clock::{Clock, rfc3339};
-use crate::credential::Credential;
-use crate::error::Code;
-use crate::http::Made;
+use crate::error::{Code, Stage};
+use crate::json::object;
 use crate::report::console::Console;
 use crate::text::quote;
 
@@ -36,21 +35,28 @@ pub struct Audit {
     pub requests_not_listed: u64,
 }
 
+/// A request that was made: nothing of what was sent, and of the answer only how it is known to the server.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The moment before it was sent (Unix time).
+    pub at: i64,
+    /// The part of the data flow that it belongs to.
+    pub stage: Stage,
+    /// The origin of the server.
+    pub server: String,
+    /// The status of the answer, if one came.
+    pub status: Option<u16>,
+    /// The code of the failure, if none came.
+    pub code: Option<Code>,
+    /// The names that the server gave the request. Untrusted.
+    pub ids: Vec<String>,
+}
+
 impl Audit {
     /// Notes the command and, the first time, the moment.
     pub fn begin(&mut self, command: Option<&'static str>, clock: &dyn Clock) {
         self.command = command;
         self.started.get_or_insert_with(|| clock.unix_time());
-    }
-
-    /// Notes a token that was issued.
-    pub fn issued(&mut self, credential: &Credential) {
-        self.token = Some(object(vec![
-            ("kind", credential.kind.member().into()),
-            ("scope", credential.scope.clone().into()),
-            ("expires_in", credential.expires_in.into()),
-            ("expires_at", credential.expires_at_text().into()),
-        ]));
     }
 
     /// Notes the requests that were made, and the number of older ones.
@@ -94,9 +100,4 @@ fn entry(made: &Made, console: &Console) -> Value {
         ("code", made.code.map(Code::name).into()),
         ("request_ids", request_ids(made, console).into()),
     ])
-}
-
-/// An object of these members. Less code than a macro makes for each.
-pub fn object(members: Vec<(&'static str, Value)>) -> Value {
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
 }

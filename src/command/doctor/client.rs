@@ -79,7 +79,7 @@ impl Checks {
         }
         match attempt(job, settings, by) {
             Ok(credential) => {
-                report.audit.issued(&credential);
+                report.audit.token = Some(credential.account());
                 let life = credential.expires_in;
                 let text = format!(
                     "a token for {life} s was issued, and dropped; this spent an attempt that worked"

@@ -33,7 +33,7 @@ impl Checks {
         }
         match job.access_token(settings, by) {
             Ok(credential) => {
-                report.audit.issued(&credential);
+                report.audit.token = Some(credential.account());
                 let scope = credential.scope.as_deref().unwrap_or_default();
                 let text = format!(
                     "a token for {scope} was handed out, valid for {} s more, and dropped",

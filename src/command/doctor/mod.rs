@@ -28,8 +28,8 @@ use crate::error::Error;
 use crate::grant::sts::{Contact, Sts};
 use crate::identity::jwt::UnverifiedClaims;
 use crate::identity::{Identity, issuer};
+use crate::json::object;
 use crate::report::Report;
-use crate::report::audit::object;
 use crate::report::console::Console;
 use crate::streams::Streams;
 
@@ -205,7 +205,7 @@ impl Checks {
         });
         match outcome.map_err(|error| job.explain_refusal(error, settings, by)) {
             Ok(credential) => {
-                report.audit.issued(&credential);
+                report.audit.token = Some(credential.account());
                 let granted = credential.scope.as_deref().unwrap_or_default();
                 let text =
                     format!("a token for {granted} and {} s was issued, and dropped", credential.expires_in);

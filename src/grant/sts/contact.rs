@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::http::Response;
 use crate::json::SecretObject;
-use crate::report::audit::object;
+use crate::json::object;
 
 /// The most members that are named.
 const MOST_MEMBERS: usize = 40;
