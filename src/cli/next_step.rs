@@ -7,17 +7,27 @@ use crate::error::{Code, Error};
 use crate::grant::GRANTS;
 use crate::platform::{self, Audience, Platform, Supply, TokenLocation, Wanted};
 
+use super::unknown;
+
 /// The error of a command line without a command. Its cure is the next step from here.
 pub fn no_command(env: &Env, is_terminal: bool) -> Error {
-    Error::new(Code::CfgUsage, "no command was given").with_cure(next_step(env, is_terminal))
+    let error = Error::new(Code::CfgUsage, "no command was given").with_cure(next_step(env, is_terminal));
+    match unknown::warning(env) {
+        Some(names) => error.with_detail("note", names),
+        None => error,
+    }
 }
 
 fn next_step(env: &Env, is_terminal: bool) -> String {
     let text = |name| env.text(name).ok().flatten();
-    let grant = text(names::GRANT);
-    let grant = GRANTS.iter().find(|facts| Some(facts.name) == grant.as_deref());
-    if let Some(grant) = grant.filter(|grant| !grant.takes_identity()) {
-        return format!("{} names the grant {}. Run: equinix-wif doctor", names::GRANT, grant.name);
+    if let Some(name) = text(names::GRANT) {
+        match GRANTS.iter().find(|facts| facts.name == name) {
+            None => return format!("{} names no grant that there is. Run: equinix-wif doctor", names::GRANT),
+            Some(grant) if !grant.takes_identity() => {
+                return format!("{} names the grant {}. Run: equinix-wif doctor", names::GRANT, grant.name);
+            }
+            Some(_) => {}
+        }
     }
     let location = TokenLocation {
         variable: text(names::SUBJECT_TOKEN_ENV_VAR),

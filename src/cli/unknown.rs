@@ -1,8 +1,8 @@
 //! Variables that look like settings of this program, and are none: a slip in a name would change what a run does without a
 //! word.
 //!
-//! Only names are looked at and shown. What has the program's own beginning is always told. Other beginnings are shared with
-//! Equinix's other tools, so there it has to be close to a setting.
+//! Only names are looked at and shown, and only one that is close to a setting is told: a job has names of its own, such as
+//! `EQUINIX_WIF_VERSION`, and Equinix's other tools have theirs.
 
 use std::fmt::Write as _;
 
@@ -24,11 +24,14 @@ const BEGINNINGS: [&str; 3] = [OWN, "EQUINIX_TOKEN_EXCHANGE_", "EQUINIX_STS_"];
 /// Variables that are written or marks, and no settings.
 const WRITTEN: [&str; 4] = [names::API_TOKEN, names::EXPIRES_AT, names::TOKEN_FILE, names::EXEC];
 
+/// The length of a name from which on two slips in it are still the same name. In a short one they make another word.
+const LONG: usize = OWN.len() + 7;
+
 /// A variable that nothing reads.
 struct Unknown {
     name: String,
     /// The setting that was probably meant.
-    meant: Option<&'static str>,
+    meant: &'static str,
 }
 
 /// Returns a warning of the variables that look like settings and are none. Inside another run there is none: that one has
@@ -39,15 +42,11 @@ pub fn warning(env: &Env) -> Option<String> {
     }
     // Whoever needs a client's secret is told of it by the error. Whoever does not, may have it for another tool.
     let is_shared = |meant: &str| names::CLIENT_SECRETS.contains(&meant);
-    let is_told = |unknown: &Unknown| {
-        unknown.name.starts_with(OWN)
-            || unknown.meant.is_some_and(|meant| !is_shared(meant) && !env.has(meant))
-    };
+    let is_told = |unknown: &Unknown| !is_shared(unknown.meant) && !env.has(unknown.meant);
     let mut text = String::new();
     for Unknown { name, meant } in unknown(env).into_iter().filter(is_told) {
         let separator = if text.is_empty() { "set, but no setting: " } else { ", " };
-        let meant = meant.map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
-        write!(text, "{separator}{name}{meant}").ok();
+        write!(text, "{separator}{name} (did you mean {meant}?)").ok();
     }
     Some(text).filter(|text| !text.is_empty())
 }
@@ -61,23 +60,19 @@ pub fn explain(error: Error, env: &Env) -> Error {
         code if code.reason().is_some() => &[names::SUBJECT_TOKEN, names::OWN_SUBJECT_TOKEN],
         _ => return error,
     };
-    let near = unknown(env).into_iter().filter_map(|unknown| Some((unknown.name, unknown.meant?)));
-    near.filter(|(_, meant)| wanted.contains(meant)).fold(error, |error, (name, meant)| {
+    let near = unknown(env).into_iter().filter(|unknown| wanted.contains(&unknown.meant));
+    near.fold(error, |error, Unknown { name, meant }| {
         error.with_detail("note", format!("{name} is set; did you mean {meant}?"))
     })
 }
 
-/// Finds the variables that nothing reads, of those that begin as Equinix's do.
+/// Finds the variables that nothing reads, of those that are close to a setting.
 fn unknown(env: &Env) -> Vec<Unknown> {
     let known = |name: &str| names::ALL.iter().any(|(known, _)| *known == name);
     let names = env.names_from(EQUINIX).into_iter().filter_map(|name| name.into_string().ok());
     let names = names.filter(|name| !known(name) && is_variable_name(name) && env.has(name));
-    names
-        .map(|name| Unknown { meant: meant(&name), name })
-        .filter(|unknown| {
-            unknown.name.starts_with(OWN) && !is_expiry(&unknown.name) || unknown.meant.is_some()
-        })
-        .collect()
+    let names = names.filter(|name| !is_expiry(name));
+    names.filter_map(|name| Some(Unknown { meant: meant(&name)?, name })).collect()
 }
 
 /// Tells whether `id-token` has set the variable beside a token.
@@ -85,12 +80,16 @@ fn is_expiry(name: &str) -> bool {
     SUBJECT_TOKENS.iter().any(|env_name| Options { env_name, ..Options::default() }.expiry_name() == name)
 }
 
-/// Returns the setting that was probably meant: one slip away, or one of this name with another beginning.
+/// Returns the setting that was probably meant: one slip away, two in a long name of this program's own, or one of this name
+/// with another beginning.
 fn meant(name: &str) -> Option<&'static str> {
     let is_close = |one: &str, other: &str| strsim::osa_distance(one, other) <= 1;
+    let slips = if name.starts_with(OWN) && name.len() >= LONG { 2 } else { 1 };
     let mut settings = names::ALL.iter().map(|(known, _)| *known);
     let is_setting = |known: &str| known.starts_with(EQUINIX) && !WRITTEN.contains(&known);
-    if let Some(close) = settings.find(|known| is_setting(known) && is_close(known, name)) {
+    let near = settings.by_ref().filter(|known| is_setting(known));
+    let near = near.map(|known| (strsim::osa_distance(known, name), known)).min();
+    if let Some((_, close)) = near.filter(|(distance, _)| *distance <= slips) {
         return Some(close);
     }
     let rest = BEGINNINGS.iter().find_map(|beginning| name.strip_prefix(beginning))?;
@@ -113,6 +112,8 @@ mod tests {
         for (name, meant) in [
             ("EQUINIX_WIF_AUDIENC", names::AUDIENCE),
             ("EQUINIX_WIF_AUDEINCE", names::AUDIENCE),
+            ("EQUINIX_WIF_AUDIANC", names::AUDIENCE),
+            ("EQUINIX_WIF_VALDATON", "EQUINIX_WIF_VALIDATION"),
             ("EQUINX_WIF_AUDIENCE", ""),
             ("EQUINIX_WFI_AUDIENCE", names::AUDIENCE),
             ("EQUINIX_WIF_SCOPE", names::SCOPE),
@@ -129,11 +130,10 @@ mod tests {
                 (!meant.is_empty()).then(|| format!("set, but no setting: {name} (did you mean {meant}?)"));
             assert_eq!(warned(&[name]), wanted, "{name}");
         }
-        assert_eq!(warned(&["EQUINIX_WIF_ANYTHING"]).unwrap(), "set, but no setting: EQUINIX_WIF_ANYTHING");
-        let two = warned(&["EQUINIX_WIF_GRANTS", "EQUINIX_WIF_X"]).unwrap();
+        let two = warned(&["EQUINIX_WIF_GRANTS", "EQUINIX_WIF_FORMATS"]).unwrap();
         assert_eq!(
             two,
-            "set, but no setting: EQUINIX_WIF_GRANTS (did you mean EQUINIX_WIF_GRANT?), EQUINIX_WIF_X"
+            "set, but no setting: EQUINIX_WIF_FORMATS (did you mean EQUINIX_WIF_FORMAT?), EQUINIX_WIF_GRANTS (did you mean EQUINIX_WIF_GRANT?)"
         );
     }
 
@@ -157,6 +157,13 @@ mod tests {
             "METAL_AUTH_TOKEN",
             "EQUINIX_METAL_TOKEN",
             "EQUINIX_WIF_\u{1b}[2J",
+            "EQUINIX_WIF_AUDIENC\u{1b}[2J",
+            "EQUINIX_WIF_VERSION",
+            "EQUINIX_WIF_SHA256",
+            "EQUINIX_WIF_COMMIT",
+            "EQUINIX_WIF_REPO",
+            "EQUINIX_WIF_GATE",
+            "EQUINIX_WIF_ANYTHING",
         ] {
             assert_eq!(warned(&[name]), None, "{name}");
         }

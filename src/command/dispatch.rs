@@ -87,8 +87,11 @@ fn execute(
     })?;
     let Some(prepared) = prepared else { return Ok(0) };
     // What comes now is the command's own. Should it not start, although it had been found, the report is written anew.
-    let not_started =
-        |error, report: &mut Report| reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error));
+    let not_started = |error, report: &mut Report| {
+        // There is no environment that has the token.
+        report.audit.delivered_to.clear();
+        reported(typed, env, &**clock, console, report, |_| Err::<u8, _>(error))
+    };
     #[cfg(feature = "renew")]
     if let Some(renewal) = prepared.renewal {
         let beside = match child::Beside::start(prepared.command) {

@@ -222,7 +222,10 @@ struct Kept {
 /// Takes what the command is not to have out of its environment, and leaves the marker of this run there.
 fn take_away(command: &mut Command, job: &Pipeline, grant: &GrantSettings, env: &Env, kept: Kept) {
     if kept.oidc_env {
-        command.env(names::EXEC, names::EXEC_KEEPS);
+        // What a run around this one says of the environment stays true.
+        if !env.has(names::EXEC) {
+            command.env(names::EXEC, names::EXEC_KEEPS);
+        }
     } else {
         for name in platform::copies_of_identity(&job.settings().source, env) {
             command.env_remove(name);

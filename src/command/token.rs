@@ -235,9 +235,12 @@ impl Handover<'_> {
         account_for(&credential, report);
         let delimiter = delimiter(&credential)?;
         let options = self.options(&delimiter);
-        let places = sinks.to_json(self.kind, &self.output.env_name);
-        sinks.commit(|place| format.render(&credential, &options, place), stdout)?;
+        let mut places = sinks.to_json(self.kind, &self.output.env_name);
+        let mut written = 0;
+        let outcome = sinks.commit(|place| format.render(&credential, &options, place), stdout, &mut written);
+        places.truncate(written);
         report.audit.delivered_to = places;
+        outcome?;
         announce(&credential, &place, self.console);
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The request is four form fields and nothing else.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::credential::Credential;
 use crate::deadline::Deadline;
@@ -16,6 +17,9 @@ use super::planned::Planned;
 use super::settings::GrantSettings;
 use super::sts::{Contact, Proof, Request, Sts, check_issuer};
 use super::{Facts, Grant, Refused, Renewable, Uses};
+
+/// The longest that is waited for the answer to a second exchange of the same ID token.
+const SECOND_EXCHANGE: Duration = Duration::from_secs(10);
 
 /// The facts about the grant.
 pub const FACTS: Facts = Facts {
@@ -115,7 +119,7 @@ impl TokenExchange {
         self
     }
 
-    /// Notes facts about each answer, and asks once more with an ID token that was taken, to see whether it is taken twice.
+    /// Notes facts about each answer, and keeps an ID token that was taken, for [`Self::ask_again`].
     #[must_use]
     pub fn noting(self, contact: Option<Arc<Contact>>) -> Self {
         Self { contact, ..self }
@@ -138,10 +142,16 @@ impl TokenExchange {
         self.tokens.check_life(identity)
     }
 
-    /// Asks once more with an ID token that was taken. Only what is noted of the answer matters: a token that comes is dropped.
-    fn ask_again(&self, session: &Session, identity: &Identity, by: Deadline) {
+    /// Asks once more with the ID token that was taken, to see whether it is taken twice. Only what is noted of the answer
+    /// matters: a token that comes is dropped, and a failure is none.
+    pub fn ask_again(&self, session: &Session, by: Deadline) {
+        let state = self.state();
+        let Some(identity) = state.identity.as_ref().filter(|_| state.has_exchanged) else { return };
+        let attempt = Attempt::only(by.at_most(SECOND_EXCHANGE));
         let request = self.request(identity, true);
-        request.send(&session.http, &*session.clock, &session.console, Attempt::only(by)).ok();
+        if let Ok(credential) = request.send(&session.http, &*session.clock, &session.console, attempt) {
+            session.console.guard(&credential.token);
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -256,9 +266,6 @@ impl Grant for TokenExchange {
             None => self.tokens.fetch(by)?,
         };
         let outcome = self.exchange(session, &mut identity, by);
-        if outcome.is_ok() && self.contact.is_some() {
-            self.ask_again(session, &identity, by);
-        }
         let mut state = self.state();
         if outcome.is_ok() {
             self.tokens.exchanged().add(&identity.token);
@@ -266,7 +273,7 @@ impl Grant for TokenExchange {
         }
         state.expiry = identity.expiry;
         // Each further credential is made of a fresh ID token where there is one.
-        state.identity = (!self.tokens.renews()).then_some(identity);
+        state.identity = (!self.tokens.renews() || self.contact.is_some()).then_some(identity);
         outcome
     }
 

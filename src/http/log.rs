@@ -14,6 +14,9 @@ use super::{Peer, Response, Url};
 /// The number of requests that are kept. Older ones are counted, so that a run of any length needs no more memory.
 const KEPT: usize = 100;
 
+/// The number of characters that are kept of a name that a server gave a request.
+const LONGEST_ID: usize = 1000;
+
 /// The newest requests, and the number of older ones.
 #[derive(Debug, Default)]
 pub(super) struct Log(Mutex<Noted>);
@@ -38,7 +41,8 @@ impl Log {
     pub(super) fn note(&self, made: Made, outcome: &Result<Response, Failure>) {
         let made = match outcome {
             Ok(response) => {
-                let ids = response.request_ids().map(|(_, id)| id.to_owned()).collect();
+                let ids =
+                    response.request_ids().map(|(_, id)| id.chars().take(LONGEST_ID).collect()).collect();
                 Made { status: Some(response.status), ids, ..made }
             }
             Err(failure) => Made { code: Some(failure.error.code()), ..made },

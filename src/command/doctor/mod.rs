@@ -193,14 +193,22 @@ impl Checks {
         let contact = wish.contact.clone();
         let grant = job.token_exchange(settings);
         let grant = grant.map(|grant| grant.noting(contact.clone()).starting_with(identity));
-        let outcome = grant.and_then(|grant| job.obtain(&grant, by));
+        let outcome = grant.and_then(|grant| {
+            let credential = job.obtain(&grant, by)?;
+            if contact.is_some() {
+                grant.ask_again(job.session(), by);
+            }
+            Ok(credential)
+        });
         report.first_contact = contact.map(|contact| {
             let Sts { endpoint, api } = &settings.sts;
+            let (requests, answers) = contact.found();
             object(vec![
                 ("sts", endpoint.origin().into()),
                 ("sts_api", api.id().into()),
                 ("subject", subject),
-                ("answers", contact.answers().into()),
+                ("requests", requests.into()),
+                ("answers", answers.into()),
             ])
         });
         match outcome.map_err(|error| job.explain_refusal(error, settings, by)) {

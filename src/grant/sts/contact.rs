@@ -1,13 +1,12 @@
 //! Facts about a token endpoint's answers that tell nothing of what is in them. No public document settles it, so whoever
 //! is among the first to ask can send it along with an issue.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 use crate::http::Response;
-use crate::json::SecretObject;
-use crate::json::object;
+use crate::json::{SecretObject, object};
 
 /// The most members that are named.
 const MOST_MEMBERS: usize = 40;
@@ -37,20 +36,29 @@ const ERRORS: [&str; 9] = [
 /// A value that is not one of those that may be told.
 const OTHER: &str = "other";
 
-/// The answers of a token endpoint, in their order.
+/// The requests to a token endpoint, and the answers that came, in their order.
 #[derive(Debug, Default)]
-pub struct Contact(Mutex<Vec<Value>>);
+pub struct Contact(Mutex<(u64, Vec<Value>)>);
 
 impl Contact {
-    /// Notes an answer to a request for a scope.
-    pub(super) fn note(&self, response: &Response, scope: &str, is_second: bool) {
-        let facts = facts(response, scope, is_second);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(facts);
+    /// Notes that a request is about to be made.
+    pub(super) fn asked(&self) {
+        let (requests, _) = &mut *self.lock();
+        *requests = requests.saturating_add(1);
     }
 
-    /// Returns the facts about the answers.
-    pub fn answers(&self) -> Vec<Value> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Notes an answer to a request for a scope.
+    pub(super) fn note(&self, response: &Response, scope: &str, is_second: bool) {
+        self.lock().1.push(facts(response, scope, is_second));
+    }
+
+    /// Returns the number of requests, and the facts about the answers.
+    pub fn found(&self) -> (u64, Vec<Value>) {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (u64, Vec<Value>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

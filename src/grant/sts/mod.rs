@@ -237,6 +237,9 @@ impl Request<'_> {
         let fields = self.fields();
         let request = HttpRequest::post_form(&url, &fields);
         let request = self.bearer().map_or(request, |token| request.with_bearer(token));
+        if let Some((contact, _)) = self.contact {
+            contact.asked();
+        }
         let response = http.send(self.proof.peer(), &request, attempt)?;
         if let Some((contact, is_second)) = self.contact {
             contact.note(&response, self.scope, is_second);

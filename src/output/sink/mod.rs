@@ -151,11 +151,12 @@ impl Sinks {
 
     /// Writes all places, in the order file, outputs, variables. What does not fit its form or its disk is found out before
     /// anything can be seen, as far as the system can tell; when a later place fails nevertheless, the error says which
-    /// had been written before.
+    /// had been written before. `written` is the number of places that are.
     pub fn commit(
         self,
         render: impl Fn(Destination) -> Result<SecretBytes, Error>,
         stdout: &mut dyn Write,
+        written: &mut usize,
     ) -> Result<(), Error> {
         let mut ready = Vec::new();
         for Open { actual, sink, .. } in self.places {
@@ -164,11 +165,12 @@ impl Sinks {
         for (sink, bytes) in &mut ready {
             sink.prepare(bytes.reveal())?;
         }
-        let mut written: Vec<String> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (sink, bytes) in ready {
             let name = sink.name();
-            sink.write(bytes.reveal(), stdout).map_err(|error| partial(error, &written))?;
-            written.push(name);
+            sink.write(bytes.reveal(), stdout).map_err(|error| partial(error, &names))?;
+            names.push(name);
+            *written = names.len();
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ fn policy<'a>(env: &'a Env, output: Option<&'a Path>) -> Policy<'a> {
 fn deliver(format: &str, policy: &Policy<'_>) -> Result<Vec<u8>, Error> {
     let sinks = Sinks::open(by_name(format)?, false, policy)?;
     let mut stdout = Vec::new();
-    sinks.commit(|_| Ok(SecretBytes::new("the token\n")), &mut stdout)?;
+    sinks.commit(|_| Ok(SecretBytes::new("the token\n")), &mut stdout, &mut 0)?;
     Ok(stdout)
 }
 
@@ -216,7 +216,7 @@ fn a_format_knows_whether_a_file_or_standard_output_gets_it() {
             assert_eq!(place, expected, "{format} {output:?}");
             Ok(SecretBytes::new("t"))
         };
-        sinks.commit(render, &mut Vec::new()).unwrap();
+        sinks.commit(render, &mut Vec::new(), &mut 0).unwrap();
     }
 }
 
@@ -264,8 +264,9 @@ fn a_place_that_fails_late_names_those_that_were_written() {
     let env = place.env(&[("GITHUB_OUTPUT", path.clone())]);
     let mut sinks = Sinks::open(by_name("github").unwrap(), false, &policy(&env, None)).unwrap();
     sinks.places.extend(Sinks::open(by_name("raw").unwrap(), false, &policy(&env, None)).unwrap().places);
-    let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed).unwrap_err();
-    assert_eq!(error.code(), Code::OutPartial);
+    let mut written = 0;
+    let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed, &mut written).unwrap_err();
+    assert_eq!((error.code(), written), (Code::OutPartial, 1));
     assert_eq!(
         error.message(),
         "GITHUB_OUTPUT was written, but then standard output was closed by its reader"
@@ -325,7 +326,7 @@ fn a_closed_reader_is_told_and_leaves_no_file() {
     let env = place.env(&[("RUNNER_TEMP", place.path("temp"))]);
     for format in ["raw", "env-file"] {
         let sinks = Sinks::open(by_name(format).unwrap(), false, &policy(&env, None)).unwrap();
-        let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed).unwrap_err();
+        let error = sinks.commit(|_| Ok(SecretBytes::new("t")), &mut Closed, &mut 0).unwrap_err();
         assert_eq!(error.code(), Code::OutClosed, "{format}");
     }
     assert_eq!(fs::read_dir(place.path("temp")).unwrap().count(), 0);

@@ -60,7 +60,7 @@ fn the_same_id_token_is_sent_twice_and_both_answers_are_described() {
             "expires_in": 3600, "scope": "narrower", "error": null,
         })
     );
-    assert_eq!(answers.len(), 2);
+    assert_eq!((answers.len(), &found["requests"]), (2, &json!(2)));
     for (member, value) in [
         ("same_id_token_again", json!(true)),
         ("status", json!(400)),
@@ -73,6 +73,20 @@ fn the_same_id_token_is_sent_twice_and_both_answers_are_described() {
     // The second answer is a fact, and no failure.
     let exchange = outcome.stdout.lines().find(|line| line.contains("  exchange  ")).unwrap();
     assert!(exchange.starts_with("ok "), "{exchange}");
+}
+
+/// A second request that is left without an answer is a fact as well, and costs the run nothing else.
+#[test]
+fn an_answer_that_does_not_come_is_counted() {
+    let outcome = asked([Reply::json(&sts_success()), Reply::close()]);
+    outcome.succeeds();
+    let found = contact(&outcome);
+    assert_eq!(found["requests"], 2);
+    assert_eq!(found["answers"].as_array().map(Vec::len), Some(1));
+    let requests = outcome.report.as_ref().unwrap()["audit"]["requests"].as_array().unwrap();
+    let codes: Vec<&Value> =
+        requests.iter().filter(|made| made["stage"] == "exchange").map(|made| &made["code"]).collect();
+    assert!(codes.contains(&&json!("net-reset")) || codes.contains(&&json!("net-truncated")), "{codes:?}");
 }
 
 #[test]
