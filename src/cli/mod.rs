@@ -9,7 +9,6 @@ pub mod env_name;
 mod grant_settings;
 pub mod man;
 pub mod next_step;
-#[cfg(feature = "classic-grants")]
 pub mod places;
 #[cfg(feature = "renew")]
 pub mod renewal_settings;

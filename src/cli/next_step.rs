@@ -63,7 +63,8 @@ fn in_job(platform: &dyn Platform, location: TokenLocation, env: &Env) -> String
         why.push(format!("{}. ", capitalised(error.message())));
     }
     let command = if why.is_empty() { "token" } else { "doctor" };
-    let flags: Vec<String> = missing.iter().map(|name| format!(" --{name} <{name}>")).collect();
+    let flags: Vec<String> =
+        missing.iter().map(|name| format!(" --{name} {}", name.to_uppercase())).collect();
     format!(
         "The identity comes from {}. {}Run: equinix-wif {command}{}",
         facts.name,
@@ -99,11 +100,11 @@ mod tests {
         for (pairs, wanted) in [
             (
                 vec![marker, url, token],
-                "The identity comes from GitHub Actions. No audience is set. No scope is set. Run: equinix-wif doctor --audience <audience> --scope <scope>",
+                "The identity comes from GitHub Actions. No audience is set. No scope is set. Run: equinix-wif doctor --audience AUDIENCE --scope SCOPE",
             ),
             (
                 vec![marker, url, token, SCOPE],
-                "The identity comes from GitHub Actions. No audience is set. Run: equinix-wif doctor --audience <audience>",
+                "The identity comes from GitHub Actions. No audience is set. Run: equinix-wif doctor --audience AUDIENCE",
             ),
             (
                 vec![marker, AUDIENCE, SCOPE],
@@ -133,9 +134,9 @@ mod tests {
                 continue;
             }
             let step = step(&pairs, true);
-            let missing = step.contains("--audience <audience>");
+            let missing = step.contains("--audience AUDIENCE");
             assert_eq!(missing, facts.audience == Audience::Required, "{step}");
-            assert!(step.contains(facts.name) && step.ends_with(" --scope <scope>"), "{step}");
+            assert!(step.contains(facts.name) && step.ends_with(" --scope SCOPE"), "{step}");
         }
     }
 

@@ -6,26 +6,36 @@ use std::path::{Path, PathBuf};
 
 use super::resolve::Resolver;
 use super::row::PathSetting;
-use super::table::{
-    CLIENT_SECRET_FILE, OUTPUT, PASSWORD_FILE, REFRESH_TOKEN_FILE, REFRESH_TOKEN_OUTPUT, REPORT,
-};
+#[cfg(feature = "classic-grants")]
+use super::table::{CLIENT_SECRET_FILE, PASSWORD_FILE, REFRESH_TOKEN_FILE, REFRESH_TOKEN_OUTPUT};
+use super::table::{OUTPUT, REPORT, SUBJECT_TOKEN_FILE};
 use super::typed::Typed;
 use crate::env::Env;
 use crate::error::{Code, Error};
 
 /// The files that hold a stored secret before or after the run.
+#[cfg(feature = "classic-grants")]
 const STORED: [&PathSetting; 4] =
     [&CLIENT_SECRET_FILE, &PASSWORD_FILE, &REFRESH_TOKEN_FILE, &REFRESH_TOKEN_OUTPUT];
+#[cfg(not(feature = "classic-grants"))]
+const STORED: [&PathSetting; 0] = [];
 
-/// Refuses a report that would be written over a stored secret. It is asked before the report is opened, since even the report of a
-/// failure would do so.
+/// Refuses a report that would be written over a token or a stored secret. It is asked before the report is opened, since even the
+/// report of a failure would do so.
 pub fn check_report(typed: &Typed, env: &Env) -> Result<(), Error> {
     let mut resolver = Resolver::new(typed, env);
+    resolver.differ(&REPORT, &[&OUTPUT, &SUBJECT_TOKEN_FILE])?;
     resolver.differ(&REPORT, &STORED)
 }
 
 impl Resolver<'_> {
+    /// Refuses to write the token over the one that it is made of.
+    pub(super) fn check_output(&mut self) -> Result<(), Error> {
+        self.differ(&OUTPUT, &[&SUBJECT_TOKEN_FILE])
+    }
+
     /// Refuses one file for two things.
+    #[cfg(feature = "classic-grants")]
     pub(super) fn check_places(&mut self) -> Result<(), Error> {
         self.differ(&OUTPUT, &STORED)?;
         self.differ(&CLIENT_SECRET_FILE, &[&PASSWORD_FILE, &REFRESH_TOKEN_FILE, &REFRESH_TOKEN_OUTPUT])?;

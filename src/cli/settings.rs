@@ -255,6 +255,7 @@ impl Resolver<'_> {
 
     /// The settings of the handover.
     pub fn output(&mut self, kind: Kind) -> Result<OutputSettings, Error> {
+        self.check_output()?;
         Ok(OutputSettings {
             format: self.get(&FORMAT)?.given(),
             output: self.path(&OUTPUT).map(|path| path.value),

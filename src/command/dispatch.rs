@@ -133,7 +133,6 @@ pub fn refuse(typed: &Typed, env: &Env, clock: &dyn Clock, console: &Console, er
 
 /// Opens the place of the report.
 fn report_file(typed: &Typed, env: &Env) -> Result<ReportFile, Error> {
-    #[cfg(feature = "classic-grants")]
     crate::cli::places::check_report(typed, env)?;
     ReportFile::open(report_place(typed, env).as_deref())
 }

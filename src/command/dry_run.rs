@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::grant::planned::Planned;
 use crate::grant::settings::GrantSettings;
 use crate::report::Report;
+use crate::text::brief;
 
 use super::pipeline::Pipeline;
 
@@ -27,7 +28,7 @@ pub(super) fn run(
         console.note(&format!("would send: POST {url}"));
         let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in lines {
-            console.note(&format!("  {name}:{:pad$} {value}", "", pad = width - name.len()));
+            console.note(&format!("  {name}:{:pad$} {}", "", brief(&value), pad = width - name.len()));
         }
     }
     console.note(&format!("then would {then}"));

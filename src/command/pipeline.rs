@@ -22,6 +22,7 @@ use crate::platform::{Audience, Platform};
 use crate::report::{Report, claims_status};
 use crate::secret::Secret;
 use crate::session::Session;
+use crate::text::brief;
 
 use super::choice::Choice;
 use super::keeper::Keeper;
@@ -272,8 +273,8 @@ impl Pipeline {
         }
         console.detail(&format!(
             "issuer {}, subject {} ({})",
-            identity.claims.issuer(),
-            identity.claims.subject(),
+            brief(identity.claims.issuer()),
+            brief(identity.claims.subject()),
             claims_status(identity.verified)
         ));
         Ok(identity)

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 
 use crate::clock::{Clock as _, SystemClock};
+use crate::error::Stage;
 use crate::report::audit::Made;
 use crate::retry::Failure;
 
@@ -25,11 +26,12 @@ pub(super) struct Log(Mutex<Noted>);
 type Noted = (VecDeque<(ThreadId, Made)>, u64);
 
 /// Begins the note of a request that is about to be sent.
-pub(super) fn begin(peer: Peer, url: &Url) -> Made {
+pub(super) fn begin(peer: Peer, method: &'static str, url: &Url) -> Made {
     Made {
         at: SystemClock.unix_time(),
         stage: peer.stage,
         server: url.origin(),
+        what: (peer.stage == Stage::Exchange).then(|| (method, url.path().to_owned())),
         status: None,
         code: None,
         ids: Vec::new(),
@@ -80,7 +82,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Code, Error, Stage};
+    use crate::error::{Code, Error};
 
     const PEER: Peer = Peer {
         name: "the STS",
@@ -93,16 +95,17 @@ mod tests {
     fn the_newest_are_kept_and_the_others_counted() {
         let (log, url) = (Log::default(), Url::parse("https://sts.example/use/token?x=1").unwrap());
         for status in 0..105 {
-            log.note(begin(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
+            log.note(begin(PEER, "POST", &url), &Ok(Response::fixed(status, "", b"", false)));
         }
         let failure = Failure::permanent(Error::new(Code::NetConnect, "x"));
-        log.note(begin(PEER, &url), &Err(failure));
+        log.note(begin(PEER, "POST", &url), &Err(failure));
         let (all, dropped) = log.all();
         assert_eq!((all.len(), dropped), (KEPT, 6));
         assert_eq!(
             (all[0].status, all[0].code, all[0].server.as_str()),
             (Some(6), None, "https://sts.example")
         );
+        assert_eq!(all[0].what, Some(("POST", "/use/token".to_owned())), "no query");
         assert_eq!((all[99].status, all[99].code), (None, Some(Code::NetConnect)));
     }
 
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_thread_takes_its_own() {
         let (log, url) = (Log::default(), Url::parse("https://sts.example").unwrap());
-        let note = |status| log.note(begin(PEER, &url), &Ok(Response::fixed(status, "", b"", false)));
+        let note = |status| log.note(begin(PEER, "POST", &url), &Ok(Response::fixed(status, "", b"", false)));
         note(200);
         thread::scope(|scope| scope.spawn(|| note(400)).join().unwrap());
         assert_eq!(log.take_own().iter().map(|made| made.status).collect::<Vec<_>>(), [Some(200)]);

@@ -146,7 +146,7 @@ impl Client {
             return Err(Failure::permanent(deadline_error(peer)));
         }
         let sent = Arc::new(AtomicBool::new(false));
-        let made = log::begin(peer, request.url);
+        let made = log::begin(peer, request.method(), request.url);
         let outcome = self.ask(peer, request, attempt, &sent).map_err(|fault| Failure {
             lost_answer: sent.load(Ordering::Relaxed),
             ..self.explain(&fault, peer, request.url, attempt)

@@ -76,6 +76,11 @@ impl<'r> Request<'r> {
         Self { url, bearer: None, body: Body::Json(members), header: None, accept: JSON }
     }
 
+    /// Returns the method.
+    pub(super) fn method(&self) -> &'static str {
+        if matches!(self.body, Body::Empty) { "GET" } else { "POST" }
+    }
+
     /// Adds a bearer token.
     #[must_use]
     pub fn with_bearer(self, bearer: &'r Secret) -> Self {

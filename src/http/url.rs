@@ -139,6 +139,11 @@ impl Url {
         }
     }
 
+    /// Returns the path, without the query.
+    pub fn path(&self) -> &str {
+        self.uri.path()
+    }
+
     /// Tells whether there is nothing after the host, except perhaps a single slash.
     pub fn is_origin(&self) -> bool {
         self.uri.path() == "/" && self.uri.query().is_none()

@@ -7,7 +7,7 @@ use crate::clock::{Clock, rfc3339};
 use crate::error::{Code, Stage};
 use crate::json::object;
 use crate::report::console::Console;
-use crate::text::quote;
+use crate::text::brief;
 
 /// The claims that name the ID token and its owner.
 const IDENTITY: [&str; 4] = ["iss", "sub", "aud", "jti"];
@@ -44,6 +44,8 @@ pub struct Made {
     pub stage: Stage,
     /// The origin of the server.
     pub server: String,
+    /// The method and the path, of a request to Equinix. Elsewhere a path may be nobody's business.
+    pub what: Option<(&'static str, String)>,
     /// The status of the answer, if one came.
     pub status: Option<u16>,
     /// The code of the failure, if none came.
@@ -88,7 +90,7 @@ impl Audit {
 
 /// The names that a server gave a request, safe to show.
 pub fn request_ids(made: &Made, console: &Console) -> Vec<String> {
-    made.ids.iter().map(|id| console.safe(quote(id).trim_matches('"'))).collect()
+    made.ids.iter().map(|id| console.safe(&brief(id))).collect()
 }
 
 fn entry(made: &Made, console: &Console) -> Value {
@@ -96,6 +98,8 @@ fn entry(made: &Made, console: &Console) -> Value {
         ("at", rfc3339(made.at).into()),
         ("stage", made.stage.name().into()),
         ("server", made.server.clone().into()),
+        ("method", made.what.as_ref().map(|(method, _)| *method).into()),
+        ("path", made.what.as_ref().map(|(_, path)| console.safe(&brief(path))).into()),
         ("status", made.status.into()),
         ("code", made.code.map(Code::name).into()),
         ("request_ids", request_ids(made, console).into()),

@@ -226,13 +226,15 @@ impl Console {
         if least > self.verbosity {
             return;
         }
+        // Only an error's own words have several lines. A break in anything else is somebody's who writes lines of his own.
+        let text = if kind == Kind::Error { self.safe_lines(text) } else { self.safe(text) };
         if let Some(log) = &self.log {
             // What kind of line it is, the log says in its own way.
             let prefix = if kind == Kind::Error { prefix } else { "" };
-            return log(kind, &format!("{prefix}{}", self.safe_lines(text)));
+            return log(kind, &format!("{prefix}{text}"));
         }
         let mut line = String::new();
-        for (number, part) in self.safe_lines(text).split('\n').enumerate() {
+        for (number, part) in text.split('\n').enumerate() {
             if number == 0 && self.color && !style.is_empty() {
                 line.push_str(&format!("\u{1b}[{style}m{prefix}\u{1b}[0m"));
             } else if number == 0 {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::error::{Code, Error};
 use crate::report::audit::Audit;
 use crate::report::console::Console;
-use crate::text::quote;
+use crate::text::brief;
 
 /// The version of the report's layout. Members may be added without a new one.
 const VERSION: u32 = 1;
@@ -140,7 +140,7 @@ impl<'a> Shown<'a> {
     /// A value whose texts are safe to show. Nothing that is longer than a claim should be gets through.
     fn value(&mut self, value: &Value) -> Value {
         match value {
-            Value::String(text) => Value::String(self.text(quote(text).trim_matches('"'))),
+            Value::String(text) => Value::String(self.text(&brief(text))),
             Value::Array(items) => items.iter().map(|item| self.value(item)).collect(),
             Value::Object(members) => {
                 members.iter().map(|(name, value)| (self.text(name), self.value(value))).collect()

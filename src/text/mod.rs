@@ -17,5 +17,5 @@ mod token;
 #[cfg(feature = "sandbox")]
 pub use redact::REDACTED;
 pub use redact::{Redactor, WITHHELD};
-pub use sanitize::{Carrier, clean, defuse, defuse_into, printable, quote};
+pub use sanitize::{Carrier, brief, clean, defuse, defuse_into, printable, quote};
 pub use token::{holds_token, is_reference};

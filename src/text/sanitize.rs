@@ -93,6 +93,11 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
+/// Untrusted text as [`quote`] has it, without the quotation marks.
+pub fn brief(text: &str) -> String {
+    quote(text).trim_matches('"').to_owned()
+}
+
 /// Untrusted text in quotation marks: cleaned, without anything that looks like a JSON Web Token, and shortened.
 pub fn quote(text: &str) -> String {
     let text = cut_tokens(&clean(text));

@@ -402,7 +402,7 @@ mod leaked {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         let identity = answer["identity"].as_str().unwrap_or_default();
         assert!(identity.starts_with("repo:octo-org") && identity.ends_with("heads/main"), "{answer}");
-        assert_eq!(answer["run"], "1000000001");
+        assert_eq!(answer["run"]["run_id"], "1000000001");
         assert_eq!(answer["scope"], "roleassignments:00000000-0000-4000-8000-000000000001");
         assert!(answer["until"].as_str().is_some_and(|time| time.ends_with('Z')), "{answer}");
         assert_eq!(answer["failed"], Value::Null);

@@ -215,8 +215,15 @@ impl Checks {
             Ok(credential) => {
                 report.audit.token = Some(credential.account());
                 let granted = credential.scope.as_deref().unwrap_or_default();
-                let text =
-                    format!("a token for {granted} and {} s was issued, and dropped", credential.expires_in);
+                let twice = if report.first_contact.is_some() {
+                    "; for the report the ID token was sent once more"
+                } else {
+                    ""
+                };
+                let text = format!(
+                    "a token for {granted} and {} s was issued, and dropped{twice}",
+                    credential.expires_in
+                );
                 self.add("exchange", Status::Ok, text);
             }
             Err(error) => self.fail("exchange", error),

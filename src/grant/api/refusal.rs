@@ -6,7 +6,7 @@
 use crate::error::{Code, Error};
 use crate::grant::server_error::ServerError;
 use crate::http::Response;
-use crate::text::quote;
+use crate::text::{brief, quote};
 
 use super::Request;
 
@@ -91,7 +91,7 @@ impl Request<'_> {
     fn describe(&self, error: Error, response: &Response, said: &ServerError) -> Error {
         let mut error = error.with_http_status(response.status);
         if let Some(name) = &said.error {
-            error = error.with_oauth_error(quote(name).trim_matches('"'));
+            error = error.with_oauth_error(brief(name));
         }
         match &said.description {
             Some(description) => error = error.with_detail("Equinix says", quote(description)),

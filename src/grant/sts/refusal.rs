@@ -6,7 +6,7 @@ use crate::grant::server_error::ServerError;
 use crate::http::Response;
 use crate::identity::{issuer, stability};
 use crate::retry::Failure;
-use crate::text::quote;
+use crate::text::{brief, quote};
 
 use super::{Asked, Proof, SCOPE};
 
@@ -65,7 +65,7 @@ impl Asked<'_> {
         let permanent = error.code().exit() == Exit::Refused;
         let mut error = error.with_http_status(response.status);
         if let Some(name) = &oauth.error {
-            error = error.with_oauth_error(quote(name).trim_matches('"'));
+            error = error.with_oauth_error(brief(name));
         }
         match &oauth.description {
             Some(description) => {

@@ -178,7 +178,7 @@ mod usage {
             ),
             (
                 Job::gitlab(),
-                "hint: The identity comes from GitLab CI. No scope is set. Run: equinix-wif doctor --scope <scope>\n",
+                "hint: The identity comes from GitLab CI. No scope is set. Run: equinix-wif doctor --scope SCOPE\n",
             ),
         ] {
             let outcome = nothing(job);

@@ -104,6 +104,31 @@ mod token {
         assert_eq!((outcome.sts.connections, outcome.output_file.as_deref()), (0, Some(&b""[..])));
     }
 
+    /// Whoever writes the token can write claims. None of them begins a line of its own.
+    #[test]
+    fn a_claim_is_one_line_and_short() {
+        let job = Job::gitlab().claims(|claims| {
+            claims.insert("sub".into(), json!(format!("s\nerror[fake]: x\n{}", "a".repeat(9000))));
+        });
+        let outcome = job.args(["--dry-run", "-v"]).run();
+        outcome.succeeds().stderr_has("s error[fake]: x aaa");
+        assert!(
+            !outcome.stderr.contains("\nerror[fake]") && outcome.stderr.len() < 5000,
+            "{}",
+            outcome.stderr
+        );
+    }
+
+    #[test]
+    fn a_failure_leaves_its_code_and_nothing_else() {
+        let job = Job::github().claims(|claims| drop(claims.insert("aud".into(), json!("another"))));
+        let outcome = job.arg("--dry-run").run();
+        outcome.fails(5, "claim-aud");
+        let output = String::from_utf8(outcome.output_file.clone().unwrap()).unwrap();
+        assert!(output.contains("error-code") && output.contains("claim-aud"), "{output}");
+        assert!(!output.contains("access-token"), "{output}");
+    }
+
     #[test]
     fn says_in_the_summary_what_it_was() {
         let outcome = dry(Job::github().args(["--summary", "always"]));

@@ -1319,6 +1319,38 @@ mod reports {
     }
 
     /// It holds no secret, so unlike a token it may lie in the checkout, where artifacts are made from.
+    /// The report of a run that had written the token there would have taken its place.
+    #[test]
+    fn it_is_written_over_no_token() {
+        let refused = |job: Job| {
+            let outcome = job.run();
+            outcome.require(outcome.status == Some(2), "one file for two things");
+            outcome.sts_requests(0).stderr_has("error[cfg-value-invalid]").stderr_has("name the same file");
+            outcome
+        };
+        let raw = || Job::gitlab().args(["--format", "raw"]).without_report();
+        let path = |job: &Job| job.tmp().join("token");
+        let job = raw();
+        let place = path(&job);
+        refused(job.arg("--output").arg(&place).arg("--report").arg(job_dots(&place)));
+        let job = raw();
+        let place = path(&job);
+        refused(job.env("EQUINIX_WIF_OUTPUT", &place).env("EQUINIX_WIF_REPORT", &place));
+        for flag in ["--report", "--output"] {
+            let job = raw();
+            let place = path(&job);
+            let job = job.file(&place, "the ID token").arg("--subject-token-file").arg(&place);
+            let outcome = refused(job.arg(flag).arg(&place));
+            assert_eq!(outcome.files[&place], b"the ID token");
+        }
+    }
+
+    /// The same place by another way.
+    fn job_dots(path: &std::path::Path) -> std::path::PathBuf {
+        let parent = path.parent().unwrap();
+        parent.join("..").join(parent.file_name().unwrap()).join(path.file_name().unwrap())
+    }
+
     #[test]
     fn it_may_lie_in_the_checkout() {
         let job = Job::gitlab().without_report();
