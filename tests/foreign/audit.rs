@@ -65,9 +65,9 @@ fn have_their_answer_in_a_line() {
     for (line, outcome) in found.iter().zip([github, renewing]) {
         let audit = &report(outcome)["audit"];
         let words: Vec<&str> = line.split('\t').collect();
-        let expected = [&audit["started_at"], &audit["identity"]["sub"]].map(|text| text.as_str().unwrap());
-        assert_eq!((&words[..2], words[2]), (&expected[..], SCOPE));
-        let run: Value = serde_json::from_str(&words[3].replace("\\\\", "\\")).unwrap();
+        let told = [&audit["started_at"], &audit["command"], &audit["identity"]["sub"]];
+        assert_eq!((&words[..3], words[3]), (&told.map(|text| text.as_str().unwrap())[..], SCOPE));
+        let run: Value = serde_json::from_str(&words[4].replace("\\\\", "\\")).unwrap();
         assert_eq!(run, audit["run"]);
     }
 
@@ -97,7 +97,10 @@ fn have_their_answer_in_a_line() {
     let found = ask(named, folder.path());
     let of = refused.sts.requests.len() + github.sts.requests.len() + renewing.sts.requests.len();
     assert_eq!(found.len(), of, "{found:?}");
-    assert!(found.iter().any(|line| line.ends_with("\t400\treq-7")), "{found:?}");
+    assert!(
+        found.iter().any(|line| line.contains("\tPOST\t") && line.ends_with("/use/token\t400\treq-7")),
+        "{found:?}"
+    );
 }
 
 fn find_nothing_secret_to_send() {
