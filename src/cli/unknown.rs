@@ -1,7 +1,7 @@
 //! Variables that look like settings of this program, and are none: a slip in a name would change what a run does without a
 //! word.
 //!
-//! Only names are looked at and shown. What has the program's own beginning is always told. Other beginnings are shared with
+//! Names alone are looked at and shown. A name with the program's own beginning is always told. Other beginnings are shared with
 //! Equinix's other tools, so there it has to be close to a setting.
 
 use std::fmt::Write as _;

@@ -21,7 +21,7 @@ use support::script::executable;
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
 
-/// What is checked here.
+/// The checks of this module.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         under_act::hands_over_outputs_the_variable_and_the_program,
@@ -309,7 +309,7 @@ impl World {
         Run::of(&mut command, &self.path("seen"))
     }
 
-    /// Where a stub of the program has been unpacked, and whether it was started.
+    /// Finds where a stub of the program has been unpacked, and whether it was started.
     fn unpacked(&self) -> Vec<(PathBuf, bool)> {
         let mut found = Vec::new();
         let mut folders = vec![self.path("temp")];
@@ -327,7 +327,7 @@ impl World {
 }
 
 impl Run {
-    /// What a step saw under this name.
+    /// Returns what a step saw under this name.
     #[track_caller]
     fn saw(&self, name: &str) -> &str {
         self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log)).trim_end()
@@ -354,7 +354,7 @@ fn act() -> PathBuf {
     root().join("tests/foreign/consumers/.venv/bin/act")
 }
 
-/// Whether a tool of the consumer suite is installed.
+/// The action as a runner sees it.
 mod under_act {
     use super::*;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::{BIN, project, source, told};
 
-/// Where the page tells it.
+/// The heading below which the page tells it.
 const HEADING: &str = "## Before there is a release";
 
 /// What Cargo has fetched, which goes when the check ends. With a home folder of its own Cargo would take every dependency for
