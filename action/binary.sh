@@ -22,12 +22,13 @@ trim own_version "${RELEASE_VERSION-}"
 
 invalid() { fail 2 action-input-invalid "$@"; }
 
-# The end of this step when there is nothing to download. The repository's address is told if it is one.
+# The end of this step when there is nothing to download. The page is told as a link if the action's repository and commit
+# are known, which they are not for `uses: ./`.
 without_release() {
   local page=docs/install.md#before-there-is-a-release
-  local repository=${GITHUB_SERVER_URL-}/${ACTION_REPOSITORY:-${GITHUB_REPOSITORY-}}
-  local an_address='^https://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$'
-  if [[ $repository =~ $an_address ]]; then page=$repository/blob/HEAD/$page; fi
+  local commit=${GITHUB_SERVER_URL-}/${ACTION_REPOSITORY-}/blob/${ACTION_REF-}
+  local an_address='^https://[A-Za-z0-9.-]+(:[0-9]+)?/[A-Za-z0-9._-]+/[A-Za-z0-9._-]+/blob/[A-Za-z0-9._-][A-Za-z0-9._/-]*$'
+  if [[ $commit =~ $an_address ]]; then page=$commit/$page; fi
   fail 2 action-no-release \
     "this commit of the action belongs to no release, so it has no program: build one from source and set binary-path to it, as in $page" \
     "Or use the commit of a released tag, if there is one, or set version and sha256 to take another release."

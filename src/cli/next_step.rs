@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    /// Nothing here knows a platform by its name: what each of them needs is in its file.
+    /// Holds without the name of any platform: what each of them needs is in its file.
     #[test]
     fn every_platform_that_is_recognised_has_its_step() {
         for facts in platform::PLATFORMS.iter().map(|platform| platform.facts()) {

@@ -1,7 +1,7 @@
 //! Variables that look like settings of this program, and are none: a slip in a name would change what a run does without a
 //! word.
 //!
-//! Only names are looked at and shown, and only one that is close to a setting is told: a job has names of its own, such as
+//! Names alone are looked at and shown, and only one that is close to a setting is told: a job has names of its own, such as
 //! `EQUINIX_WIF_VERSION`, and Equinix's other tools have theirs.
 
 use std::fmt::Write as _;

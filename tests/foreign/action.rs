@@ -21,7 +21,7 @@ use support::script::executable;
 use support::server::{Queue, Reply, Request, Server};
 use support::tls::{self, Leaf};
 
-/// What is checked here.
+/// The checks of this module.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         under_act::hands_over_outputs_the_variable_and_the_program,
@@ -43,6 +43,7 @@ pub(crate) fn checks() -> Vec<Check> {
         scripts::the_action_s_own_address_is_the_default,
         scripts::unclear_inputs_are_told_and_not_shown,
         scripts::a_program_of_one_s_own_is_taken_as_it_is,
+        scripts::a_path_with_backslashes_leads_to_them,
         scripts::a_tool_that_is_missing_is_named,
         scripts::an_archive_without_the_program_is_told,
         scripts::tools_get_nothing_but_what_they_need,
@@ -309,7 +310,7 @@ impl World {
         Run::of(&mut command, &self.path("seen"))
     }
 
-    /// Where a stub of the program has been unpacked, and whether it was started.
+    /// Finds where a stub of the program has been unpacked, and whether it was started.
     fn unpacked(&self) -> Vec<(PathBuf, bool)> {
         let mut found = Vec::new();
         let mut folders = vec![self.path("temp")];
@@ -327,7 +328,7 @@ impl World {
 }
 
 impl Run {
-    /// What a step saw under this name.
+    /// Returns what a step saw under this name.
     #[track_caller]
     fn saw(&self, name: &str) -> &str {
         self.seen.get(name).unwrap_or_else(|| panic!("nothing was seen of {name}:\n{}", self.log)).trim_end()
@@ -354,7 +355,7 @@ fn act() -> PathBuf {
     root().join("tests/foreign/consumers/.venv/bin/act")
 }
 
-/// Whether a tool of the consumer suite is installed.
+/// The action as a runner sees it.
 mod under_act {
     use super::*;
 
@@ -582,19 +583,17 @@ mod under_act {
         assert_eq!((server.requests().len(), store.requests().len()), (1, 1));
     }
 
-    /// The workflow for a time without releases, with stand-ins for GitHub's cache and for Cargo: what it is built from is told
+    /// The workflow for a time without releases, with stand-ins for GitHub's artifacts and for Cargo: what it is built from is told
     /// in `packaging::commit`.
     pub(super) fn takes_a_program_that_the_workflow_has_built() {
         need_act();
         need("node", Command::new("node").arg("--version"), INSTALL);
         let world = World::new().with_action(None);
-        for (folder, caches) in [("cache", "\n  post: post.js"), ("cache/restore", "")] {
-            let to = world.path("repository/stand-in").join(folder);
+        for (name, main) in [("upload-artifact", UPLOAD), ("download-artifact", DOWNLOAD)] {
+            let to = world.path("repository/stand-in").join(name);
             fs::create_dir_all(&to).unwrap();
-            let action = format!("name: x\nruns:\n  using: node20\n  main: main.js{caches}\n");
-            fs::write(to.join("action.yml"), action).unwrap();
-            fs::write(to.join("main.js"), CACHE_RESTORE).unwrap();
-            fs::write(to.join("post.js"), CACHE_SAVE).unwrap();
+            fs::write(to.join("action.yml"), "name: x\nruns:\n  using: node20\n  main: main.js\n").unwrap();
+            fs::write(to.join("main.js"), main).unwrap();
         }
         fs::create_dir(world.path("fakes")).unwrap();
         let install = format!(
@@ -608,13 +607,20 @@ mod under_act {
         let page = file("docs/install.md");
         let (_, section) = page.split_once("\n## Before there is a release\n").unwrap();
         let commit = "0123456789abcdef0123456789abcdef01234567";
-        let cache = "27d5ce7f107fe9357f9df03efb73ab90386fccae # v5.0.5";
-        let block = blocks(section)[0]
-            .replace(&format!("actions/cache@{cache}"), "octo-org/equinix-wif/stand-in/cache@v1")
-            .replace(
-                &format!("actions/cache/restore@{cache}"),
-                "octo-org/equinix-wif/stand-in/cache/restore@v1",
-            )
+        let mut block = blocks(section)[0].to_owned();
+        // Those that make the releases.
+        let workflows =
+            ["build", "prepare-release"].map(|name| file(&format!(".github/workflows/{name}.yml")));
+        for name in ["upload-artifact", "download-artifact"] {
+            let start = format!("uses: actions/{name}@");
+            let line = block.lines().find_map(|line| line.split_once(&start)).expect(name).1.to_owned();
+            assert!(workflows.concat().contains(&format!("{start}{line}\n")), "{name}@{line}");
+            block = block.replace(
+                &format!("actions/{name}@{line}"),
+                &format!("octo-org/equinix-wif/stand-in/{name}@v1"),
+            );
+        }
+        let block = block
             .replace("<owner>/equinix-wif@<commit>", "octo-org/equinix-wif@v1")
             .replace("<owner>", "octo-org")
             .replace("<commit>", commit)
@@ -623,32 +629,33 @@ mod under_act {
         let world = world.with_workflow(&format!("on: push\n{}", adapted(&block)));
         let path = std::env::var("PATH").unwrap();
         let path = format!("{}:{}:{path}", steps_keeper().display(), world.path("fakes").display());
-        // The second time the program comes out of the cache.
-        for _ in 0..2 {
-            let run = world.act("github.example", &[("PATH", &path)]);
-            run.ends_with(0).hides(&["bearer", "output"]);
-            let wanted = format!(
-                "install --locked --git https://github.com/octo-org/equinix-wif --rev {commit} --root .equinix-wif equinix-wif"
-            );
-            assert_eq!(run.saw("cargo"), wanted, "{}", run.log);
-            fs::remove_file(world.path("seen/output")).unwrap();
-        }
-        // Nothing is deployed where the first job has left nothing.
-        fs::remove_dir_all(world.path("cache")).unwrap();
-        executable(&world.path("fakes/cargo"), "#!/bin/sh\nmkdir -p .equinix-wif/bin\n");
-        let run = world.act("github.example", &[("PATH", &path)]);
+        let run = world.act(PUBLIC, &[("PATH", &path), ("THIS_RUN", "1")]);
+        run.ends_with(0).hides(&["bearer", "output"]);
+        let wanted = format!(
+            "install --locked --git https://github.com/octo-org/equinix-wif --rev {commit} --root . equinix-wif"
+        );
+        assert_eq!(run.saw("cargo"), wanted, "{}", run.log);
+        // What an earlier run has left is not taken: nothing is deployed where the first job has built nothing.
+        fs::remove_file(world.path("seen/output")).unwrap();
+        executable(&world.path("fakes/cargo"), "#!/bin/sh\n");
+        let run = world.act(PUBLIC, &[("PATH", &path), ("THIS_RUN", "2")]);
         assert!(run.status != Some(0) && !run.seen.contains_key("output"), "{}", run.log);
+        assert!(world.path("artifacts/1/equinix-wif").exists());
     }
 
-    /// What actions/cache does before the other steps, and after them.
-    const CACHE_RESTORE: &str = "const fs = require('fs'), env = process.env;
-        const kept = `${env.SEEN}/../cache/${env.INPUT_KEY}`;
-        if (fs.existsSync(kept)) {
-          fs.cpSync(kept, env.INPUT_PATH, { recursive: true });
-          fs.appendFileSync(env.GITHUB_OUTPUT, 'cache-hit=true\\n');
-        } else if (env['INPUT_FAIL-ON-CACHE-MISS'] === 'true') process.exit(1);";
-    const CACHE_SAVE: &str = "const fs = require('fs'), env = process.env;
-        fs.cpSync(env.INPUT_PATH, `${env.SEEN}/../cache/${env.INPUT_KEY}`, { recursive: true });";
+    /// Stand-ins of the actions, as far as it matters: an artifact is there for one run, and its files cannot be run.
+    const UPLOAD: &str = "const fs = require('fs'), path = require('path'), env = process.env;
+        const to = `${env.SEEN}/../artifacts/${env.THIS_RUN}/${env.INPUT_NAME}`;
+        if (!fs.existsSync(env.INPUT_PATH)) process.exit(0);
+        fs.mkdirSync(path.dirname(to), { recursive: true });
+        fs.mkdirSync(to);
+        const file = `${to}/${path.basename(env.INPUT_PATH)}`;
+        fs.copyFileSync(env.INPUT_PATH, file);
+        fs.chmodSync(file, 0o644);";
+    const DOWNLOAD: &str = "const fs = require('fs'), env = process.env;
+        const from = `${env.SEEN}/../artifacts/${env.THIS_RUN}/${env.INPUT_NAME}`;
+        if (!fs.existsSync(from)) process.exit(1);
+        fs.cpSync(from, env.INPUT_PATH, { recursive: true });";
 
     /// The day with a stored secret, both ways side by side, and the switch: the blocks of the page, one after the other.
     #[cfg(feature = "classic-grants")]
@@ -985,17 +992,46 @@ mod scripts {
                  build one from source and set binary-path to it, as in {address}{page}\n"
             )
         };
-        run.fails(2, "action-no-release").says("version and sha256");
-        run.says(&first("https://github.example/octo-org/octo-repo/blob/HEAD/"));
+        // The repository of the job is not the action's.
+        run.fails(2, "action-no-release").says("version and sha256").says(&first(""));
         assert!(file("docs/install.md").contains("\n## Before there is a release\n"));
-        let run = world.script("binary.sh", &[("ACTION_REPOSITORY", "octo-org/equinix-wif\n::error::x")]);
-        run.fails(2, "action-no-release").says(&first(""));
-        assert!(!run.log.contains("::error::x"), "{}", run.log);
+        let repository = "octo-org/equinix-wif";
+        for (repository, commit, address) in [
+            (repository, "0123abcd", "https://github.example/octo-org/equinix-wif/blob/0123abcd/"),
+            (repository, "a/branch-1.x", "https://github.example/octo-org/equinix-wif/blob/a/branch-1.x/"),
+            ("", "0123abcd", ""),
+            (repository, "", ""),
+            (repository, "x\n::error::x", ""),
+            ("octo-org/equinix-wif\n::error::x", "0123abcd", ""),
+        ] {
+            let variables = [("ACTION_REPOSITORY", repository), ("ACTION_REF", commit)];
+            let run = world.script("binary.sh", &variables);
+            run.fails(2, "action-no-release").says(&first(address));
+            assert!(!run.log.contains("::error::x"), "{}", run.log);
+        }
         // A token in place of a switch is not shown either.
         for switch in ["WITH_VERIFY_SIGNATURE", "WITH_EXPORT_ENV", "WITH_NO_PROXY"] {
             let run = world.script("token.sh", &[(switch, "secret"), ("BINARY", "/bin/false")]);
             run.fails(2, "action-input-invalid");
             assert!(!run.log.contains("secret"), "{}", run.log);
+        }
+    }
+
+    /// Windows writes the folder of the action with backslashes.
+    pub(super) fn a_path_with_backslashes_leads_to_them() {
+        let action = file("action.yml");
+        let steps: Vec<&str> = action.split("      run: |\n").skip(1).collect();
+        assert_eq!(steps.len(), 2);
+        for (step, says) in steps.into_iter().zip(["install-only is neither", "export-env is neither"]) {
+            let script: String =
+                step.split_inclusive('\n').take_while(|line| line.starts_with("        ")).collect();
+            let world = World::new();
+            let mut command = world.command("bash");
+            command.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", &script]);
+            command.env("GITHUB_ACTION_PATH", root().to_str().unwrap().replace('/', "\\"));
+            command.env("GITHUB_OUTPUT", world.path("output"));
+            command.env("WITH_INSTALL_ONLY", "x").env("WITH_EXPORT_ENV", "x");
+            world.finish(command).ends_with(2).says(says);
         }
     }
 
@@ -1300,7 +1336,7 @@ mod definition {
         assert_eq!(runs.len(), 2);
         for (run, script) in runs.into_iter().zip(["binary", "token"]) {
             let whole = format!(
-                "|\n        # shellcheck source=/dev/null\n        . \"$GITHUB_ACTION_PATH/action/{script}.sh\"\n"
+                "|\n        # shellcheck source=/dev/null\n        . \"${{GITHUB_ACTION_PATH//\\\\//}}/action/{script}.sh\"\n"
             );
             assert!(run.starts_with(&whole), "{run}");
             let next = run.strip_prefix(&whole).unwrap().lines().next().unwrap();

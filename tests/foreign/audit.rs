@@ -28,7 +28,7 @@ fn lines(path: &str) -> Vec<String> {
     blocks.map(|block| block.text).filter(|text| text.starts_with("jq ")).collect()
 }
 
-/// What a line prints in a folder.
+/// Returns what a line prints in a folder.
 #[track_caller]
 fn ask(line: &str, folder: &Path) -> Vec<String> {
     need("jq", Command::new("jq").arg("--version"), INSTALL);

@@ -52,6 +52,7 @@ pub(crate) fn checks() -> Vec<Check> {
         shells::a_digest_that_cannot_be_made_is_a_wrong_one,
         shells::each_platform_has_an_archive_of_its_own,
         shells::a_checkout_without_a_folder_beside_it_is_enough,
+        shells::a_relative_path_begins_at_the_checkout,
         shells::the_program_is_put_where_nobody_else_can_swap_it,
         shells::tools_get_nothing_but_what_they_need,
         shells::the_runner_s_own_form_passes_the_exit_status_on,
@@ -1005,6 +1006,7 @@ mod shells {
         template: &'static Parsed,
         release: String,
         variables: Vec<(&'static str, String)>,
+        lines_before: &'static str,
     }
 
     impl Script {
@@ -1013,7 +1015,7 @@ mod shells {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("project")).unwrap();
             let (values, release) = (template.values(given), release.to_owned());
-            Self { values, folder, template, release, variables: Vec::new() }
+            Self { values, folder, template, release, variables: Vec::new(), lines_before: "" }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -1029,7 +1031,9 @@ mod shells {
         fn run(&self, shell: &[&str], path: Option<&Path>, more: &str) -> Output {
             let job = self.template.job("template-name");
             let text = job["before_script"][0].as_str().unwrap();
-            let script = interpolated(&released(text, &self.release), &self.values) + more;
+            let script = self.lines_before.to_owned()
+                + &interpolated(&released(text, &self.release), &self.values)
+                + more;
             // Runners up to 19.0 have a form of their own for bash.
             let (shell, script) = match shell {
                 ["runner"] => (&["bash"][..], as_the_runner_does(&script)),
@@ -1224,6 +1228,18 @@ mod shells {
 
     /// Where the program is, as a job finds it.
     const WHERE: &str = "command -v equinix-wif; rm -r \"${PATH%%/bin:*}\"";
+
+    /// A relative path begins at the checkout, wherever the lines before have gone.
+    pub(super) fn a_relative_path_begins_at_the_checkout() {
+        need_gitlab_ci_local();
+        let inputs = [&REQUIRED[..], &[("binary-path", "tools/equinix-wif")]].concat();
+        let mut script = Script::new(&inputs, UNRELEASED);
+        script.lines_before = "mkdir elsewhere; cd elsewhere\n";
+        fs::create_dir(script.path("project/tools")).unwrap();
+        std::os::unix::fs::symlink(BIN, script.path("project/tools/equinix-wif")).unwrap();
+        let output = script.run(&["dash"], None, WHERE);
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    }
 
     /// Where there is no room beside the checkout, the program goes into a folder for temporary files.
     pub(super) fn a_checkout_without_a_folder_beside_it_is_enough() {
@@ -1502,7 +1518,8 @@ mod page {
             .fake("cargo", &install)
             .variable("CI_SERVER_URL=https://gitlab.example");
         let (head, rest) = block.split_once("\n\n").unwrap();
-        let rest = rest.replace("<group>", "octo-group").replace("<commit>", commit);
+        let rest =
+            rest.replace("<group>", "octo-group").replace("<commit>", commit).replace("<digest>", "0123");
         let run = deployed_in(project, &format!("{head}\n\n{rest}"));
         run.has_a_token("deployed");
         let wanted = format!(

@@ -38,7 +38,7 @@ pub(crate) fn need(what: &str, command: &mut Command, cure: &'static str) {
 }
 
 /// `EQUINIX_WIF_REQUIRE_INTEROP=1`, which the gate sets, permits no skips. `0` and nothing do.
-fn is_everything_required() -> bool {
+pub(crate) fn is_everything_required() -> bool {
     std::env::var_os("EQUINIX_WIF_REQUIRE_INTEROP").is_some_and(|value| !value.is_empty() && value != "0")
 }
 

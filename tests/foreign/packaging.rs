@@ -6,7 +6,7 @@
 mod commit;
 mod rehearsal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -41,6 +41,7 @@ pub(crate) fn checks() -> Vec<Check> {
         checks::a_second_build_that_differs_is_refused,
         names::binstall_looks_for_the_archives,
         names::targets_are_those_of_the_scripts,
+        names::the_crate_has_the_schemas_and_nothing_that_is_installed,
         image::is_the_same_wherever_it_is_made_and_runs_as_nobody,
         image::is_one_for_skopeo_and_for_umoci,
         image::holds_all_that_the_program_needs,
@@ -50,6 +51,14 @@ pub(crate) fn checks() -> Vec<Check> {
         server::a_published_release_is_verified_and_so_is_the_verification,
         server::digests_are_proposed_as_a_commit_that_the_server_makes
     ]
+}
+
+/// Finds the folder in which Cargo keeps the crates of this machine.
+fn cargo_home() -> PathBuf {
+    std::env::var_os("CARGO_HOME").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
+        PathBuf::from,
+    )
 }
 
 const BIN: &str = env!("CARGO_BIN_EXE_equinix-wif");
@@ -464,10 +473,7 @@ mod package {
             );
         };
         // The path of this machine's crates, which a debug build holds.
-        let home = std::env::var_os("CARGO_HOME").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-            PathBuf::from,
-        );
+        let home = cargo_home();
         let holds = fs::read(BIN).unwrap();
         let path = home.to_str().unwrap().as_bytes();
         assert!(
@@ -835,6 +841,25 @@ mod checks {
 
 mod names {
     use super::*;
+
+    /// The pages of the crate link to the schemas. Without a leading slash a name means files in all folders, also in those that
+    /// other software is installed into.
+    pub(super) fn the_crate_has_the_schemas_and_nothing_that_is_installed() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(source()).args(["package", "--list", "--offline", "--allow-dirty"]);
+        let output = cargo.output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        let listed = String::from_utf8(output.stdout).unwrap();
+        let files: BTreeSet<&str> = listed.lines().collect();
+        for entry in fs::read_dir(source().join("docs/schemas")).unwrap() {
+            let name = format!("docs/schemas/{}", entry.unwrap().file_name().to_str().unwrap());
+            assert!(files.contains(&*name), "{name} is missing");
+        }
+        for name in files {
+            let is_ours = name.starts_with("src/") || name.starts_with("docs/") || !name.contains('/');
+            assert!(is_ours, "{name} is in the crate");
+        }
+    }
 
     /// `cargo binstall` finds the archives by the same names.
     pub(super) fn binstall_looks_for_the_archives() {
@@ -1234,6 +1259,9 @@ mod server {
             ));
             assert!(attested || name == "SHA256SUMS", "{name}: {calls}");
         }
+        let bills = "--deny-self-hosted-runners --source-ref refs/tags/v7.8.9 --signer-workflow \
+                     octo-org/equinix-wif/.github/workflows/release.yml --predicate-type https://cyclonedx.org/bom\n";
+        assert_eq!(calls.matches(bills).count(), 2, "one for each program: {calls}");
         // A verification that says yes to everything is no verification.
         let output = verify(&copy(), true);
         assert!(!output.status.success() && told(&output).contains("was accepted"), "{}", told(&output));

@@ -1,5 +1,5 @@
-//! What programs of others make of the documentation's blocks, and what Git knows of the repository. The rest of what is
-//! held about the pages is in `tests/integration/docs.rs`.
+//! The documentation's blocks in programs of others, and what Git knows of the repository. The rest of what is held about
+//! the pages is in `tests/integration/docs.rs`.
 
 #![cfg(all(target_os = "linux", feature = "sandbox"))]
 
@@ -12,7 +12,7 @@ use crate::support::program::{feed, in_sandbox, told};
 use crate::tools::{INSTALL, need, need_checkout, need_python, need_shell};
 use crate::{Check, checks};
 
-/// What is checked here.
+/// The checks of this module.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         diagrams_parse,
@@ -43,7 +43,7 @@ fn hcl_blocks_parse() {
     }
 }
 
-/// What Mermaid's own parser says of each diagram: nothing, or what is wrong with it.
+/// Asks Mermaid's own parser about each diagram: it says nothing, or what is wrong.
 fn parsed(diagrams: &[&str]) -> Vec<Option<String>> {
     let script = root().join("tests/foreign/pages/diagrams.mjs");
     need("Mermaid's parser", Command::new("node").arg(&script).arg("--version"), INSTALL);
@@ -76,7 +76,7 @@ fn diagrams_parse() {
     }
 }
 
-/// What docs/reference/formats.md says about shells, as far as POSIX settles it.
+/// Tries what docs/reference/formats.md says about shells, as far as POSIX settles it.
 fn shells_end_or_go_on_as_told() {
     let table = rows("docs/reference/formats.md", "## Use in a shell");
     let robust = blocks("sh").into_iter().map(|(_, text)| text).find(|t| t.starts_with("file=$(")).unwrap();

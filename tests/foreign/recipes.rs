@@ -18,7 +18,7 @@ use crate::support::server::{Reply, Request, Server};
 use crate::tools::{INSTALL, need, need_python};
 use crate::{Check, checks};
 
-/// What is checked here.
+/// The checks of this module.
 pub(crate) fn checks() -> Vec<Check> {
     checks![
         clients::curl_has_the_header_from_a_pipe,

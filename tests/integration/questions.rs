@@ -1,10 +1,10 @@
-//! What somebody who is new here asks, and the heading that answers it within a minute.
+//! The questions of somebody who is new here, and the heading that answers each within a minute.
 
 #![cfg(feature = "sandbox")]
 
 use crate::support::pages::{markdown, prose, rows};
 
-/// In the words of somebody who asks; the page may word them otherwise, in the same order.
+/// The questions in the words of somebody who asks; the page may word them otherwise, in the same order.
 const QUESTIONS: [&str; 20] = [
     "try it without an account",
     "enter at Equinix for this repository",

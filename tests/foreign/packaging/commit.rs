@@ -1,45 +1,26 @@
 //! A commit without a release, installed as the page says: by the real Cargo, from a repository beside it.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use super::{BIN, project, source, told};
+use super::{cargo_home, project, source, told};
 
-/// Where the page tells it.
+/// The heading below which the page tells it.
 const HEADING: &str = "## Before there is a release";
 
-/// What Cargo has fetched, which goes when the check ends. With a home folder of its own Cargo would take every dependency for
-/// another one, and build it anew.
-struct Fetched(String);
-
-impl Drop for Fetched {
-    fn drop(&mut self) {
-        let home = std::env::var_os("CARGO_HOME").map_or_else(
-            || Path::new(&std::env::var_os("HOME").unwrap_or_default()).join(".cargo"),
-            Into::into,
-        );
-        for folder in ["git/db", "git/checkouts"] {
-            for entry in fs::read_dir(home.join(folder)).into_iter().flatten().flatten() {
-                if entry.file_name().to_string_lossy().starts_with(&self.0) {
-                    fs::remove_dir_all(entry.path()).ok();
-                }
-            }
-        }
-    }
-}
-
-/// The command for a machine of one's own. Cargo does all of it but the build, which takes a minute; with `EQUINIX_WIF_GATE=full` it
-/// builds too, as for these tests: with the dependencies that are built already. Neither reaches the network: Cargo fetches from a
-/// file, and offline it does not ask the registry whether a crate has been withdrawn.
+/// The command for a machine of one's own. Cargo does all of it but the build, which takes some minutes; with
+/// `EQUINIX_WIF_GATE=full` it builds too. Neither reaches the network: Cargo fetches from a file, and offline it does not ask the
+/// registry whether a crate has been withdrawn. Its home folder is one for this check, with the crates of the real one.
 pub(super) fn cargo_installs_it() {
-    // On the file system of the folder whose files are linked here.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    // Cargo keeps what it fetches below the repository's name.
-    let repository = path(&format!("repository-{}", folder.path().file_name().unwrap().to_str().unwrap()));
+    let repository = path("repository");
     let commit = project(&repository);
-    let _fetched = Fetched(repository.file_name().unwrap().to_str().unwrap().to_owned());
+    fs::create_dir(path("home")).unwrap();
+    for name in ["registry", "config.toml"] {
+        symlink(cargo_home().join(name), path("home").join(name)).unwrap();
+    }
     let page = fs::read_to_string(source().join("docs/install.md")).unwrap();
     let (_, section) = page.split_once(&format!("\n{HEADING}\n")).expect(HEADING);
     let (_, block) = section.split_once("```sh\n").unwrap();
@@ -49,16 +30,14 @@ pub(super) fn cargo_installs_it() {
     assert!(line.starts_with("cargo install --locked ") && !line.contains('<'), "{line}");
 
     let is_whole = std::env::var_os("EQUINIX_WIF_GATE").is_some_and(|gate| gate == "full");
-    if is_whole {
-        take_what_is_built(&path("target"));
-    }
     let run = |line: &str| {
         let mut sh = Command::new("sh");
         // What Cargo has set for these tests would be another surrounding to the build scripts of dependencies.
         sh.env_clear().current_dir(folder.path()).args(["-ec", line]);
-        for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS"] {
+        for name in ["PATH", "HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUSTFLAGS"] {
             sh.envs(std::env::var_os(name).map(|value| (name, value)));
         }
+        sh.env("CARGO_HOME", path("home"));
         // Nobody looks into this build.
         sh.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
         sh.env("CARGO_TARGET_DIR", path("target")).env("CARGO_INSTALL_ROOT", path("root"));
@@ -88,17 +67,4 @@ pub(super) fn cargo_installs_it() {
         placed.trim_start().starts_with("Installing ") && placed.ends_with("/root/bin/equinix-wif"),
         "{said}"
     );
-}
-
-/// Lets a build begin with what is built for these tests.
-fn take_what_is_built(target: &Path) {
-    let built = Path::new(BIN).parent().unwrap();
-    let profile = built.file_name().unwrap();
-    fs::create_dir_all(target.join(profile)).unwrap();
-    // Cargo notes in place what it finds out of date, so these are copies; what it builds anew is another file.
-    for (how, name) in [("-a", ".fingerprint"), ("-a", "build"), ("-al", "deps")] {
-        let mut copy = Command::new("cp");
-        copy.arg(how).arg(built.join(name)).arg(target.join(profile).join(name));
-        assert!(copy.status().unwrap().success(), "{name}");
-    }
 }

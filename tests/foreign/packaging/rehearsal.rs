@@ -236,7 +236,7 @@ impl Rehearsal {
         }
     }
 
-    /// What users of the action get.
+    /// Takes the program as users of the action do.
     fn the_action_of_the_tag_takes_what_is_published(&self, tag: &str) {
         let action = self.git(&["show", &format!("{tag}:action.yml")]);
         fs::write(self.path("action.yml"), action).unwrap();
@@ -263,7 +263,7 @@ impl Rehearsal {
     }
 }
 
-/// What expressions can name.
+/// The values that expressions can name.
 struct Context(Value);
 
 impl Context {
@@ -338,7 +338,7 @@ impl Context {
 struct Job<'r> {
     rehearsal: &'r Rehearsal,
     context: Context,
-    /// What is uploaded by one run is there for this run only.
+    /// A folder for each run: what is uploaded by one is there for this one only.
     artifacts: PathBuf,
     machine: TempDir,
     variables: Vec<(String, String)>,
@@ -409,7 +409,7 @@ impl<'r> Job<'r> {
         Value::Object(lines(&output).into_iter().map(|(name, value)| (name, value.into())).collect())
     }
 
-    /// What an action does, as far as the workflows count on it.
+    /// Does what an action does, as far as the workflows count on it.
     fn action(&self, name: &str, step: &Value) -> Value {
         let with = |input: &str| step["with"].get(input).map(|value| self.context.filled(value));
         match name {
