@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::deadline::Deadline;
 use crate::error::{Code, Error};
 use crate::report::console::Console;
-use crate::report::late::{TICK, left};
+use crate::report::countdown::{Countdown, TICK, left};
 
 #[cfg(test)]
 mod simulation;
@@ -294,32 +294,24 @@ impl Retries<'_> {
 }
 
 impl Retries<'_> {
-    /// Waits, and says why, for how long, and how much time is left: on a terminal the line counts down in its place, and stays
-    /// as it was at first.
+    /// Waits, and says why, for how long, and how much time is left.
     fn wait(&self, wait: Duration, why: &str) {
         let line = |rest: Duration| {
             let left = left(self.deadline, self.clock.now());
             format!("{why}, trying again in {:.1} s{left}", rest.as_secs_f64())
         };
-        let first = line(wait);
         if self.is_quiet {
-            self.console.detail(&first);
-        } else if !self.console.counts_down() {
-            self.console.note(&first);
-        } else {
-            let end = self.clock.now() + wait;
-            loop {
-                let rest = end.saturating_duration_since(self.clock.now());
-                if rest <= TICK {
-                    self.console.passing(&line(rest));
-                    self.clock.sleep(rest);
-                    return self.console.note(&first);
-                }
-                self.console.passing(&line(rest));
-                self.clock.sleep(TICK);
-            }
+            self.console.detail(&line(wait));
+            return self.clock.sleep(wait);
         }
-        self.clock.sleep(wait);
+        let mut countdown = Countdown::new(self.console);
+        let end = self.clock.now() + wait;
+        let mut rest = wait;
+        while countdown.show(line(rest)) && rest > TICK {
+            self.clock.sleep(TICK);
+            rest = end.saturating_duration_since(self.clock.now());
+        }
+        self.clock.sleep(rest);
     }
 }
 

@@ -89,19 +89,19 @@ impl Console {
         Self { counts_down, ..self }
     }
 
-    /// Tells whether a line about a wait counts down in its place.
-    pub fn counts_down(&self) -> bool {
-        self.counts_down && self.verbosity >= Verbosity::Normal
-    }
-
-    /// Shows a line that the next one replaces, whoever writes it.
-    pub fn passing(&self, line: &str) {
+    /// Shows a line about a wait that the next one replaces, whoever writes it. Returns `false`, and shows nothing, where a line
+    /// stays once it is written.
+    pub(super) fn passing(&self, line: &str) -> bool {
+        if !self.counts_down || self.verbosity < Verbosity::Normal {
+            return false;
+        }
         // What does not fit is cut off by the terminal: only one line can be taken back.
         let line = self.safe(line);
         let mut out = lock(&self.out);
         let written = write!(out.stream, "{TAKE_BACK}\u{1b}[?7lequinix-wif: {line}\u{1b}[?7h");
         out.is_passing = true;
         written.and_then(|()| out.stream.flush()).ok();
+        true
     }
 
     /// The same console with another place for people's lines. The runner's commands go where they went.

@@ -48,8 +48,8 @@ fn a_line_that_passes_is_taken_back_by_whatever_comes_next() {
     let (console, lines) = captured::console(Verbosity::Normal, false);
     let console = console.with_countdown(true);
     console.guard(&Secret::new("the-bearer-of-this-run"));
-    console.passing("2 s the-bearer-of-this-run");
-    console.passing("1 s\n::add-mask::x");
+    assert!(console.passing("2 s the-bearer-of-this-run"));
+    assert!(console.passing("1 s\n::add-mask::x"));
     console.mask(&Secret::new("hush"), |value| format!("hide {value}")).unwrap();
     console.warn("w");
     let shown = |line: &str| format!("{TAKE_BACK}\u{1b}[?7lequinix-wif: {line}\u{1b}[?7h");
