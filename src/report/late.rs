@@ -5,28 +5,23 @@ use std::time::{Duration, Instant};
 
 use crate::deadline::Deadline;
 use crate::report::console::Console;
+use crate::report::countdown::{Countdown, TICK, left};
 
 /// The time after which an answer is late.
 pub const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The time between two changes of a line that counts down.
-pub const TICK: Duration = Duration::from_secs(1);
-
-/// An answer that is waited for. On a terminal the line about it counts down in its place, and stays when the wait is over.
-/// Elsewhere it is one line.
+/// An answer that is waited for.
 pub struct Late {
-    console: Arc<Console>,
+    countdown: Countdown<Arc<Console>>,
     who: &'static str,
     began: Instant,
     deadline: Deadline,
-    /// The line that will stay.
-    first: Option<String>,
 }
 
 impl Late {
     /// Begins to wait for an answer of somebody. `deadline` is the end of the run.
     pub fn new(console: Arc<Console>, who: &'static str, began: Instant, deadline: Deadline) -> Self {
-        Self { console, who, began, deadline, first: None }
+        Self { countdown: Countdown::new(console), who, began, deadline }
     }
 
     /// Says that there is no answer yet. Returns when to say it again.
@@ -34,28 +29,8 @@ impl Late {
         let waited = now.saturating_duration_since(self.began).as_secs();
         let left = left(self.deadline, now);
         let line = format!("{} has not answered for {waited} s, waiting{left}", self.who);
-        if !self.console.counts_down() {
-            self.console.note(&line);
-            return None;
-        }
-        self.console.passing(&line);
-        self.first.get_or_insert(line);
-        Some(Deadline::after(now, TICK))
+        self.countdown.show(line).then(|| Deadline::after(now, TICK))
     }
-}
-
-impl Drop for Late {
-    fn drop(&mut self) {
-        if let Some(first) = &self.first {
-            self.console.note(first);
-        }
-    }
-}
-
-/// Returns how much time a run has, as the end of a line about a wait.
-pub fn left(deadline: Deadline, now: Instant) -> String {
-    let left = deadline.left_at(now).unwrap_or_default().as_secs();
-    format!(" ({left} s of --timeout left)")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod console;
+pub mod countdown;
 pub mod late;
 
 use std::collections::BTreeMap;
