@@ -53,6 +53,7 @@ mod signals;
 mod socket;
 mod streams;
 mod text;
+mod watch;
 
 /// The readers of texts from outside, for the fuzz targets.
 #[cfg(fuzzing)]

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::deadline::Deadline;
+use crate::watch::{self, Watch};
 
 /// A TCP socket with a deadline. However many reads and writes something takes, TLS's own among them, each has only what
 /// is left.
@@ -13,21 +14,6 @@ pub struct Socket {
     deadline: Deadline,
     is_polling: bool,
     watch: Option<Watch>,
-}
-
-/// Tells somebody that a read waits. The read goes on, with the deadline that it has.
-pub struct Watch {
-    /// The moment when it is to be told.
-    next: Deadline,
-    /// Tells it, and returns when to tell it again.
-    tell: Box<dyn FnMut() -> Option<Deadline> + Send + Sync>,
-}
-
-impl Watch {
-    /// Makes one that tells it for the first time at `next`.
-    pub fn new(next: Deadline, tell: impl FnMut() -> Option<Deadline> + Send + Sync + 'static) -> Self {
-        Self { next, tell: Box::new(tell) }
-    }
 }
 
 impl Socket {
@@ -84,17 +70,12 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let until = self.watch.as_ref().map_or(self.deadline, |watch| watch.next.min(self.deadline));
-            let read = self.bounded(until, TcpStream::set_read_timeout, |stream| stream.read(buffer));
-            match (read, self.watch.as_mut()) {
-                (Err(error), Some(watch)) if error.kind() == ErrorKind::TimedOut && until < self.deadline => {
-                    // Without another moment, nothing is told any more, and what was told stays as it is till the end.
-                    watch.next = (watch.tell)().unwrap_or(self.deadline);
-                }
-                (read, _) => return read,
-            }
-        }
+        let mut watch = self.watch.take();
+        let read = watch::call(&mut watch, self.deadline, |until| {
+            self.bounded(until, TcpStream::set_read_timeout, |stream| stream.read(buffer))
+        });
+        self.watch = watch;
+        read
     }
 }
 

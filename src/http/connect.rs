@@ -11,6 +11,7 @@ use rustls::ClientConfig;
 use crate::deadline::Deadline;
 use crate::secret::Secret;
 use crate::socket::Socket;
+use crate::watch::{self, Watch};
 
 use super::connection::Connection;
 use super::fault::{Fault, NameProblem};
@@ -43,12 +44,20 @@ pub struct Hop {
 
 impl Route {
     /// Opens a connection. The name lookup and the connecting have `limit` each, and nothing lasts longer than the deadline.
-    pub(super) fn open(&self, deadline: Deadline, limit: Duration) -> Result<Connection, Fault> {
+    /// The connection keeps the watch.
+    pub(super) fn open(
+        &self,
+        deadline: Deadline,
+        limit: Duration,
+        watch: Option<Watch>,
+    ) -> Result<Connection, Fault> {
         let Some(proxy) = &self.proxy else {
-            return self.server.secure(self.server.reach(deadline, limit)?);
+            return self.server.secure(self.server.reach(deadline, limit, watch)?);
         };
-        let mut connection =
-            proxy.reach(deadline, limit).and_then(|plain| proxy.secure(plain)).map_err(Fault::at_proxy)?;
+        let mut connection = proxy
+            .reach(deadline, limit, watch)
+            .and_then(|plain| proxy.secure(plain))
+            .map_err(Fault::at_proxy)?;
         let authorization = self.authorization.as_ref().map(|secret| secret.reveal());
         proxy::connect(&mut connection, &self.server.host, self.server.port, authorization)?;
         self.server.secure(connection)
@@ -58,23 +67,34 @@ impl Route {
 impl Hop {
     /// Connects to the first of the addresses that answers. Each but the last gets half of the time that is left, so that
     /// one that is silent leaves enough for the next.
-    fn reach(&self, deadline: Deadline, limit: Duration) -> Result<Connection, Fault> {
-        let stream = self.dial(deadline, limit)?;
-        Socket::new(stream, deadline.at_most(limit))
-            .map(Connection::Plain)
-            .map_err(|error| Fault::Unreachable(error.kind()))
+    fn reach(
+        &self,
+        deadline: Deadline,
+        limit: Duration,
+        mut watch: Option<Watch>,
+    ) -> Result<Connection, Fault> {
+        let stream = self.dial(deadline, limit, &mut watch)?;
+        let mut socket =
+            Socket::new(stream, deadline.at_most(limit)).map_err(|error| Fault::Unreachable(error.kind()))?;
+        socket.set_watch(watch);
+        Ok(Connection::Plain(socket))
     }
 
     /// Looks the name up and connects. Blocks until then, and no longer than the deadline.
-    pub fn dial(&self, deadline: Deadline, limit: Duration) -> Result<TcpStream, Fault> {
-        let addresses = look_up(&self.host, self.port, self.is_on_link, deadline.at_most(limit))?;
+    pub fn dial(
+        &self,
+        deadline: Deadline,
+        limit: Duration,
+        watch: &mut Option<Watch>,
+    ) -> Result<TcpStream, Fault> {
+        let addresses = look_up(&self.host, self.port, self.is_on_link, deadline.at_most(limit), watch)?;
         let deadline = deadline.at_most(limit);
         let mut failure = ErrorKind::TimedOut;
         for (number, address) in addresses.iter().enumerate() {
             let is_last = number + 1 == addresses.len();
             let Some(left) = deadline.left() else { break };
             let part = if is_last { left } else { left / 2 };
-            match TcpStream::connect_timeout(address, part.max(Duration::from_nanos(1))) {
+            match connect(address, Deadline::within(part), watch) {
                 Ok(stream) => return Ok(stream),
                 Err(error) => failure = error.kind(),
             }
@@ -90,19 +110,36 @@ impl Hop {
     }
 }
 
+/// Connects. To have it told that this takes long, the system has to give up, and then to begin anew, once: after so many
+/// seconds it would ask the other side again anyway.
+fn connect(address: &SocketAddr, deadline: Deadline, watch: &mut Option<Watch>) -> io::Result<TcpStream> {
+    let mut is_second = false;
+    watch::call(watch, deadline, |until| {
+        let until = if std::mem::replace(&mut is_second, true) { deadline } else { until };
+        TcpStream::connect_timeout(address, until.left().ok_or(ErrorKind::TimedOut)?)
+    })
+}
+
 /// Looks up a name with the system's resolver, in a thread so that the deadline holds.
-fn look_up(host: &str, port: u16, is_on_link: bool, deadline: Deadline) -> Result<Vec<SocketAddr>, Fault> {
+fn look_up(
+    host: &str,
+    port: u16,
+    is_on_link: bool,
+    deadline: Deadline,
+    watch: &mut Option<Watch>,
+) -> Result<Vec<SocketAddr>, Fault> {
     if let Some(address) = ip(host) {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let fault = |problem| Fault::Name { host: host.to_owned(), problem };
-    let left = deadline.left().ok_or_else(|| fault(NameProblem::TimedOut))?;
+    let too_late = || fault(NameProblem::TimedOut);
+    deadline.left().ok_or_else(too_late)?;
     let name = host.to_owned();
     let query = move || (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
     let worker = query.clone();
     let (sender, receiver) = mpsc::sync_channel(1);
     let answer = match thread::Builder::new().spawn(move || sender.send(worker()).ok()) {
-        Ok(_) => receiver.recv_timeout(left).map_err(|_| fault(NameProblem::TimedOut))?,
+        Ok(_) => watch::receive(watch, deadline, &receiver).ok_or_else(too_late)?,
         // Where no thread can be had, the system's own time limit has to do.
         Err(_) => query(),
     };
@@ -155,7 +192,7 @@ mod tests {
     fn a_name_of_the_link_that_leads_elsewhere_does_not_exist() {
         let by = Deadline::within(Duration::from_secs(20));
         // On this machine every system knows this name, and its address is near.
-        assert!(look_up("localhost", 80, true, by).is_ok());
-        assert!(look_up("localhost", 80, false, by).is_ok());
+        assert!(look_up("localhost", 80, true, by, &mut None).is_ok());
+        assert!(look_up("localhost", 80, false, by, &mut None).is_ok());
     }
 }

@@ -12,7 +12,8 @@ use ureq::unversioned::transport::{
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::deadline::Deadline;
-use crate::socket::{Socket, Watch};
+use crate::socket::Socket;
+use crate::watch::Watch;
 
 use super::MAX_HEADERS;
 

@@ -37,7 +37,7 @@ use crate::report::audit::Made;
 use crate::report::console::Console;
 use crate::report::late::{Late, PATIENCE};
 use crate::retry::{Attempt, Failure};
-use crate::socket::Watch;
+use crate::watch::Watch;
 
 pub use connect::{Hop, Route};
 use connection::Ready;
@@ -106,7 +106,8 @@ impl Client {
         Self { told: Some((console, is_in_background)), ..self }
     }
 
-    /// Returns who is told of an answer that is late.
+    /// Returns who is told of an answer that is late. It is so from now on: it makes no difference whether the server, or who is
+    /// on the way to it, is slow to connect, to agree on TLS, or to answer.
     fn watch(&self, peer: Peer, attempt: Attempt) -> Option<Watch> {
         let (console, is_in_background) = self.told.as_ref()?;
         if is_in_background.load(Ordering::Relaxed) {
@@ -216,12 +217,15 @@ impl Client {
         // The ID token is asked for first, with a bearer token and nothing more, so there was nothing to wait for meanwhile.
         let is_first = request.bearer.is_some() && matches!(request.body, Body::Empty | Body::Blank);
         let ahead = if is_first { None } else { self.take_ahead(url) };
-        let mut connection = match ahead.and_then(|ahead| ahead.take(end)) {
-            Some(connection) => connection,
-            None => self.route(url)?.open(end, attempt.connect_timeout())?,
+        let mut watch = self.watch(peer, attempt);
+        let mut connection = match ahead.and_then(|ahead| ahead.take(end, &mut watch)) {
+            Some(mut connection) => {
+                connection.set_watch(watch);
+                connection
+            }
+            None => self.route(url)?.open(end, attempt.connect_timeout(), watch)?,
         };
         connection.set_deadline(end);
-        connection.set_watch(self.watch(peer, attempt));
         let tls_version = connection.tls_version();
         let agent = Agent::with_parts(policy(request), Ready::new(connection, Arc::clone(sent)), NoResolver);
         let authorization =

@@ -13,6 +13,7 @@ use std::thread;
 
 use crate::deadline::Deadline;
 use crate::retry::CONNECT_TIMEOUT;
+use crate::watch::{self, Watch};
 
 use super::connect::Route;
 use super::connection::Connection;
@@ -24,14 +25,16 @@ impl Preconnected {
     /// Begins to connect, in a thread of its own. `None` where no thread can be had.
     pub(super) fn begin(route: Route, deadline: Deadline) -> Option<Self> {
         let (sender, receiver) = mpsc::sync_channel(1);
-        let open =
-            move || route.open(deadline, CONNECT_TIMEOUT).map(|connection| sender.send(connection).ok());
+        // Nobody waits for it yet.
+        let open = move || {
+            route.open(deadline, CONNECT_TIMEOUT, None).map(|connection| sender.send(connection).ok())
+        };
         thread::Builder::new().spawn(move || open().ok()).ok().map(|_| Self(receiver))
     }
 
     /// Waits for the connection until the deadline; `None` when there is none that can be used.
-    pub(super) fn take(self, deadline: Deadline) -> Option<Connection> {
-        let mut connection = self.0.recv_timeout(deadline.left()?).ok()?;
+    pub(super) fn take(self, deadline: Deadline, watch: &mut Option<Watch>) -> Option<Connection> {
+        let mut connection = watch::receive(watch, deadline, &self.0)?;
         connection.set_deadline(deadline);
         connection.is_idle().then_some(connection)
     }

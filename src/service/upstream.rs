@@ -49,7 +49,7 @@ impl Upstream {
 
     /// Looks the name up and connects. Blocks.
     pub fn dial(hop: &Hop, by: Deadline) -> Result<std::net::TcpStream, Fault> {
-        hop.dial(by, Attempt::only(by).connect_timeout())
+        hop.dial(by, Attempt::only(by).connect_timeout(), &mut None)
     }
 
     /// Names a fault in the user's words.

@@ -322,6 +322,49 @@ fn no_device_fills_the_memory() {
     outcome.fails(4, "id-token-too-large").within(END);
 }
 
+/// Whoever is asked, and whoever is on the way, has three seconds before a line tells of the wait: one line in all. The run
+/// ends a second later.
+#[test]
+fn a_wait_for_a_connection_is_told_of_once() {
+    let (_listener, nobody) = silent();
+    let quiet = server(drop_later);
+    let slow = server(|mut stream| {
+        read_head(&mut stream)?;
+        drip(stream, b"HTTP/1.1 200 OK\r\nX: ")
+    });
+    let nowhere = server(|mut stream| {
+        read_head(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        drop_later(stream)
+    });
+    let at =
+        |job: fn() -> Job, address: SocketAddr| (job, format!("https://localhost:{}", address.port()), None);
+    let through = |proxy| (Job::gitlab as fn() -> Job, "https://elsewhere.example".to_owned(), Some(proxy));
+    let cases = [
+        ("nobody who connects", at(Job::gitlab, nobody)),
+        ("nobody who connects, opened ahead", at(Job::github, nobody)),
+        ("no TLS", at(Job::gitlab, quiet)),
+        ("no TLS, opened ahead", at(Job::github, quiet)),
+        ("a proxy that does not connect", through(nobody)),
+        ("a proxy that says nothing", through(quiet)),
+        ("a proxy that trickles", through(slow)),
+        ("no TLS behind a proxy", through(nowhere)),
+    ];
+    each(&cases, |(job, endpoint, proxy)| {
+        let job = job().tls().without_flag("--sts-endpoint");
+        let job = job.args(["--sts-endpoint", endpoint, "--timeout", "4"]);
+        let job = match proxy {
+            Some(proxy) => job.env("HTTPS_PROXY", format!("http://{proxy}")),
+            None => job,
+        };
+        let outcome = job.run();
+        outcome.fails(8, "deadline").within(Duration::from_secs(5));
+        outcome.stderr_has("equinix-wif: the STS has not answered for 3 s, waiting (");
+        let told = outcome.stderr.matches("has not answered").count();
+        outcome.require(told == 1, "it is told once");
+    });
+}
+
 /// The server answers when the line about the wait is there, so the wait is as short as it can be.
 #[test]
 fn an_answer_that_is_late_is_told_of_once_and_then_taken_whole() {
