@@ -106,7 +106,11 @@ fn hold_for_what_the_tests_made_the_program_write() {
     let files = files(&documents::folder());
     let verdict = judge("documents", &files);
     println!("documents of {} runs of test programs: {}", files.len(), verdict["counts"]);
-    if files.len() == 1 {
+    // Those of an earlier run of these checks may lie there as well.
+    let is_own = |file: &PathBuf| {
+        !file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("integration-"))
+    };
+    if files.iter().all(is_own) {
         let missing = "what the program writes in our own tests; cargo test --test integration comes before";
         assert!(!is_everything_required(), "{missing}");
         println!("NOT JUDGED: {missing}");

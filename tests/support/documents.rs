@@ -18,7 +18,7 @@ const FOLDER: &str = "documents-";
 /// The members whose own members are names that a job brings along.
 const MAPS: [&str; 7] = [".settings", ".claims", ".run", ".members", ".variables", ".facts", ".details[]"];
 
-/// The file of this process, and what its documents have.
+/// The file of this process, with the name of its test program, and what its documents have.
 static OWN: Mutex<Option<(File, BTreeSet<String>)>> = Mutex::new(None);
 
 /// The folder for what the program under test writes.
@@ -71,7 +71,7 @@ fn open() -> File {
             fs::remove_dir_all(entry.path()).ok();
         }
     }
-    let path = folder.join(format!("{}.jsonl", std::process::id()));
+    let path = folder.join(format!("{}-{}.jsonl", env!("CARGO_CRATE_NAME"), std::process::id()));
     OpenOptions::new().append(true).create(true).open(path).unwrap()
 }
 
