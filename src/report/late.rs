@@ -21,7 +21,7 @@ pub struct Late {
 impl Late {
     /// Begins to wait for an answer of somebody. `deadline` is the end of the run.
     pub fn new(console: Arc<Console>, who: &'static str, began: Instant, deadline: Deadline) -> Self {
-        Self { countdown: Countdown::new(console), who, began, deadline }
+        Self { countdown: Countdown::new(console).with_newest(), who, began, deadline }
     }
 
     /// Says that there is no answer yet. Returns when to say it again.
@@ -70,7 +70,7 @@ mod tests {
             format!("\r\u{1b}[K\u{1b}[?7l{line}\u{1b}[?7h")
         };
         let stays =
-            "\r\u{1b}[Kequinix-wif: the STS has not answered for 3 s, waiting (57 s of --timeout left)\n";
+            "\r\u{1b}[Kequinix-wif: the STS has not answered for 5 s, waiting (55 s of --timeout left)\n";
         assert_eq!(text, [passing(3), passing(4), passing(5), stays.to_owned()].concat());
     }
 }
