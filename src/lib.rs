@@ -135,3 +135,32 @@ pub(crate) fn guard_ambient(env: &Env, console: &Console) {
         console.guard(&password);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::console::{Verbosity, captured};
+
+    #[test]
+    fn what_the_environment_holds_is_guarded_before_it_is_used() {
+        let env = Env::fixed([
+            ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token-1 "),
+            ("EQUINIX_WIF_SUBJECT_TOKEN", "Bearer the-subject-token-2"),
+            ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-request-token\n"),
+            ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MINE"),
+            ("MINE", "a-token-of-mine"),
+            ("EQUINIX_API_TOKEN", "${EQUINIX_API_TOKEN}"),
+            ("EQUINIX_CLIENT_SECRET", "s3cret!"),
+            ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
+            ("SYSTEM_ACCESSTOKEN", "$(System.AccessToken)"),
+        ]);
+        let (console, lines) = captured::console(Verbosity::Normal, false);
+        guard_ambient(&env, &console);
+        console.warn(
+            "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
+        );
+        console.warn("EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)");
+        let second = "warning: EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)\n";
+        assert_eq!(lines.text(), format!("warning: *** *** *** *** *** ***\n{second}"));
+    }
+}

@@ -291,9 +291,7 @@ impl Retries<'_> {
             };
         }
     }
-}
 
-impl Retries<'_> {
     /// Waits, and says why, for how long, and how much time is left.
     fn wait(&self, wait: Duration, why: &str) {
         let line = |rest: Duration| {

@@ -57,7 +57,8 @@ pub fn run(
     report: &mut Report,
 ) -> Result<Option<Prepared>, Error> {
     report.is_exec = true;
-    report.is_dry = typed.has(&DRY_RUN.row);
+    let is_dry = typed.has(&DRY_RUN.row);
+    report.is_dry = is_dry;
     let mut resolver = Resolver::new(typed, env);
     let settings = settings(&mut resolver);
     report.settings = resolver.into_report();
@@ -67,7 +68,7 @@ pub fn run(
         Ok(prepared) => Ok(prepared),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
-            if !report.is_dry {
+            if !is_dry {
                 leave_reason(reason, env)?;
             }
             Ok(None)
@@ -92,6 +93,8 @@ struct Settings {
     renewal: Option<RenewalSettings>,
     /// True if a refresh token may be kept inside the checkout.
     allow_workspace: bool,
+    /// True if nothing is to be sent to Equinix.
+    is_dry: bool,
 }
 
 fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
@@ -112,6 +115,7 @@ fn settings(resolver: &mut Resolver<'_>) -> Result<Settings, Error> {
         #[cfg(feature = "renew")]
         renewal: resolver.renewal()?,
         allow_workspace: resolver.get(&ALLOW_WORKSPACE)?.value,
+        is_dry: resolver.get(&DRY_RUN)?.value,
     })
 }
 
@@ -150,7 +154,7 @@ fn prepare(
     #[cfg(feature = "renew")]
     let renewal = settings
         .renewal
-        .filter(|_| !report.is_dry)
+        .filter(|_| !settings.is_dry)
         .map(|given| Ok::<_, Error>((given, Opened::new(&policy, console)?)))
         .transpose()?;
 
@@ -159,7 +163,7 @@ fn prepare(
     if keep_oidc_env && let Some(name) = shadowing_variable(env)? {
         warn_of_shadowing(&job, &name, &env_name);
     }
-    if report.is_dry {
+    if settings.is_dry {
         let then = then(&job, &grant, &found, &env_name, further_scopes.as_deref());
         return dry_run::run(&job, &grant, by, &then, report).map(|()| None);
     }

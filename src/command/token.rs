@@ -47,7 +47,8 @@ pub fn run(
     report: &mut Report,
 ) -> Result<(), Error> {
     let started = clock.now();
-    report.is_dry = typed.has(&DRY_RUN.row);
+    let is_dry = typed.has(&DRY_RUN.row);
+    report.is_dry = is_dry;
     let mut resolver = Resolver::new(typed, env);
     let settings = settings(kind, &mut resolver, env, started, &streams);
     report.settings = resolver.into_report();
@@ -58,6 +59,7 @@ pub fn run(
     };
     let handover = Handover {
         kind,
+        is_dry,
         output: std::mem::take(&mut settings.output),
         api_version: settings.api_version,
         shadowing,
@@ -72,7 +74,7 @@ pub fn run(
         Ok(()) => Ok(()),
         Err(error) => {
             let reason = skipped(error, choice, console, report)?;
-            if report.is_dry {
+            if is_dry {
                 return Ok(());
             }
             handover.without_token(reason, streams.stdout, report)
@@ -172,6 +174,8 @@ fn ask(
 /// The way in which the token is handed over.
 struct Handover<'a> {
     kind: Kind,
+    /// True if nothing is to be sent to Equinix.
+    is_dry: bool,
     output: OutputSettings,
     api_version: Option<&'static str>,
     shadowing: Option<String>,
@@ -221,7 +225,7 @@ impl Handover<'_> {
             ));
         }
         let place = sinks.whereabouts(self.kind, &self.output.env_name);
-        if let Some(grant) = grant.as_ref().filter(|_| report.is_dry) {
+        if let Some(grant) = grant.as_ref().filter(|_| self.is_dry) {
             let then = format!("hand over the access token in the format {}, {place}", format.id());
             return dry_run::run(&job, grant, by, &then, report);
         }

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::error::Code;
-use crate::platform::PLATFORMS;
 
 fn written(verbosity: Verbosity, color: bool, act: impl FnOnce(&Console)) -> String {
     let (console, lines) = captured::console(verbosity, color);
@@ -80,32 +79,6 @@ fn a_disguise_costs_its_own_line_and_no_other() {
              equinix-wif sts-denied|e|STS says: {withheld}|and: {withheld}|x: y|hint: h\n"
         )
     );
-}
-
-#[test]
-fn what_the_environment_holds_is_guarded_before_it_is_used() {
-    let env = Env::fixed([
-        ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN", "the-subject-token-1 "),
-        ("EQUINIX_WIF_SUBJECT_TOKEN", "Bearer the-subject-token-2"),
-        ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the-request-token\n"),
-        ("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN_ENV_VAR", "MINE"),
-        ("MINE", "a-token-of-mine"),
-        ("EQUINIX_API_TOKEN", "${EQUINIX_API_TOKEN}"),
-        ("EQUINIX_CLIENT_SECRET", "s3cret!"),
-        ("EQUINIX_API_CLIENTSECRET", "s4cret!"),
-        ("SYSTEM_ACCESSTOKEN", "$(System.AccessToken)"),
-    ]);
-    let of_platforms: Vec<&str> =
-        PLATFORMS.iter().flat_map(|platform| platform.facts().secret_variables()).collect();
-    let out = written(Verbosity::Normal, false, |console| {
-        console.guard_ambient(&env, &[&SECRET_VARIABLES[..], &of_platforms].concat());
-        console.warn(
-            "the-subject-token-1 the-subject-token-2 the-request-token a-token-of-mine s3cret! s4cret!",
-        );
-        console.warn("EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)");
-    });
-    let second = "warning: EQUINIX_API_TOKEN holds ${EQUINIX_API_TOKEN}, and map $(System.AccessToken)\n";
-    assert_eq!(out, format!("warning: *** *** *** *** *** ***\n{second}"));
 }
 
 #[test]
