@@ -849,6 +849,23 @@ mod leaks {
         let text = r#"{"access_token": "a\"b", "access_token" :"c", "access_token": 1, "access_token": "cut"#;
         assert_eq!(leak::members(text, "access_token"), ["a\"b", "c"]);
     }
+
+    #[test]
+    fn handles_are_words_of_their_own() {
+        let handle = format!("ewh_{}", "a1-_".repeat(11).split_at(43).0);
+        for text in [
+            format!("EQUINIX_TOKEN_EXCHANGE_SUBJECT_TOKEN={handle}\n"),
+            format!("subject_token={handle}&x"),
+            format!("{{\"a\": \"{handle}\"}}"),
+            format!("Bearer {handle}"),
+            handle.clone(),
+        ] {
+            assert_eq!(leak::handles(&text), [handle.as_str()], "{text}");
+        }
+        for text in [format!("eyJ.e30.c2ln{handle}"), format!("eyJ.e30.{handle}"), "ewh_short".to_owned()] {
+            assert!(leak::handles(&text).is_empty(), "{text}");
+        }
+    }
 }
 
 mod jobs {

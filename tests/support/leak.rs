@@ -230,10 +230,12 @@ pub fn jwts(text: &str) -> Vec<&str> {
     words.filter(|word| word.starts_with("eyJ") && word.matches('.').count() >= 2).collect()
 }
 
-/// Everything in a text that is the handle of a run of `exec --renew`.
+/// Everything in a text that is the handle of a run of `exec --renew`. In the middle of a longer word, such as a signature, the
+/// same letters stand by chance.
 pub fn handles(text: &str) -> Vec<&str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    let found = text.match_indices("ewh_").map(|(at, _)| &text[at..]);
+    let begins = |at: usize| !text[..at].ends_with(|c| inside(c) || c == '.');
+    let found = text.match_indices("ewh_").filter(|(at, _)| begins(*at)).map(|(at, _)| &text[at..]);
     found.filter_map(|rest| rest.get(..47)).filter(|word| word.chars().all(inside)).collect()
 }
 
